@@ -1,0 +1,53 @@
+"""cvq: a batch system for computer-vision jobs.
+
+    from cvq import Client
+
+    job = Client().submit("style-transfer", content="a.jpg", style=["b.jpg"])
+    job.wait()
+    print(job.artifacts)
+
+The names below load on first use, so that `import cvq` stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Client, JobHandle
+    from .errors import CvqError
+    from .kinds.spec import Argument, ImageFile, InputFile, Kind, Spec
+    from .settings import Settings
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Client": ".client",
+    "JobHandle": ".client",
+    "CvqError": ".errors",
+    "Settings": ".settings",
+    "Argument": ".kinds.spec",
+    "ImageFile": ".kinds.spec",
+    "InputFile": ".kinds.spec",
+    "Kind": ".kinds.spec",
+    "Spec": ".kinds.spec",
+}
+__all__ = [
+    "Argument",
+    "Client",
+    "CvqError",
+    "ImageFile",
+    "InputFile",
+    "JobHandle",
+    "Kind",
+    "Settings",
+    "Spec",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cvq' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name], __name__), name)

@@ -1,0 +1,317 @@
+"""The Python client: what the command line does, as a library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from . import queries, store
+from .artifacts import ArtifactStore
+from .db import Database
+from .errors import (
+    BrokerError,
+    CvqError,
+    InvalidInputError,
+    JobCancelledError,
+    JobFailedError,
+    UsageError,
+    WaitTimeoutError,
+)
+from .images import check_image
+from .jobs import Artifact, Job, NewJob
+from .kinds import get_kind, make_spec
+from .kinds.spec import ImageFile, InputFile, Spec
+from .queue import Broker
+from .settings import Settings
+from .tables import CANCELLED, QUEUED, SUCCEEDED
+
+# Reading the database this often costs nothing and works after the fact, with Redis or without.
+POLL_S = 0.15
+
+
+class Client:
+    """Submits jobs and asks for their history.
+
+    Args:
+        settings: read from the environment and `cvq.toml` when not given.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.load()
+
+    @cached_property
+    def db(self) -> Database:
+        """The database, its schema checked (and made, where it is the embedded one)."""
+        database = Database(self.settings)
+        database.ensure_schema()
+        return database
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The doorbells."""
+        return Broker(self.settings)
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """The artifact store."""
+        return ArtifactStore(self.settings.store)
+
+    def submit(
+        self,
+        kind: str,
+        *,
+        priority: int = 5,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        after: Sequence[int] = (),
+        at: datetime | None = None,
+        retries: int = 2,
+        time_limit: float | None = None,
+        gpu: bool | None = None,
+        queue: str | None = None,
+        **values: Any,
+    ) -> JobHandle:
+        """Validate, store the inputs, enter the job in the database, then ring the doorbell.
+
+        Args:
+            kind: the job kind, as `cvq kinds` lists them.
+            priority: 0 to 9, 9 first.
+            name: for people; need not be unique.
+            tags: words to find the job by.
+            after: ids of jobs that must succeed first.
+            at: an aware time before which the job does not start.
+            retries: attempts after the first that crashes or loses its worker.
+            time_limit: seconds after which an attempt is stopped.
+            gpu: True for a GPU worker only, False for no GPU even where there is one.
+            queue: a queue other than the default.
+            values: the fields of the kind's specification; files as paths.
+
+        Raises:
+            UsageError: a value, name or file is wrong; nothing was queued.
+            SetupError: the database, Redis or the store fails; nothing was queued.
+        """
+        chosen = get_kind(kind, self.settings)
+        spec = make_spec(chosen, values)
+        _check_options(priority, retries, time_limit)
+        self._check_inputs(spec)
+        self.broker.connect()  # before the job exists, so that a dead Redis leaves none behind
+        database = self.db
+        self._store_inputs(spec)
+        dumped = spec.model_dump(mode="json")
+        job = NewJob(
+            kind=kind,
+            spec=dumped,
+            spec_hash=_digest(kind, dumped),
+            user=self.settings.user,
+            queue=queue or ("gpu" if gpu else "default"),
+            priority=priority,
+            name=name,
+            tags=dict(tags or {}),
+            device={True: "gpu", False: "cpu", None: None}[gpu],
+            time_limit=time_limit,
+            max_attempts=retries + 1,
+            not_before=at,
+            after=tuple(after),
+        )
+        with database.write() as session:
+            job_id = store.submit(session, job)
+        self._ring(job.queue, job_id)
+        return JobHandle(self, job_id)
+
+    def job(self, job_id: int) -> JobHandle:
+        """A handle on an existing job.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        handle = JobHandle(self, job_id)
+        handle.refresh()
+        return handle
+
+    def jobs(self, wanted: queries.Filter | None = None) -> list[Job]:
+        """Jobs of the history, the newest first."""
+        with self.db.read() as session:
+            return queries.list_jobs(session, wanted or queries.Filter())
+
+    def cancel(self, job_id: int) -> Job:
+        """Cancel a job: at once where it waits, within a second where it runs.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        with self.db.write() as session:
+            return store.cancel(session, job_id, self.settings.user)
+
+    def to_json(self, job: Job) -> dict[str, Any]:
+        """A job in the documented JSON shape."""
+        with self.db.read() as session:
+            return job.to_json(queries.artifacts_of(session, [job.id])[job.id])
+
+    def _check_inputs(self, spec: Spec) -> None:
+        for file in spec.inputs():
+            if file.path is None:
+                raise UsageError(f"input '{file.name}': give the path of a file")
+            if isinstance(file, ImageFile):
+                check_image(file.path, self.settings.max_pixels)
+            elif not file.path.is_file():
+                raise InvalidInputError(f"{file.path} is not a file")
+
+    def _store_inputs(self, spec: Spec) -> None:
+        for file in spec.inputs():
+            assert file.path is not None
+            file.sha256, file.bytes = self.artifacts.put_input(file.path)
+
+    def _ring(self, queue: str, job_id: int) -> None:
+        try:
+            self.broker.ring(queue)
+        except BrokerError as error:
+            # The job is safe; a worker finds it by itself when Redis is back.
+            warnings.warn(f"job {job_id} is queued, but {error}", stacklevel=3)
+
+
+class JobHandle:
+    """One job, asked for anew by `refresh()` and `wait()`.
+
+    Attributes that are not named here are those of `cvq.jobs.Job`: `state`, `metrics`, `result`,
+    `error` and so on, as of the last look.
+    """
+
+    def __init__(self, client: Client, job_id: int) -> None:
+        self.client = client
+        self.id = job_id
+        self._job: Job | None = None
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} {self.job.kind} {self.job.state}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.job, name)
+
+    @property
+    def job(self) -> Job:
+        """The job as of the last look."""
+        return self._job or self.refresh()
+
+    def refresh(self) -> Job:
+        """Look again."""
+        with self.client.db.read() as session:
+            self._job = queries.get_job(session, self.id)
+        return self._job
+
+    def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+        on_look: Callable[[Job], None] | None = None,
+    ) -> Job:
+        """Wait for the end of the job.
+
+        Args:
+            timeout: seconds; None waits for ever.
+            check: raise where the job did not succeed.
+            on_look: called with the job at every look, about seven times a second.
+
+        Raises:
+            WaitTimeoutError: the job has not ended in time; it goes on.
+            JobFailedError: it failed.
+            JobCancelledError: it was cancelled.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            job = self.refresh()
+            if on_look is not None:
+                on_look(job)
+            if job.finished:
+                break
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"job {self.id} is still {job.state} after {timeout:g} s: it goes on; "
+                    f"`cvq watch {self.id}` follows it"
+                )
+            time.sleep(POLL_S)
+        if check:
+            raise_for_state(job)
+        return job
+
+    def cancel(self) -> Job:
+        """Cancel the job."""
+        self._job = self.client.cancel(self.id)
+        return self._job
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """The files that the job has left so far."""
+        with self.client.db.read() as session:
+            return queries.artifacts_of(session, [self.id])[self.id]
+
+    def logs(self) -> list[str]:
+        """The lines that the job has written so far."""
+        with self.client.db.read() as session:
+            return [row.text for row in queries.logs_of(session, self.id)]
+
+    def curve(self, name: str) -> list[tuple[int, float | None]]:
+        """A metric over the steps of the last attempt: (step, value)."""
+        with self.client.db.read() as session:
+            points = queries.metric_points(
+                session, self.id, names=[name], attempt=self.refresh().attempt
+            )
+        return [(point.step, point.value) for point in points]
+
+    def save(self, folder: Path | str, *, role: str | None = "result") -> list[Path]:
+        """Copy artifacts of a role (None: of every role) into a folder; return their paths."""
+        return [
+            self.client.artifacts.fetch(artifact, Path(folder) / artifact.name)
+            for artifact in self.artifacts
+            if role is None or artifact.role == role
+        ]
+
+
+def raise_for_state(job: Job) -> None:
+    """Raise what tells of a job that ended otherwise than well.
+
+    Raises:
+        JobFailedError: it failed.
+        JobCancelledError: it was cancelled.
+    """
+    if job.state == CANCELLED:
+        raise JobCancelledError(f"job {job.id} was cancelled")
+    if job.finished and job.state != SUCCEEDED:
+        cause = (job.error or "").strip().splitlines()
+        raise JobFailedError(
+            f"job {job.id} failed ({job.reason}){': ' + cause[-1] if cause else ''}"
+        )
+
+
+def unserved(client: Client, job: Job) -> bool:
+    """Whether a queued job has no live worker that would take it."""
+    if job.state != QUEUED:
+        return False
+    with client.db.read() as session:
+        return not queries.live_workers(session, job.queue)
+
+
+def _check_options(priority: int, retries: int, time_limit: float | None) -> None:
+    if not 0 <= priority <= 9:
+        raise UsageError(f"priority {priority}: give 0 to 9, 9 first")
+    if not 0 <= retries <= 100:
+        raise UsageError(f"retries {retries}: give 0 to 100")
+    if time_limit is not None and time_limit <= 0:
+        raise UsageError(f"time limit {time_limit:g} s: give more than 0")
+
+
+def _digest(kind: str, spec: dict[str, Any]) -> str:
+    canonical = json.dumps([kind, spec], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+__all__ = ["Client", "CvqError", "InputFile", "JobHandle", "raise_for_state", "unserved"]

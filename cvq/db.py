@@ -1,0 +1,203 @@
+"""The database: one engine, one session context, and the schema's version."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from .errors import DatabaseError, MissingExtraError, SchemaError, UsageError
+from .files import lock
+from .settings import Settings
+from .tables import SCHEMA_VERSION
+
+_SQLITE_BUSY_MS = 60_000
+
+
+class Database:
+    """Sessions on the job database.
+
+    `write()` and `read()` give a connection inside a transaction. On SQLite `write()` begins with
+    BEGIN IMMEDIATE: a transaction that reads first and writes later would fail under load.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = _parse(settings.database)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.embedded = settings.database_url is None
+        self.engine = self._create_engine()
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write; committed when the block ends without an error."""
+        with self._transaction(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with self._transaction(self.engine.execution_options(cvq_read=True)) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise DatabaseError(f"database {self}: {_reason(error)}") from error
+
+    def current_version(self) -> str | None:
+        """The schema's version in the database, or None where there is no schema."""
+        if self.is_sqlite and not self._sqlite_file_exists():
+            return None
+        query = (
+            "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+            if self.is_sqlite
+            else "SELECT count(*) FROM information_schema.tables WHERE "
+            "table_name = 'alembic_version' AND table_schema = current_schema()"
+        )
+        with self.read() as connection:
+            if not connection.scalar(text(query)):
+                return None
+            version: str | None = connection.scalar(
+                text("SELECT version_num FROM alembic_version")
+            )
+            return version
+
+    def ensure_schema(self) -> None:
+        """Check the schema; the embedded database is created or upgraded without being asked.
+
+        Raises:
+            SchemaError: a server database has another schema, or any has a newer one.
+        """
+        version = self.current_version()
+        if version == SCHEMA_VERSION:
+            return
+        if version is not None and version > SCHEMA_VERSION:
+            raise SchemaError(
+                f"database {self} has schema {version}, newer than this cvq's {SCHEMA_VERSION}: "
+                "upgrade cvq (pip install -U cvq)"
+            )
+        if not self.embedded:
+            raise SchemaError(
+                f"database {self} has {f'schema {version}' if version else 'no cvq schema'}, "
+                f"this cvq needs {SCHEMA_VERSION}: run `cvq db upgrade`"
+            )
+        self.upgrade()
+
+    def upgrade(self) -> None:
+        """Bring the schema to this version; safe when several processes do it at once."""
+        from alembic import command  # costs 0.1 s, needed once per schema version
+
+        with self._upgrade_lock(), self._transaction(self.engine) as connection:
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def _upgrade_lock(self) -> Iterator[None]:
+        if self.is_sqlite and self.url.database:
+            with lock(Path(f"{self.url.database}.upgrade-lock")):
+                yield
+        else:
+            # Postgres serialises upgrades by itself: an advisory lock in the environment.
+            yield
+
+    def _sqlite_file_exists(self) -> bool:
+        name = self.url.database
+        return not name or name == ":memory:" or Path(name).exists()
+
+    def _create_engine(self) -> Engine:
+        try:
+            if not self.is_sqlite:
+                # pre_ping: a server that was restarted costs nobody an error.
+                return create_engine(self.url, pool_pre_ping=True, pool_size=5, max_overflow=20)
+            if self.url.database and self.url.database != ":memory:":
+                _make_folder(Path(self.url.database).parent)
+            engine = create_engine(self.url, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
+        except ModuleNotFoundError as error:
+            if "psycopg" in str(error):
+                raise MissingExtraError("postgres", f"database {self}") from None
+            raise DatabaseError(f"database {self}: {error}") from None
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise UsageError(f"CVQ_DATABASE_URL: {error}") from None
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+        return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UsageError(
+            "CVQ_DATABASE_URL is not a database URL: it looks like "
+            "postgresql://user:password@host/name or sqlite:////folder/cvq.db"
+        ) from None
+    # psycopg 3 is the driver that the extra installs; SQLAlchemy's default would be psycopg2.
+    return (
+        parsed.set(drivername="postgresql+psycopg")
+        if parsed.drivername in ("postgresql", "postgres")
+        else parsed
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DatabaseError(
+            f"{folder} cannot be created ({error.strerror}): set CVQ_HOME to a folder of yours"
+        ) from None
+
+
+def _sqlite_connect(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
+    dbapi_connection.isolation_level = None  # BEGIN is ours, see _sqlite_begin
+    cursor = dbapi_connection.cursor()
+    for pragma in (
+        f"busy_timeout={_SQLITE_BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    read = connection.get_execution_options().get("cvq_read", False)
+    connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
+
+
+def _reason(error: DBAPIError) -> str:
+    """One line of what the driver said, with advice where there is some."""
+    said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else str(error)
+    advice = {
+        "database or disk is full": "free some space, or move CVQ_HOME",
+        "unable to open database file": "is the folder there, and yours to write?",
+        "readonly database": "the file or its folder cannot be written",
+        "connection": "is the server running? `cvq doctor` checks",
+        "not a database": "the file is something else; move it away or set CVQ_DATABASE_URL",
+    }
+    hint = next((tip for sign, tip in advice.items() if sign in said), None)
+    return f"{said} ({hint})" if hint else said
+
+
+def alembic_config() -> Any:
+    """Alembic's configuration, without an ini file."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "cvq_migrations:")
+    return config

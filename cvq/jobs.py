@@ -1,0 +1,169 @@
+"""What the database says of a job, as plain frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row
+
+from .tables import FINAL
+
+
+class Lease(NamedTuple):
+    """The right to write about a job: its id and the attempt that holds it."""
+
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job about to be submitted. `spec` is the validated specification as JSON."""
+
+    kind: str
+    spec: dict[str, Any]
+    spec_hash: str
+    user: str
+    queue: str = "default"
+    priority: int = 5
+    name: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    device: str | None = None
+    time_limit: float | None = None
+    max_attempts: int = 3
+    not_before: datetime | None = None
+    after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that an attempt left in the artifact store."""
+
+    name: str
+    role: str
+    media_type: str
+    uri: str
+    sha256: str
+    bytes: int
+    attempt: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented shape."""
+        return {
+            "name": self.name,
+            "role": self.role,
+            "media_type": self.media_type,
+            "uri": self.uri,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of `jobs`. Times are aware and in UTC; `progress` is {done, total, unit, eta_s}."""
+
+    id: int
+    kind: str
+    queue: str
+    priority: int
+    user: str
+    name: str | None
+    tags: dict[str, str]
+    spec: dict[str, Any]
+    spec_hash: str
+    device: str | None
+    time_limit: float | None
+    state: str
+    reason: str | None
+    attempt: int
+    max_attempts: int
+    lease_owner: str | None
+    lease_until: datetime | None
+    cancel_requested: bool
+    not_before: datetime | None
+    progress: dict[str, Any] | None
+    metrics: dict[str, float | None]
+    result: dict[str, Any] | None
+    error: str | None
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Job:
+        """Build from a row that has at least this class's columns."""
+        mapping = row._mapping
+        return cls(**{name: mapping[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def lease(self) -> Lease:
+        """The lease of the current attempt."""
+        return Lease(self.id, self.attempt)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has come to its end, good or bad."""
+        return self.state in FINAL
+
+    def seconds(self, now: datetime) -> float | None:
+        """Run time of the last attempt so far, or None where it has not started."""
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.finished_at or now) - self.started_at).total_seconds())
+
+    def to_json(self, artifacts: list[Artifact]) -> dict[str, Any]:
+        """The documented shape of a job as JSON."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "state": self.state,
+            "reason": self.reason,
+            "priority": self.priority,
+            "queue": self.queue,
+            "user": self.user,
+            "name": self.name,
+            "tags": self.tags,
+            "spec": self.spec,
+            "attempt": self.attempt,
+            "max_attempts": self.max_attempts,
+            "created_at": iso(self.created_at),
+            "started_at": iso(self.started_at),
+            "finished_at": iso(self.finished_at),
+            "progress": self.progress,
+            "metrics": self.metrics,
+            "artifacts": [artifact.to_json() for artifact in artifacts],
+            "result": self.result,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    Attributes:
+        state: `succeeded`, `failed` or `cancelled`; or `queued` where the attempt was stopped
+            through no fault of the job (a worker that drains).
+        reason: `error`, `oom`, `signal:SEGV`, `exit:3`, `timeout`, ... (None when it succeeded).
+        retry: whether a failed attempt is worth another one.
+        peak_memory: of the job's process, in bytes.
+    """
+
+    state: str
+    reason: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    result: dict[str, Any] | None = None
+    retry: bool = False
+    peak_memory: int | None = None
+
+
+def iso(time: datetime | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, as in 2026-11-01T12:00:00.000Z."""
+    if time is None:
+        return None
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

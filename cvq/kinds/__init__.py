@@ -1,0 +1,74 @@
+"""The registry of job kinds: the built-in ones, installed plug-ins, and modules by setting."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import SetupError, UnknownKindError, UsageError
+from ..settings import Settings
+from .spec import Kind, Spec
+
+_BUILT_IN = ("selftest", "style_transfer")
+ENTRY_POINT_GROUP = "cvq.kinds"
+
+
+def all_kinds(settings: Settings) -> dict[str, Kind]:
+    """Every known kind by its name.
+
+    Third parties add kinds in two ways: an entry point in the group `cvq.kinds` that names a
+    `Kind`, or a module with a `KIND` (or a list `KINDS`) named in the setting `kinds`.
+    """
+    kinds = [import_module(f"{__name__}.{name}").KIND for name in _BUILT_IN]
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        kinds.append(_load(f"entry point {point.name}", point.load))
+    for name in settings.kinds:
+        module = _load(f"CVQ_KINDS module {name}", lambda name=name: import_module(name))
+        kinds.extend(getattr(module, "KINDS", None) or [module.KIND])
+    return {kind.name: kind for kind in kinds}
+
+
+def get_kind(name: str, settings: Settings) -> Kind:
+    """The kind of this name.
+
+    Raises:
+        UnknownKindError: there is none; the message names the nearest.
+    """
+    kinds = all_kinds(settings)
+    if name not in kinds:
+        raise UnknownKindError(name, kinds)
+    return kinds[name]
+
+
+def make_spec(kind: Kind, values: dict[str, Any]) -> Spec:
+    """Validate values into the kind's specification.
+
+    Raises:
+        UsageError: a value is missing, unknown or out of its bounds; the message names it.
+    """
+    try:
+        return kind.spec.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(explain(error, kind)) from None
+
+
+def explain(error: ValidationError, kind: Kind) -> str:
+    """What is wrong with a specification, in one line."""
+    parts = []
+    for item in error.errors():
+        names = [str(part) for part in item["loc"] if part in kind.spec.model_fields]
+        given = item["input"]
+        shown = f" (got {given!r})" if isinstance(given, str | int | float) else ""
+        message = item["msg"].removeprefix("Value error, ")
+        parts.append(f"{names[0]}: {message}{shown}" if names else message)
+    return f"{kind.name}: " + "; ".join(dict.fromkeys(parts))
+
+
+def _load(what: str, load: Any) -> Any:
+    try:
+        return load()
+    except Exception as error:  # a plug-in may fail in any way
+        raise SetupError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error

@@ -1,0 +1,101 @@
+"""What a job kind is made of: a typed specification and a reference to the code that runs it.
+
+A specification is a pydantic model. Its fields are the only place where a job's values are
+validated; the command line's options, the JSON schema and the documentation are generated from
+it. Nothing here imports PyTorch: a laptop without it can submit.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class InputFile(BaseModel):
+    """A file that a job reads, held in the artifact store under its SHA-256.
+
+    A path (or a string) is accepted where a specification is made by hand; storing the file fills
+    in `sha256` and `bytes`. `path` is where the file lies on this machine and is never stored.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    bytes: int | None = Field(None, ge=0)
+    path: Path | None = Field(None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: Any) -> Any:
+        if isinstance(value, str | Path):
+            path = Path(value).expanduser()
+            return {"name": path.name, "path": path}
+        return value
+
+    @property
+    def media_type(self) -> str:
+        """The media type that the name suggests."""
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
+
+
+class ImageFile(InputFile):
+    """A picture: checked to be one, whole and of a bearable size, before the job is queued."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Marks a field that the command line takes as a positional argument, in field order."""
+
+    metavar: str | None = None
+
+
+class Spec(BaseModel):
+    """Base of all specifications. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=False)
+
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
+        0, description="Seed of every random number the job draws."
+    )
+
+    # Metrics worth a column in a progress line, most telling first.
+    headline: ClassVar[tuple[str, ...]] = ()
+
+    def inputs(self) -> Iterator[InputFile]:
+        """Every input file of this specification, in field order."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for item in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(item, InputFile):
+                    yield item
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A job kind: its name, its specification and where its code is.
+
+    Attributes:
+        name: what `cvq submit` calls it, for example `style-transfer`.
+        spec: the pydantic model of its values.
+        run: `module:function` of `run(spec, ctx) -> dict`, imported only in a job's process.
+        summary: one line for `cvq kinds`.
+        extra: the optional dependency group that `run` needs, as in `pip install 'cvq[worker]'`.
+    """
+
+    name: str
+    spec: type[Spec]
+    run: str
+    summary: str
+    extra: str | None = None
+
+    def load(self) -> Any:
+        """Import and return the function that runs the job."""
+        module, _, function = self.run.partition(":")
+        return getattr(import_module(module), function)

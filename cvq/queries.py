@@ -1,0 +1,289 @@
+"""Every statement that only reads: jobs, logs, metrics, artifacts, workers, queues."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, nulls_last, or_, select
+
+from . import tables as t
+from .errors import UnknownJobError, UsageError
+from .jobs import Artifact, Job
+from .parse import Comparison
+from .tables import now
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_SORTABLE = (
+    "id",
+    "priority",
+    "attempt",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "kind",
+    "user",
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs to list; an empty field does not filter. `sort` is a column or a metric."""
+
+    ids: Sequence[int] = ()
+    states: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    users: Sequence[str] = ()
+    tags: Sequence[tuple[str, str | None]] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    where: Sequence[Comparison] = ()
+    sort: str | None = None
+    before: int | None = None
+    limit: int | None = None
+
+
+def get_job(session: Connection, job_id: int) -> Job:
+    """The job of this id.
+
+    Raises:
+        UnknownJobError: there is none.
+    """
+    row = session.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        raise UnknownJobError(job_id)
+    return Job.from_row(row)
+
+
+def list_jobs(session: Connection, wanted: Filter) -> list[Job]:
+    """Jobs, the newest first unless `sort` says otherwise."""
+    query = select(t.jobs).where(*_conditions(wanted))
+    if wanted.sort:
+        name = wanted.sort.lstrip("-")
+        column = t.jobs.c[name] if name in _SORTABLE else _metric(name)
+        order = column.desc() if wanted.sort.startswith("-") else column.asc()
+        query = query.order_by(nulls_last(order), t.jobs.c.id.desc())
+    else:
+        query = query.order_by(t.jobs.c.id.desc())
+    rows = session.execute(query.limit(wanted.limit)).all()
+    return [Job.from_row(row) for row in rows]
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    jobs = t.jobs.c
+    conditions: list[ColumnElement[bool]] = []
+    for column, values in (
+        (jobs.id, wanted.ids),
+        (jobs.state, wanted.states),
+        (jobs.kind, wanted.kinds),
+        (jobs.user, wanted.users),
+    ):
+        if values:
+            conditions.append(column.in_(values))
+    for key, value in wanted.tags:
+        found = jobs.tags[key].as_string()
+        conditions.append(found.is_not(None) if value is None else found == value)
+    if wanted.since:
+        conditions.append(jobs.created_at >= wanted.since)
+    if wanted.until:
+        conditions.append(jobs.created_at < wanted.until)
+    if wanted.before:
+        conditions.append(jobs.id < wanted.before)
+    for name, sign, number in wanted.where:
+        column = jobs[name] if name in ("id", "priority", "attempt") else _metric(name)
+        conditions.append(_OPERATORS[sign](column, number))
+    return conditions
+
+
+def _metric(name: str) -> ColumnElement[Any]:
+    return t.jobs.c.metrics[name].as_float()
+
+
+def last_jobs(session: Connection, user: str, back: int) -> int:
+    """The id of this user's last job, or the one `back` before it.
+
+    Raises:
+        UsageError: there are not that many.
+    """
+    found = session.scalar(
+        select(t.jobs.c.id)
+        .where(t.jobs.c.user == user)
+        .order_by(t.jobs.c.id.desc())
+        .offset(back)
+        .limit(1)
+    )
+    if found is None:
+        reference = f"@~{back}" if back else "@"
+        raise UsageError(f"no job {reference}: you ({user}) have not submitted so many")
+    return int(found)
+
+
+def ids_between(session: Connection, first: int, last: int) -> list[int]:
+    """The ids that exist in a range, both ends included, in order."""
+    query = select(t.jobs.c.id).where(t.jobs.c.id.between(first, last)).order_by(t.jobs.c.id)
+    return list(session.scalars(query).all())
+
+
+def artifacts_of(session: Connection, job_ids: Iterable[int]) -> dict[int, list[Artifact]]:
+    """The artifacts of some jobs, oldest first.
+
+    Of a name that several attempts left, only the newest is given.
+    """
+    ids = list(job_ids)
+    found: dict[int, dict[str, Artifact]] = {job_id: {} for job_id in ids}
+    query = select(t.artifacts).where(t.artifacts.c.job_id.in_(ids)).order_by(t.artifacts.c.id)
+    for row in session.execute(query).all():
+        named = found[row.job_id]
+        named.pop(row.name, None)
+        named[row.name] = Artifact(
+            **{name: row._mapping[name] for name in Artifact.__dataclass_fields__}
+        )
+    return {job_id: list(named.values()) for job_id, named in found.items()}
+
+
+def attempts_of(session: Connection, job_id: int) -> Sequence[Row[Any]]:
+    """The attempts of a job in order."""
+    query = select(t.attempts).where(t.attempts.c.job_id == job_id).order_by(t.attempts.c.number)
+    return session.execute(query).all()
+
+
+def events_of(session: Connection, job_id: int) -> Sequence[Row[Any]]:
+    """What happened to a job, in order: time, what, by."""
+    return session.execute(
+        select(t.events).where(t.events.c.job_id == job_id).order_by(t.events.c.id)
+    ).all()
+
+
+def parents_of(session: Connection, job_id: int) -> list[Job]:
+    """The jobs that a job waits for."""
+    rows = session.execute(
+        select(t.jobs)
+        .join(t.dependencies, t.dependencies.c.parent_id == t.jobs.c.id)
+        .where(t.dependencies.c.job_id == job_id)
+    ).all()
+    return [Job.from_row(row) for row in rows]
+
+
+def logs_of(
+    session: Connection,
+    job_id: int,
+    *,
+    after: int = 0,
+    attempt: int | None = None,
+    since: datetime | None = None,
+    tail: int | None = None,
+) -> Sequence[Row[Any]]:
+    """Log lines in order: those with an id above `after`, or the last `tail` of them."""
+    conditions = [t.logs.c.job_id == job_id, t.logs.c.id > after]
+    if attempt is not None:
+        conditions.append(t.logs.c.attempt == attempt)
+    if since is not None:
+        conditions.append(t.logs.c.time >= since)
+    query = select(t.logs).where(*conditions)
+    if tail is None:
+        return session.execute(query.order_by(t.logs.c.id)).all()
+    return session.execute(query.order_by(t.logs.c.id.desc()).limit(tail)).all()[::-1]
+
+
+def metric_points(
+    session: Connection,
+    job_id: int,
+    *,
+    names: Sequence[str] = (),
+    attempt: int | None = None,
+    after: int = 0,
+) -> Sequence[Row[Any]]:
+    """Metric points (id, attempt, name, step, value, time) in the order they were written."""
+    conditions = [t.metrics.c.job_id == job_id, t.metrics.c.id > after]
+    if names:
+        conditions.append(t.metrics.c.name.in_(names))
+    if attempt is not None:
+        conditions.append(t.metrics.c.attempt == attempt)
+    return session.execute(select(t.metrics).where(*conditions).order_by(t.metrics.c.id)).all()
+
+
+def count_states(session: Connection) -> dict[str, int]:
+    """How many jobs there are in each state that has any."""
+    query = select(t.jobs.c.state, func.count()).group_by(t.jobs.c.state)
+    return dict(session.execute(query).tuples().all())
+
+
+def queued_by_queue(session: Connection) -> dict[str, int]:
+    """How many jobs are queued on each queue that has any."""
+    query = (
+        select(t.jobs.c.queue, func.count())
+        .where(t.jobs.c.state == t.QUEUED)
+        .group_by(t.jobs.c.queue)
+    )
+    return dict(session.execute(query).tuples().all())
+
+
+def ahead_of(session: Connection, job: Job) -> int:
+    """How many queued jobs of the same queue will be claimed before this one."""
+    rank = select(t.jobs.c.fair_rank).where(t.jobs.c.id == job.id).scalar_subquery()
+    jobs = t.jobs.c
+    return int(
+        session.scalar(
+            select(func.count()).where(
+                jobs.state == t.QUEUED,
+                jobs.queue == job.queue,
+                or_(
+                    jobs.priority > job.priority,
+                    and_(
+                        jobs.priority == job.priority,
+                        or_(jobs.fair_rank < rank, and_(jobs.fair_rank == rank, jobs.id < job.id)),
+                    ),
+                ),
+            )
+        )
+        or 0
+    )
+
+
+def workers(session: Connection, *, also_gone: bool = False) -> list[dict[str, Any]]:
+    """Workers, each with `alive` (seen within its lease) and `running` (its jobs' ids)."""
+    query = select(t.workers, now().label("now")).order_by(t.workers.c.started_at)
+    if not also_gone:
+        query = query.where(t.workers.c.state != "gone")
+    running: dict[str, list[int]] = {}
+    for job_id, owner in session.execute(
+        select(t.jobs.c.id, t.jobs.c.lease_owner)
+        .where(t.jobs.c.state == t.RUNNING)
+        .order_by(t.jobs.c.id)
+    ).all():
+        running.setdefault(owner, []).append(job_id)
+    found = []
+    for row in session.execute(query).all():
+        worker = dict(row._mapping)
+        silent = worker.pop("now") - worker["seen_at"]
+        worker["alive"] = worker["state"] != "gone" and silent < timedelta(seconds=row.lease)
+        worker["running"] = running.get(worker["id"], [])
+        found.append(worker)
+    return found
+
+
+def live_workers(session: Connection, queue: str | None = None) -> list[dict[str, Any]]:
+    """The workers that are alive and take jobs, of one queue or of any."""
+    return [
+        worker
+        for worker in workers(session)
+        if worker["alive"]
+        and worker["state"] == "up"
+        and (queue is None or queue in worker["queues"])
+    ]
+
+
+def database_time(session: Connection) -> datetime:
+    """The database's clock."""
+    time: datetime = session.scalar(select(now()))  # type: ignore[assignment]
+    return time

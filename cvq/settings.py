@@ -1,0 +1,142 @@
+"""Settings: from the environment (CVQ_...), then `cvq.toml`, then the defaults. Read once."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from .errors import UsageError
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return "unknown"
+
+
+def config_files() -> list[Path]:
+    """The `cvq.toml` files that are read where they exist, the strongest last."""
+    return [Path(platformdirs.user_config_dir("cvq")) / "cvq.toml", Path("cvq.toml")]
+
+
+class Settings(BaseSettings):
+    """What cvq needs to know about its surroundings.
+
+    Every field can be given as an environment variable (`CVQ_` and its name) or as a key in
+    `cvq.toml`, in the working directory or in the user's configuration folder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CVQ_", extra="forbid", frozen=True)
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("cvq")),
+        description="Folder of the embedded database, store, Redis and logs.",
+    )
+    database_url: str | None = Field(
+        None, repr=False, description="SQLAlchemy URL; default: SQLite in the home folder."
+    )
+    broker_url: str | None = Field(
+        None, repr=False, description="Redis URL; default: a Redis that cvq starts itself."
+    )
+    store_url: str | None = Field(
+        None, description="fsspec URL of the artifact store; default: a folder in the home folder."
+    )
+    user: str = Field(default_factory=_user, description="Whose jobs are submitted.")
+    host: str = Field(default_factory=socket.gethostname, description="Name of this machine.")
+    lease: float = Field(
+        30.0, ge=1, le=3600, description="Seconds after which a silent worker has lost its jobs."
+    )
+    grace: float = Field(
+        10.0, ge=0, le=3600, description="Seconds that a stopping worker gives its jobs."
+    )
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="Largest picture accepted as an input, in pixels."
+    )
+    kinds: Annotated[list[str], NoDecode] = Field(
+        [], description="Modules with more job kinds, separated by commas."
+    )
+    start_method: str | None = Field(
+        None,
+        pattern="^(fork|spawn)$",
+        description="How job processes start: fork (from a server with PyTorch loaded) or spawn.",
+    )
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the files."""
+        files = [TomlConfigSettingsSource(settings_cls, path) for path in config_files()]
+        return init_settings, env_settings, *reversed(files)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the settings, or say in one line which value is wrong and where it came from.
+
+        Raises:
+            UsageError: a value is out of bounds, a key is unknown or a file is not TOML.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise UsageError(_explain(error)) from None
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"cvq.toml cannot be read: {error}") from None
+
+    @property
+    def database(self) -> str:
+        """The database URL, the default filled in."""
+        return self.database_url or f"sqlite:///{self.home / 'cvq.db'}"
+
+    @property
+    def store(self) -> str:
+        """The artifact store's URL, the default filled in."""
+        return self.store_url or (self.home / "store").as_uri()
+
+    @property
+    def host_queue(self) -> str:
+        """The queue that only the workers of this machine serve."""
+        return f"host.{self.host}"
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(key, Settings.model_fields, n=1)
+        return f"cvq.toml: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else "")
+    return f"setting '{key}' (CVQ_{key.upper()}): {first['msg']}"

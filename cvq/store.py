@@ -1,0 +1,445 @@
+"""Every statement that changes a job's life: submit, claim, report, finish, cancel, reap.
+
+Each function takes the session first and is one step inside the caller's transaction. A worker
+writes under a lease, (job, attempt); the write is refused once that attempt is not the running
+one. `queries` has the statements that only read.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
+
+from . import tables as t
+from .errors import LeaseLostError, UnknownJobError
+from .jobs import Artifact, Job, Lease, NewJob, Outcome
+from .tables import now
+
+_RETRY_BASE_S, _RETRY_MAX_S = 2.0, 300.0
+
+
+class LogLine(NamedTuple):
+    """A line that a job wrote; `seq` counts within the attempt, over both streams."""
+
+    seq: int
+    time: datetime
+    stream: str
+    text: str
+
+
+class MetricPoint(NamedTuple):
+    """A named number at a step."""
+
+    name: str
+    step: int
+    value: float
+    time: datetime
+
+
+# ---------------------------------------------------------------------------- submit
+
+
+def submit(session: Connection, job: NewJob) -> int:
+    """Insert a job, `queued` or (with a parent or a time to wait for) `waiting`; return its id.
+
+    Raises:
+        UnknownJobError: a parent does not exist.
+    """
+    for parent in job.after:
+        if not session.scalar(select(exists().where(t.jobs.c.id == parent))):
+            raise UnknownJobError(parent)
+    state = t.WAITING if job.after or job.not_before else t.QUEUED
+    job_id = session.execute(
+        insert(t.jobs).values(
+            kind=job.kind,
+            queue=job.queue,
+            priority=job.priority,
+            fair_rank=_fair_rank(session, job),
+            user=job.user,
+            name=job.name,
+            tags=job.tags,
+            spec=job.spec,
+            spec_hash=job.spec_hash,
+            device=job.device,
+            time_limit=job.time_limit,
+            state=state,
+            attempt=0,
+            max_attempts=job.max_attempts,
+            cancel_requested=False,
+            not_before=job.not_before,
+            metrics={},
+            created_at=now(),
+            queued_at=now() if state == t.QUEUED else None,
+        )
+    ).inserted_primary_key[0]
+    for parent in set(job.after):
+        session.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
+    _event(session, job_id, "submitted", job.user)
+    return int(job_id)
+
+
+def _fair_rank(session: Connection, job: NewJob) -> int:
+    """Start-time fair queueing (Goyal, Vin and Cheng 1996), one job as one unit of service.
+
+    A user's jobs get consecutive ranks, beginning at the lowest one still queued, so users take
+    turns however many jobs each has, and a claim is one look into an index.
+    """
+    same = and_(t.jobs.c.queue == job.queue, t.jobs.c.priority == job.priority)
+    served = session.scalar(
+        select(func.min(t.jobs.c.fair_rank)).where(same, t.jobs.c.state == t.QUEUED)
+    )
+    own = session.scalar(
+        select(func.max(t.jobs.c.fair_rank)).where(
+            same, t.jobs.c.user == job.user, t.jobs.c.state.in_((t.QUEUED, t.RUNNING))
+        )
+    )
+    return max(served or 0, -1 if own is None else own + 1, 0)
+
+
+# ---------------------------------------------------------------------------- claim and lease
+
+
+def claim(
+    session: Connection,
+    *,
+    worker: str,
+    host: str,
+    queues: Collection[str],
+    token: str,
+    lease: float,
+) -> Job | None:
+    """Take the best queued job of these queues as a new attempt, or return None.
+
+    `token` makes it idempotent: a claim whose answer was lost after the commit is asked for
+    again with the same token and returns the same job.
+    """
+    taken = session.execute(
+        select(t.jobs).where(t.jobs.c.claim_token == token, t.jobs.c.state == t.RUNNING)
+    ).one_or_none()
+    if taken is not None:
+        return Job.from_row(taken)
+    best = (
+        select(t.jobs.c.id)
+        .where(t.jobs.c.state == t.QUEUED, t.jobs.c.queue.in_(queues))
+        .order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    row = session.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == best, t.jobs.c.state == t.QUEUED)
+        .values(
+            state=t.RUNNING,
+            attempt=t.jobs.c.attempt + 1,
+            lease_owner=worker,
+            lease_until=now(lease),
+            claim_token=token,
+            reason=None,
+            error=None,
+            progress=None,
+            started_at=now(),
+            finished_at=None,
+        )
+        .returning(t.jobs)
+    ).one_or_none()
+    if row is None:
+        return None
+    job = Job.from_row(row)
+    session.execute(
+        insert(t.attempts).values(
+            job_id=job.id,
+            number=job.attempt,
+            worker=worker,
+            host=host,
+            seed=job.spec.get("seed"),
+            started_at=now(),
+        )
+    )
+    _event(session, job.id, f"attempt {job.attempt} started", worker)
+    return job
+
+
+def renew(
+    session: Connection, worker: str, lease: float, held: Iterable[Lease]
+) -> dict[Lease, bool]:
+    """Prolong this worker's leases; return those still held, each with its cancel flag."""
+    wanted = set(held)
+    if not wanted:
+        return {}
+    rows = session.execute(
+        update(t.jobs)
+        .where(
+            t.jobs.c.id.in_([lease.job_id for lease in wanted]),
+            t.jobs.c.lease_owner == worker,
+            t.jobs.c.state == t.RUNNING,
+        )
+        .values(lease_until=now(lease))
+        .returning(t.jobs.c.id, t.jobs.c.attempt, t.jobs.c.cancel_requested)
+    ).all()
+    found = {Lease(row.id, row.attempt): bool(row.cancel_requested) for row in rows}
+    return {lease: flag for lease, flag in found.items() if lease in wanted}
+
+
+def _fence(session: Connection, lease: Lease) -> Job:
+    """Lock the job's row and refuse whoever does not hold it."""
+    row = session.execute(
+        select(t.jobs)
+        .where(
+            t.jobs.c.id == lease.job_id,
+            t.jobs.c.attempt == lease.attempt,
+            t.jobs.c.state == t.RUNNING,
+        )
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise LeaseLostError(*lease)
+    return Job.from_row(row)
+
+
+# ---------------------------------------------------------------------------- report and finish
+
+
+def describe_attempt(
+    session: Connection, lease: Lease, *, pid: int, device: str, versions: dict[str, str]
+) -> None:
+    """Note what an attempt runs on."""
+    _fence(session, lease)
+    session.execute(
+        update(t.attempts)
+        .where(t.attempts.c.job_id == lease.job_id, t.attempts.c.number == lease.attempt)
+        .values(pid=pid, device=device, versions=versions)
+    )
+
+
+def report(
+    session: Connection,
+    lease: Lease,
+    *,
+    progress: dict[str, Any] | None = None,
+    logs: Sequence[LogLine] = (),
+    metrics: Sequence[MetricPoint] = (),
+    artifacts: Sequence[Artifact] = (),
+) -> None:
+    """Write what an attempt has produced since the last report.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    job = _fence(session, lease)
+    owner = {"job_id": lease.job_id, "attempt": lease.attempt}
+    if logs:
+        session.execute(insert(t.logs), [owner | line._asdict() for line in logs])
+    if metrics:
+        session.execute(insert(t.metrics), [owner | point._asdict() for point in metrics])
+    for artifact in artifacts:
+        session.execute(
+            insert(t.artifacts).values(**owner, **artifact.to_json(), created_at=now())
+        )
+    changes: dict[str, Any] = {}
+    if progress is not None:
+        changes["progress"] = progress
+    if metrics:
+        changes["metrics"] = job.metrics | {p.name: _finite(p.value) for p in metrics}
+    if changes:
+        session.execute(update(t.jobs).where(t.jobs.c.id == lease.job_id).values(**changes))
+
+
+def finish(session: Connection, lease: Lease, outcome: Outcome, by: str) -> str:
+    """End an attempt and return the job's new state.
+
+    A failed attempt that is worth a retry goes back to `waiting` with exponential back-off and
+    jitter while attempts are left. One that a draining worker stopped goes back to `queued` and
+    does not count.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    job = _fence(session, lease)
+    return _end_attempt(session, job, outcome, by)
+
+
+def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> str:
+    state, reason = outcome.state, outcome.reason
+    changes: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}
+    if job.cancel_requested and state == t.QUEUED:
+        state, reason = t.CANCELLED, None
+    elif state == t.FAILED and outcome.retry:
+        if job.attempt < job.max_attempts:
+            state = t.WAITING
+            changes["not_before"] = now(_backoff(job.attempt))
+        elif job.max_attempts > 1:
+            reason = "attempts-exhausted"
+    if outcome.state == t.QUEUED:
+        changes["max_attempts"] = job.max_attempts + 1
+    if state in t.FINAL:
+        changes["finished_at"] = now()
+    if state == t.QUEUED:
+        changes["queued_at"] = now()
+    session.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == job.id)
+        .values(state=state, reason=reason, error=outcome.error, result=outcome.result, **changes)
+    )
+    session.execute(
+        update(t.attempts)
+        .where(t.attempts.c.job_id == job.id, t.attempts.c.number == job.attempt)
+        .values(
+            finished_at=now(),
+            outcome=outcome.state if outcome.state in t.FINAL else "stopped",
+            reason=outcome.reason,
+            error=outcome.error,
+            traceback=outcome.traceback,
+            peak_memory=outcome.peak_memory,
+        )
+    )
+    what = f"attempt {job.attempt} {outcome.state if outcome.state in t.FINAL else 'stopped'}"
+    _event(session, job.id, what + (f" ({outcome.reason})" if outcome.reason else ""), by)
+    if state != outcome.state or state == t.QUEUED:
+        _event(session, job.id, state + (f" ({reason})" if reason else ""), by)
+    return state
+
+
+def _backoff(attempt: int) -> float:
+    """Exponential, with full jitter on its upper half so that a herd spreads out."""
+    ceiling = min(_RETRY_BASE_S * 2.0 ** (attempt - 1), _RETRY_MAX_S)
+    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
+
+
+# ---------------------------------------------------------------------------- cancel
+
+
+def cancel(session: Connection, job_id: int, by: str) -> Job:
+    """Cancel a job: at once where nobody runs it, else by a flag that its worker sees.
+
+    Returns the job as it is afterwards; a finished job is left as it is.
+
+    Raises:
+        UnknownJobError: there is no such job.
+    """
+    row = session.execute(
+        select(t.jobs, (t.jobs.c.lease_until < now()).label("expired"))
+        .where(t.jobs.c.id == job_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise UnknownJobError(job_id)
+    job = Job.from_row(row)
+    if job.finished:
+        return job
+    _event(session, job_id, "cancel requested", by)
+    if job.state == t.RUNNING and row.expired:
+        _end_attempt(session, job, Outcome(t.CANCELLED, reason="worker-lost"), by)
+    elif job.state == t.RUNNING:
+        session.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(cancel_requested=True))
+    else:
+        session.execute(
+            update(t.jobs)
+            .where(t.jobs.c.id == job_id)
+            .values(state=t.CANCELLED, cancel_requested=True, finished_at=now())
+        )
+        _event(session, job_id, t.CANCELLED, by)
+    return Job.from_row(session.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one())
+
+
+# ---------------------------------------------------------------------------- upkeep
+
+
+def reap(session: Connection, by: str) -> int:
+    """End the attempts whose lease ran out: their worker is dead or cut off. Return how many."""
+    rows = session.execute(
+        select(t.jobs)
+        .where(t.jobs.c.state == t.RUNNING, t.jobs.c.lease_until < now())
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in rows:
+        job = Job.from_row(row)
+        error = f"worker {job.lease_owner} fell silent during attempt {job.attempt}"
+        if job.cancel_requested:
+            outcome = Outcome(t.CANCELLED, reason="worker-lost")
+        else:
+            outcome = Outcome(t.FAILED, reason="worker-lost", error=error, retry=True)
+        if _end_attempt(session, job, outcome, by) == t.WAITING:
+            # The job did nothing wrong: no back-off.
+            session.execute(update(t.jobs).where(t.jobs.c.id == job.id).values(not_before=None))
+    return len(rows)
+
+
+def promote(session: Connection, by: str) -> int:
+    """Queue the waiting jobs whose time has come and whose parents have succeeded.
+
+    Children of a failed or cancelled job fail with reason `dependency-failed`. Returns how many
+    jobs became `queued`.
+    """
+    parent = t.jobs.alias("parent")
+    parents = t.dependencies.join(parent, parent.c.id == t.dependencies.c.parent_id)
+
+    def has_parent(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        return exists(
+            select(1).select_from(parents).where(t.dependencies.c.job_id == t.jobs.c.id, condition)
+        )
+
+    while failed := session.scalars(
+        update(t.jobs)
+        .where(
+            t.jobs.c.state == t.WAITING, has_parent(parent.c.state.in_((t.FAILED, t.CANCELLED)))
+        )
+        .values(
+            state=t.FAILED,
+            reason="dependency-failed",
+            error="a job that this one waited for did not succeed",
+            finished_at=now(),
+        )
+        .returning(t.jobs.c.id)
+    ).all():
+        for job_id in failed:
+            _event(session, job_id, "failed (dependency-failed)", by)
+    ready = session.scalars(
+        update(t.jobs)
+        .where(
+            t.jobs.c.state == t.WAITING,
+            or_(t.jobs.c.not_before.is_(None), t.jobs.c.not_before <= now()),
+            ~has_parent(parent.c.state != t.SUCCEEDED),
+        )
+        .values(state=t.QUEUED, queued_at=now())
+        .returning(t.jobs.c.id)
+    ).all()
+    for job_id in ready:
+        _event(session, job_id, t.QUEUED, by)
+    return len(ready)
+
+
+# ---------------------------------------------------------------------------- workers
+
+
+def worker_started(session: Connection, **columns: Any) -> None:
+    """Enter a worker; `columns` are those of the table `workers` but times and state."""
+    session.execute(
+        insert(t.workers).values(**columns, started_at=now(), seen_at=now(), state="up")
+    )
+
+
+def worker_seen(session: Connection, worker: str, state: str) -> None:
+    """Note that a worker is alive, and whether it is `up` or `draining`."""
+    session.execute(
+        update(t.workers).where(t.workers.c.id == worker).values(seen_at=now(), state=state)
+    )
+
+
+def worker_left(session: Connection, worker: str) -> None:
+    """Note that a worker has stopped in good order."""
+    worker_seen(session, worker, "gone")
+
+
+def _event(session: Connection, job_id: int, what: str, by: str) -> None:
+    session.execute(insert(t.events).values(job_id=job_id, time=now(), what=what, by=by))
+
+
+def _finite(value: float) -> float | None:
+    # JSON knows neither NaN nor infinity, and Postgres refuses them.
+    return value if math.isfinite(value) else None

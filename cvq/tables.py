@@ -1,0 +1,274 @@
+"""The tables. Times are UTC; `now()` is the database's own clock, so that hosts need not agree."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    literal,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+# The Alembic revision that this code expects; tests hold it equal to the newest migration.
+SCHEMA_VERSION = "0001"
+
+QUEUED, WAITING, RUNNING = "queued", "waiting", "running"
+SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
+STATES = (WAITING, QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
+FINAL = (SUCCEEDED, FAILED, CANCELLED)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC: `timestamptz` on Postgres, sortable text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC; SQLite keeps it without the zone."""
+        if value is None:
+            return None
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Put the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class now(FunctionElement[datetime]):  # noqa: N801 - it reads as SQL
+    """The database's clock, moved by a number of seconds."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(literal(float(seconds), Float))
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
+    # The shape in which SQLAlchemy stores datetimes on SQLite: microseconds, no zone.
+    seconds = compiler.process(element.clauses, **kw)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%+.3f seconds', {seconds}))"
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: Any, **kw: Any) -> str:
+    # Not now(), which stands still for a whole transaction.
+    return (
+        f"(clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
+    )
+
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _job_id(**kw: Any) -> Column[int]:
+    return Column("job_id", BigId, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, **kw)
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("kind", String(100), nullable=False),
+    Column("queue", String(200), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("fair_rank", BigInteger, nullable=False),
+    Column("batch_key", String(200)),
+    Column("user", String(200), nullable=False),
+    Column("name", String(200)),
+    Column("tags", Json, nullable=False),
+    Column("spec", Json, nullable=False),
+    Column("spec_hash", String(64), nullable=False),
+    Column("device", String(20)),
+    Column("time_limit", Float),
+    Column("state", String(20), nullable=False),
+    Column("reason", String(50)),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("lease_owner", String(200)),
+    Column("lease_until", UtcDateTime),
+    Column("claim_token", String(40)),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("progress", Json),
+    Column("metrics", Json, nullable=False),
+    Column("result", Json),
+    Column("error", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("queued_at", UtcDateTime),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    # A queue is served in this order: priority, then fairness, then age.
+    Index(
+        "ix_jobs_queued",
+        text("priority DESC"),
+        "fair_rank",
+        "id",
+        sqlite_where=text("state = 'queued'"),
+        postgresql_where=text("state = 'queued'"),
+    ),
+    Index(
+        "ix_jobs_unfinished",
+        "queue",
+        "priority",
+        "user",
+        "fair_rank",
+        sqlite_where=text("state IN ('queued', 'running')"),
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
+    Index(
+        "ix_jobs_lease",
+        "lease_until",
+        sqlite_where=text("state = 'running'"),
+        postgresql_where=text("state = 'running'"),
+    ),
+    Index(
+        "ix_jobs_waiting",
+        "not_before",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index("ix_jobs_claim_token", "claim_token"),
+    Index("ix_jobs_state_id", "state", "id"),
+    Index("ix_jobs_kind_id", "kind", "id"),
+    Index("ix_jobs_user_id", "user", "id"),
+    Index("ix_jobs_created_at", "created_at"),
+    sqlite_autoincrement=True,  # an id is never given twice, also after pruning
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _job_id(primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("worker", String(200), nullable=False),
+    Column("host", String(200), nullable=False),
+    Column("pid", Integer),
+    Column("device", String(100)),
+    Column("versions", Json),
+    Column("seed", BigInteger),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("outcome", String(20)),
+    Column("reason", String(50)),
+    Column("error", Text),
+    Column("traceback", Text),
+    Column("peak_memory", BigInteger),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _job_id(),
+    Column("attempt", Integer, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("value", Float),
+    Column("time", UtcDateTime, nullable=False),
+    Index(None, "job_id", "name", "attempt", "step"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _job_id(),
+    Column("attempt", Integer, nullable=False),
+    Column("name", String(300), nullable=False),
+    Column("role", String(50), nullable=False),
+    Column("media_type", String(100), nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "job_id", "id"),
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _job_id(),
+    Column("attempt", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("stream", String(20), nullable=False),
+    Column("text", Text, nullable=False),
+    Index(None, "job_id", "id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _job_id(),
+    Column("time", UtcDateTime, nullable=False),
+    Column("what", String(200), nullable=False),
+    Column("by", String(200), nullable=False),
+    Index(None, "job_id", "id"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("host", String(200), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("devices", Json, nullable=False),
+    Column("queues", Json, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("versions", Json),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("lease", Float, nullable=False),
+    Column("state", String(20), nullable=False),
+    Index(None, "seen_at"),
+)
+
+dependencies = Table(
+    "dependencies",
+    metadata,
+    _job_id(primary_key=True),
+    Column(
+        "parent_id",
+        BigId,
+        ForeignKey("jobs.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Index(None, "parent_id"),
+)

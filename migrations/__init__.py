@@ -1,0 +1,1 @@
+"""Alembic environment and versions, found as `cvq_migrations:` wherever cvq is installed."""
