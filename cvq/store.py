@@ -112,6 +112,8 @@ def claim(
     queues: Collection[str],
     token: str,
     lease: float,
+    device: str | None = None,
+    versions: dict[str, str] | None = None,
 ) -> Job | None:
     """Take the best queued job of these queues as a new attempt, or return None.
 
@@ -157,6 +159,8 @@ def claim(
             number=job.attempt,
             worker=worker,
             host=host,
+            device=device,
+            versions=versions,
             seed=job.spec.get("seed"),
             started_at=now(),
         )
@@ -205,22 +209,11 @@ def _fence(session: Connection, lease: Lease) -> Job:
 # ---------------------------------------------------------------------------- report and finish
 
 
-def describe_attempt(
-    session: Connection, lease: Lease, *, pid: int, device: str, versions: dict[str, str]
-) -> None:
-    """Note what an attempt runs on."""
-    _fence(session, lease)
-    session.execute(
-        update(t.attempts)
-        .where(t.attempts.c.job_id == lease.job_id, t.attempts.c.number == lease.attempt)
-        .values(pid=pid, device=device, versions=versions)
-    )
-
-
 def report(
     session: Connection,
     lease: Lease,
     *,
+    pid: int | None = None,
     progress: dict[str, Any] | None = None,
     logs: Sequence[LogLine] = (),
     metrics: Sequence[MetricPoint] = (),
@@ -233,6 +226,8 @@ def report(
     """
     job = _fence(session, lease)
     owner = {"job_id": lease.job_id, "attempt": lease.attempt}
+    if pid is not None:
+        session.execute(update(t.attempts).where(_is_attempt(*lease)).values(pid=pid))
     if logs:
         session.execute(insert(t.logs), [owner | line._asdict() for line in logs])
     if metrics:
@@ -288,7 +283,7 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
     )
     session.execute(
         update(t.attempts)
-        .where(t.attempts.c.job_id == job.id, t.attempts.c.number == job.attempt)
+        .where(_is_attempt(*job.lease))
         .values(
             finished_at=now(),
             outcome=outcome.state if outcome.state in t.FINAL else "stopped",
@@ -303,6 +298,10 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
     if state != outcome.state or state == t.QUEUED:
         _event(session, job.id, state + (f" ({reason})" if reason else ""), by)
     return state
+
+
+def _is_attempt(job_id: int, number: int) -> ColumnElement[bool]:
+    return and_(t.attempts.c.job_id == job_id, t.attempts.c.number == number)
 
 
 def _backoff(attempt: int) -> float:

@@ -1,0 +1,51 @@
+"""`python -m cvq_workers`: one worker process, as `cvq worker` and `cvq up` start it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from cvq.errors import CvqError
+from cvq.settings import Settings
+
+from .devices import choose_devices, find_devices, make_slots
+
+
+@click.command()
+@click.option("--slots", type=click.IntRange(1, 256), help="Jobs at a time.")
+@click.option("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N.")
+@click.option("--queues", help="Queues to serve, separated by commas.")
+@click.option("--name", help="Name of the worker in Celery's tools.")
+@click.option("--lease", type=float, help="Seconds after which a silent worker has lost its jobs.")
+@click.option("--log-level", default="info", help="debug, info, warning or error.")
+@click.option("--burst", is_flag=True, help="Leave when nothing is queued any more.")
+def main(
+    slots: int | None,
+    device: str,
+    queues: str | None,
+    name: str | None,
+    lease: float | None,
+    log_level: str,
+    burst: bool,
+) -> None:
+    """Run one worker until it is told to stop."""
+    try:
+        settings = Settings.load(**({} if lease is None else {"lease": lease}))
+        chosen = make_slots(choose_devices(device, find_devices(os.environ)), slots)
+        from .app import create_app  # Celery, only once the arguments are right
+
+        served = [part.strip() for part in (queues or "").split(",") if part.strip()]
+        app = create_app(settings, slots=chosen, queues=served or None, burst=burst)
+        app.cvq_runtime().check()
+    except CvqError as error:
+        click.echo(f"cvq: error: {error}", err=True)
+        sys.exit(error.exit_code)
+    node = name or f"cvq-{os.getpid()}"
+    arguments = ["worker", "-n", f"{node}@{settings.host}", "-l", log_level]
+    app.worker_main(["-q", *arguments, "--without-gossip", "--without-mingle"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The Celery application: one task, `cvq.work`, and the step that ties a worker to its runtime."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cache
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from kombu import Queue
+
+from cvq.queue import TASK, Broker, broker_queue
+from cvq.settings import Settings
+
+from .devices import Slot, find_devices, make_slots
+from .runtime import Runtime
+
+
+class JobsStep(bootsteps.StartStopStep):
+    """Starts the runtime once the pool stands, and ends it before the pool goes."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Enter the worker and begin its heartbeat."""
+        runtime: Runtime = worker.app.cvq_runtime()
+        if worker.concurrency != len(runtime.slots):  # celery's own -c was given
+            devices = list(dict.fromkeys(slot.device for slot in runtime.slots))
+            runtime.slots = make_slots(devices, worker.concurrency)
+        runtime.start()
+
+    def stop(self, worker: Any) -> None:
+        """Wait for the running jobs to come to rest."""
+        worker.app.cvq_runtime().close()
+
+    terminate = stop
+
+
+def create_app(
+    settings: Settings,
+    *,
+    slots: list[Slot] | None = None,
+    queues: list[str] | None = None,
+    burst: bool = False,
+) -> Celery:
+    """Make the Celery application of a worker.
+
+    Args:
+        settings: where Redis, the database and the store are.
+        slots: by default one for each GPU, or one for the CPU.
+        queues: by default `default`, this machine's own and, with a GPU, `gpu`.
+        burst: leave when nothing is left to do.
+
+    Raises:
+        BrokerError: the embedded Redis does not start.
+    """
+    slots = slots or make_slots(find_devices(os.environ), None)
+    queues = queues or served_queues(settings, slots)
+    app = Celery("cvq", set_as_current=False)
+    app.conf.update(
+        broker_url=Broker(settings).celery_url(),
+        broker_connection_retry_on_startup=True,
+        task_queues=[Queue(broker_queue(name)) for name in queues],
+        task_default_queue=broker_queue("default"),
+        # JSON only, in and out.
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        # The database is the truth; a message is a doorbell and is done with once heard.
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,
+        # Each thread is a slot. A busy worker leaves the doorbells to the others.
+        worker_pool="threads",
+        worker_concurrency=len(slots),
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        # A job outlives the connection to Redis.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=True,
+        worker_redirect_stdouts=False,
+        worker_log_format="%(asctime)s %(levelname)s %(message)s",
+        worker_task_log_format="%(asctime)s %(levelname)s %(message)s",
+    )
+    made: list[Runtime] = []
+
+    def runtime() -> Runtime:
+        if not made:
+            made.append(Runtime(settings, slots, queues, burst=burst))
+        return made[0]
+
+    app.cvq_runtime = runtime
+
+    @app.task(name=TASK)
+    def work(queue: str) -> None:
+        """Run queued jobs until none is left."""
+        runtime().work()
+
+    app.steps["worker"].add(JobsStep)
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def drain(**_: Any) -> None:
+        runtime().drain()
+
+    # Celery's own lines about doorbells say nothing that cvq's about jobs do not.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return app
+
+
+def served_queues(settings: Settings, slots: list[Slot]) -> list[str]:
+    """The queues that a worker with these slots serves by default."""
+    gpu = ["gpu"] if any(slot.kind != "cpu" for slot in slots) else []
+    return ["default", *gpu, settings.host_queue]
+
+
+@cache
+def default_app() -> Celery:
+    """The application that `celery -A cvq_workers` finds, by the settings alone."""
+    return create_app(Settings.load())

@@ -1,0 +1,27 @@
+"""`selftest`: counts steps and says what the job was given. Proves that a worker works.
+
+It computes nothing of interest, loads nothing and takes `steps` × `pause` seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import time
+from typing import Any
+
+from cvq.kinds.selftest import SelftestSpec
+from cvq_workers.context import Context
+
+
+def run(spec: SelftestSpec, ctx: Context) -> dict[str, Any]:
+    """Count; return where it ran."""
+    print(f"job {ctx.job_id} on {platform.node()}, device {ctx.device}, process {os.getpid()}")
+    for step in range(1, spec.steps + 1):
+        time.sleep(spec.pause)
+        ctx.metrics(step, value=random.random())  # noqa: S311 - shows that the seed holds
+        ctx.progress(step, spec.steps)
+    with ctx.artifact("selftest.txt") as path:
+        path.write_text(f"{spec.steps} steps on {ctx.device}\n")
+    return {"steps": spec.steps, "device": ctx.device, "host": platform.node()}

