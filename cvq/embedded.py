@@ -52,8 +52,11 @@ def stop_redis(home: Path) -> bool:
         if not _answers(path):
             return False
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        server = redis.Redis(unix_socket_path=str(path))
+        # A server that shuts down hangs up, which the client would take for a fault and retry.
+        server = redis.Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0))
         server.shutdown(nosave=True)
         server.close()
         _wait(lambda: not path.exists())

@@ -54,8 +54,8 @@ class Layer:
 
     length: float
     thick: float
-    coverage: float
     jitter: float
+    coverage: float = 0.0
 
 
 LAYERS = (
@@ -64,7 +64,7 @@ LAYERS = (
     Layer(length=0.070, thick=0.0145, coverage=1.9, jitter=0.17),
     Layer(length=0.040, thick=0.0090, coverage=0.8, jitter=0.20),
 )
-DAB = Layer(length=0.024, thick=0.0150, coverage=0.0, jitter=0.12)
+DAB = Layer(length=0.024, thick=0.0150, jitter=0.12)
 
 
 def paint(width: int, height: int, *, seed: int = 0) -> Image.Image:
@@ -150,12 +150,11 @@ def _add_sky(s: _Scene, aspect: float) -> None:
 def _add_hills(s: _Scene) -> None:
     """Two ranges behind the lake, warmer where they stand near the sun."""
     for base, swing, phase, shade in ((0.055, 0.030, 0.6, 0.30), (0.022, 0.022, 2.6, 0.0)):
-        ridge = HORIZON - base - swing * np.sin(s.u * 7.5 + phase)
-        ridge = ridge - 0.02 * np.sin(s.u * 19 + phase)
+        top = base + swing * np.sin(s.u * 7.5 + phase) + 0.02 * np.sin(s.u * 19 + phase)
         glow = 0.75 * np.exp(-(((s.u - SUN[0]) / 0.16) ** 2))
         tone = shade + glow + 0.35 * s.rough + 0.25 * s.fine
         slope = np.arctan(-swing * 7.5 * np.cos(s.u * 7.5 + phase))
-        s.fill((s.y > ridge) & (s.y < HORIZON), _ramp(tone, HILLS), slope + 0.9 * s.rough)
+        s.fill((s.y > HORIZON - top) & (s.y < HORIZON), _ramp(tone, HILLS), slope + 0.9 * s.rough)
 
 
 def _add_lake(s: _Scene, aspect: float) -> None:
@@ -212,8 +211,7 @@ class _Canvas:
         """Lay one stroke at (x, y), in parts of width and height; None is the scene's colour."""
         height, width = self.thickness.shape
         row, column = int(y * height), int(x * width)
-        if color is None:
-            color = self.scene.color[row, column]
+        color = self.scene.color[row, column] if color is None else color
         size = self.rng.uniform(0.65, 1.15) * height
         length, thick = layer.length * size, max(layer.thick * size, 1.5)
         turn = float(self.scene.angle[row, column]) + self.rng.normal(0, 0.10)
@@ -258,22 +256,19 @@ class _Canvas:
         """A colour as a hurried painter mixes it: lighter or darker, warmer or cooler."""
         light, warm = self.rng.normal(0, jitter * 0.52, 2)
         shift = np.array((light + warm, light + 0.15 * warm, light - warm), np.float32)
-        mixed: Plane = np.clip(color + shift, 0, 1)
-        return mixed
+        return np.clip(color + shift, 0, 1)
 
     def lit(self) -> Plane:
         """The picture under a lamp at the upper left, which the relief of the paint catches."""
         down, right = np.gradient(self.thickness)
         facing = np.tanh(0.5 * (down + right))[..., None]
-        lit: Plane = self.color * (1 + 0.28 * facing) + 0.10 * np.maximum(facing - 0.35, 0)
-        return lit
+        return np.asarray(self.color * (1 + 0.28 * facing) + 0.10 * np.maximum(facing - 0.35, 0))
 
 
 def _bristles(rng: np.random.Generator) -> Plane:
     """One brush's mark in 0..1, 48 (across) x 96 (along): long streaks, some hairs in clumps."""
     mark = 0.6 * _resized(rng.random((24, 5)), 48, 96) + 0.4 * _resized(rng.random((8, 3)), 48, 96)
-    bristles: Plane = (mark - mark.min()) / np.ptp(mark)
-    return bristles
+    return np.asarray((mark - mark.min()) / np.ptp(mark))
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], cells: int, octaves: int) -> Plane:

@@ -70,13 +70,17 @@ class Settings(BaseSettings):
     kinds: Annotated[list[str], NoDecode] = Field(
         [], description="Modules with more job kinds, separated by commas."
     )
+    preload: Annotated[list[str], NoDecode] = Field(
+        ["numpy", "PIL.Image", "torch", "safetensors.torch"],
+        description="Modules that a worker loads once, for all its job processes.",
+    )
     start_method: str | None = Field(
         None,
         pattern="^(fork|spawn)$",
         description="How job processes start: fork (from a server with PyTorch loaded) or spawn.",
     )
 
-    @field_validator("kinds", mode="before")
+    @field_validator("kinds", "preload", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (

@@ -24,13 +24,11 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .job_process import main as job_main
-
-PRELOAD = ("numpy", "PIL.Image", "torch", "safetensors.torch", "cvq.kinds")
 
 # glibc gives every large tensor back to the kernel at once, and the next step faults it in
 # again: 48,000 page faults a step in training. Keeping the memory costs nothing that matters.
@@ -49,9 +47,11 @@ class Launcher:
     Args:
         method: `fork` or `spawn`; None takes `fork` on Linux and `spawn` elsewhere (Apple's
             frameworks do not survive a fork).
+        preload: modules that the fork server loads once, for all jobs.
     """
 
-    def __init__(self, method: str | None = None) -> None:
+    def __init__(self, method: str | None = None, preload: Sequence[str] = ()) -> None:
+        self._preload = preload
         self.method = method or ("fork" if sys.platform == "linux" else "spawn")
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
@@ -111,7 +111,7 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "cvq_workers.forkserver"],
+                [sys.executable, "-m", "cvq_workers.forkserver", *self._preload],
                 stdin=theirs,
                 env=job_environment(),
                 start_new_session=True,
@@ -151,9 +151,9 @@ def job_environment() -> dict[str, str]:
 # ---------------------------------------------------------------------------- the server
 
 
-def serve(connection: socket.socket) -> None:
+def serve(connection: socket.socket, preload: Sequence[str]) -> None:
     """Fork a job for every request until the worker closes its end."""
-    for name in PRELOAD:
+    for name in preload:
         # What is missing is missed by the job that needs it.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -262,4 +262,4 @@ def _kill_group(pid: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=0))
+    serve(socket.socket(fileno=0), sys.argv[1:])

@@ -61,7 +61,7 @@ class Runtime:
         self._draining = False
         self._stopping = threading.Event()
         self._upkeep_at = 0.0
-        self._launcher = Launcher(settings.start_method)
+        self._launcher = Launcher(settings.start_method, settings.preload)
         self._heart: threading.Thread | None = None
 
     @cached_property

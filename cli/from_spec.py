@@ -1,0 +1,276 @@
+"""Click arguments and options made from a job kind's specification.
+
+The types made here only read words into values. Bounds, choices of lists and everything else are
+checked by the specification itself, so that each rule stands in one place.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import click
+
+from cvq.errors import UsageError
+
+from .options import CommaList
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from cvq.kinds.spec import Kind
+
+_PREFIX = "spec_"  # keeps a kind's fields apart from the options that every job has
+_SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+class Shape(NamedTuple):
+    """How a field is given: the type of one value, whether it is a list, or a flag."""
+
+    type: click.ParamType
+    metavar: str
+    many: bool = False
+    flag: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def shape_of(annotation: Any) -> Shape:
+    """Find out how a field of this type is given on a command line."""
+    from cvq.kinds.spec import InputFile
+
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return shape_of(args[0])
+    if origin is Literal:
+        words = tuple(str(word) for word in args)
+        return Shape(click.Choice(words), "|".join(words), choices=words)
+    if origin in (Union, UnionType):
+        return _shape_of_union([arg for arg in args if arg is not NoneType])
+    if origin in (list, tuple):
+        item = shape_of(args[0])
+        # A list's words are checked by the specification, which says which of them is wrong.
+        kind = click.STRING if item.choices else item.type
+        metavar = "NAME" if item.choices else item.metavar
+        return Shape(kind, metavar, many=True, choices=item.choices)
+    if isinstance(annotation, type) and issubclass(annotation, InputFile):
+        return Shape(click.Path(), "FILE")
+    return {
+        bool: Shape(click.BOOL, "", flag=True),
+        int: Shape(click.INT, "N"),
+        float: Shape(click.FLOAT, "X"),
+    }.get(annotation, Shape(click.STRING, "TEXT"))
+
+
+def _shape_of_union(members: list[Any]) -> Shape:
+    shapes = [shape_of(member) for member in members]
+    if len(shapes) == 1:
+        return shapes[0]
+    return Shape(click.STRING, "|".join(shape.metavar for shape in shapes))
+
+
+def parameters(kind: Kind, taken: frozenset[str] = frozenset()) -> list[click.Parameter]:
+    """The Click parameters of a kind; `taken` are names of options that every job has."""
+    from cvq.kinds.spec import Argument
+
+    made: list[click.Parameter] = []
+    for name, field in kind.spec.model_fields.items():
+        mark = next((item for item in field.metadata if isinstance(item, Argument)), None)
+        made.append(_argument(name, field, mark.metavar) if mark else _option(name, field, taken))
+    return made
+
+
+def _argument(name: str, field: FieldInfo, metavar: str | None) -> click.Argument:
+    shape = shape_of(field.annotation)
+    # Not required for Click: the value may come from --params, and the specification asks for it.
+    return click.Argument(
+        [_PREFIX + name],
+        type=shape.type,
+        nargs=-1 if shape.many else 1,
+        required=False,
+        metavar=metavar or name.upper(),
+    )
+
+
+def _option(name: str, field: FieldInfo, taken: frozenset[str]) -> click.Option:
+    shape = shape_of(field.annotation)
+    word = name.replace("_", "-")
+    option = f"--spec-{word}" if name in taken else f"--{word}"
+    shown = help_of(field, shape)
+    if shape.flag:
+        return click.Option(
+            [f"{option}/--no-{option[2:]}", _PREFIX + name], default=None, help=shown
+        )
+    return click.Option(
+        [option, _PREFIX + name],
+        type=CommaList(shape.type) if shape.many else shape.type,
+        metavar=f"{shape.metavar},..." if shape.many else shape.metavar,
+        default=None,
+        help=shown,
+    )
+
+
+def help_of(field: FieldInfo, shape: Shape) -> str:
+    """A field's description with its choices, bounds and default."""
+    notes = []
+    if shape.many and shape.choices:
+        notes.append(", ".join(shape.choices))
+    if limits := bounds_of(field):
+        notes.append(limits)
+    if (default := default_of(field)) is not None:
+        notes.append(f"default: {default}")
+    return (field.description or "") + (f"  [{'; '.join(notes)}]" if notes else "")
+
+
+def bounds_of(field: FieldInfo) -> str:
+    """The numeric bounds of a field in words."""
+    found = {
+        sign: getattr(item, sign)
+        for item in field.metadata
+        for sign in _SIGNS
+        if getattr(item, sign, None) is not None
+    }
+    if "ge" in found and "le" in found:
+        return f"{found['ge']:g} to {found['le']:.10g}"
+    return ", ".join(f"{_SIGNS[sign]} {value:g}" for sign, value in found.items())
+
+
+def default_of(field: FieldInfo) -> str | None:
+    """A field's default as it would be typed; None where there is none to show."""
+    if field.is_required() or field.default is None:
+        return None
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part Click's values into those of the specification that were given, and the common ones."""
+    spec, common = {}, {}
+    for name, value in values.items():
+        if not name.startswith(_PREFIX):
+            common[name] = value
+        elif value is not None and value != ():
+            spec[name.removeprefix(_PREFIX)] = list(value) if isinstance(value, tuple) else value
+    return spec, common
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """Values from a TOML or JSON file, its keys with `-` or `_`.
+
+    Raises:
+        UsageError: the file is missing, of neither kind, or no table of values.
+    """
+    if path.suffix not in (".toml", ".json"):
+        raise UsageError(f"--params {path}: give a .toml or a .json file")
+    load = tomllib.loads if path.suffix == ".toml" else json.loads
+    try:
+        values = load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--params {path}: {error.strerror}") from None
+    except ValueError as error:  # both parsers' errors, and bytes that are not UTF-8
+        raise UsageError(f"--params {path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"--params {path}: names with values are needed, as in {{\"size\": 320}}")
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+class KindCommand(click.Command):
+    """A command for one kind; its help shows the kind's options and every job's apart."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Two sections of options."""
+        own: list[tuple[str, str]] = []
+        common: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                (own if (param.name or "").startswith(_PREFIX) else common).append(record)
+        for heading, records in ((f"Options of {self.name}", own), ("Options of every job", common)):
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+class KindGroup(click.Group):
+    """A command whose first word is a job kind, as in `cvq submit KIND …`.
+
+    Args:
+        action: called with the kind, the specification's values and the common options.
+        common: makes the options that every kind has.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        action: Callable[[Kind, dict[str, Any], dict[str, Any]], Any],
+        common: Callable[[], Sequence[click.Parameter]],
+        **more: Any,
+    ) -> None:
+        super().__init__(*args, **more)
+        self.subcommand_metavar = "KIND [VALUES]..."
+        self.action = action
+        self.common = common
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The known kinds."""
+        return list(_kinds())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """The command of one kind, made from its specification.
+
+        Raises:
+            UnknownKindError: there is no such kind; the message names the nearest.
+        """
+        from cvq.kinds import get_kind
+        from cvq.settings import Settings
+
+        kind = get_kind(cmd_name, Settings.load())
+        common = list(self.common())
+        taken = frozenset(
+            word.removeprefix("--").removeprefix("no-").replace("-", "_")
+            for param in common
+            for word in (*param.opts, *param.secondary_opts)
+        )
+
+        def callback(**values: Any) -> Any:
+            spec, rest = split(values)
+            if path := rest.pop("params"):
+                spec = read_params(Path(path)) | spec
+            return self.action(kind, spec, rest)
+
+        return KindCommand(
+            cmd_name,
+            params=[*parameters(kind, taken), *common],
+            callback=callback,
+            help=f"{kind.summary}\n\n{_first_line(kind.spec.__doc__)}",
+        )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The kind comes first; an option before it would not be known yet."""
+        if args[0].startswith("-"):
+            raise click.UsageError(f"the kind comes first: {ctx.command_path} KIND {args[0]} …", ctx)
+        return args[0], self.get_command(ctx, args[0]), args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The kinds with their summaries."""
+        with formatter.section("Kinds"):
+            formatter.write_dl([(name, kind.summary) for name, kind in _kinds().items()])
+
+
+def _kinds() -> dict[str, Kind]:
+    from cvq.kinds import all_kinds
+    from cvq.settings import Settings
+
+    return all_kinds(Settings.load())
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n", 1)[0]

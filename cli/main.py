@@ -1,0 +1,199 @@
+"""The `cvq` command: a table of commands that load when they are used, and the error boundary.
+
+Nothing but Click is imported here, so that `cvq --help` answers at once. A command's line of help
+stands in the table; a test holds it equal to the command's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+
+class Entry(NamedTuple):
+    """A command: the module under `commands` that has it, and its line of help."""
+
+    module: str
+    help: str
+
+
+SECTIONS: dict[str, dict[str, Entry]] = {
+    "Jobs": {
+        "submit": Entry("submit", "Queue a job."),
+        "run": Entry("run", "Run a job on this machine and follow it to its end."),
+        "wait": Entry("wait", "Wait for jobs to end; exit with their outcome."),
+        "watch": Entry("watch", "Follow a job's progress and log until it ends."),
+        "cancel": Entry("cancel", "Cancel jobs, queued or running."),
+    },
+    "History": {
+        "ls": Entry("ls", "List jobs, the newest first."),
+        "show": Entry("show", "Show everything that is known of a job."),
+        "logs": Entry("logs", "Show what a job has written."),
+        "metrics": Entry("metrics", "Show the numbers that a job has recorded."),
+        "artifacts": Entry("artifacts", "List the files that a job has left."),
+        "get": Entry("get", "Copy a job's files here."),
+    },
+    "Workers": {
+        "up": Entry("up", "Start workers on this machine, or change their number."),
+        "down": Entry("down", "Stop this machine's workers and the embedded Redis."),
+        "status": Entry("status", "Show where everything is and what it is doing."),
+        "worker": Entry("worker", "Be a worker: take jobs and run them."),
+        "workers": Entry("worker", "List the workers."),
+    },
+    "Setup": {
+        "kinds": Entry("kinds", "List the job kinds, or one kind's fields."),
+        "samples": Entry("samples", "Write two pictures to try style transfer with."),
+        "doctor": Entry("doctor", "Check everything that a job needs."),
+        "db": Entry("db", "Create, upgrade or check the database's schema."),
+        "completion": Entry("completion", "Print the completion script of a shell."),
+    },
+}
+COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+ENVIRONMENT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 4, 70, 130, 141
+
+
+class Main(click.Group):
+    """Loads a command when it is used, and turns every error into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f".commands.{COMMANDS[cmd_name].module}", __package__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the nearest one."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"unknown command '{args[0]}'{_nearest(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table above, by sections, without importing any command."""
+        for title, entries in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        """Run a command line and leave with the documented exit code."""
+        given = list(sys.argv[1:] if args is None else args)
+        plain = given[: given.index("--")] if "--" in given else given
+        debug = "--debug" in plain
+        words = [word for word in plain if word != "--debug"] + given[len(plain) :]
+        extra = {**extra, "standalone_mode": False}
+        sys.exit(_guarded(lambda: super(Main, self).main(words, *rest, **extra), debug=debug))
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    return f": did you mean '{near[0]}'?" if near else ""
+
+
+def _guarded(run: Any, *, debug: bool) -> int:
+    """Run, and return the exit code; every error becomes one line on stderr."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            code = run()
+            sys.stdout.flush()
+        except BaseException as error:
+            if debug and not isinstance(error, SystemExit | click.ClickException):
+                raise
+            return _report(error)
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: BaseException) -> int:
+    """Say what went wrong in one line; return the exit code."""
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        return _leave_pipe()
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.ClickException):
+        return _report_usage(error)
+
+    from cvq.errors import CvqError
+
+    if isinstance(error, CvqError):
+        return _say(str(error), error.exit_code)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror}", ENVIRONMENT)
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return _say(f"internal error ({what}); `cvq --debug …` shows where", INTERNAL)
+
+
+def _report_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f" (`{context.command_path} --help` tells more)" if context else ""
+    return _say(message[:1].lower() + message[1:] + hint, error.exit_code)
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"cvq: error: {' '.join(message.splitlines())}", err=True)
+    return code
+
+
+def _leave_pipe() -> int:
+    """Whoever read our output has gone: leave quietly, also when Python flushes at its end."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    click.echo(f"cvq: warning: {message}", err=True)
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from cvq import __version__
+
+        click.echo(f"cvq {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Main,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nTry it:  cvq samples pictures"
+    "\n         cvq run style-transfer pictures/content.jpg pictures/style.jpg -o painted.png",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    help="Show the version.",
+)  # fmt: skip
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
+def cvq() -> None:
+    """Queue computer-vision jobs, run them on workers, and ask for their history."""
+
+
+def main() -> NoReturn:
+    """The console script."""
+    cvq.main(prog_name="cvq")
+
+
+__all__ = ["COMMANDS", "SECTIONS", "cvq", "main"]

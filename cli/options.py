@@ -1,0 +1,175 @@
+"""Options and arguments that several commands share, and how job references are resolved.
+
+The types here only parse; what a value may be is the specification's or the client's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cvq import parse
+from cvq.errors import UnknownJobError, UsageError
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.queries import Filter
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# As in `cvq.tables`, which costs SQLAlchemy's import; a test holds the two equal.
+STATES = ("waiting", "queued", "running", "succeeded", "failed", "cancelled")
+DEFAULT_LIMIT = 20
+
+
+class Parsed(click.ParamType):
+    """A value read by one of `cvq.parse`'s functions."""
+
+    def __init__(self, name: str, function: Callable[[str], Any]) -> None:
+        self.name = name
+        self.function = function
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse; what cannot be parsed is the user's error."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.function(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class CommaList(click.ParamType):
+    """Values separated by commas; each is converted by another type."""
+
+    def __init__(self, item: click.ParamType = click.STRING, metavar: str | None = None) -> None:
+        self.item = item
+        self.name = metavar or f"{item.name},..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Split and convert."""
+        if not isinstance(value, str):
+            return value
+        words = [word.strip() for word in value.split(",")]
+        return [self.item.convert(word, param, ctx) for word in words if word]
+
+
+DURATION = Parsed("duration", parse.duration)
+AGO = Parsed("time", lambda text: parse.moment(text, ago=True))
+AHEAD = Parsed("time", lambda text: parse.moment(text, ago=False))
+CONDITION = Parsed("condition", parse.comparison)
+TAG = Parsed("key=value", lambda text: parse.tag(text, value_needed=True))
+TAG_OR_KEY = Parsed("key[=value]", lambda text: parse.tag(text, value_needed=False))
+REFERENCE = Parsed("job", parse.reference)
+
+
+def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, shown in the order given."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def flag(*names: str, help: str) -> Callable[[F], F]:  # noqa: A002 - Click's word
+    """An option without a value."""
+    return click.option(*names, is_flag=True, help=help)
+
+
+as_json = flag("--json", "as_json", help="Print JSON.")
+as_csv = flag("--csv", "as_csv", help="Print CSV.")
+quiet = flag("-q", "--quiet", help="Print ids only.")
+yes = flag("-y", "--yes", help="Do not ask.")
+watching = flag("-w", "--watch", help="Look again and again until Ctrl-C.")
+timeout = click.option(
+    "--timeout", type=DURATION, metavar="DURATION", help="Wait at most this long: 90s, 5m, 1h."
+)
+job = click.argument("reference", metavar="JOB", type=REFERENCE)
+jobs = click.argument("references", metavar="JOB...", type=REFERENCE, nargs=-1, required=True)
+
+filters = together(
+    click.option(
+        "--status", type=CommaList(click.Choice(STATES)), multiple=True, metavar="STATE,...",
+        help=f"Only in these states: {', '.join(STATES)}.",
+    ),
+    click.option("--kind", type=CommaList(), multiple=True, metavar="KIND,...", help="Only these kinds."),
+    click.option("--user", type=CommaList(), multiple=True, metavar="USER,...", help="Only these users' jobs."),
+    click.option("--tag", type=TAG_OR_KEY, multiple=True, metavar="KEY[=VALUE]", help="Only with this tag; may be repeated."),
+    click.option("--since", type=AGO, metavar="TIME", help="Submitted since: 5m, 2d, 2026-11-01."),
+    click.option("--until", type=AGO, metavar="TIME", help="Submitted before."),
+    click.option(
+        "--where", type=CONDITION, multiple=True, metavar="CONDITION",
+        help="Only where a metric is so: 'val_accuracy>0.9'.",
+    ),
+)  # fmt: skip
+
+
+def make_filter(
+    *,
+    status: Sequence[list[str]],
+    kind: Sequence[list[str]],
+    user: Sequence[list[str]],
+    tag: Sequence[tuple[str, str | None]],
+    since: Any,
+    until: Any,
+    where: Sequence[parse.Comparison],
+    **more: Any,
+) -> Filter:
+    """The filter that the options of `filters` mean."""
+    from cvq.queries import Filter
+
+    return Filter(
+        states=_flat(status),
+        kinds=_flat(kind),
+        users=_flat(user),
+        tags=tag,
+        since=since,
+        until=until,
+        where=where,
+        **more,
+    )
+
+
+def _flat(lists: Iterable[list[str]]) -> list[str]:
+    return [value for values in lists for value in values]
+
+
+def resolve(client: Client, references: Iterable[parse.Reference]) -> list[int]:
+    """The ids of the jobs that some references mean, each once, in the order given.
+
+    Raises:
+        UnknownJobError: a reference means no job.
+        UsageError: the user has not submitted so many jobs.
+    """
+    from cvq import queries
+
+    found: dict[int, None] = {}
+    with client.db.read() as session:
+        for first, last, back in references:
+            if back is not None:
+                ids = [queries.last_jobs(session, client.settings.user, back)]
+            else:
+                ids = queries.ids_between(session, first, last)
+            if not ids:
+                raise UnknownJobError(first if first == last else f"{first}-{last}")
+            found.update(dict.fromkeys(ids))
+    return list(found)
+
+
+def resolve_one(client: Client, reference: parse.Reference) -> int:
+    """The id of the one job that a reference means.
+
+    Raises:
+        UsageError: it means several, or none.
+    """
+    ids = resolve(client, [reference])
+    if len(ids) > 1:
+        raise UsageError(
+            f"{reference.first}-{reference.last} is {len(ids)} jobs; this command takes one"
+        )
+    return ids[0]

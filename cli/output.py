@@ -1,0 +1,180 @@
+"""What commands print: tables, JSON, CSV; with rich on a terminal, plain lines in a pipe.
+
+In a pipe no cell is cut or wrapped and no control character is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import click
+
+from .words import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+T = TypeVar("T")
+
+
+def on_terminal(*, err: bool = False) -> bool:
+    """Whether stdout (or stderr) is a terminal that a person reads."""
+    return (sys.stderr if err else sys.stdout).isatty()
+
+
+def console(*, err: bool = False) -> Console:
+    """A rich console; rich itself honours NO_COLOR and TERM=dumb."""
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False, soft_wrap=False)
+
+
+def note(message: str) -> None:
+    """A line for people, on stderr, beside the result."""
+    click.echo(message, err=True)
+
+
+def hint(message: str) -> None:
+    """A line of advice, only where a person is reading."""
+    if on_terminal() and on_terminal(err=True):
+        note(message)
+
+
+def dump(value: Any) -> None:
+    """JSON for people and programs."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def dump_line(value: Any) -> None:
+    """One JSON value on one line, at once: for what goes on."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    sys.stdout.flush()
+
+
+@dataclass(frozen=True)
+class Column(Generic[T]):
+    """A column of a table.
+
+    Attributes:
+        name: its heading, and its name in CSV.
+        text: the cell as people read it.
+        raw: the cell in CSV; the text where not given.
+        style: rich's style of a cell.
+        right: numbers stand right.
+        cut: whether a terminal too narrow for everything may cut this column.
+    """
+
+    name: str
+    text: Callable[[T], str]
+    raw: Callable[[T], Any] | None = None
+    style: Callable[[T], str] | None = None
+    right: bool = False
+    cut: bool = False
+
+
+def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
+    """Print rows as CSV with a heading."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([column.name for column in columns])
+    for row in rows:
+        writer.writerow([(column.raw or column.text)(row) for column in columns])
+
+
+def show_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
+    """Print rows as a table."""
+    if on_terminal():
+        console().print(table(columns, rows))
+    else:
+        for line in plain_table(columns, rows):
+            click.echo(line)
+
+
+def plain_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> list[str]:
+    """Lines of aligned columns; nothing is cut."""
+    cells = [[column.name.upper() for column in columns]]
+    cells += [[clean(column.text(row)) for column in columns] for row in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def table(columns: Sequence[Column[T]], rows: Sequence[T]) -> RenderableType:
+    """A rich table of the same cells; columns that are empty in every row are left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[clean(column.text(row)) for row in rows] for column in columns]
+    shown = [i for i, column_cells in enumerate(cells) if any(column_cells)]
+    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for i in shown:
+        column = columns[i]
+        drawn.add_column(
+            column.name.upper(),
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if column.cut else max(map(len, cells[i]), default=0),
+        )
+    for at, row in enumerate(rows):
+        styles = [columns[i].style for i in shown]
+        drawn.add_row(
+            *(
+                Text(cells[i][at], style=style(row) if style else "")
+                for i, style in zip(shown, styles, strict=True)
+            )
+        )
+    return drawn
+
+
+def show_list(
+    columns: Sequence[Column[T]],
+    rows: Sequence[T],
+    *,
+    as_csv: bool = False,
+    empty: str = "",
+) -> None:
+    """Print rows as CSV or as a table; `empty` is said (on stderr) where there are none."""
+    if as_csv:
+        show_csv(columns, rows)
+    elif rows:
+        show_table(columns, rows)
+    elif empty:
+        note(empty)
+
+
+def fields(pairs: Sequence[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line, leaving out the empty values."""
+    given = [(name, clean(value)) for name, value in pairs if value not in (None, "", [], {})]
+    width = max((len(name) for name, _ in given), default=0)
+    for name, value in given:
+        label = click.style(name.ljust(width), bold=True) if on_terminal() else name.ljust(width)
+        click.echo(f"{label}  {value}")
+
+
+def heading(text: str) -> None:
+    """A blank line and a title."""
+    click.echo()
+    click.secho(text, bold=True) if on_terminal() else click.echo(text)
+
+
+def state_text(state: str) -> str:
+    """A state in its colour, on a terminal with colours."""
+    import os
+
+    from .words import STATE_STYLES
+
+    colour = STATE_STYLES.get(state, "")
+    if not on_terminal() or colour in ("", "dim") or os.environ.get("NO_COLOR"):
+        return state
+    return click.style(state, fg=colour)

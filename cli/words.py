@@ -1,0 +1,136 @@
+"""How numbers, times and jobs read in a line of text. Pure functions; nothing is printed here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cvq.jobs import Job
+
+STATE_STYLES = {
+    "waiting": "yellow",
+    "queued": "yellow",
+    "running": "cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "magenta",
+    "up": "green",
+    "draining": "yellow",
+    "silent": "red",
+    "gone": "dim",
+}
+_BARS = "▁▂▃▄▅▆▇█"
+# What would move the cursor or change colours: everything below a space but the tab, and C1.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9}
+
+
+def clean(text: object) -> str:
+    """Text without control characters: a job's words must not steer the reader's terminal."""
+    return str(text).translate(_CONTROLS)
+
+
+def span(seconds: float | None) -> str:
+    """A duration: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`; empty for None."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def age(time: datetime | None, now: datetime) -> str:
+    """How long ago a time was, in one unit: `5s`, `12m`, `3h`, `2d`."""
+    if time is None:
+        return ""
+    seconds = max(0, int((now - time).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size or (unit == "d" and seconds >= size):
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def clock(time: datetime | None) -> str:
+    """A time of day in the reader's own zone."""
+    return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def size(count: int | None) -> str:
+    """A number of bytes: `812 B`, `1.2 MB`."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def number(value: float | None) -> str:
+    """A metric with four significant digits; `-` where it was not finite."""
+    if value is None:
+        return "-"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def sparkline(values: Sequence[float | None], width: int = 40) -> str:
+    """A curve in one line of text; gaps are blanks."""
+    chosen = [values[i * len(values) // width] for i in range(width)] if width < len(values) else values
+    finite = [value for value in chosen if value is not None]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(" " if v is None else _BARS[round((v - low) * scale)] for v in chosen)
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """The names of the files that a stored specification reads, in field order."""
+    names = []
+    for value in spec.values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict) and "sha256" in item and "name" in item:
+                names.append(str(item["name"]))
+    return names
+
+
+def title(job: Job) -> str:
+    """What a job is called: its name, else its inputs."""
+    return clean(job.name or " ".join(inputs(job.spec)))
+
+
+def progress(job: Job) -> str:
+    """How far a job is: `30/100 steps, 12s left`."""
+    at = job.progress
+    if not at or at.get("total") is None:
+        return ""
+    text = f"{at['done']}/{at['total']}"
+    eta = span(at.get("eta_s")) if job.state == "running" else ""
+    return f"{text}, {eta} left" if eta else text
+
+
+def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
+    """The first few headline metrics that a job has: `total_loss 21.5`."""
+    chosen = [name for name in names if name in job.metrics] or sorted(job.metrics)
+    return "  ".join(f"{clean(name)} {number(job.metrics[name])}" for name in chosen[:most])
+
+
+def outcome(job: Job) -> str:
+    """A job's state with what there is to say about it: `failed (oom)`, `running, to be cancelled`."""
+    if job.reason:
+        return f"{job.state} ({job.reason})"
+    if job.cancel_requested and not job.finished:
+        return f"{job.state}, to be cancelled"
+    return job.state

