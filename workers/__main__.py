@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 import click
 
@@ -39,12 +40,20 @@ def main(
         served = [part.strip() for part in (queues or "").split(",") if part.strip()]
         app = create_app(settings, slots=chosen, queues=served or None, burst=burst)
         app.cvq_runtime().check()
+        _allow_root()
     except CvqError as error:
         click.echo(f"cvq: error: {error}", err=True)
         sys.exit(error.exit_code)
     node = name or f"cvq-{os.getpid()}"
     arguments = ["worker", "-n", f"{node}@{settings.host}", "-l", log_level]
     app.worker_main(["-q", *arguments, "--without-gossip", "--without-mingle"])
+
+
+def _allow_root() -> None:
+    # Celery warns root of pickled messages. cvq accepts JSON only, and root is usual in containers.
+    from celery.platforms import SecurityWarning
+
+    warnings.simplefilter("ignore", SecurityWarning)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ from functools import cache
 from typing import Any
 
 from celery import Celery, bootsteps, signals
-from kombu import Queue
+from kombu.entity import Queue
 
 from cvq.queue import TASK, Broker, broker_queue
 from cvq.settings import Settings
 
 from .devices import Slot, find_devices, make_slots
 from .runtime import Runtime
+
+
+_TURN_S = 0.05
 
 
 class JobsStep(bootsteps.StartStopStep):
@@ -29,6 +32,10 @@ class JobsStep(bootsteps.StartStopStep):
             devices = list(dict.fromkeys(slot.device for slot in runtime.slots))
             runtime.slots = make_slots(devices, worker.concurrency)
         runtime.start()
+        if worker.hub is not None:
+            # A worker without prefetch asks for its next doorbell when its event loop turns, and
+            # nothing turns it when a slot falls free: that alone would cost up to a second.
+            worker.hub.call_repeatedly(_TURN_S, lambda: None)
 
     def stop(self, worker: Any) -> None:
         """Wait for the running jobs to come to rest."""

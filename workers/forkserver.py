@@ -28,6 +28,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cvq.errors import CvqError
+from cvq.kinds import all_kinds
+from cvq.settings import Settings
+
 from .job_process import main as job_main
 
 # glibc gives every large tensor back to the kernel at once, and the next step faults it in
@@ -90,7 +94,11 @@ class Launcher:
             if self._socket is not None:
                 self._socket.close()
             if self._server is not None:
-                self._server.wait(timeout=10)
+                try:
+                    self._server.wait(timeout=0.5)
+                except subprocess.TimeoutExpired:  # still loading PyTorch, deaf until then
+                    self._server.kill()
+                    self._server.wait()
             self._socket = self._server = None
 
     def _ask_server(self, job_file: Path, descriptors: list[int]) -> None:
@@ -112,7 +120,7 @@ class Launcher:
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "cvq_workers.forkserver", *self._preload],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 env=job_environment(),
                 start_new_session=True,
             )
@@ -157,6 +165,8 @@ def serve(connection: socket.socket, preload: Sequence[str]) -> None:
         # What is missing is missed by the job that needs it.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    with contextlib.suppress(CvqError):
+        all_kinds(Settings.load())
     wake_read, wake_write = os.pipe()
     for end in (wake_read, wake_write):
         os.set_blocking(end, False)

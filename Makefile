@@ -1,0 +1,56 @@
+# The chores, one target each. `make demo` and `make test` need Python 3.11 to 3.13, make and a
+# package index; no root, no running server, no GPU.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# A folder of its own, so that a demo touches nothing of yours; `make demo DEMO=...` moves it.
+DEMO ?= .demo
+
+.PHONY: help demo install test test-fast test-slow lint types check bench clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.worker: pyproject.toml | $(BIN)/python
+	@echo "Installing cvq with PyTorch (about 3 GB, a minute or two) ..."
+	$(BIN)/python -m pip install --quiet -e '.[worker]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing cvq with PyTorch and what the tests need (about 3 GB, some minutes) ..."
+	$(BIN)/python -m pip install --quiet -e '.[worker,postgres,s3,dev]'
+	@touch $@ $(VENV)/.worker
+
+install: $(VENV)/.worker  ## Make .venv and install cvq with the worker
+
+demo: $(VENV)/.worker  ## Run a real style transfer through the queue and say where the picture is
+	@CVQ_HOME="$(abspath $(DEMO))/home" $(BIN)/python examples/demo.py "$(DEMO)"
+
+test: $(VENV)/.dev  ## Run all tests, with real Redis, Postgres and workers
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev  ## Run the tests that take little time
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.dev  ## Check style, formatting and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev  ## Check the types
+	@mkdir -p build/types
+	@for name in cli workers migrations; do ln -sfn ../../$$name build/types/cvq_$$name; done
+	$(BIN)/mypy
+
+check: lint types test  ## All of the above, as CI does
+
+bench: $(VENV)/.dev  ## Print the figures: start-up, overhead of the queue
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.overhead
+
+clean:  ## Remove what make made, the environment included
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,77 @@
+"""The built wheel, installed elsewhere: complete, and a client without PyTorch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cvq.embedded import stop_redis
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {"cvq": "cvq", "cli": "cvq_cli", "workers": "cvq_workers", "migrations": "cvq_migrations"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy, so that setuptools leaves no build folder in the tree.
+    source = folder / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in tracked:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder)]
+    subprocess.run([*command, str(source)], check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_every_module_is_in_the_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {
+        f"{package}/{path.relative_to(ROOT / folder)}"
+        for folder, package in FOLDERS.items()
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert expected <= names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
+        *FOLDERS.values()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_client_submits_and_asks_without_torch(wheel: Path, home: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    subprocess.run([binaries / "pip", "install", "-q", str(wheel)], check=True)
+    environment = {**os.environ, "CVQ_HOME": str(home)}
+
+    def cvq(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [binaries / "cvq", *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    missing = subprocess.run(
+        [binaries / "python", "-c", "import torch"], capture_output=True, check=False
+    )
+    assert missing.returncode == 1, "the client came with PyTorch"
+    assert cvq("--help").returncode == 0
+    submitted = cvq("submit", "selftest", "-q")
+    assert (submitted.returncode, submitted.stdout) == (0, "1\n"), submitted.stderr
+    assert "selftest" in cvq("ls").stdout
+    assert cvq("db", "check").returncode == 0
+    worker = cvq("worker")
+    assert worker.returncode == 4
+    assert "pip install 'cvq[worker]'" in worker.stderr
+    stop_redis(home)
