@@ -47,7 +47,9 @@ def main(jobs: int) -> None:
     bare = time.perf_counter() - started
     median = statistics.median(times)
     print(f"submit to the job's first line, {jobs} jobs one by one, embedded default:")
-    print(f"  median {median * 1000:.0f} ms, 95 % {times[int(jobs * 0.95)] * 1000:.0f} ms,", end="")
+    print(
+        f"  median {median * 1000:.0f} ms, 95 % {times[int(jobs * 0.95)] * 1000:.0f} ms,", end=""
+    )
     print(f" worst {times[-1] * 1000:.0f} ms")
     print(f"  a bare `python -c 'import torch'` takes {bare / median:.1f} times as long as that")
 

@@ -1,0 +1,1 @@
+"""The command line of cvq, installed as `cvq_cli`."""

@@ -31,7 +31,7 @@ _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 class Shape(NamedTuple):
     """How a field is given: the type of one value, whether it is a list, or a flag."""
 
-    type: click.ParamType
+    type: click.ParamType[Any]
     metavar: str
     many: bool = False
     flag: bool = False
@@ -74,20 +74,40 @@ def _shape_of_union(members: list[Any]) -> Shape:
 
 def parameters(kind: Kind, taken: frozenset[str] = frozenset()) -> list[click.Parameter]:
     """The Click parameters of a kind; `taken` are names of options that every job has."""
-    from cvq.kinds.spec import Argument
+    from cvq.kinds.spec import Argument, Spec
 
-    made: list[click.Parameter] = []
-    for name, field in kind.spec.model_fields.items():
+    positional: list[click.Parameter] = []
+    options: list[click.Parameter] = []
+    # The fields that every kind inherits come last.
+    for name, field in sorted(
+        kind.spec.model_fields.items(), key=lambda item: item[0] in Spec.model_fields
+    ):
         mark = next((item for item in field.metadata if isinstance(item, Argument)), None)
-        made.append(_argument(name, field, mark.metavar) if mark else _option(name, field, taken))
-    return made
+        if mark:
+            positional.append(_argument(name, field, mark.metavar))
+        else:
+            options.append(_option(name, field, taken))
+    return positional + options
+
+
+class _DescribedArgument(click.Argument):
+    """An argument with a line of help, which Click itself gives to options only."""
+
+    def __init__(self, *args: Any, description: str, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.description = description
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """The argument's name and what it means."""
+        return self.make_metavar(ctx), self.description
 
 
 def _argument(name: str, field: FieldInfo, metavar: str | None) -> click.Argument:
     shape = shape_of(field.annotation)
     # Not required for Click: the value may come from --params, and the specification asks for it.
-    return click.Argument(
+    return _DescribedArgument(
         [_PREFIX + name],
+        description=field.description or "",
         type=shape.type,
         nargs=-1 if shape.many else 1,
         required=False,
@@ -177,7 +197,7 @@ def read_params(path: Path) -> dict[str, Any]:
     except ValueError as error:  # both parsers' errors, and bytes that are not UTF-8
         raise UsageError(f"--params {path} cannot be read: {error}") from None
     if not isinstance(values, dict):
-        raise UsageError(f"--params {path}: names with values are needed, as in {{\"size\": 320}}")
+        raise UsageError(f'--params {path}: names with values are needed, as in {{"size": 320}}')
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 
@@ -192,7 +212,10 @@ class KindCommand(click.Command):
             record = param.get_help_record(ctx)
             if record is not None:
                 (own if (param.name or "").startswith(_PREFIX) else common).append(record)
-        for heading, records in ((f"Options of {self.name}", own), ("Options of every job", common)):
+        for heading, records in (
+            (f"Options of {self.name}", own),
+            ("Options of every job", common),
+        ):
             with formatter.section(heading):
                 formatter.write_dl(records)
 
@@ -212,7 +235,9 @@ class KindGroup(click.Group):
         common: Callable[[], Sequence[click.Parameter]],
         **more: Any,
     ) -> None:
-        super().__init__(*args, **more)
+        # An option before the kind then reaches resolve_command, which explains.
+        settings = {"ignore_unknown_options": True}
+        super().__init__(*args, context_settings=settings, **more)
         self.subcommand_metavar = "KIND [VALUES]..."
         self.action = action
         self.common = common
@@ -248,7 +273,7 @@ class KindGroup(click.Group):
             cmd_name,
             params=[*parameters(kind, taken), *common],
             callback=callback,
-            help=f"{kind.summary}\n\n{_first_line(kind.spec.__doc__)}",
+            help=f"{kind.summary}\n\n{(kind.spec.__doc__ or '').strip().partition(chr(10))[0]}",
         )
 
     def resolve_command(
@@ -256,7 +281,9 @@ class KindGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The kind comes first; an option before it would not be known yet."""
         if args[0].startswith("-"):
-            raise click.UsageError(f"the kind comes first: {ctx.command_path} KIND {args[0]} …", ctx)
+            raise click.UsageError(
+                f"the kind comes first: {ctx.command_path} KIND {args[0]} …", ctx
+            )
         return args[0], self.get_command(ctx, args[0]), args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -270,7 +297,3 @@ def _kinds() -> dict[str, Kind]:
     from cvq.settings import Settings
 
     return all_kinds(Settings.load())
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n", 1)[0]

@@ -24,7 +24,7 @@ STATES = ("waiting", "queued", "running", "succeeded", "failed", "cancelled")
 DEFAULT_LIMIT = 20
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType[Any]):
     """A value read by one of `cvq.parse`'s functions."""
 
     def __init__(self, name: str, function: Callable[[str], Any]) -> None:
@@ -41,10 +41,12 @@ class Parsed(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class CommaList(click.ParamType):
+class CommaList(click.ParamType[Any]):
     """Values separated by commas; each is converted by another type."""
 
-    def __init__(self, item: click.ParamType = click.STRING, metavar: str | None = None) -> None:
+    def __init__(
+        self, item: click.ParamType[Any] = click.STRING, metavar: str | None = None
+    ) -> None:
         self.item = item
         self.name = metavar or f"{item.name},..."
 
@@ -76,7 +78,7 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-def flag(*names: str, help: str) -> Callable[[F], F]:  # noqa: A002 - Click's word
+def flag(*names: str, help: str) -> Callable[[F], F]:
     """An option without a value."""
     return click.option(*names, is_flag=True, help=help)
 
@@ -97,9 +99,16 @@ filters = together(
         "--status", type=CommaList(click.Choice(STATES)), multiple=True, metavar="STATE,...",
         help=f"Only in these states: {', '.join(STATES)}.",
     ),
-    click.option("--kind", type=CommaList(), multiple=True, metavar="KIND,...", help="Only these kinds."),
-    click.option("--user", type=CommaList(), multiple=True, metavar="USER,...", help="Only these users' jobs."),
-    click.option("--tag", type=TAG_OR_KEY, multiple=True, metavar="KEY[=VALUE]", help="Only with this tag; may be repeated."),
+    click.option(
+        "--kind", type=CommaList(), multiple=True, metavar="KIND,...", help="Only these kinds.",
+    ),
+    click.option(
+        "--user", type=CommaList(), multiple=True, metavar="USER,...", help="Only these users'.",
+    ),
+    click.option(
+        "--tag", type=TAG_OR_KEY, multiple=True, metavar="KEY[=VALUE]",
+        help="Only with this tag; may be repeated.",
+    ),
     click.option("--since", type=AGO, metavar="TIME", help="Submitted since: 5m, 2d, 2026-11-01."),
     click.option("--until", type=AGO, metavar="TIME", help="Submitted before."),
     click.option(
@@ -173,3 +182,8 @@ def resolve_one(client: Client, reference: parse.Reference) -> int:
             f"{reference.first}-{reference.last} is {len(ids)} jobs; this command takes one"
         )
     return ids[0]
+
+
+def is_single(references: Sequence[parse.Reference]) -> bool:
+    """Whether the words mean one job, not a range or several: JSON is then no list."""
+    return len(references) == 1 and references[0].first == references[0].last

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LEAST_CUT = 6  # cells: what a column that may be cut keeps
+
 
 def on_terminal(*, err: bool = False) -> bool:
     """Whether stdout (or stderr) is a terminal that a person reads."""
@@ -60,9 +62,10 @@ class Column(Generic[T]):
     """A column of a table.
 
     Attributes:
-        name: its heading, and its name in CSV.
+        name: its heading.
         text: the cell as people read it.
         raw: the cell in CSV; the text where not given.
+        key: the heading in CSV; the name where not given.
         style: rich's style of a cell.
         right: numbers stand right.
         cut: whether a terminal too narrow for everything may cut this column.
@@ -71,6 +74,7 @@ class Column(Generic[T]):
     name: str
     text: Callable[[T], str]
     raw: Callable[[T], Any] | None = None
+    key: str | None = None
     style: Callable[[T], str] | None = None
     right: bool = False
     cut: bool = False
@@ -81,7 +85,7 @@ def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
+    writer.writerow([column.key or column.name for column in columns])
     for row in rows:
         writer.writerow([(column.raw or column.text)(row) for column in columns])
 
@@ -116,15 +120,15 @@ def table(columns: Sequence[Column[T]], rows: Sequence[T]) -> RenderableType:
 
     cells = [[clean(column.text(row)) for row in rows] for column in columns]
     shown = [i for i, column_cells in enumerate(cells) if any(column_cells)]
+    widths = _fit([columns[i] for i in shown], [cells[i] for i in shown])
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for i in shown:
-        column = columns[i]
+    for i, width in zip(shown, widths, strict=True):
         drawn.add_column(
-            column.name.upper(),
-            justify="right" if column.right else "left",
+            columns[i].name.upper(),
+            justify="right" if columns[i].right else "left",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=None if column.cut else max(map(len, cells[i]), default=0),
+            width=width,
         )
     for at, row in enumerate(rows):
         styles = [columns[i].style for i in shown]
@@ -135,6 +139,26 @@ def table(columns: Sequence[Column[T]], rows: Sequence[T]) -> RenderableType:
             )
         )
     return drawn
+
+
+def _fit(columns: Sequence[Column[T]], cells: Sequence[list[str]]) -> list[int]:
+    """Widths that fit the terminal: only what may be cut is cut, the widest first."""
+    from rich.cells import cell_len
+
+    widths = [
+        max(cell_len(text) for text in [column.name, *texts])
+        for column, texts in zip(columns, cells, strict=True)
+    ]
+    excess = sum(widths) + 2 * (len(widths) - 1) - console().width
+    while excess > 0:
+        width, at = max(
+            ((widths[i], i) for i, column in enumerate(columns) if column.cut), default=(0, 0)
+        )
+        if width <= _LEAST_CUT:
+            break
+        widths[at] -= 1
+        excess -= 1
+    return widths
 
 
 def show_list(
@@ -168,13 +192,10 @@ def heading(text: str) -> None:
     click.secho(text, bold=True) if on_terminal() else click.echo(text)
 
 
-def state_text(state: str) -> str:
-    """A state in its colour, on a terminal with colours."""
+def paint(text: str, colour: str) -> str:
+    """Text in one of Click's colours, on a terminal where colours are wanted."""
     import os
 
-    from .words import STATE_STYLES
-
-    colour = STATE_STYLES.get(state, "")
-    if not on_terminal() or colour in ("", "dim") or os.environ.get("NO_COLOR"):
-        return state
-    return click.style(state, fg=colour)
+    if not on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return click.style(text, fg=colour)

@@ -87,7 +87,9 @@ def number(value: float | None) -> str:
 
 def sparkline(values: Sequence[float | None], width: int = 40) -> str:
     """A curve in one line of text; gaps are blanks."""
-    chosen = [values[i * len(values) // width] for i in range(width)] if width < len(values) else values
+    chosen = (
+        [values[i * len(values) // width] for i in range(width)] if width < len(values) else values
+    )
     finite = [value for value in chosen if value is not None]
     if not finite:
         return ""
@@ -128,9 +130,14 @@ def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
 
 
 def outcome(job: Job) -> str:
-    """A job's state with what there is to say about it: `failed (oom)`, `running, to be cancelled`."""
+    """A job's state with what there is to say about it, as in `failed (oom)`."""
     if job.reason:
         return f"{job.state} ({job.reason})"
     if job.cancel_requested and not job.finished:
         return f"{job.state}, to be cancelled"
     return job.state
+
+
+def count(number: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

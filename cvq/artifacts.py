@@ -17,10 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
-from .errors import CvqError, MissingExtraError, StoreError, UsageError
-from .files import atomic, sha256_of
+from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, UsageError
+from .files import atomic, sha256_of, why
 from .jobs import Artifact, Lease
 
 
@@ -28,12 +26,15 @@ class ArtifactStore:
     """Files by URI, in a folder (`file:///…`) or a bucket (`s3://bucket/prefix`)."""
 
     def __init__(self, url: str) -> None:
+        import fsspec  # 40 ms that a submission without files need not spend
+
         self.url = url.rstrip("/")
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.url)
-        except ImportError:
-            extra = self.url.partition(":")[0]
-            raise MissingExtraError(extra, f"the artifact store {self.url}") from None
+        except ImportError as error:
+            if self.url.startswith("s3:"):
+                raise MissingExtraError("s3", f"the artifact store {self.url}") from None
+            raise StoreError(f"artifact store {self.url}: {error}") from None
         except ValueError as error:
             raise UsageError(f"CVQ_STORE_URL '{self.url}': {error}") from None
         self.is_local = "file" in _protocols(self.fs)
@@ -43,30 +44,34 @@ class ArtifactStore:
         """Store a file under its content, once; return its SHA-256 and size in bytes.
 
         Raises:
-            StoreError: the store cannot be written.
+            InvalidInputError: the file cannot be read.
+            StoreError: the store cannot be written, or the file changed on its way there.
         """
-        digest, size = sha256_of(path), path.stat().st_size
+        try:
+            digest, size = sha256_of(path), path.stat().st_size
+        except OSError as error:
+            raise InvalidInputError(f"{path} cannot be read: {why(error)}") from None
         key = self._input_key(digest)
         with self._errors(key):
-            if not self.fs.exists(key) or self.fs.size(key) != size:
-                self._upload(path, key, keep=True)
+            if not self._holds(key, digest, size):
+                self._upload(path, key, keep=True, digest=digest)
         return digest, size
 
     def fetch_input(self, digest: str, cache: Path) -> Path:
-        """A local path of an input; a copy in `cache` where the store is not local.
+        """A local path of an input, checked; a copy in `cache` where the store is not local.
 
         Raises:
             StoreError: it is not there, or its content is not what its name says.
         """
         key = self._input_key(digest)
         path = Path(key) if self.is_local else cache / digest
-        if not path.exists():
-            with self._errors(key):
-                if not self.fs.exists(key):
-                    raise StoreError(f"input {digest[:12]} is not in the store {self.url}")
-                with atomic(path) as partial:
-                    self.fs.get_file(key, str(partial))
-                    _check(partial, digest, key)
+        with self._errors(key):
+            if path.exists() and (self.is_local or sha256_of(path) == digest):
+                _check(path, digest, key)
+            elif not self.fs.exists(key):
+                raise StoreError(f"input {digest[:12]} is not in the store {self.url}")
+            else:
+                self._download(key, path, digest)
         return path
 
     def put_artifact(
@@ -76,11 +81,13 @@ class ArtifactStore:
 
         Raises:
             StoreError: the store cannot be written.
-            UsageError: the name points out of the attempt's folder.
+            UsageError: the name points out of the attempt's folder, or the path is not a file.
         """
         key = f"{self.root}/jobs/{lease.job_id}/{lease.attempt}/{safe_name(name)}"
-        digest, size = sha256_of(path), path.stat().st_size
+        if path.is_symlink() or not path.is_file():  # a pipe would never end
+            raise UsageError(f"artifact {name}: {path.name} is not a regular file")
         with self._errors(key):
+            digest, size = sha256_of(path), path.stat().st_size
             self._upload(path, key, keep=False)
         return Artifact(
             name=name,
@@ -99,9 +106,7 @@ class ArtifactStore:
             StoreError: it is not there, lies outside the store, or was changed.
         """
         key = self._key(artifact.uri)
-        with self._errors(key), atomic(target) as partial:
-            self.fs.get_file(key, str(partial))
-            _check(partial, artifact.sha256, key)
+        self._download(key, target, artifact.sha256)
         return target
 
     def local_path(self, uri: str) -> Path | None:
@@ -134,11 +139,24 @@ class ArtifactStore:
     def _key(self, uri: str) -> str:
         key: str = self.fs._strip_protocol(uri)
         inside = PurePosixPath(key).is_relative_to(self.root) and ".." not in key.split("/")
+        if inside and self.is_local:  # no link leads out either
+            inside = Path(key).resolve().is_relative_to(Path(self.root).resolve())
         if not inside:
             raise StoreError(f"{uri} is not in the artifact store {self.url}")
         return key
 
-    def _upload(self, path: Path, key: str, *, keep: bool) -> None:
+    def _holds(self, key: str, digest: str, size: int) -> bool:
+        """Whether the store has this input, as whole as can be told without fetching it."""
+        if not self.fs.exists(key) or self.fs.size(key) != size:
+            return False
+        return not self.is_local or sha256_of(Path(key)) == digest
+
+    def _download(self, key: str, target: Path, digest: str) -> None:
+        with atomic(target) as partial, self._errors(key):
+            self.fs.get_file(key, str(partial))
+            _check(partial, digest, key)
+
+    def _upload(self, path: Path, key: str, *, keep: bool, digest: str | None = None) -> None:
         if not self.is_local:
             self.fs.put_file(str(path), key)  # an object appears whole or not at all
             if not keep:
@@ -146,6 +164,8 @@ class ArtifactStore:
         elif keep or not _renamed(path, Path(key)):
             with atomic(Path(key)) as partial:
                 shutil.copyfile(path, partial)
+                if digest is not None and sha256_of(partial) != digest:
+                    raise StoreError(f"{path} changed while it was stored: submit it again")
             if not keep:
                 path.unlink()
 
@@ -159,11 +179,12 @@ class ArtifactStore:
             yield
         except CvqError:
             raise
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self.is_local and "bucket" in str(error):
+                raise StoreError(f"artifact store {self.url}: {error}") from None
             raise StoreError(f"{key} is not in the artifact store {self.url}") from None
         except Exception as error:  # each fsspec backend raises errors of its own
-            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            advice = "the disk is full" if full else f"{error}"
+            advice = why(error) if isinstance(error, OSError) else f"{error}"
             raise StoreError(f"artifact store {self.url}: {advice}") from error
 
 
@@ -171,11 +192,12 @@ def safe_name(name: str) -> str:
     """The name of an artifact, refused where it would leave the folder it belongs in.
 
     Raises:
-        UsageError: it is empty, absolute, or climbs.
+        UsageError: it is empty, absolute, too long, or climbs.
     """
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\x00" in name or "\\" in name:
-        raise UsageError(f"'{name}' is not a name for an artifact")
+    bad = not parts or name.startswith("/") or ".." in parts or len(name) > 300
+    if bad or any(character in name for character in "\x00\\"):
+        raise UsageError(f"{name!r} is not a name for an artifact")
     return "/".join(parts)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import queries, store
-from .artifacts import ArtifactStore
+from .artifacts import ArtifactStore, safe_name
 from .db import Database
 from .errors import (
     BrokerError,
@@ -34,6 +36,7 @@ from .tables import CANCELLED, QUEUED, SUCCEEDED
 
 # Reading the database this often costs nothing and works after the fact, with Redis or without.
 POLL_S = 0.15
+_LONGEST_NAME = 150
 
 
 class Client:
@@ -97,10 +100,9 @@ class Client:
             UsageError: a value, name or file is wrong; nothing was queued.
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
-        chosen = get_kind(kind, self.settings)
-        spec = make_spec(chosen, values)
-        _check_options(priority, retries, time_limit)
-        self._check_inputs(spec)
+        spec = self.check(
+            kind, priority=priority, retries=retries, time_limit=time_limit, **values
+        )
         self.broker.connect()  # before the job exists, so that a dead Redis leaves none behind
         database = self.db
         self._store_inputs(spec)
@@ -113,17 +115,37 @@ class Client:
             queue=queue or ("gpu" if gpu else "default"),
             priority=priority,
             name=name,
-            tags=dict(tags or {}),
+            tags={str(key): str(value) for key, value in (tags or {}).items()},
             device={True: "gpu", False: "cpu", None: None}[gpu],
             time_limit=time_limit,
             max_attempts=retries + 1,
             not_before=at,
             after=tuple(after),
         )
+        _check_storable(job)
         with database.write() as session:
             job_id = store.submit(session, job)
         self._ring(job.queue, job_id)
         return JobHandle(self, job_id)
+
+    def check(
+        self,
+        kind: str,
+        *,
+        priority: int = 5,
+        retries: int = 2,
+        time_limit: float | None = None,
+        **values: Any,
+    ) -> Spec:
+        """Check everything that `submit` checks, queue nothing, and return the specification.
+
+        Raises:
+            UsageError: a value, name or file is wrong.
+        """
+        spec = make_spec(get_kind(kind, self.settings), values)
+        _check_options(priority, retries, time_limit)
+        self._check_inputs(spec)
+        return spec
 
     def job(self, job_id: int) -> JobHandle:
         """A handle on an existing job.
@@ -160,8 +182,8 @@ class Client:
                 raise UsageError(f"input '{file.name}': give the path of a file")
             if isinstance(file, ImageFile):
                 check_image(file.path, self.settings.max_pixels)
-            elif not file.path.is_file():
-                raise InvalidInputError(f"{file.path} is not a file")
+            elif not _is_file(file.path):
+                raise InvalidInputError(f"{file.path} is not a file that can be read")
 
     def _store_inputs(self, spec: Spec) -> None:
         for file in spec.inputs():
@@ -270,7 +292,7 @@ class JobHandle:
     def save(self, folder: Path | str, *, role: str | None = "result") -> list[Path]:
         """Copy artifacts of a role (None: of every role) into a folder; return their paths."""
         return [
-            self.client.artifacts.fetch(artifact, Path(folder) / artifact.name)
+            self.client.artifacts.fetch(artifact, Path(folder) / safe_name(artifact.name))
             for artifact in self.artifacts
             if role is None or artifact.role == role
         ]
@@ -305,8 +327,30 @@ def _check_options(priority: int, retries: int, time_limit: float | None) -> Non
         raise UsageError(f"priority {priority}: give 0 to 9, 9 first")
     if not 0 <= retries <= 100:
         raise UsageError(f"retries {retries}: give 0 to 100")
-    if time_limit is not None and time_limit <= 0:
+    if time_limit is not None and not 0 < time_limit < math.inf:
         raise UsageError(f"time limit {time_limit:g} s: give more than 0")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:
+        return False
+
+
+def _check_storable(job: NewJob) -> None:
+    """Refuse what one database would take and another would not."""
+    for what, value in (("name", job.name), ("queue", job.queue)):
+        if value is not None and not 0 < len(value) <= _LONGEST_NAME:
+            raise UsageError(f"{what}: give 1 to {_LONGEST_NAME} characters")
+    for what, given in (
+        ("name", job.name),
+        ("queue", job.queue),
+        ("tags", job.tags),
+        (f"{job.kind}: the specification", job.spec),
+    ):
+        if store.storable(given) != given:
+            raise UsageError(f"{what} has a character that no database stores (NUL, half a pair)")
 
 
 def _digest(kind: str, spec: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
 
 from .errors import DatabaseError, MissingExtraError, SchemaError, UsageError
 from .files import lock
@@ -18,6 +18,9 @@ from .settings import Settings
 from .tables import SCHEMA_VERSION
 
 _SQLITE_BUSY_MS = 60_000
+_CONNECT = {"connect_timeout": "10"}  # else a host that swallows packets holds for two minutes
+_EXAMPLES = "give postgresql://user:password@host/name or sqlite:////folder/cvq.db"
+_NOT_A_URL = f"CVQ_DATABASE_URL is not a database URL: {_EXAMPLES}"
 
 
 class Database:
@@ -29,13 +32,16 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.url = _parse(settings.database)
+        self.url = _url(settings)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.embedded = settings.database_url is None
         self.engine = self._create_engine()
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        shown = self.url.difference_update_query(
+            [name for name in self.url.query if "pass" in name]
+        )
+        return shown.render_as_string(hide_password=True)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -54,6 +60,9 @@ class Database:
         try:
             with engine.begin() as connection:
                 yield connection
+        except (DataError, OverflowError, UnicodeEncodeError) as error:
+            said = _reason(error) if isinstance(error, DataError) else str(error)
+            raise UsageError(f"the database cannot hold this value: {said}") from error
         except DBAPIError as error:
             raise DatabaseError(f"database {self}: {_reason(error)}") from error
 
@@ -122,7 +131,12 @@ class Database:
         try:
             if not self.is_sqlite:
                 # pre_ping: a server that was restarted costs nobody an error.
-                return create_engine(self.url, pool_pre_ping=True, pool_size=5, max_overflow=20)
+                return create_engine(
+                    self.url.set(query=_CONNECT | dict(self.url.query)),
+                    pool_pre_ping=True,
+                    pool_size=5,
+                    max_overflow=20,
+                )
             if self.url.database and self.url.database != ":memory:":
                 _make_folder(Path(self.url.database).parent)
             engine = create_engine(self.url, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
@@ -130,27 +144,31 @@ class Database:
             if "psycopg" in str(error):
                 raise MissingExtraError("postgres", f"database {self}") from None
             raise DatabaseError(f"database {self}: {error}") from None
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise UsageError(f"CVQ_DATABASE_URL: {error}") from None
+        except ArgumentError:
+            raise UsageError(_NOT_A_URL) from None
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
 
 
-def _parse(url: str) -> URL:
+def _url(settings: Settings) -> URL:
+    if settings.database_url is None:
+        # Not parsed from text: a folder's name may hold what has a meaning in a URL.
+        return URL.create("sqlite", database=str(settings.home / "cvq.db"))
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise UsageError(
-            "CVQ_DATABASE_URL is not a database URL: it looks like "
-            "postgresql://user:password@host/name or sqlite:////folder/cvq.db"
-        ) from None
+        url = make_url(settings.database_url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise UsageError(_NOT_A_URL) from None
     # psycopg 3 is the driver that the extra installs; SQLAlchemy's default would be psycopg2.
-    return (
-        parsed.set(drivername="postgresql+psycopg")
-        if parsed.drivername in ("postgresql", "postgres")
-        else parsed
-    )
+    drivers = {
+        "sqlite": "sqlite",
+        "postgres": "postgresql+psycopg",
+        "postgresql": "postgresql+psycopg",
+        "postgresql+psycopg": "postgresql+psycopg",
+    }
+    if url.drivername not in drivers:
+        raise UsageError(f"CVQ_DATABASE_URL: cvq knows no '{url.drivername}': {_EXAMPLES}")
+    return url.set(drivername=drivers[url.drivername])
 
 
 def _make_folder(folder: Path) -> None:

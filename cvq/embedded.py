@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -86,7 +87,8 @@ def redis_binary() -> str:
 
 def _start(home: Path, path: Path) -> None:
     log = home / "redis.log"
-    _private_folder(path.parent)
+    if path.parent != home:
+        _private_folder(path.parent)
     # The database is the truth and Redis only carries doorbells, so it keeps nothing on disk.
     options = {
         "port": "0",
@@ -112,8 +114,9 @@ def _start(home: Path, path: Path) -> None:
 def _private_folder(folder: Path) -> None:
     """Make a folder that only this user can enter; refuse one that somebody else made."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise BrokerError(f"{folder} belongs to another user: set CVQ_HOME to a shorter path")
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise BrokerError(f"{folder} is not this user's alone: set CVQ_HOME to a shorter path")
 
 
 def _answers(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -10,14 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import StoreError
+from .errors import SetupError, StoreError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; it ends with the process, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("w") as file:
+    """Hold an exclusive lock between processes; it ends with the process, whatever happens.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = path.open("w")
+    except OSError as error:
+        advice = "set CVQ_HOME to a folder that you can write"
+        raise SetupError(f"{path} cannot be written: {why(error)}; {advice}") from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -36,14 +48,19 @@ def atomic(path: Path) -> Iterator[Path]:
         partial = Path(name)
         partial.chmod(0o644 & ~_umask())
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+        raise StoreError(f"{path} cannot be written: {why(error)}") from error
     try:
         yield partial
         partial.replace(path)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise StoreError(f"{path} cannot be written: {why(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def why(error: OSError) -> str:
+    """What the system said, in few words."""
+    return "the disk is full" if error.errno in _FULL else error.strerror or str(error)
 
 
 def sha256_of(path: Path) -> str:

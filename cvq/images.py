@@ -32,13 +32,15 @@ def check_image(path: Path, max_pixels: int) -> None:
         _decode(path, max_pixels)
     except PermissionError:
         raise InvalidInputError(f"{path} cannot be read: permission denied") from None
+    except OSError as error:  # a name that is too long, a disk that fails
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _decode(path: Path, max_pixels: int) -> None:
     limit = f"the limit is {max_pixels / 1e6:g} megapixels (CVQ_MAX_PIXELS)"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # a picture that decodes is good, whatever its tags
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > max_pixels:
@@ -51,7 +53,7 @@ def _decode(path: Path, max_pixels: int) -> None:
         raise InvalidInputError(
             f"{path} is not a picture that cvq reads ({', '.join(FORMATS)})"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, PermissionError):
-            raise
+    except (InvalidInputError, PermissionError):
+        raise
+    except Exception as error:  # Pillow's decoders raise what they stumble over
         raise InvalidInputError(f"{path} is damaged: {error}") from None

@@ -59,10 +59,10 @@ class Layer:
 
 
 LAYERS = (
-    Layer(length=0.240, thick=0.0600, coverage=3.0, jitter=0.10),
-    Layer(length=0.120, thick=0.0260, coverage=2.2, jitter=0.14),
-    Layer(length=0.070, thick=0.0145, coverage=1.9, jitter=0.17),
-    Layer(length=0.040, thick=0.0090, coverage=0.8, jitter=0.20),
+    Layer(length=0.240, thick=0.0600, jitter=0.08, coverage=3.0),
+    Layer(length=0.155, thick=0.0350, jitter=0.10, coverage=2.2),
+    Layer(length=0.092, thick=0.0195, jitter=0.12, coverage=2.0),
+    Layer(length=0.054, thick=0.0120, jitter=0.14, coverage=0.9),
 )
 DAB = Layer(length=0.024, thick=0.0150, jitter=0.12)
 
@@ -256,7 +256,7 @@ class _Canvas:
         """A colour as a hurried painter mixes it: lighter or darker, warmer or cooler."""
         light, warm = self.rng.normal(0, jitter * 0.52, 2)
         shift = np.array((light + warm, light + 0.15 * warm, light - warm), np.float32)
-        return np.clip(color + shift, 0, 1)
+        return np.asarray(np.clip(color + shift, 0, 1))
 
     def lit(self) -> Plane:
         """The picture under a lamp at the upper left, which the relief of the paint catches."""

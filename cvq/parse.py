@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from .errors import UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST_S = 100 * 366 * 86400
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _COMPARISON = re.compile(r"\s*([\w./-]+)\s*(<=|>=|!=|==|=|<|>)\s*(\S+)\s*")
 
@@ -33,13 +35,16 @@ def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `5m`, `1h30m` or `2d`.
 
     Raises:
-        UsageError: the text is none of these.
+        UsageError: the text is none of these, or longer than a century.
     """
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    if not re.fullmatch(rf"({_DURATION.pattern})+", text):
+    plain = re.fullmatch(r"\d+(\.\d+)?", text)
+    if not plain and not re.fullmatch(rf"({_DURATION.pattern})+", text):
         raise UsageError(f"'{text}' is not a duration: write 90s, 5m, 1h30m or 2d")
-    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+    parts = [(text, "s")] if plain else _DURATION.findall(text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > _LONGEST_S:
+        raise UsageError(f"'{text}' is longer than a century")
+    return seconds
 
 
 def moment(text: str, *, ago: bool, now: datetime | None = None) -> datetime:
@@ -72,7 +77,9 @@ def comparison(text: str) -> Comparison:
     try:
         if match:
             name, sign, number = match.groups()
-            return Comparison(name, "=" if sign == "==" else sign, float(number))
+            value = float(number)
+            if not math.isnan(value):  # nothing is equal to, above or below it
+                return Comparison(name, "=" if sign == "==" else sign, value)
     except ValueError:
         pass
     raise UsageError(f"'{text}' is not a condition: write for example 'val_accuracy>0.9'")

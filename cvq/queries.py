@@ -79,6 +79,11 @@ def list_jobs(session: Connection, wanted: Filter) -> list[Job]:
     return [Job.from_row(row) for row in rows]
 
 
+def count_jobs(session: Connection, wanted: Filter) -> int:
+    """How many jobs a filter finds, whatever its limit."""
+    return int(session.scalar(select(func.count(t.jobs.c.id)).where(*_conditions(wanted))) or 0)
+
+
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     jobs = t.jobs.c
     conditions: list[ColumnElement[bool]] = []
@@ -100,13 +105,16 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.before:
         conditions.append(jobs.id < wanted.before)
     for name, sign, number in wanted.where:
-        column = jobs[name] if name in ("id", "priority", "attempt") else _metric(name)
-        conditions.append(_OPERATORS[sign](column, number))
+        compared: ColumnElement[Any] = (
+            jobs[name] if name in ("id", "priority", "attempt") else _metric(name)
+        )
+        conditions.append(_OPERATORS[sign](compared, number))
     return conditions
 
 
 def _metric(name: str) -> ColumnElement[Any]:
-    return t.jobs.c.metrics[name].as_float()
+    value: ColumnElement[Any] = t.jobs.c.metrics[name].as_float()
+    return value
 
 
 def last_jobs(session: Connection, user: str, back: int) -> int:
@@ -180,11 +188,14 @@ def logs_of(
     *,
     after: int = 0,
     attempt: int | None = None,
+    stream: str | None = None,
     since: datetime | None = None,
     tail: int | None = None,
 ) -> Sequence[Row[Any]]:
     """Log lines in order: those with an id above `after`, or the last `tail` of them."""
     conditions = [t.logs.c.job_id == job_id, t.logs.c.id > after]
+    if stream is not None:
+        conditions.append(t.logs.c.stream == stream)
     if attempt is not None:
         conditions.append(t.logs.c.attempt == attempt)
     if since is not None:
@@ -215,17 +226,15 @@ def metric_points(
 def count_states(session: Connection) -> dict[str, int]:
     """How many jobs there are in each state that has any."""
     query = select(t.jobs.c.state, func.count()).group_by(t.jobs.c.state)
-    return dict(session.execute(query).tuples().all())
+    return {row[0]: row[1] for row in session.execute(query).all()}
 
 
 def queued_by_queue(session: Connection) -> dict[str, int]:
     """How many jobs are queued on each queue that has any."""
     query = (
-        select(t.jobs.c.queue, func.count())
-        .where(t.jobs.c.state == t.QUEUED)
-        .group_by(t.jobs.c.queue)
+        select(t.jobs.c.queue, func.count()).where(t.in_state(t.QUEUED)).group_by(t.jobs.c.queue)
     )
-    return dict(session.execute(query).tuples().all())
+    return {row[0]: row[1] for row in session.execute(query).all()}
 
 
 def ahead_of(session: Connection, job: Job) -> int:
@@ -235,7 +244,7 @@ def ahead_of(session: Connection, job: Job) -> int:
     return int(
         session.scalar(
             select(func.count()).where(
-                jobs.state == t.QUEUED,
+                t.in_state(t.QUEUED),
                 jobs.queue == job.queue,
                 or_(
                     jobs.priority > job.priority,
@@ -258,7 +267,7 @@ def workers(session: Connection, *, also_gone: bool = False) -> list[dict[str, A
     running: dict[str, list[int]] = {}
     for job_id, owner in session.execute(
         select(t.jobs.c.id, t.jobs.c.lease_owner)
-        .where(t.jobs.c.state == t.RUNNING)
+        .where(t.in_state(t.RUNNING))
         .order_by(t.jobs.c.id)
     ).all():
         running.setdefault(owner, []).append(job_id)

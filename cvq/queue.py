@@ -13,7 +13,6 @@ import os
 import socket
 import uuid
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from .embedded import ensure_redis
 from .errors import BrokerError
@@ -42,24 +41,35 @@ class Broker:
     def __str__(self) -> str:
         if self.settings.broker_url is None:
             return "the embedded Redis"
-        parts = urlsplit(self.settings.broker_url)
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+        # By hand: what a parser makes of a password with a slash could show half of it.
+        scheme, _, rest = self.settings.broker_url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
     def connect(self) -> redis.Redis:
-        """A client whose server has answered; the embedded server is started if need be.
+        """A client whose server has just answered; the embedded server is started if need be.
 
         Raises:
             BrokerError: the server does not answer.
         """
-        if self._client is None:
-            self._client = self._open()
+        import redis
+
+        if self._client is not None:
+            try:
+                self._client.ping()
+                return self._client
+            except redis.RedisError:  # gone since the last time, and perhaps back
+                self._client.close()
+                self._client = None
+        self._client = self._open()
         return self._client
 
     def celery_url(self) -> str:
         """The broker URL for Celery; the embedded server is started if need be."""
         if self.settings.broker_url is not None:
-            return self.settings.broker_url
+            url = self.settings.broker_url
+            if url.startswith("unix://"):  # which Celery spells in its own way
+                url = url.replace("unix:", "redis+socket:", 1).replace("?db=", "?virtual_host=")
+            return url
         return f"redis+socket://{ensure_redis(self.settings.home)}"
 
     def ring(self, queue: str, times: int = 1) -> None:
@@ -70,6 +80,8 @@ class Broker:
         """
         import redis
 
+        if times < 1:
+            return
         try:
             name = broker_queue(queue)
             self.connect().lpush(name, *(_message(name, queue) for _ in range(times)))
@@ -95,20 +107,22 @@ class Broker:
     def _open(self) -> redis.Redis:
         import redis
 
-        try:
-            if self.settings.broker_url is None:
-                path = ensure_redis(self.settings.home)
-                client = redis.Redis(unix_socket_path=str(path))
-            else:
+        if self.settings.broker_url is None:
+            client = redis.Redis(unix_socket_path=str(ensure_redis(self.settings.home)))
+        else:
+            try:
                 client = redis.Redis.from_url(
                     self.settings.broker_url, socket_connect_timeout=3, socket_timeout=10
                 )
+            except ValueError:  # its message could show a part of the password
+                raise BrokerError(
+                    "CVQ_BROKER_URL is not a Redis URL: give redis://[:password@]host:6379/0 "
+                    "(in the password, write / as %2F and @ as %40)"
+                ) from None
+        try:
             client.ping()
-        except ValueError as error:
-            raise BrokerError(
-                f"CVQ_BROKER_URL is not a Redis URL, redis://[:password@]host:6379/0: {error}"
-            ) from None
         except redis.RedisError as error:
+            client.close()
             advice = "start it, or unset CVQ_BROKER_URL to use the embedded one"
             raise BrokerError(f"Redis at {self} does not answer ({error}): {advice}") from error
         return client

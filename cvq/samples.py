@@ -43,7 +43,7 @@ def write_samples(directory: Path, *, size: int = 640, overwrite: bool = False) 
     paths = {name: directory / f"{name}.jpg" for name in ("content", "style")}
     for path in paths.values():
         if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists already and is kept: name another directory")
+            raise UsageError(f"{path} exists already: name another directory, or add --force")
     try:
         pictures = {"content": _photograph(size), "style": _painting(size)}
     except ModuleNotFoundError as error:

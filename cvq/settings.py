@@ -56,8 +56,18 @@ class Settings(BaseSettings):
     store_url: str | None = Field(
         None, description="fsspec URL of the artifact store; default: a folder in the home folder."
     )
-    user: str = Field(default_factory=_user, description="Whose jobs are submitted.")
-    host: str = Field(default_factory=socket.gethostname, description="Name of this machine.")
+    user: str = Field(
+        default_factory=_user,
+        min_length=1,
+        max_length=100,
+        description="Whose jobs are submitted.",
+    )
+    host: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=100,
+        description="Name of this machine.",
+    )
     lease: float = Field(
         30.0, ge=1, le=3600, description="Seconds after which a silent worker has lost its jobs."
     )
@@ -88,6 +98,18 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("database_url", "broker_url", "store_url", "start_method", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if value == "":  # which would be the working directory
+            raise ValueError("is empty: give a folder, or unset it")
+        return value
 
     @field_validator("home")
     @classmethod
@@ -120,16 +142,15 @@ class Settings(BaseSettings):
             raise UsageError(_explain(error)) from None
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"cvq.toml cannot be read: {error}") from None
-
-    @property
-    def database(self) -> str:
-        """The database URL, the default filled in."""
-        return self.database_url or f"sqlite:///{self.home / 'cvq.db'}"
+        except (OSError, UnicodeDecodeError) as error:
+            files = " or ".join(str(path) for path in config_files())
+            raise UsageError(f"{files} cannot be read: {error}") from None
 
     @property
     def store(self) -> str:
         """The artifact store's URL, the default filled in."""
-        return self.store_url or (self.home / "store").as_uri()
+        # Not as_uri(): fsspec takes the path as it stands, and does not undo %20.
+        return self.store_url or f"file://{self.home / 'store'}"
 
     @property
     def host_queue(self) -> str:
@@ -143,4 +164,5 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         near = get_close_matches(key, Settings.model_fields, n=1)
         return f"cvq.toml: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else "")
-    return f"setting '{key}' (CVQ_{key.upper()}): {first['msg']}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"setting '{key}' (CVQ_{key.upper()}): {message}"

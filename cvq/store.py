@@ -13,7 +13,21 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from . import tables as t
 from .errors import LeaseLostError, UnknownJobError
@@ -54,12 +68,13 @@ def submit(session: Connection, job: NewJob) -> int:
         if not session.scalar(select(exists().where(t.jobs.c.id == parent))):
             raise UnknownJobError(parent)
     state = t.WAITING if job.after or job.not_before else t.QUEUED
-    job_id = session.execute(
-        insert(t.jobs).values(
+    job_id: Any = session.scalar(
+        insert(t.jobs)
+        .values(
             kind=job.kind,
             queue=job.queue,
             priority=job.priority,
-            fair_rank=_fair_rank(session, job),
+            fair_rank=_fair_rank(session, job.queue, job.priority, job.user),
             user=job.user,
             name=job.name,
             tags=job.tags,
@@ -76,29 +91,52 @@ def submit(session: Connection, job: NewJob) -> int:
             created_at=now(),
             queued_at=now() if state == t.QUEUED else None,
         )
-    ).inserted_primary_key[0]
+        .returning(t.jobs.c.id)
+    )
     for parent in set(job.after):
         session.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
     _event(session, job_id, "submitted", job.user)
     return int(job_id)
 
 
-def _fair_rank(session: Connection, job: NewJob) -> int:
+def _fair_rank(session: Connection, queue: str, priority: int, user: str) -> int:
     """Start-time fair queueing (Goyal, Vin and Cheng 1996), one job as one unit of service.
 
-    A user's jobs get consecutive ranks, beginning at the lowest one still queued, so users take
+    A user's jobs get consecutive ranks, beginning at the one that is served now, so users take
     turns however many jobs each has, and a claim is one look into an index.
     """
-    same = and_(t.jobs.c.queue == job.queue, t.jobs.c.priority == job.priority)
-    served = session.scalar(
-        select(func.min(t.jobs.c.fair_rank)).where(same, t.jobs.c.state == t.QUEUED)
-    )
     own = session.scalar(
-        select(func.max(t.jobs.c.fair_rank)).where(
-            same, t.jobs.c.user == job.user, t.jobs.c.state.in_((t.QUEUED, t.RUNNING))
+        select(t.jobs.c.fair_rank)
+        .where(
+            t.jobs.c.queue == queue,
+            t.jobs.c.priority == priority,
+            t.jobs.c.user == user,
+            t.in_state(t.QUEUED, t.RUNNING),
         )
+        .order_by(t.jobs.c.fair_rank.desc())
+        .limit(1)
     )
-    return max(served or 0, -1 if own is None else own + 1, 0)
+    return max(_served_rank(session, queue, priority), -1 if own is None else own + 1)
+
+
+def _served_rank(session: Connection, queue: str, priority: int) -> int:
+    """The rank that a queue has reached: the lowest queued, else the highest running."""
+    same = and_(t.jobs.c.queue == queue, t.jobs.c.priority == priority)
+    column = t.jobs.c.fair_rank
+    best = select(column).where(same, t.in_state(t.QUEUED)).order_by(column).limit(1)
+    last = select(column).where(same, t.in_state(t.RUNNING)).order_by(column.desc()).limit(1)
+    served: int | None = session.scalar(best)
+    rank: int | None = session.scalar(last) if served is None else served
+    return rank or 0
+
+
+def _returning_rank(session: Connection, queue: str, priority: int) -> ColumnElement[int]:
+    """A returning job's rank: its old one, but never one that the queue has left behind.
+
+    A new user begins at the lowest rank, and so would get ahead of everybody by the difference.
+    """
+    served = _served_rank(session, queue, priority)
+    return case((t.jobs.c.fair_rank < served, served), else_=t.jobs.c.fair_rank)
 
 
 # ---------------------------------------------------------------------------- claim and lease
@@ -120,22 +158,57 @@ def claim(
     `token` makes it idempotent: a claim whose answer was lost after the commit is asked for
     again with the same token and returns the same job.
     """
-    taken = session.execute(
-        select(t.jobs).where(t.jobs.c.claim_token == token, t.jobs.c.state == t.RUNNING)
-    ).one_or_none()
+    # A token lasts as long as its attempt, so the state need not be asked for.
+    taken = session.execute(select(t.jobs).where(t.jobs.c.claim_token == token)).one_or_none()
     if taken is not None:
         return Job.from_row(taken)
-    best = (
-        select(t.jobs.c.id)
-        .where(t.jobs.c.state == t.QUEUED, t.jobs.c.queue.in_(queues))
+    best = _best_first(session, queues)
+    job = next(
+        (job for queue in best if (job := _take(session, queue, worker, token, lease))), None
+    )
+    if job is None:
+        return None
+    session.execute(
+        insert(t.attempts).values(
+            **_fit(t.attempts, worker=worker, host=host, device=device, versions=versions),
+            job_id=job.id,
+            number=job.attempt,
+            seed=job.spec.get("seed"),
+            started_at=now(),
+        )
+    )
+    _event(session, job.id, f"attempt {job.attempt} started", worker)
+    return job
+
+
+def _queued(*columns: Column[Any], queue: str) -> Select[Any]:
+    """The job that a queue serves next: one look into its index."""
+    return (
+        select(*columns)
+        .where(t.in_state(t.QUEUED), t.jobs.c.queue == queue)
         .order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
     )
+
+
+def _best_first(session: Connection, queues: Collection[str]) -> list[str]:
+    """The queues that have a job, the one with the best first."""
+    heads = []
+    for queue in queues:
+        head = session.execute(
+            _queued(t.jobs.c.priority, t.jobs.c.fair_rank, t.jobs.c.id, queue=queue)
+        ).one_or_none()
+        if head is not None:
+            heads.append((-head.priority, head.fair_rank, head.id, queue))
+    return [queue for *_, queue in sorted(heads)]
+
+
+def _take(session: Connection, queue: str, worker: str, token: str, lease: float) -> Job | None:
+    """Make the best job of a queue this worker's, or return None."""
+    best = _queued(t.jobs.c.id, queue=queue).with_for_update(skip_locked=True).scalar_subquery()
     row = session.execute(
         update(t.jobs)
-        .where(t.jobs.c.id == best, t.jobs.c.state == t.QUEUED)
+        .where(t.jobs.c.id == best, t.in_state(t.QUEUED))
         .values(
             state=t.RUNNING,
             attempt=t.jobs.c.attempt + 1,
@@ -150,23 +223,7 @@ def claim(
         )
         .returning(t.jobs)
     ).one_or_none()
-    if row is None:
-        return None
-    job = Job.from_row(row)
-    session.execute(
-        insert(t.attempts).values(
-            job_id=job.id,
-            number=job.attempt,
-            worker=worker,
-            host=host,
-            device=device,
-            versions=versions,
-            seed=job.spec.get("seed"),
-            started_at=now(),
-        )
-    )
-    _event(session, job.id, f"attempt {job.attempt} started", worker)
-    return job
+    return None if row is None else Job.from_row(row)
 
 
 def renew(
@@ -226,21 +283,21 @@ def report(
     """
     job = _fence(session, lease)
     owner = {"job_id": lease.job_id, "attempt": lease.attempt}
+    points = [_fit(t.metrics, **point._asdict()) for point in metrics]
     if pid is not None:
         session.execute(update(t.attempts).where(_is_attempt(*lease)).values(pid=pid))
     if logs:
-        session.execute(insert(t.logs), [owner | line._asdict() for line in logs])
-    if metrics:
-        session.execute(insert(t.metrics), [owner | point._asdict() for point in metrics])
+        session.execute(insert(t.logs), [owner | _fit(t.logs, **line._asdict()) for line in logs])
+    if points:
+        session.execute(insert(t.metrics), [owner | point for point in points])
     for artifact in artifacts:
-        session.execute(
-            insert(t.artifacts).values(**owner, **artifact.to_json(), created_at=now())
-        )
+        described = _fit(t.artifacts, **artifact.to_json())
+        session.execute(insert(t.artifacts).values(**owner, **described, created_at=now()))
     changes: dict[str, Any] = {}
     if progress is not None:
-        changes["progress"] = progress
-    if metrics:
-        changes["metrics"] = job.metrics | {p.name: _finite(p.value) for p in metrics}
+        changes["progress"] = storable(progress)
+    if points:
+        changes["metrics"] = job.metrics | {point["name"]: point["value"] for point in points}
     if changes:
         session.execute(update(t.jobs).where(t.jobs.c.id == lease.job_id).values(**changes))
 
@@ -250,7 +307,7 @@ def finish(session: Connection, lease: Lease, outcome: Outcome, by: str) -> str:
 
     A failed attempt that is worth a retry goes back to `waiting` with exponential back-off and
     jitter while attempts are left. One that a draining worker stopped goes back to `queued` and
-    does not count.
+    does not count. Neither comes back once somebody has asked to cancel the job.
 
     Raises:
         LeaseLostError: the attempt is no longer the running one; nothing was written.
@@ -262,24 +319,24 @@ def finish(session: Connection, lease: Lease, outcome: Outcome, by: str) -> str:
 def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> str:
     state, reason = outcome.state, outcome.reason
     changes: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}
-    if job.cancel_requested and state == t.QUEUED:
-        state, reason = t.CANCELLED, None
-    elif state == t.FAILED and outcome.retry:
+    if state == t.FAILED and outcome.retry:
         if job.attempt < job.max_attempts:
             state = t.WAITING
             changes["not_before"] = now(_backoff(job.attempt))
         elif job.max_attempts > 1:
             reason = "attempts-exhausted"
+    if job.cancel_requested and state not in t.FINAL:
+        state = t.CANCELLED
     if outcome.state == t.QUEUED:
         changes["max_attempts"] = job.max_attempts + 1
     if state in t.FINAL:
         changes["finished_at"] = now()
     if state == t.QUEUED:
         changes["queued_at"] = now()
+        changes["fair_rank"] = _returning_rank(session, job.queue, job.priority)
+    ended = _fit(t.jobs, reason=reason, error=outcome.error, result=outcome.result)
     session.execute(
-        update(t.jobs)
-        .where(t.jobs.c.id == job.id)
-        .values(state=state, reason=reason, error=outcome.error, result=outcome.result, **changes)
+        update(t.jobs).where(t.jobs.c.id == job.id).values(state=state, **ended, **changes)
     )
     session.execute(
         update(t.attempts)
@@ -287,10 +344,13 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
         .values(
             finished_at=now(),
             outcome=outcome.state if outcome.state in t.FINAL else "stopped",
-            reason=outcome.reason,
-            error=outcome.error,
-            traceback=outcome.traceback,
             peak_memory=outcome.peak_memory,
+            **_fit(
+                t.attempts,
+                reason=outcome.reason,
+                error=outcome.error,
+                traceback=outcome.traceback,
+            ),
         )
     )
     what = f"attempt {job.attempt} {outcome.state if outcome.state in t.FINAL else 'stopped'}"
@@ -353,7 +413,8 @@ def reap(session: Connection, by: str) -> int:
     """End the attempts whose lease ran out: their worker is dead or cut off. Return how many."""
     rows = session.execute(
         select(t.jobs)
-        .where(t.jobs.c.state == t.RUNNING, t.jobs.c.lease_until < now())
+        .where(t.in_state(t.RUNNING), t.jobs.c.lease_until < now())
+        .order_by(t.jobs.c.id)
         .with_for_update(skip_locked=True)
     ).all()
     for row in rows:
@@ -385,9 +446,7 @@ def promote(session: Connection, by: str) -> int:
 
     while failed := session.scalars(
         update(t.jobs)
-        .where(
-            t.jobs.c.state == t.WAITING, has_parent(parent.c.state.in_((t.FAILED, t.CANCELLED)))
-        )
+        .where(t.in_state(t.WAITING), has_parent(parent.c.state.in_((t.FAILED, t.CANCELLED))))
         .values(
             state=t.FAILED,
             reason="dependency-failed",
@@ -398,19 +457,55 @@ def promote(session: Connection, by: str) -> int:
     ).all():
         for job_id in failed:
             _event(session, job_id, "failed (dependency-failed)", by)
-    ready = session.scalars(
-        update(t.jobs)
+    ready = session.execute(
+        select(
+            t.jobs.c.id,
+            t.jobs.c.queue,
+            t.jobs.c.priority,
+            t.jobs.c.user,
+            t.jobs.c.attempt,
+            t.jobs.c.fair_rank,
+        )
         .where(
-            t.jobs.c.state == t.WAITING,
+            t.in_state(t.WAITING),
             or_(t.jobs.c.not_before.is_(None), t.jobs.c.not_before <= now()),
             ~has_parent(parent.c.state != t.SUCCEEDED),
         )
-        .values(state=t.QUEUED, queued_at=now())
-        .returning(t.jobs.c.id)
+        .order_by(t.jobs.c.id)
+        .with_for_update(of=t.jobs, skip_locked=True)
     ).all()
-    for job_id in ready:
-        _event(session, job_id, t.QUEUED, by)
+    if ready:
+        session.execute(
+            update(t.jobs)
+            .where(t.jobs.c.id == bindparam("ready"))
+            .values(state=t.QUEUED, queued_at=now(), fair_rank=bindparam("rank")),
+            _ranks(session, ready),
+        )
+    for row in ready:
+        _event(session, row.id, t.QUEUED, by)
     return len(ready)
+
+
+def _ranks(session: Connection, ready: Sequence[Any]) -> list[dict[str, int]]:
+    """Where jobs that have waited join the queue: as if submitted now, one after the other.
+
+    One that comes back for another attempt keeps its turn (see `_returning_rank`).
+    """
+    following: dict[tuple[str, int, str], int] = {}
+    served: dict[tuple[str, int], int] = {}
+    found = []
+    for row in ready:
+        place = (row.queue, row.priority)
+        owner = (*place, row.user)
+        if row.attempt:
+            if place not in served:
+                served[place] = _served_rank(session, *place)
+            rank = max(row.fair_rank, served[place])
+        else:
+            rank = following[owner] if owner in following else _fair_rank(session, *owner)
+            following[owner] = rank + 1
+        found.append({"ready": row.id, "rank": rank})
+    return found
 
 
 # ---------------------------------------------------------------------------- workers
@@ -418,8 +513,9 @@ def promote(session: Connection, by: str) -> int:
 
 def worker_started(session: Connection, **columns: Any) -> None:
     """Enter a worker; `columns` are those of the table `workers` but times and state."""
+    fitted = _fit(t.workers, **columns)
     session.execute(
-        insert(t.workers).values(**columns, started_at=now(), seen_at=now(), state="up")
+        insert(t.workers).values(**fitted, started_at=now(), seen_at=now(), state="up")
     )
 
 
@@ -436,9 +532,33 @@ def worker_left(session: Connection, worker: str) -> None:
 
 
 def _event(session: Connection, job_id: int, what: str, by: str) -> None:
-    session.execute(insert(t.events).values(job_id=job_id, time=now(), what=what, by=by))
+    text = _fit(t.events, what=what, by=by)
+    session.execute(insert(t.events).values(job_id=job_id, time=now(), **text))
 
 
-def _finite(value: float) -> float | None:
-    # JSON knows neither NaN nor infinity, and Postgres refuses them.
-    return value if math.isfinite(value) else None
+def storable(value: Any) -> Any:
+    """The value as every database takes it, also deep inside lists and dictionaries.
+
+    Postgres refuses NUL characters, no database takes half of a surrogate pair (as in the name of
+    a file that is not UTF-8), and JSON knows neither NaN nor infinity: these become None.
+    """
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _fit(table: Table, **values: Any) -> dict[str, Any]:
+    """What a job or worker says of itself: storable, and cut to the columns' lengths.
+
+    Postgres refuses what is longer, and the attempt that said it would never end.
+    """
+    fitted = {}
+    for name, value in values.items():
+        length = getattr(table.c[name].type, "length", None)
+        clean = storable(value)
+        fitted[name] = clean[:length] if isinstance(clean, str) else clean
+    return fitted

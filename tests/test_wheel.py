@@ -14,7 +14,12 @@ import pytest
 from cvq.embedded import stop_redis
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = {"cvq": "cvq", "cli": "cvq_cli", "workers": "cvq_workers", "migrations": "cvq_migrations"}
+FOLDERS = {
+    "cvq": "cvq",
+    "cli": "cvq_cli",
+    "workers": "cvq_workers",
+    "migrations": "cvq_migrations",
+}
 
 
 @pytest.fixture(scope="module")

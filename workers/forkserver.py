@@ -127,9 +127,7 @@ class Launcher:
         self._socket = ours
         return ours
 
-    def _spawn(
-        self, job_file: Path, stdout: int, stderr: int, control: int, status: int
-    ) -> None:
+    def _spawn(self, job_file: Path, stdout: int, stderr: int, control: int, status: int) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "cvq_workers.job_process", str(job_file), str(control)],
             stdin=subprocess.DEVNULL,

@@ -127,9 +127,7 @@ class JobContext:
         yield path
         if not path.is_file():
             raise PermanentError(f"artifact {name}: the job wrote no file")
-        self._control.send(
-            "artifact", path=str(path), name=name, role=role, media_type=media_type
-        )
+        self._control.send("artifact", path=str(path), name=name, role=role, media_type=media_type)
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
@@ -204,7 +202,9 @@ def _describe(error: Exception) -> dict[str, Any]:
         reason = "oom"
     elif "OutOfMemoryError" in names:  # torch.OutOfMemoryError, without importing torch
         reason = "cuda-oom"
-    message = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+    message = (
+        str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+    )
     return {
         "reason": reason,
         "message": message,

@@ -7,6 +7,7 @@ it. Nothing here imports PyTorch: a laptop without it can submit.
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,8 +36,11 @@ class InputFile(BaseModel):
     @classmethod
     def _from_path(cls, value: Any) -> Any:
         if isinstance(value, str | Path):
-            path = Path(value).expanduser()
-            return {"name": path.name, "path": path}
+            path = Path(value)
+            with contextlib.suppress(RuntimeError):  # ~name of a user that there is not
+                path = path.expanduser()
+            # A name that is not UTF-8 cannot be stored; the path keeps it.
+            return {"name": path.name.encode("utf-8", "replace").decode(), "path": path}
         return value
 
     @property
@@ -59,7 +63,8 @@ class Argument:
 class Spec(BaseModel):
     """Base of all specifications. Unknown fields are refused."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=False)
+    # JSON knows neither NaN nor infinity.
+    model_config = ConfigDict(extra="forbid", validate_default=False, allow_inf_nan=False)
 
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
         0, description="Seed of every random number the job draws."

@@ -33,7 +33,7 @@ class StyleTransferSpec(Spec):
         None, description="How much of each style, in the order given; default: equal shares."
     )
     size: int = Field(512, ge=64, le=4096, description="Longest side of the result in pixels.")
-    steps: int = Field(100, ge=1, le=10_000, description="Optimiser steps over all scales.")
+    steps: int = Field(150, ge=1, le=10_000, description="Optimiser steps over all scales.")
     content_weight: float = Field(1.0, ge=0, le=1e6, description="Weight of the content loss.")
     style_weight: float = Field(1.0, ge=0, le=1e6, description="Weight of the style loss.")
     tv_weight: float = Field(

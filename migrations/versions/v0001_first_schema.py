@@ -194,7 +194,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_queued",
         "jobs",
-        [sa.text("priority DESC"), "fair_rank", "id"],
+        ["queue", sa.text("priority DESC"), "fair_rank", "id"],
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )

@@ -99,6 +99,18 @@ def to_image(picture: Tensor) -> Image.Image:
     return Image.fromarray(channels[..., 0] if channels.shape[2] == 1 else channels)
 
 
+def luminance(picture: Tensor) -> Tensor:
+    """Return the luma of RGB (1, 3, H, W) as (1, 1, H, W), by the weights of ITU-R BT.601."""
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (picture * weights).sum(dim=1, keepdim=True)
+
+
+def matched(style: Tensor, content: Tensor) -> Tensor:
+    """Give a style's luminance the mean and deviation of the content's."""
+    spread = content.std(correction=0) / style.std(correction=0).clamp(min=1e-3)
+    return (style - style.mean()) * spread + content.mean()
+
+
 def save_picture(image: Image.Image, path: Path, *, job_id: int, spec: dict[str, Any]) -> None:
     """Write a picture as PNG or JPEG, by the name's ending, with what made it inside.
 

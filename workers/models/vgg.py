@@ -28,10 +28,9 @@ from itertools import pairwise
 from pathlib import Path
 from pickle import UnpicklingError
 
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import conv2d, max_pool2d, relu_
 
 from cvq.errors import PermanentError
 
@@ -91,12 +90,12 @@ class VGG19(nn.Module):
         wanted = set(layers)
         found: dict[str, Tensor] = {}
         x = pictures - self.mean
-        x = x.to(self.conv1_1_weight.dtype, memory_format=torch.channels_last)
+        x = x.to(self._tensor("conv1_1", "weight").dtype, memory_format=torch.channels_last)
         for name in self.names:
             if name.endswith("_1") and name != "conv1_1":
-                x = F.max_pool2d(x, 2, ceil_mode=min(x.shape[-2:]) < 2)
-            x = F.conv2d(x, self._tensor(name, "weight"), self._tensor(name, "bias"), padding=1)
-            x = F.relu_(x)
+                x = max_pool2d(x, 2, ceil_mode=min(x.shape[-2:]) < 2)
+            x = conv2d(x, self._tensor(name, "weight"), self._tensor(name, "bias"), padding=1)
+            x = relu_(x)
             if name in wanted:
                 found[name] = x
             if len(found) == len(wanted):
@@ -105,7 +104,7 @@ class VGG19(nn.Module):
 
     def prepared(self, device: str, dtype: torch.dtype) -> VGG19:
         """Move the network to a device; its convolutions compute in `dtype`, channels last."""
-        self.to(device=device, memory_format=torch.channels_last)
+        self.to(device).to(memory_format=torch.channels_last)
         for name in self.names:
             for part in ("weight", "bias"):
                 setattr(self, f"{name}_{part}", self._tensor(name, part).to(dtype))
@@ -114,6 +113,21 @@ class VGG19(nn.Module):
     def _tensor(self, name: str, part: str) -> Tensor:
         tensor: Tensor = getattr(self, f"{name}_{part}")
         return tensor
+
+
+def precision(device: str) -> torch.dtype:
+    """Return bfloat16 where the device multiplies in it natively, else float32.
+
+    Only the convolutions use it; losses, Gram matrices and the picture stay in float32. float16
+    is no choice: VGG19's activations go beyond its range.
+    """
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device == "cpu" and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+    return torch.bfloat16 if native else torch.float32
 
 
 def load_vgg19(weights: str, layers: Iterable[str]) -> VGG19:
@@ -234,5 +248,3 @@ def _probe() -> Tensor:
     picture = torch.einsum("ij,jhw->ihw", grey, torch.fft.irfft2(noise / frequency))
     picture = (picture - picture.mean()) / picture.std()
     return (0.45 + 0.25 * picture).clamp(0, 1)[None]
-
-

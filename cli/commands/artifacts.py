@@ -1,0 +1,45 @@
+"""`cvq artifacts JOB`: the files that a job has left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import options
+from ..output import dump, show_list
+
+if TYPE_CHECKING:
+    from cvq.parse import Reference
+
+
+@click.command(epilog="\b\nExamples:\n  cvq artifacts @\n  cvq artifacts 12 --role result -q")
+@options.job
+@click.option("--role", metavar="ROLE", help="Only these: result, preview, checkpoint, plot, …")
+@options.as_json
+@options.as_csv
+@options.flag("-q", "--quiet", help="Print where the files are, nothing else.")
+def artifacts(
+    reference: Reference, role: str | None, as_json: bool, as_csv: bool, quiet: bool
+) -> None:
+    """List the files that a job has left.
+
+    JOB is an id, @ (your last) or @~1 (the one before).
+    """
+    from cvq.client import Client
+
+    from ..files import columns
+    from ..submitting import place
+
+    client = Client()
+    job = client.job(options.resolve_one(client, reference))
+    found = [file for file in job.artifacts if role in (None, file.role)]
+    if as_json:
+        dump([file.to_json() for file in found])
+    elif quiet:
+        for file in found:
+            click.echo(place(client, file))
+    else:
+        show_list(
+            columns(client), found, as_csv=as_csv, empty=f"job {job.id} has left no such files"
+        )

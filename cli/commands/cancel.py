@@ -1,0 +1,119 @@
+"""`cvq cancel JOB…`: by reference or by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cvq.errors import UsageError
+
+from .. import options
+from ..output import dump, note, show_table
+from ..words import clean, title
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Job
+    from cvq.parse import Reference
+
+_UNFINISHED = ("waiting", "queued", "running")
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq cancel @\n  cvq cancel 3-7 -y"
+    "\n  cvq cancel --user ada --kind style-transfer --status queued"
+)
+@click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
+@options.filters
+@options.yes
+@options.flag("--dry-run", help="Only list what would be cancelled.")
+@options.as_json
+@options.quiet
+def cancel(
+    references: Sequence[Reference],
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **filters: Any,
+) -> int:
+    """Cancel jobs, queued or running.
+
+    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Filters choose among these,
+    or among all unfinished jobs. A running job stops within a second or so.
+    """
+    from cvq.client import Client
+
+    client = Client()
+    jobs = _chosen(client, references, filters)
+    if dry_run:
+        _show(client, jobs, as_json=as_json, quiet=quiet)
+        return 0
+    if len(jobs) > 1 and not yes and not _confirmed(client, jobs):
+        note("nothing was cancelled")
+        return 0
+    done = [(job, client.cancel(job.id)) for job in jobs]
+    if as_json:
+        dump([client.to_json(after) for _, after in done])
+    elif quiet:
+        for _, after in done:
+            click.echo(after.id)
+    else:
+        for before, after in done:
+            click.echo(_what_happened(before, after))
+    return 0
+
+
+def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, Any]) -> list[Job]:
+    filtered = any(filters.values())
+    if not references and not filtered:
+        raise UsageError("which jobs? Give JOB, or a filter such as --user or --status queued")
+    if not references:
+        filters["status"] = filters["status"] or [list(_UNFINISHED)]
+        return client.jobs(options.make_filter(**filters, sort="id"))
+    jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
+    if not filtered:
+        return jobs
+    wanted = {job.id for job in client.jobs(options.make_filter(**filters))}
+    return [job for job in jobs if job.id in wanted]
+
+
+def _confirmed(client: Client, jobs: Sequence[Job]) -> bool:
+    """Ask a person; a program that names several jobs means it."""
+    import sys
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    _show(client, jobs[:20], as_json=False, quiet=False)
+    if len(jobs) > 20:
+        note(f"… and {len(jobs) - 20} more")
+    return click.confirm(f"Cancel these {len(jobs)} jobs?", err=True)
+
+
+def _show(client: Client, jobs: Sequence[Job], *, as_json: bool, quiet: bool) -> None:
+    from cvq import queries
+
+    from .. import job_table
+
+    if as_json:
+        dump(job_table.as_json(client, jobs))
+    elif quiet:
+        for job in jobs:
+            click.echo(job.id)
+    elif jobs:
+        with client.db.read() as session:
+            now = queries.database_time(session)
+        show_table(job_table.columns(client.settings, now), jobs)
+    else:
+        note("no jobs")
+
+
+def _what_happened(before: Job, after: Job) -> str:
+    what = f"job {after.id} ({clean(after.kind)} {title(after)})".replace(" )", ")")
+    if before.finished:
+        return f"{what} had {before.state} already"
+    if after.finished:
+        return f"{what} is {after.state}"
+    return f"{what} is running and will stop"

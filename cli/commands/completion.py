@@ -1,0 +1,26 @@
+"""`cvq completion SHELL`: Click's completion script."""
+
+from __future__ import annotations
+
+import click
+
+_INSTALL = {
+    "bash": '# Install: add this line to ~/.bashrc:\n#   eval "$(cvq completion bash)"',
+    "zsh": "# Install: add this line to ~/.zshrc, after compinit:\n"
+    '#   eval "$(cvq completion zsh)"',
+    "fish": "# Install:\n#   cvq completion fish > ~/.config/fish/completions/cvq.fish",
+}
+
+
+@click.command(epilog='\b\nExample:\n  eval "$(cvq completion bash)"')
+@click.argument("shell", type=click.Choice(list(_INSTALL)))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell."""
+    from click.shell_completion import get_completion_class
+
+    from ..main import cvq
+
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(cvq, {}, "cvq", "_CVQ_COMPLETE").source().strip())
+    click.echo(f"\n{_INSTALL[shell]}")

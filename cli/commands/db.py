@@ -1,0 +1,90 @@
+"""`cvq db upgrade|current|check`: the database's schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cvq.errors import SchemaError
+
+from .. import options
+from ..output import dump
+
+if TYPE_CHECKING:
+    from cvq.db import Database
+
+
+@click.group(epilog="\b\nExamples:\n  cvq db upgrade\n  cvq db check && cvq up -d")
+def db() -> None:
+    """Create, upgrade or check the database's schema."""
+
+
+@db.command()
+@options.as_json
+def upgrade(as_json: bool) -> None:
+    """Create or upgrade the schema."""
+    database = _database()
+    before = database.current_version()
+    _refuse_newer(database, before)
+    database.upgrade()
+    after = database.current_version()
+    if as_json:
+        dump({"database": str(database), "before": before, "current": after})
+    elif before == after:
+        click.echo(f"{database} has schema {after} already")
+    else:
+        click.echo(f"{database} is upgraded from {before or 'nothing'} to schema {after}")
+
+
+@db.command()
+@options.as_json
+def current(as_json: bool) -> None:
+    """Print the schema's version in the database."""
+    database = _database()
+    version = database.current_version()
+    if as_json:
+        dump({"database": str(database), "current": version})
+    else:
+        click.echo(version or "none")
+
+
+@db.command()
+@options.as_json
+def check(as_json: bool) -> None:
+    """Check the schema.
+
+    Exits with 4 where it is not the one that this version of cvq needs.
+    """
+    from cvq.tables import SCHEMA_VERSION
+
+    database = _database()
+    version = database.current_version()
+    if as_json:
+        dump({"database": str(database), "current": version, "needed": SCHEMA_VERSION})
+    _refuse_newer(database, version)
+    if version != SCHEMA_VERSION:
+        raise SchemaError(
+            f"{database} has {f'schema {version}' if version else 'no cvq schema'}, "
+            f"this cvq needs {SCHEMA_VERSION}: run `cvq db upgrade`"
+        )
+    if not as_json:
+        click.echo(f"{database} has schema {version}, as needed")
+
+
+def _database() -> Database:
+    """The database as it is: asking must not create it."""
+    from cvq.db import Database
+    from cvq.settings import Settings
+
+    return Database(Settings.load())
+
+
+def _refuse_newer(database: Database, version: str | None) -> None:
+    from cvq.tables import SCHEMA_VERSION
+
+    if version is not None and version > SCHEMA_VERSION:
+        raise SchemaError(
+            f"{database} has schema {version}, newer than this cvq's {SCHEMA_VERSION}: "
+            "upgrade cvq (pip install -U cvq)"
+        )

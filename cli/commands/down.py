@@ -1,0 +1,72 @@
+"""`cvq down`: this machine's workers and the embedded Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import options, processes, words
+from ..output import dump, note
+from ..waiting import Spinner
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+
+_LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
+
+
+@click.command(epilog="\b\nExamples:\n  cvq down\n  cvq down --timeout 5m")
+@click.option(
+    "--timeout", type=options.DURATION, metavar="DURATION",
+    help="Kill workers that have not left after this long.  [default: the grace time and 10s]",
+)  # fmt: skip
+@options.as_json
+def down(timeout: float | None, as_json: bool) -> None:
+    """Stop this machine's workers and the embedded Redis.
+
+    Jobs that are running go back to the queue; jobs, results and history stay.
+    """
+    from cvq.client import Client
+
+    client = Client()
+    stopped, killed = _stop_workers(client, timeout)
+    redis = _stop_redis(client)
+    if as_json:
+        dump({"workers": stopped, "killed": killed, "redis": redis})
+        return
+    if killed:
+        note(f"{killed} had to be killed; their jobs are found by other workers")
+    click.echo(f"{words.count(stopped, 'worker')} stopped"
+               + (", Redis stopped" if redis else ""))  # fmt: skip
+
+
+def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
+    rows = processes.local_workers(client)
+    found = [(row, processes.process_of(row)) for row in rows]
+    running = {process.pid: process for _, process in found if process}
+    grace = client.settings.grace + _LEAVE_S if timeout is None else timeout
+    with Spinner() as spinner:
+        killed = processes.stop(
+            running.values(),
+            grace,
+            lambda left: spinner.show(f"waiting for {words.count(left, 'worker')} to finish"),
+        )
+    gone = {process.pid for process in killed}
+    _note_gone(client, [row for row, process in found if process is None or row["pid"] in gone])
+    return len(running), len(killed)
+
+
+def _note_gone(client: Client, rows: list[dict[str, Any]]) -> None:
+    """Say in the database what these workers can no longer say themselves."""
+    from cvq import store
+
+    with client.db.write() as session:
+        for row in rows:
+            store.worker_left(session, row["id"])
+
+
+def _stop_redis(client: Client) -> bool:
+    from cvq import embedded
+
+    return client.broker.embedded and embedded.stop_redis(client.settings.home)

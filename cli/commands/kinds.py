@@ -1,0 +1,81 @@
+"""`cvq kinds`: what can be submitted, and with which values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import options
+from ..output import Column, dump, heading, show_list, show_table
+
+if TYPE_CHECKING:
+    from cvq.kinds.spec import Kind
+
+
+@click.command(epilog="\b\nExamples:\n  cvq kinds\n  cvq kinds style-transfer --json")
+@click.argument("name", metavar="[KIND]", required=False)
+@options.flag("--json", "as_json", help="Print JSON, with a kind's JSON schema.")
+@options.as_csv
+@options.flag("-q", "--quiet", help="Print names only.")
+def kinds(name: str | None, as_json: bool, as_csv: bool, quiet: bool) -> None:
+    """List the job kinds, or one kind's fields."""
+    from cvq.kinds import all_kinds, get_kind
+    from cvq.settings import Settings
+
+    settings = Settings.load()
+    if name is not None:
+        kind = get_kind(name, settings)
+        dump(to_json(kind)) if as_json else _show(kind, as_csv=as_csv)
+        return
+    found = list(all_kinds(settings).values())
+    if as_json:
+        dump([to_json(kind) for kind in found])
+    elif quiet:
+        for kind in found:
+            click.echo(kind.name)
+    else:
+        show_list(_columns(), found, as_csv=as_csv)
+
+
+def to_json(kind: Kind) -> dict[str, Any]:
+    """A kind as JSON."""
+    return {
+        "name": kind.name,
+        "summary": kind.summary,
+        "extra": kind.extra,
+        "schema": kind.spec.model_json_schema(),
+    }
+
+
+def _columns() -> list[Column[Kind]]:
+    return [
+        Column("kind", lambda kind: kind.name),
+        Column("needs", lambda kind: f"cvq[{kind.extra}]" if kind.extra else ""),
+        Column("summary", lambda kind: kind.summary, cut=True),
+    ]
+
+
+def _show(kind: Kind, *, as_csv: bool) -> None:
+    from ..from_spec import bounds_of, default_of, shape_of
+
+    def given(name: str) -> str:
+        shape = shape_of(kind.spec.model_fields[name].annotation)
+        if shape.flag:
+            return "yes|no"
+        return shape.metavar + (",..." if shape.many else "")
+
+    fields = kind.spec.model_fields
+    columns = [
+        Column[str]("field", lambda name: name),
+        Column[str]("value", given),
+        Column[str]("default", lambda name: default_of(fields[name]) or ""),
+        Column[str]("bounds", lambda name: bounds_of(fields[name])),
+        Column[str]("meaning", lambda name: fields[name].description or "", cut=True),
+    ]
+    if as_csv:
+        show_list(columns, list(fields), as_csv=True)
+        return
+    click.echo(f"{kind.name}: {kind.summary}")
+    heading("Fields")
+    show_table(columns, list(fields))

@@ -1,0 +1,106 @@
+"""`cvq ls`: the history as a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import options
+from ..output import dump, dump_line, note, show_list, table
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Job
+    from cvq.queries import Filter
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq ls --status running,queued -w\n"
+    "  cvq ls --kind style-transfer --where 'total_loss<1000' --sort total_loss\n"
+    "  cvq ls --since 2d --tag for=poster --all --csv"
+)
+@options.filters
+@click.option(
+    "--sort",
+    metavar="KEY",
+    help="A column (id, priority, created_at, …) or a metric; -KEY descends.",
+)
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=options.DEFAULT_LIMIT, metavar="N",
+    help=f"Show so many.  [default: {options.DEFAULT_LIMIT}]",
+)  # fmt: skip
+@options.flag("--all", "everything", help="Show all.")
+@options.as_json
+@options.as_csv
+@options.quiet
+@options.watching
+def ls(
+    limit: int,
+    everything: bool,
+    as_json: bool,
+    as_csv: bool,
+    quiet: bool,
+    watch: bool,
+    **filters: Any,
+) -> None:
+    """List jobs, the newest first."""
+    from cvq.client import Client
+
+    client = Client()
+    wanted = options.make_filter(**filters, limit=None if everything else limit)
+    form = {"as_json": as_json, "as_csv": as_csv, "quiet": quiet}
+    if watch:
+        _watch(client, wanted, form)
+        return
+    jobs = client.jobs(wanted)
+    _print(client, jobs, **form)
+    _hint_cut(client, wanted, len(jobs))
+
+
+def _print(client: Client, jobs: list[Job], *, as_json: bool, as_csv: bool, quiet: bool) -> None:
+    from .. import job_table
+
+    if as_json:
+        dump(job_table.as_json(client, jobs))
+    elif quiet:
+        for job in jobs:
+            click.echo(job.id)
+    else:
+        columns = job_table.columns(client.settings, _now(client))
+        show_list(columns, jobs, as_csv=as_csv, empty="no jobs")
+
+
+def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
+    from cvq import queries
+
+    if wanted.limit is None or shown < wanted.limit:
+        return
+    with client.db.read() as session:
+        more = queries.count_jobs(session, wanted) - shown
+    if more > 0:
+        note(f"… {more} more: -n {shown + more} or --all")
+
+
+def _watch(client: Client, wanted: Filter, form: dict[str, bool]) -> None:
+    from .. import job_table
+    from ..live import repeat
+
+    def tell(jobs: list[Job]) -> None:
+        if form["as_json"]:
+            dump_line(job_table.as_json(client, jobs))
+        else:
+            _print(client, jobs, **form)
+
+    repeat(
+        lambda: client.jobs(wanted),
+        lambda jobs: table(job_table.columns(client.settings, _now(client)), jobs),
+        tell,
+    )
+
+
+def _now(client: Client) -> Any:
+    from cvq import queries
+
+    with client.db.read() as session:
+        return queries.database_time(session)

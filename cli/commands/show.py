@@ -1,0 +1,170 @@
+"""`cvq show JOB`: everything that is known of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import options, words
+from ..output import Column, dump, fields, heading, paint, show_table
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Artifact, Job
+    from cvq.parse import Reference
+
+_TRACEBACK_LINES = 12
+
+
+@click.command(epilog="\b\nExamples:\n  cvq show @\n  cvq show 3-7 --json")
+@options.jobs
+@options.as_json
+@options.flag("--traceback", help="Show a failed job's whole traceback, not its end only.")
+def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> None:
+    """Show everything that is known of a job.
+
+    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
+    """
+    from cvq.client import Client
+
+    client = Client()
+    ids = options.resolve(client, references)
+    if as_json:
+        found = [client.to_json(client.job(job_id).job) for job_id in ids]
+        dump(found[0] if options.is_single(references) else found)
+        return
+    for count, job_id in enumerate(ids):
+        if count:
+            click.echo()
+        _show(client, client.job(job_id).job, whole=traceback)
+
+
+def _show(client: Client, job: Job, *, whole: bool) -> None:
+    from cvq import queries
+
+    with client.db.read() as session:
+        now = queries.database_time(session)
+        attempts = queries.attempts_of(session, job.id)
+        events = queries.events_of(session, job.id)
+        parents = queries.parents_of(session, job.id)
+        artifacts = queries.artifacts_of(session, [job.id])[job.id]
+        ahead = queries.ahead_of(session, job) if job.state == "queued" else None
+    _show_job(job, now, parents, ahead)
+    _show_spec(client, job)
+    _show_attempts(attempts, now)
+    _show_metrics(client, job)
+    _show_artifacts(client, artifacts)
+    _show_events(events)
+    _show_error(job, attempts, whole=whole)
+
+
+def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) -> None:
+    state = paint(words.outcome(job), words.STATE_STYLES[job.state])
+    click.echo(f"job {job.id}  {words.clean(job.kind)}  {state}")
+    queue = f"{job.queue}, priority {job.priority}"
+    if ahead is not None:
+        queue += f", {ahead} before it"
+    fields(
+        [
+            ("name", job.name),
+            ("user", job.user),
+            ("tags", "  ".join(f"{key}={value}" for key, value in job.tags.items())),
+            ("queue", queue),
+            ("device", {"gpu": "only a GPU", "cpu": "no GPU"}.get(job.device or "")),
+            ("time limit", words.span(job.time_limit)),
+            ("after", ", ".join(f"job {parent.id} ({parent.state})" for parent in parents)),
+            ("not before", words.clock(job.not_before) if job.state == "waiting" else None),
+            ("submitted", words.clock(job.created_at)),
+            ("started", words.clock(job.started_at)),
+            ("finished", words.clock(job.finished_at)),
+            ("time", words.span(job.seconds(now))),
+            ("progress", words.progress(job)),
+            ("attempts", f"{job.attempt} of {job.max_attempts}"),
+        ]
+    )
+
+
+def _show_spec(client: Client, job: Job) -> None:
+    heading("Specification")
+    fields([(name, _value(client, value)) for name, value in job.spec.items()])
+    if job.result:
+        heading("Result")
+        fields([(name, _value(client, value)) for name, value in job.result.items()])
+
+
+def _value(client: Client, value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_value(client, item) for item in value)
+    if isinstance(value, dict) and value.get("sha256") and "name" in value:
+        uri = client.artifacts.input_uri(value["sha256"])
+        return f"{value['name']} ({client.artifacts.local_path(uri) or uri})"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _show_attempts(attempts: Sequence[Any], now: datetime) -> None:
+    if not attempts:
+        return
+    heading("Attempts")
+    show_table(
+        [
+            Column("no", lambda a: str(a.number), right=True),
+            Column("outcome", lambda a: a.outcome or "running",
+                   style=lambda a: words.STATE_STYLES.get(a.outcome or "running", "")),
+            Column("reason", lambda a: a.reason or ""),
+            Column("worker", lambda a: a.worker),
+            Column("device", lambda a: a.device or ""),
+            Column("time", lambda a: words.span(_took(a, now)), right=True),
+            Column("memory", lambda a: words.size(a.peak_memory), right=True),
+        ],
+        attempts,
+    )  # fmt: skip
+
+
+def _took(attempt: Any, now: datetime) -> float:
+    return float(((attempt.finished_at or now) - attempt.started_at).total_seconds())
+
+
+def _show_metrics(client: Client, job: Job) -> None:
+    from ..curves import columns, curves_of
+
+    curves = curves_of(client, job)
+    if curves:
+        heading("Metrics")
+        show_table(columns(), curves)
+
+
+def _show_artifacts(client: Client, artifacts: list[Artifact]) -> None:
+    from ..files import columns
+
+    if artifacts:
+        heading("Artifacts")
+        show_table(columns(client), artifacts)
+
+
+def _show_events(events: Sequence[Any]) -> None:
+    heading("Events")
+    for event in events:
+        click.echo(
+            f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}"
+        )
+
+
+def _show_error(job: Job, attempts: Sequence[Any], *, whole: bool) -> None:
+    if job.error:
+        heading("Error")
+        for line in job.error.strip().splitlines():
+            click.echo(words.clean(line))
+    trace = next((a.traceback for a in reversed(attempts) if a.traceback), None)
+    if trace:
+        lines = trace.rstrip().splitlines()
+        shown = lines if whole else lines[-_TRACEBACK_LINES:]
+        heading("Traceback")
+        if len(shown) < len(lines):
+            click.echo(f"… {len(lines) - len(shown)} lines more: --traceback")
+        for line in shown:
+            click.echo(words.clean(line))

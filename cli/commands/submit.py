@@ -1,0 +1,96 @@
+"""`cvq submit KIND …`: check, store the inputs, queue; with --wait, follow to the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import submitting
+from ..from_spec import KindGroup
+from ..output import dump, hint, note
+from ..words import clean, title
+
+if TYPE_CHECKING:
+    from cvq.client import Client, JobHandle
+    from cvq.jobs import Job
+    from cvq.kinds.spec import Kind
+
+
+def _options() -> list[click.Parameter]:
+    wait = click.Option(["--wait"], is_flag=True, help="Follow the job; exit with its outcome.")
+    return [
+        *submitting.describing_options(),
+        *submitting.queueing_options(),
+        wait,
+        *submitting.answering_options(),
+    ]
+
+
+def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
+    from cvq.client import Client
+
+    client = Client()
+    options = submitting.client_options(client, common)
+    if common["dry_run"]:
+        submitting.dry_run(client, kind, values, options)
+        return
+    handle = client.submit(kind.name, **options, **values)
+    waiting = common["wait"] or common["timeout"] is not None
+    if not waiting:
+        _show_queued(client, handle, as_json=common["as_json"], quiet=common["quiet"])
+    elif not (common["as_json"] or common["quiet"]):
+        note(_queued_line(handle.job))
+    _warn_if_unserved(client, handle.job)
+    if waiting:
+        _follow(client, handle, common)
+
+
+def _queued_line(job: Job) -> str:
+    return f"job {job.id} {job.state}: {clean(job.kind)} {title(job)}".rstrip()
+
+
+def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool) -> None:
+    job = handle.job
+    if as_json:
+        dump(client.to_json(job))
+    elif quiet:
+        click.echo(job.id)
+    else:
+        click.echo(_queued_line(job))
+        hint(f"`cvq watch {job.id}` follows it, `cvq show {job.id}` tells all, "
+             f"`cvq get {job.id}` copies its files here")  # fmt: skip
+
+
+def _warn_if_unserved(client: Client, job: Job) -> None:
+    from cvq.client import unserved
+
+    if unserved(client, job):
+        note(f"no live worker serves the queue '{clean(job.queue)}': `cvq up -d` starts one")
+
+
+def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
+    from cvq.client import raise_for_state
+
+    from ..follow import Follower, headline_names
+
+    try:
+        with Follower(headline_names(client.settings, handle.job.kind)) as follower:
+            job = handle.wait(common["timeout"], check=False, on_look=follower)
+    except KeyboardInterrupt:
+        note(f"job {handle.id} goes on: `cvq watch {handle.id}` follows it, "
+             f"`cvq cancel {handle.id}` stops it")  # fmt: skip
+        raise
+    submitting.show_result(client, handle, as_json=common["as_json"], quiet=common["quiet"])
+    raise_for_state(job)
+
+
+submit = KindGroup(
+    "submit",
+    action=_submit,
+    common=_options,
+    help="Queue a job.\n\nThe job is checked, its input files are stored, and it is entered in "
+    "the database before this command ends. `cvq submit KIND --help` lists a kind's options.",
+    epilog="\b\nExamples:\n  cvq submit style-transfer content.jpg style.jpg --wait"
+    "\n  cvq submit style-transfer a.jpg b.jpg --size 320 --tag for=poster --json",
+)

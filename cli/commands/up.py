@@ -1,0 +1,200 @@
+"""`cvq up`: so many workers on this machine, in the foreground or detached."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cvq.errors import SetupError
+
+from .. import options, processes, words
+from ..output import dump, hint, note
+from ..waiting import Spinner
+from .worker import to_json
+
+if TYPE_CHECKING:
+    import psutil
+
+    from cvq.client import Client
+
+_READY_S = 90.0  # a cold start of PyTorch from a slow disk
+_LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq up                    in the foreground, until Ctrl-C"
+    "\n  cvq up -d --workers 4     four in the background; run again with another number"
+)
+@click.option("-d", "--detach", is_flag=True, help="Start them in the background and return.")
+@click.option(
+    "--workers", "wanted", type=click.IntRange(min=0), metavar="N",
+    help="How many in total on this machine.  [default: one for each GPU, or one]",
+)  # fmt: skip
+@click.option(
+    "--slots", type=click.IntRange(min=1), metavar="N", help="Jobs at a time in each new one."
+)
+@click.option(
+    "--timeout", type=options.DURATION, default=_READY_S, metavar="DURATION",
+    help="How long they may take to be ready.  [default: 90s]",
+)  # fmt: skip
+@options.flag("--json", "as_json", help="Print this machine's workers as JSON (with -d).")
+def up(detach: bool, wanted: int | None, slots: int | None, timeout: float, as_json: bool) -> int:
+    """Start workers on this machine, or change their number.
+
+    Workers that are up already are counted: the missing ones are started, those too many are
+    drained. Each GPU gets a worker of its own; further workers use the CPU.
+    """
+    from cvq.client import Client
+
+    client = Client()
+    client.broker.connect()
+    running = _running(client)
+    gpus = processes.find_gpus()
+    if wanted is None:
+        wanted = max(1, len(gpus), len(running))
+    if len(running) > wanted:
+        _drain(client, running, len(running) - wanted)
+    fresh = [
+        [*_device(device, gpus), *(["--slots", str(slots)] if slots else [])]
+        for device in _free_devices(running, gpus, wanted - len(running))
+    ]
+    if fresh and not detach:
+        return _run_in_foreground(client, fresh)
+    if fresh:
+        _start_detached(client, fresh, timeout)
+    _tell(client, as_json=as_json)
+    return 0
+
+
+def _running(client: Client) -> list[tuple[dict[str, Any], psutil.Process]]:
+    """This machine's workers whose process is there, the oldest first."""
+    found = [(row, processes.process_of(row)) for row in processes.local_workers(client)]
+    return [(row, process) for row, process in found if process and row["state"] == "up"]
+
+
+def _free_devices(
+    running: Sequence[tuple[dict[str, Any], Any]], gpus: Sequence[str], count: int
+) -> list[str]:
+    """A device for each new worker: the GPUs that no worker has, then the CPU."""
+    taken = {str(device) for row, _ in running for device in row["devices"]}
+    free = [gpu for gpu in gpus if gpu not in taken]
+    return [free[index] if index < len(free) else "cpu" for index in range(max(0, count))]
+
+
+def _device(device: str, gpus: Sequence[str]) -> list[str]:
+    # Without an NVIDIA GPU the worker finds out itself: there may be an Apple one.
+    return ["--device", device] if gpus else []
+
+
+def _drain(client: Client, running: Sequence[tuple[dict[str, Any], Any]], count: int) -> None:
+    """Stop the idle ones first, then the youngest."""
+    order = running[::-1]
+    order = sorted(order, key=lambda pair: len(pair[0]["running"]))
+    with Spinner() as spinner:
+        processes.stop(
+            [process for _, process in order[:count]],
+            client.settings.grace + _LEAVE_S,
+            lambda left: spinner.show(f"waiting for {words.count(left, 'worker')} to finish"),
+        )
+
+
+def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: float) -> None:
+    """Start workers, and wait until each is known as alive in the database.
+
+    Raises:
+        SetupError: one has stopped, or not come up in time.
+    """
+    started: dict[int, tuple[subprocess.Popen[bytes], Path]] = {}
+    for given in fresh:
+        log = _free_log(client, [path for _, path in started.values()])
+        process = processes.start(given, log)
+        started[process.pid] = process, log
+    deadline = time.monotonic() + timeout
+    with Spinner() as spinner:
+        while missing := _not_yet_up(client, started):
+            spinner.show(f"waiting for {words.count(len(missing), 'worker')} to start")
+            for pid in missing:
+                process, log = started[pid]
+                if process.poll() is not None:
+                    raise SetupError(f"a worker stopped: {processes.last_line(log)}")
+            if time.monotonic() > deadline:
+                raise SetupError(f"a worker is not up after {timeout:g} s: see {log}")
+            time.sleep(0.1)
+
+
+def _not_yet_up(client: Client, started: dict[int, Any]) -> list[int]:
+    ready = {row["pid"] for row in processes.local_workers(client) if row["alive"]}
+    return [pid for pid in started if pid not in ready]
+
+
+def _free_log(client: Client, taken: Sequence[Path]) -> Path:
+    """`logs/worker-N.log` with the lowest N that no running worker writes to."""
+    in_use = set(taken)
+    for _, process in _running(client):
+        with contextlib.suppress(Exception):  # the process may end while it is asked
+            in_use |= {Path(file.path) for file in process.open_files()}
+    number = 1
+    while (log := client.settings.home / "logs" / f"worker-{number}.log") in in_use:
+        number += 1
+    return log
+
+
+def _run_in_foreground(client: Client, fresh: Sequence[Sequence[str]]) -> int:
+    """Run workers until a signal comes or all of them have stopped."""
+    workers = [processes.start(given, None) for given in fresh]
+    note(f"starting {words.count(len(workers), 'worker')}; Ctrl-C stops")
+    code = 0
+    try:
+        with processes.terminated_is_raised():
+            code = _until_all_stopped(workers)
+    except (KeyboardInterrupt, processes.Terminated):
+        note("stopping; Ctrl-C again stops at once")
+        _stop(workers, client.settings.grace + _LEAVE_S)
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.kill()
+            worker.wait()
+    return code
+
+
+def _until_all_stopped(workers: Sequence[subprocess.Popen[bytes]]) -> int:
+    left = list(workers)
+    while left:
+        time.sleep(0.2)
+        for worker in [worker for worker in left if worker.poll() is not None]:
+            left.remove(worker)
+            note(f"cvq: error: the worker with pid {worker.pid} has stopped "
+                 f"(exit code {worker.returncode})")  # fmt: skip
+    return 4
+
+
+def _stop(workers: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
+        for worker in workers:
+            worker.wait(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def _tell(client: Client, *, as_json: bool) -> None:
+    rows = [row for row in processes.local_workers(client) if row["alive"]]
+    if as_json:
+        dump([to_json(row) for row in rows])
+        return
+    count = len(rows)
+    click.echo(f"{count} {'worker is' if count == 1 else 'workers are'} up on this machine")
+    if count:
+        hint(
+            "`cvq workers` lists them, `cvq down` stops them; "
+            f"their logs are in {client.settings.home / 'logs'}"
+        )

@@ -1,0 +1,68 @@
+"""`cvq wait JOB…`: nothing but the outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from cvq.errors import JobCancelledError, JobFailedError, WaitTimeoutError
+
+from .. import options
+from ..output import dump, note
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.parse import Reference
+
+_WORST_FIRST = (
+    WaitTimeoutError.exit_code,
+    JobFailedError.exit_code,
+    JobCancelledError.exit_code,
+)
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq wait 12 && cvq get 12\n  cvq wait 3-7 --timeout 1h"
+    "\n\nExit codes: 0 all succeeded, 1 one failed, 3 one was cancelled, 124 time is up."
+)
+@options.jobs
+@options.timeout
+@options.as_json
+@options.flag("-q", "--quiet", help="Do not say why a job did not succeed.")
+def wait(
+    references: Sequence[Reference], timeout: float | None, as_json: bool, quiet: bool
+) -> int:
+    """Wait for jobs to end; exit with their outcome.
+
+    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Nothing is printed but the
+    causes of failures.
+    """
+    from cvq.client import Client
+
+    client = Client()
+    ids = options.resolve(client, references)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    codes = {_outcome(client, job_id, deadline, quiet=quiet) for job_id in ids}
+    if as_json:
+        found = [client.to_json(client.job(job_id).job) for job_id in ids]
+        dump(found[0] if options.is_single(references) else found)
+    return next((code for code in _WORST_FIRST if code in codes), 0)
+
+
+def _outcome(client: Client, job_id: int, deadline: float | None, *, quiet: bool) -> int:
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    handle = client.job(job_id)
+    try:
+        handle.wait(left)
+    except WaitTimeoutError as error:
+        code, said = error.exit_code, f"time is up: job {job_id} is still {handle.job.state}"
+    except (JobFailedError, JobCancelledError) as error:
+        code, said = error.exit_code, str(error)
+    else:
+        return 0
+    if not quiet:
+        note(f"cvq: error: {said}")
+    return code

@@ -1,0 +1,79 @@
+"""`cvq watch JOB`: the log above, the progress below, until the job ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import options
+from ..output import dump_line, on_terminal
+from ..words import clean
+from .logs import LogReader
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Job
+    from cvq.parse import Reference
+
+
+@click.command(epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json")
+@options.job
+@click.option(
+    "--tail", type=click.IntRange(min=0), default=10, metavar="N",
+    help="Begin with the last N lines of the log.  [default: 10]",
+)  # fmt: skip
+@options.timeout
+@options.flag("--json", "as_json", help="Print the job as a line of JSON at every change.")
+def watch(reference: Reference, tail: int, timeout: float | None, as_json: bool) -> None:
+    """Follow a job's progress and log until it ends.
+
+    JOB is an id, @ (your last) or @~1 (the one before). The exit code is the job's outcome.
+    Ctrl-C ends the watching, not the job.
+    """
+    from cvq.client import Client, raise_for_state
+
+    client = Client()
+    job_id = options.resolve_one(client, reference)
+    if as_json:
+        job = client.job(job_id).wait(timeout, check=False, on_look=_JsonLines(client))
+    else:
+        job = _follow(client, job_id, tail, timeout)
+    raise_for_state(job)
+
+
+class _JsonLines:
+    """Prints the job whenever anything about it has changed."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.before: Job | None = None
+
+    def __call__(self, job: Job) -> None:
+        from dataclasses import replace
+
+        seen = replace(job, lease_until=None)  # which moves with every heartbeat
+        if seen != self.before:
+            self.before = seen
+            dump_line(self.client.to_json(job))
+
+
+def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Job:
+    from ..follow import Follower, headline_names
+    from ..submitting import show_result
+
+    handle = client.job(job_id)
+    reader = LogReader(client, job_id, tail=tail)
+    with Follower(headline_names(client.settings, handle.job.kind)) as follower:
+
+        def look(job: Job) -> None:
+            # Read after the job's state, so that the last look misses no line.
+            for row in reader.read():
+                text = clean(row.text)
+                follower.say(text) if on_terminal() else click.echo(text)
+            follower(job)
+
+        job = handle.wait(timeout, check=False, on_look=look)
+    if on_terminal():
+        show_result(client, handle, as_json=False, quiet=False)
+    return job

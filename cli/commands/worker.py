@@ -1,0 +1,130 @@
+"""`cvq worker` and `cvq workers`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from typing import Any
+
+import click
+
+from .. import options, words
+from ..output import Column, dump, show_list
+
+_Row = dict[str, Any]
+
+
+@click.command(epilog="\b\nExamples:\n  cvq worker\n  cvq worker --slots 2 --device cuda:1")
+@click.option("--slots", metavar="N", help="Jobs at a time.  [default: one for each device]")
+@click.option(
+    "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]"
+)
+@click.option(
+    "--queues", metavar="NAME,...", help="Queues to serve.  [default: all that this machine can]"
+)
+@click.option("--name", metavar="NAME", help="The worker's name.  [default: made from the host]")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option(
+    "--lease", metavar="SECONDS", help="How long it may be silent before its jobs go to others."
+)
+@options.flag("--burst", help="Leave when nothing is queued.")
+def worker(burst: bool, **given: str | None) -> None:
+    """Be a worker: take jobs and run them.
+
+    It runs until Ctrl-C or SIGTERM: it then takes no more jobs, gives the running ones a short
+    time and puts back those that are not done. `cvq up` starts several.
+    """
+    from .. import processes
+
+    words = [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
+    if burst:
+        words.append("--burst")
+    command = processes.command(words)
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - the worker takes this process's place
+
+
+@click.command(epilog="\b\nExamples:\n  cvq workers\n  cvq workers --json")
+@options.flag("--all", "everything", help="Also those that have left.")
+@options.as_json
+@options.as_csv
+@options.quiet
+@options.watching
+def workers(everything: bool, as_json: bool, as_csv: bool, quiet: bool, watch: bool) -> None:
+    """List the workers."""
+    from cvq import queries
+    from cvq.client import Client
+
+    client = Client()
+
+    def look() -> list[_Row]:
+        with client.db.read() as session:
+            return queries.workers(session, also_gone=everything)
+
+    def tell(rows: list[_Row]) -> None:
+        if as_json:
+            dump([to_json(row) for row in rows])
+        elif quiet:
+            for row in rows:
+                click.echo(row["id"])
+        else:
+            show_list(columns(), rows, as_csv=as_csv, empty="no workers: `cvq up -d` starts one")
+
+    if watch:
+        from ..live import repeat
+        from ..output import table
+
+        repeat(look, lambda rows: table(columns(), rows), tell)
+    tell(look())
+
+
+def state_of(row: _Row) -> str:
+    """`up`, `draining` or `gone` as the worker says; `silent` where it has said nothing lately."""
+    return "silent" if row["state"] != "gone" and not row["alive"] else str(row["state"])
+
+
+def to_json(row: _Row) -> _Row:
+    """A worker as JSON."""
+    from cvq.jobs import iso
+
+    return {
+        "id": row["id"],
+        "host": row["host"],
+        "pid": row["pid"],
+        "state": state_of(row),
+        "devices": row["devices"],
+        "slots": row["slots"],
+        "queues": row["queues"],
+        "running": row["running"],
+        "versions": row["versions"],
+        "started_at": iso(row["started_at"]),
+        "seen_at": iso(row["seen_at"]),
+    }
+
+
+def columns() -> list[Column[_Row]]:
+    """What a list of workers shows."""
+    now = datetime.now().astimezone()
+    return [
+        Column("id", lambda row: row["id"]),
+        Column("state", state_of, style=lambda row: words.STATE_STYLES[state_of(row)]),
+        Column("host", lambda row: row["host"]),
+        Column("pid", lambda row: str(row["pid"]), right=True),
+        Column("devices", lambda row: ",".join(map(str, row["devices"]))),
+        Column("slots", lambda row: str(row["slots"]), right=True),
+        Column("queues", lambda row: ",".join(row["queues"]), cut=True),
+        Column("running", lambda row: ",".join(map(str, row["running"]))),
+        Column(
+            "up",
+            lambda row: words.age(row["started_at"], now),
+            lambda row: row["started_at"].isoformat(),
+            "started_at",
+            right=True,
+        ),
+    ]

@@ -1,0 +1,76 @@
+"""Metrics over the steps of a job, and the columns that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import words
+from .output import Column, on_terminal
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Job
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of one attempt; `values` in the order of the steps."""
+
+    name: str
+    attempt: int
+    steps: list[int]
+    values: list[float | None]
+
+    @property
+    def finite(self) -> list[float]:
+        """The values that are numbers."""
+        return [value for value in self.values if value is not None]
+
+
+def curves_of(
+    client: Client, job: Job, names: Sequence[str] = (), attempt: int | None = None
+) -> list[Curve]:
+    """The curves of a job's last attempt, or of the attempt asked for; headline metrics first."""
+    from cvq import queries
+
+    from .follow import headline_names
+
+    with client.db.read() as session:
+        points = queries.metric_points(
+            session, job.id, names=names, attempt=attempt or job.attempt
+        )
+    found: dict[str, Curve] = {}
+    for point in points:
+        curve = found.setdefault(point.name, Curve(point.name, point.attempt, [], []))
+        curve.steps.append(point.step)
+        curve.values.append(point.value)
+    first = list(headline_names(client.settings, job.kind))
+    order = {name: place for place, name in enumerate(first)}
+    return sorted(found.values(), key=lambda curve: (order.get(curve.name, 99), curve.name))
+
+
+def columns() -> list[Column[Curve]]:
+    """A line for each metric; the curve itself on a terminal only."""
+    shown = [
+        Column[Curve]("name", lambda curve: curve.name),
+        Column[Curve]("last", lambda curve: words.number(curve.values[-1]), right=True),
+        Column[Curve]("min", lambda curve: _extreme(min, curve), right=True),
+        Column[Curve]("max", lambda curve: _extreme(max, curve), right=True),
+        Column[Curve]("points", lambda curve: str(len(curve.values)), right=True),
+    ]
+    if on_terminal():
+        shown.append(
+            Column(
+                "curve",
+                lambda curve: words.sparkline(curve.values),
+                style=lambda _: "cyan",
+                cut=True,
+            )
+        )
+    return shown
+
+
+def _extreme(choose: Callable[[list[float]], float], curve: Curve) -> str:
+    return words.number(choose(curve.finite)) if curve.finite else "-"

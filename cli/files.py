@@ -1,0 +1,24 @@
+"""The columns of a list of artifacts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import words
+from .output import Column
+from .submitting import place
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Artifact
+
+
+def columns(client: Client) -> list[Column[Artifact]]:
+    """Name, role, type, size, and where it is."""
+    return [
+        Column("name", lambda file: file.name),
+        Column("role", lambda file: file.role),
+        Column("type", lambda file: file.media_type),
+        Column("size", lambda file: words.size(file.bytes), lambda file: file.bytes, right=True),
+        Column("place", lambda file: place(client, file)),
+    ]

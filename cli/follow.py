@@ -1,0 +1,151 @@
+"""Following a job to its end: a progress bar on a terminal, plain lines in a pipe.
+
+All of it goes to stderr; stdout is for the result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from . import words
+from .output import console, note, on_terminal
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from cvq.jobs import Job
+    from cvq.settings import Settings
+
+_LINE_EVERY_S = 10.0
+_LINE_EVERY_SHARE = 0.1
+
+
+def headline_names(settings: Settings, kind: str) -> Sequence[str]:
+    """The metrics that a kind wants in a progress line; none where the kind is not installed."""
+    from cvq.errors import CvqError
+    from cvq.kinds import get_kind
+
+    try:
+        return get_kind(kind, settings).spec.headline
+    except CvqError:
+        return ()
+
+
+class Follower:
+    """Shows each look at a job; made for `JobHandle.wait(on_look=…)`.
+
+    Used as a context manager, so that the bar is taken off the screen whatever happens.
+    """
+
+    def __init__(self, headline: Sequence[str]) -> None:
+        self.view: _Bar | _Lines = _Bar(headline) if on_terminal(err=True) else _Lines(headline)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.view.close()
+
+    def __call__(self, job: Job) -> None:
+        """Show a job as it is now."""
+        self.view.show(job)
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar where there is one."""
+        self.view.say(text)
+
+
+class _Bar:
+    """rich's progress bar: state, bar, count, time left, headline metrics."""
+
+    def __init__(self, headline: Sequence[str]) -> None:
+        self.headline = headline
+        self.progress = _make_progress()
+        self.task = self.progress.add_task("", total=None, state="", count="", left="", metrics="")
+        self.progress.start()
+
+    def show(self, job: Job) -> None:
+        at = job.progress or {}
+        self.progress.update(
+            self.task,
+            description=f"job {job.id}",
+            state=_state(job),
+            total=at.get("total"),
+            completed=at.get("done", 0),
+            count=f"{at['done']}/{at['total']}" if at.get("total") else "",
+            left=_left(job),
+            metrics=words.headline(job, self.headline, most=3),
+        )
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self.progress.stop()
+
+
+def _make_progress() -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
+
+    def column(text: str, **more: Any) -> TextColumn:
+        return TextColumn(text, table_column=Column(no_wrap=True, **more), markup=False)
+
+    return Progress(
+        SpinnerColumn(),
+        column("{task.description}"),
+        column("{task.fields[state]}"),
+        BarColumn(bar_width=30),
+        column("{task.fields[count]}"),
+        column("{task.fields[left]}"),
+        column("{task.fields[metrics]}", overflow="ellipsis", ratio=1),
+        console=console(err=True),
+        expand=True,
+        transient=True,
+    )
+
+
+def _left(job: Job) -> str:
+    eta = words.span((job.progress or {}).get("eta_s"))
+    return f"{eta} left" if eta and not job.finished else ""
+
+
+def _state(job: Job) -> str:
+    retry = f", attempt {job.attempt}" if job.attempt > 1 else ""
+    return words.outcome(job) + retry
+
+
+class _Lines:
+    """A line at every change of state, at every tenth of the work, and at least now and then."""
+
+    def __init__(self, headline: Sequence[str]) -> None:
+        self.headline = headline
+        self.state = ""
+        self.share = 0.0
+        self.spoke = 0.0
+
+    def show(self, job: Job) -> None:
+        at = job.progress or {}
+        share = at.get("done", 0) / at["total"] if at.get("total") else 0.0
+        changed = _state(job) != self.state
+        late = share > self.share and time.monotonic() - self.spoke > _LINE_EVERY_S
+        if changed or late or share >= self.share + _LINE_EVERY_SHARE:
+            self.state, self.share, self.spoke = _state(job), share, time.monotonic()
+            parts = [words.progress(job), words.headline(job, self.headline, most=3)]
+            self.say("  ".join(filter(None, [f"job {job.id} {_state(job)}", *parts])))
+        elif share < self.share:  # a new attempt
+            self.share = share
+
+    def say(self, text: str) -> None:
+        note(text)
+
+    def close(self) -> None:
+        pass

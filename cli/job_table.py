@@ -1,0 +1,84 @@
+"""The columns of a list of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from . import words
+from .output import Column
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Job
+    from cvq.settings import Settings
+
+_CHUNK = 500  # jobs whose artifacts are asked for at once
+
+
+def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
+    """What `cvq ls` shows of a job; CSV has exact times, seconds and all metrics' names."""
+    from cvq.jobs import iso
+
+    from .follow import headline_names
+
+    names = lru_cache(None)(lambda kind: tuple(headline_names(settings, kind)))
+
+    def headline(job: Job) -> str:
+        return words.headline(job, names(job.kind))
+
+    return [
+        Column("id", lambda job: str(job.id), lambda job: job.id, right=True),
+        Column(
+            "state",
+            words.outcome,
+            lambda job: job.state,
+            style=lambda job: words.STATE_STYLES[job.state],
+        ),
+        Column("kind", lambda job: job.kind),
+        Column("name", words.title, cut=True),
+        Column("user", lambda job: job.user, cut=True),
+        Column(
+            "age",
+            lambda job: words.age(job.created_at, now),
+            lambda job: iso(job.created_at),
+            "created_at",
+            right=True,
+        ),
+        Column(
+            "time",
+            lambda job: words.span(job.seconds(now)),
+            lambda job: job.seconds(now),
+            "seconds",
+            right=True,
+        ),
+        Column("progress", _progress, _done, right=True),
+        Column("headline", headline, cut=True),
+    ]
+
+
+def _progress(job: Job) -> str:
+    return words.progress(job) if job.state == "running" else ""
+
+
+def _done(job: Job) -> float | None:
+    at = job.progress or {}
+    return at["done"] / at["total"] if at.get("total") else None
+
+
+def as_json(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Jobs in the documented shape, each with its artifacts."""
+    return list(_as_json(client, jobs))
+
+
+def _as_json(client: Client, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
+    from cvq import queries
+
+    with client.db.read() as session:
+        for start in range(0, len(jobs), _CHUNK):
+            chunk = jobs[start : start + _CHUNK]
+            artifacts = queries.artifacts_of(session, [job.id for job in chunk])
+            for job in chunk:
+                yield job.to_json(artifacts[job.id])

@@ -1,0 +1,170 @@
+"""Worker processes of this machine: starting, recognising and stopping them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cvq.errors import SetupError
+
+if TYPE_CHECKING:
+    import psutil
+
+    from cvq.client import Client
+
+MODULE = "cvq_workers"
+_CLOCK_SLACK_S = 60.0  # the row is written by the database's clock, the process by this machine's
+
+
+def command(options: Sequence[str]) -> list[str]:
+    """The command line of a worker."""
+    return [sys.executable, "-m", MODULE, *options]
+
+
+def start(options: Sequence[str], log: Path | None) -> subprocess.Popen[bytes]:
+    """Start a worker in a session of its own, so that Ctrl-C here does not reach it.
+
+    Its output goes to the end of `log`, or where ours goes.
+
+    Raises:
+        SetupError: the log cannot be written, or the process not be started.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            output = None
+            if log is not None:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                output = stack.enter_context(log.open("ab"))
+            return subprocess.Popen(
+                command(options),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise SetupError(f"a worker cannot be started: {error}") from error
+
+
+def last_line(log: Path) -> str:
+    """The last line that says something in a log; where to look if there is none."""
+    with contextlib.suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace")[-20_000:].splitlines()
+        said = [line.strip() for line in lines if line.strip()]
+        if said:
+            return said[-1].removeprefix("cvq: error: ")
+    return f"see {log}"
+
+
+def local_workers(client: Client) -> list[dict[str, Any]]:
+    """The rows of this machine's workers that have not said goodbye."""
+    from cvq import queries
+
+    with client.db.read() as session:
+        rows = queries.workers(session)
+    return [row for row in rows if row["host"] == client.settings.host]
+
+
+def process_of(worker: dict[str, Any]) -> psutil.Process | None:
+    """The process of a worker's row; None where it is gone and its number is another's."""
+    import psutil
+
+    try:
+        process = psutil.Process(worker["pid"])
+        ours = any(MODULE in word for word in process.cmdline())
+        older = process.create_time() <= worker["started_at"].timestamp() + _CLOCK_SLACK_S
+        dead = process.status() == psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return process if ours and older and not dead else None
+
+
+def stop(
+    processes: Iterable[psutil.Process],
+    grace: float,
+    on_look: Callable[[int], None] = lambda left: None,
+) -> list[psutil.Process]:
+    """SIGTERM, wait, then SIGKILL; return those that had to be killed.
+
+    Args:
+        processes: the workers.
+        grace: seconds until SIGKILL.
+        on_look: called with how many are left, a few times a second.
+
+    Raises:
+        SetupError: one belongs to another user.
+    """
+    import psutil
+
+    left = list(processes)
+    for process in left:
+        _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while left and time.monotonic() < deadline:
+        on_look(len(left))
+        _, left = psutil.wait_procs(left, timeout=0.2)
+    for process in left:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=5)
+    return left
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    import psutil
+
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.AccessDenied:
+        raise SetupError(f"the worker with pid {process.pid} belongs to another user") from None
+
+
+def find_gpus() -> list[str]:
+    """The NVIDIA GPUs that may be used here, as `--device` takes them: `cuda:0`, …
+
+    CUDA_VISIBLE_DEVICES is respected; else nvidia-smi is asked. PyTorch would take two seconds.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    else:
+        names = [str(index) for index in range(_count_gpus())]
+    return [f"cuda:{name}" for name in names]
+
+
+def _count_gpus() -> int:
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+class Terminated(SystemExit):
+    """SIGTERM or SIGHUP arrived: unwind, clean up, and leave as the signal would have."""
+
+
+@contextlib.contextmanager
+def terminated_is_raised() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP raise `Terminated`, so that `finally` blocks run."""
+
+    def handle(number: int, _frame: object) -> None:
+        raise Terminated(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,139 @@
+"""What `submit` and `run` have in common: the options of every job, and its result's lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import words
+from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, resolve
+from .output import console, dump, note, on_terminal
+
+if TYPE_CHECKING:
+    from cvq.client import Client, JobHandle
+    from cvq.jobs import Artifact, Job
+    from cvq.kinds.spec import Kind
+
+
+def describing_options() -> list[click.Parameter]:
+    """Options that say what a job is and how it is to be run."""
+    return [
+        click.Option(["--name"], help="A name for people; need not be unique."),
+        click.Option(
+            ["--tag"], type=TAG, multiple=True, metavar="KEY=VALUE",
+            help="A tag to find the job by; may be repeated.",
+        ),
+        click.Option(["--retries"], type=int, metavar="N",
+                     help="More attempts after a crash or a lost worker.  [default: 2]"),
+        click.Option(
+            ["--time-limit"], type=DURATION, metavar="DURATION",
+            help="Stop an attempt after this long: 90s, 5m, 1h30m.",
+        ),
+        click.Option(
+            ["--gpu/--no-gpu"], default=None,
+            help="Only on a GPU; never on a GPU.  [default: either]",
+        ),
+        click.Option(
+            ["--params"], type=click.Path(), metavar="FILE",
+            help="Values from a TOML or JSON file; those on the command line win.",
+        ),
+    ]  # fmt: skip
+
+
+def queueing_options() -> list[click.Parameter]:
+    """Options that say when a job's turn comes."""
+    return [
+        click.Option(
+            ["--priority"], type=int, metavar="0..9", help="9 goes first.  [default: 5]"
+        ),
+        click.Option(
+            ["--after"], type=CommaList(REFERENCE), multiple=True, metavar="JOB,...",
+            help="Start only when these jobs have succeeded; may be repeated.",
+        ),
+        click.Option(
+            ["--at"], type=AHEAD, metavar="TIME",
+            help="Start no sooner: 2h (from now), 2026-11-01T18:00.",
+        ),
+        click.Option(["--queue"], metavar="NAME", help="A queue other than the default."),
+    ]  # fmt: skip
+
+
+def answering_options() -> list[click.Parameter]:
+    """Options that say what is printed."""
+    return [
+        click.Option(
+            ["--timeout"], type=DURATION, metavar="DURATION", help="Wait at most this long."
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the job as JSON."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Print the id only."),
+        click.Option(
+            ["--dry-run"], is_flag=True, help="Check everything, print the values, queue nothing."
+        ),
+    ]
+
+
+def client_options(client: Client, common: Mapping[str, Any]) -> dict[str, Any]:
+    """The common options as keywords of `Client.submit`; those not given keep its defaults."""
+    given = {
+        "priority": common.get("priority"),
+        "name": common["name"],
+        "tags": dict(common["tag"]),
+        "at": common.get("at"),
+        "retries": common["retries"],
+        "time_limit": common["time_limit"],
+        "gpu": common["gpu"],
+        "queue": common.get("queue"),
+    }
+    references = [item for group in common.get("after", ()) for item in group]
+    if references:
+        given["after"] = resolve(client, references)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:
+    """Print the specification as it would be stored."""
+    checked = {
+        name: options[name] for name in ("priority", "retries", "time_limit") if name in options
+    }
+    dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
+
+
+def show_result(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool) -> None:
+    """Print how a finished job ended, and where its files are."""
+    job = handle.job
+    if as_json:
+        dump(client.to_json(job))
+    elif quiet:
+        click.echo(job.id)
+    else:
+        _show_outcome(job)
+        _show_files(client, handle.artifacts)
+
+
+def _show_outcome(job: Job) -> None:
+    if job.state != "succeeded" or not on_terminal(err=True):
+        return  # the error says it, or the last line of the following did
+    took = words.span(job.seconds(job.finished_at)) if job.finished_at else ""
+    note(f"job {job.id} succeeded in {took}")
+
+
+def _show_files(client: Client, artifacts: list[Artifact]) -> None:
+    """Paths of the results in a pipe; on a terminal a line for each file."""
+    if not on_terminal():
+        for artifact in artifacts:
+            if artifact.role == "result":
+                click.echo(place(client, artifact))
+        return
+    for artifact in artifacts:
+        line = f"{artifact.role:<10}  {words.size(artifact.bytes):>8}  {place(client, artifact)}"
+        console().print(words.clean(line), markup=False, soft_wrap=True,
+                        style="" if artifact.role == "result" else "dim")  # fmt: skip
+
+
+def place(client: Client, artifact: Artifact) -> str:
+    """Where an artifact is: its path on this machine, else its URI."""
+    path: Path | None = client.artifacts.local_path(artifact.uri)
+    return str(path or artifact.uri)

@@ -1,0 +1,44 @@
+"""A line that says what is being waited for."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from .output import console, note, on_terminal
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+
+class Spinner:
+    """A spinner on a terminal; in a pipe, a line whenever the words change."""
+
+    def __init__(self) -> None:
+        self.said = ""
+        self.status: Status | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.status is not None:
+            self.status.stop()
+
+    def show(self, text: str) -> None:
+        """Say what is being waited for now."""
+        if text == self.said:
+            return
+        self.said = text
+        if not on_terminal(err=True):
+            note(text)
+        elif self.status is None:
+            self.status = console(err=True).status(text)
+            self.status.start()
+        else:
+            self.status.update(text)

@@ -1,0 +1,194 @@
+"""Running `cvq` in this process and in another, and playing the worker without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cvq_cli.main import cvq
+from PIL import Image
+
+from cvq import Client, Settings, store
+from cvq.jobs import Artifact, Job, Outcome
+from cvq.store import LogLine, MetricPoint
+
+Cli = Callable[..., "Said"]
+
+
+@dataclass
+class Said:
+    """What a command said and exited with."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the schema and nothing in it; making one takes a quarter of a second."""
+    folder = tmp_path_factory.mktemp("template")
+    client = Client(Settings.load(home=folder))
+    client.db.engine.dispose()
+    return folder / "cvq.db"
+
+
+@pytest.fixture
+def home(home: Path, template: Path) -> Path:
+    """A home folder whose database is made already."""
+    shutil.copy(template, home / "cvq.db")
+    return home
+
+
+@pytest.fixture
+def run(home: Path) -> Cli:
+    """Run a command line in this process, as in a pipe."""
+
+    def call(*words: object, code: int | None = 0, input: str | None = None) -> Said:
+        result: Result = CliRunner().invoke(cvq, [str(word) for word in words], input=input)
+        said = Said(result.exit_code, result.stdout, result.stderr)
+        assert code is None or said.code == code, said
+        return said
+
+    return call
+
+
+@pytest.fixture
+def shell(home: Path) -> Cli:
+    """Run a command line in a process of its own, as in a pipe."""
+
+    def call(*words: object, code: int | None = 0, **env: str) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-m", "cvq_cli", *map(str, words)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **env},
+            timeout=60,
+            check=False,
+        )
+        said = Said(done.returncode, done.stdout, done.stderr)
+        assert code is None or said.code == code, said
+        return said
+
+    return call
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[Path, Path]:
+    """A content and a style picture."""
+    paths = (tmp_path / "content.png", tmp_path / "style.png")
+    for path, colour in zip(paths, ("navy", "orange"), strict=True):
+        Image.new("RGB", (16, 12), colour).save(path)
+    return paths
+
+
+@dataclass
+class FakeWorker:
+    """Does to the store what a worker does, at the test's pace."""
+
+    client: Client
+    name: str = "fake"
+    host: str = ""
+    seq: dict[int, int] = field(default_factory=dict)
+
+    def arrive(self, *queues: str, pid: int | None = None, lease: float = 600.0) -> None:
+        with self.client.db.write() as session:
+            store.worker_started(
+                session,
+                id=self.name,
+                host=self.host or self.client.settings.host,
+                pid=os.getpid() if pid is None else pid,
+                devices=["cpu"],
+                queues=list(queues or ("default",)),
+                slots=1,
+                versions={},
+                lease=lease,
+            )
+
+    def claim(self, *queues: str) -> Job:
+        with self.client.db.write() as session:
+            job = store.claim(
+                session,
+                worker=self.name,
+                host=self.host or "here",
+                queues=queues or ("default", "gpu"),
+                token=uuid.uuid4().hex,
+                lease=600.0,
+            )
+        assert job is not None, "nothing to claim"
+        return job
+
+    def wait_and_claim(self, *queues: str) -> Job:
+        """Claim as soon as there is something."""
+        found: list[Job] = []
+
+        def try_it() -> bool:
+            try:
+                found.append(self.claim(*queues))
+            except AssertionError:
+                return False
+            return True
+
+        until(try_it)
+        return found[0]
+
+    def log(self, job: Job, *texts: str, stream: str = "stdout") -> None:
+        lines = []
+        for text in texts:
+            seq = self.seq[job.id] = self.seq.get(job.id, 0) + 1
+            lines.append(LogLine(seq, datetime.now(UTC), stream, text))
+        self.report(job, logs=lines)
+
+    def metric(self, job: Job, name: str, *values: float) -> None:
+        self.report(
+            job,
+            metrics=[MetricPoint(name, i, v, datetime.now(UTC)) for i, v in enumerate(values)],
+        )
+
+    def progress(self, job: Job, done: int, total: int) -> None:
+        self.report(job, progress={"done": done, "total": total, "unit": "step", "eta_s": 1.0})
+
+    def artifact(self, job: Job, name: str, content: bytes, role: str = "result") -> Artifact:
+        path = self.client.settings.home / "made-by-the-job"
+        path.write_bytes(content)
+        made = self.client.artifacts.put_artifact(job.lease, path, name=name, role=role)
+        self.report(job, artifacts=[made])
+        return made
+
+    def report(self, job: Job, **what: Any) -> None:
+        with self.client.db.write() as session:
+            store.report(session, job.lease, **what)
+
+    def finish(self, job: Job, state: str = "succeeded", **more: Any) -> None:
+        with self.client.db.write() as session:
+            store.finish(session, job.lease, Outcome(state, **more), by=self.name)
+
+
+@pytest.fixture
+def worker(client: Client) -> FakeWorker:
+    """A worker that the test plays itself."""
+    return FakeWorker(client)
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Poll until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

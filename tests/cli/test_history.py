@@ -1,0 +1,307 @@
+"""Listing, showing, logs, metrics, artifacts: the history, played by a fake worker."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from cvq_cli import words
+
+from cvq import Client
+
+from .conftest import Cli, FakeWorker
+
+
+@pytest.fixture
+def history(client: Client, worker: FakeWorker) -> None:
+    """Job 1 succeeded, 2 failed, 3 runs, 4 is queued."""
+    for number in range(1, 5):
+        client.submit("selftest", name=f"n{number}", tags={"odd": str(number % 2)}, steps=number)
+    first, second, third = worker.claim(), worker.claim(), worker.claim()
+    worker.log(first, "one", "two \x1b[31mred", "three")
+    worker.log(first, "trouble", stream="stderr")
+    worker.metric(first, "value", 4.0, 2.0, 1.0)
+    worker.metric(first, "other", 1e9)
+    worker.artifact(first, "result.txt", b"result")
+    worker.artifact(first, "preview/1.txt", b"preview", role="preview")
+    worker.finish(first, "succeeded", result={"value": 1.0}, peak_memory=12_000_000)
+    worker.metric(second, "value", 8.0)
+    trace = "\n".join(f"line {n}" for n in range(30))
+    worker.finish(second, "failed", reason="error", error="ValueError: no", traceback=trace)
+    worker.progress(third, 3, 10)
+
+
+@pytest.mark.usefixtures("history")
+class TestLs:
+    def test_plain(self, run: Cli) -> None:
+        lines = run("ls").out.splitlines()
+        assert lines[0].split() == [
+            "ID", "STATE", "KIND", "NAME", "USER", "AGE", "TIME", "PROGRESS", "HEADLINE",
+        ]  # fmt: skip
+        assert [line.split()[0] for line in lines[1:]] == ["4", "3", "2", "1"]
+        assert "failed (error)" in lines[3]
+        assert "3/10" in lines[2]
+        assert lines[4].endswith("value 1")
+
+    @pytest.mark.parametrize(
+        ("given", "ids"),
+        [
+            ("--status queued,running", "4 3"),
+            ("--status failed --status succeeded", "2 1"),
+            ("--tag odd=1", "3 1"),
+            ("--tag odd", "4 3 2 1"),
+            ("--where value<5", "1"),
+            ("--where value>=1 --sort -value", "2 1"),
+            ("--sort id", "1 2 3 4"),
+            ("--kind style-transfer", ""),
+            ("--user nobody", ""),
+            ("--since 1h", "4 3 2 1"),
+            ("--until 1h", ""),
+            ("-n 2", "4 3"),
+            ("-n 2 --all", "4 3 2 1"),
+        ],
+    )
+    def test_filters(self, run: Cli, given: str, ids: str) -> None:
+        assert run("ls", "-q", *given.split()).out.split() == ids.split()
+
+    def test_hint_when_cut(self, run: Cli) -> None:
+        assert run("ls", "-n", 3).err == "… 1 more: -n 4 or --all\n"
+        assert run("ls", "-n", 4).err == ""
+
+    def test_csv_and_json(self, run: Cli, client: Client) -> None:
+        rows = list(csv.DictReader(io.StringIO(run("ls", "--csv").out)))
+        assert rows[3]["id"] == "1"
+        assert rows[3]["created_at"].endswith("Z")
+        found = run("ls", "--json").json
+        assert found == [client.to_json(client.job(number).job) for number in (4, 3, 2, 1)]
+
+    def test_nothing_found_is_said_on_stderr(self, run: Cli) -> None:
+        said = run("ls", "--user", "nobody")
+        assert (said.out, said.err) == ("", "no jobs\n")
+
+    def test_wrong_status(self, run: Cli) -> None:
+        assert "'done' is not one of" in run("ls", "--status", "done", code=2).err
+
+
+@pytest.mark.usefixtures("history")
+class TestShow:
+    def test_succeeded(self, run: Cli, home: Path) -> None:
+        out = run("show", "1").out
+        assert out.startswith("job 1  selftest  succeeded\n")
+        for part in ("n1", "odd=1", "steps", "12 MB", "value", "fake", "attempt 1 succeeded"):
+            assert part in out
+        assert str(home / "store/jobs/1/1/result.txt") in out
+
+    def test_failed_shows_the_end_of_the_traceback(self, run: Cli) -> None:
+        out = run("show", "2").out
+        assert "ValueError: no" in out
+        assert out.endswith("line 29\n")
+        assert "line 3\n" not in out
+        assert "… 18 lines more: --traceback" in out
+        assert "line 3\n" in run("show", "2", "--traceback").out
+
+    def test_queued_says_how_many_are_before_it(self, run: Cli) -> None:
+        assert "priority 5, 0 before it" in run("show", "@").out
+
+    def test_json_of_one_and_of_several(self, run: Cli, client: Client) -> None:
+        assert run("show", "@~2", "--json").json == client.to_json(client.job(2).job)
+        assert [job["id"] for job in run("show", "1-2", "4", "--json").json] == [1, 2, 4]
+
+    def test_references(self, run: Cli) -> None:
+        for reference, message in {
+            "9": "no job 9",
+            "8-9": "no job 8-9",
+            "@~9": "no job @~9",
+            "x": "'x' is not a job",
+            "3-1": "'3-1' is not a job",
+        }.items():
+            assert message in run("show", reference, code=2).err
+
+
+@pytest.mark.usefixtures("history")
+class TestLogs:
+    def test_lines_without_control_characters(self, run: Cli) -> None:
+        assert run("logs", "1").out == "one\ntwo \\x1b[31mred\nthree\ntrouble\n"
+
+    def test_tail_stream_attempt_since(self, run: Cli) -> None:
+        assert run("logs", "1", "--tail", 2).out == "three\ntrouble\n"
+        assert run("logs", "1", "--stream", "stderr").out == "trouble\n"
+        assert run("logs", "1", "--stream", "stdout", "--tail", 1).out == "three\n"
+        assert run("logs", "1", "--attempt", 2).out == ""
+        assert run("logs", "1", "--since", "1h", "--follow").out.count("\n") == 4
+        assert run("logs", "1", "--tail", 0).out == ""
+
+    def test_json_lines(self, run: Cli) -> None:
+        lines = [json.loads(line) for line in run("logs", "1", "--json", "-f").out.splitlines()]
+        assert [line["seq"] for line in lines] == [1, 2, 3, 4]
+        assert set(lines[0]) == {"attempt", "seq", "time", "stream", "text"}
+
+    def test_nothing_yet(self, run: Cli) -> None:
+        assert run("logs", "4").err == "job 4 has written nothing yet (queued)\n"
+
+    def test_one_job_only(self, run: Cli) -> None:
+        assert "1-2 is 2 jobs; this command takes one" in run("logs", "1-2", code=2).err
+
+    def test_follow_ends_with_the_job_and_misses_nothing(
+        self, run: Cli, worker: FakeWorker, client: Client
+    ) -> None:
+        job = client.job(3).job
+
+        def work() -> None:
+            for number in range(50):
+                worker.log(job, f"line {number}")
+            worker.finish(job)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        said = run("logs", "3", "-f")
+        thread.join()
+        assert said.out.splitlines() == [f"line {number}" for number in range(50)]
+
+
+@pytest.mark.usefixtures("history")
+class TestMetricsAndArtifacts:
+    def test_metrics(self, run: Cli) -> None:
+        lines = run("metrics", "1").out.splitlines()
+        assert lines[0].split() == ["NAME", "LAST", "MIN", "MAX", "POINTS"]
+        assert lines[1].split() == ["value", "1", "1", "4", "3"]  # the headline metric first
+        assert lines[2].split() == ["other", "1e+09", "1e+09", "1e+09", "1"]
+
+    def test_points(self, run: Cli) -> None:
+        points = run("metrics", "1", "value", "--json").json
+        assert [(point["step"], point["value"]) for point in points] == [(0, 4), (1, 2), (2, 1)]
+        assert (
+            run("metrics", "1", "value", "--csv").out.splitlines()[1].startswith("1,value,0,4.0")
+        )
+
+    def test_unknown_metric_names_the_nearest(self, run: Cli) -> None:
+        said = run("metrics", "1", "valeu", code=2)
+        assert "job 1 has no metric 'valeu': did you mean 'value'?" in said.err
+
+    def test_artifacts(self, run: Cli, home: Path) -> None:
+        assert "preview/1.txt" in run("artifacts", "1").out
+        assert run("artifacts", "1", "--role", "result", "-q").out == (
+            f"{home}/store/jobs/1/1/result.txt\n"
+        )
+        assert [file["role"] for file in run("artifacts", "1", "--json").json] == [
+            "result",
+            "preview",
+        ]
+
+    def test_get(self, run: Cli, tmp_path: Path) -> None:
+        assert run("get", "1", tmp_path).out == f"{tmp_path}/result.txt\n"
+        assert (tmp_path / "result.txt").read_bytes() == b"result"
+        assert run("get", "1", tmp_path).err == "1 of 1 were there already\n"
+        run("get", "1", tmp_path / "all", "--role", "all")
+        assert (tmp_path / "all/preview/1.txt").read_bytes() == b"preview"
+        run("get", "1-1", tmp_path / "glob", "--role", "all", "--name", "*1.txt")
+        assert not (tmp_path / "glob/result.txt").exists()
+
+    def test_get_never_overwrites_unasked(self, run: Cli, tmp_path: Path) -> None:
+        (tmp_path / "result.txt").write_text("mine")
+        said = run("get", "1", tmp_path, "--role", "all", code=2)
+        assert "exists with other content: --force overwrites it" in said.err
+        assert not (tmp_path / "preview").exists()
+        assert (tmp_path / "result.txt").read_text() == "mine"
+        run("get", "1", tmp_path, "--force")
+        assert (tmp_path / "result.txt").read_text() == "result"
+
+    def test_get_nothing(self, run: Cli) -> None:
+        assert "job 4 (queued) has no file of role 'result'" in run("get", "4", code=2).err
+
+
+@pytest.mark.usefixtures("history")
+class TestWaitWatchCancel:
+    def test_wait_gives_the_worst_outcome(self, run: Cli, client: Client) -> None:
+        assert run("wait", "1").out == ""
+        client.cancel(4)
+        assert run("wait", "1", "4", code=3).err == "cvq: error: job 4 was cancelled\n"
+        assert "job 2 failed (error)" in run("wait", "1", "2", "4", code=1).err
+        assert run("wait", "2", "-q", code=1).err == ""
+        said = run("wait", "1-4", "--timeout", "0.1s", "--json", code=124)
+        assert "time is up: job 3 is still running" in said.err
+        assert [job["state"] for job in said.json] == [
+            "succeeded", "failed", "running", "cancelled",
+        ]  # fmt: skip
+
+    def test_watch_shows_log_and_progress(
+        self, run: Cli, client: Client, worker: FakeWorker
+    ) -> None:
+        job = client.job(3).job
+
+        def work() -> None:
+            worker.log(job, "hello")
+            worker.progress(job, 9, 10)
+            worker.log(job, "goodbye")
+            worker.finish(job, "failed", reason="oom", error="Killed")
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        said = run("watch", "3", code=1)
+        thread.join()
+        assert said.out == "hello\ngoodbye\n"
+        assert said.err.endswith("cvq: error: job 3 failed (oom): Killed\n")
+
+    def test_watch_json_lines(self, run: Cli) -> None:
+        lines = run("watch", "1", "--json").out.splitlines()
+        assert [json.loads(line)["state"] for line in lines] == ["succeeded"]
+
+    def test_cancel_says_what_happened_to_each(self, run: Cli, client: Client) -> None:
+        assert run("cancel", "1-4").out.splitlines() == [
+            "job 1 (selftest n1) had succeeded already",
+            "job 2 (selftest n2) had failed already",
+            "job 3 (selftest n3) is running and will stop",
+            "job 4 (selftest n4) is cancelled",
+        ]
+        assert client.job(3).cancel_requested
+
+    def test_cancel_by_filter(self, run: Cli, client: Client) -> None:
+        assert "which jobs?" in run("cancel", code=2).err
+        assert run("cancel", "--tag", "odd=0", "--dry-run", "-q").out == "4\n"
+        assert client.job(4).state == "queued"
+        assert run("cancel", "1-4", "--status", "queued", "--json").json[0]["id"] == 4
+        assert client.job(3).cancel_requested is False
+
+
+def test_status_and_workers(run: Cli, worker: FakeWorker, client: Client) -> None:
+    assert "no workers" in run("workers").err
+    client.submit("selftest")
+    client.submit("selftest")
+    worker.arrive("default")
+    FakeWorker(client, name="late").arrive("default", lease=0.0)
+    worker.claim()
+    seen = run("status", "--json").json
+    assert seen["redis"] == "up"
+    assert seen["jobs"]["running"] == seen["jobs"]["queued"] == 1
+    assert seen["queues"] == {"default": {"queued": 1, "doorbells": 2}}
+    assert seen["running"][0]["worker"] == "fake"
+    assert {row["id"]: row["state"] for row in seen["workers"]} == {"fake": "up", "late": "silent"}
+    assert "1 queued  1 running" in run("status").out
+    assert run("workers", "-q").out == "fake\nlate\n"
+    assert run("workers", "--json").json[0]["running"] == [1]
+    assert run("workers", "--csv").out.startswith("id,state,host")
+
+
+def test_status_hides_passwords_and_does_not_start_redis(
+    run: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("status", "--json").json["redis"] == "stopped"
+    assert not (home / "redis.sock").exists()
+    monkeypatch.setenv("CVQ_BROKER_URL", "redis://:secret@127.0.0.1:1/0")
+    out = run("status").out
+    assert "secret" not in out
+    assert "redis://127.0.0.1:1/0 does not answer" in out
+
+
+def test_words() -> None:
+    assert [words.span(s) for s in (0.44, 12, 185, 7800, 4 * 86400 + 3 * 3600)] == [
+        "0.4s", "12s", "3m05s", "2h10m", "4d03h",
+    ]  # fmt: skip
+    assert [words.size(n) for n in (5, 1234, 2_000_000)] == ["5 B", "1.23 kB", "2 MB"]
+    assert words.sparkline([0, 1, None, 7]) == "▁▂ █"
+    assert words.sparkline([3.0] * 100, width=5) == "▁▁▁▁▁"
+    assert words.clean("a\x1b[2J\tb\x9b") == "a\\x1b[2J\tb\\x9b"

@@ -1,0 +1,265 @@
+"""`run`, `worker`, `up`, `down` with real worker processes; `db`, `doctor`, `kinds`, `samples`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from cvq_cli import processes
+from cvq_cli.commands import up
+
+from cvq import Client, queries, store
+
+from .conftest import Cli, FakeWorker, until
+
+
+@pytest.fixture(autouse=True)
+def _light(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CVQ_PRELOAD", "")  # these jobs need no PyTorch
+    monkeypatch.setenv("CVQ_GRACE", "2")
+
+
+@pytest.fixture
+def machine(client: Client) -> Iterator[Client]:
+    """A client on a machine whose workers are gone after the test."""
+    yield client
+    for worker in processes.local_workers(client):
+        if (process := processes.process_of(worker)) and process.pid != os.getpid():
+            process.kill()
+            process.wait(timeout=10)
+
+
+def alive(client: Client) -> list[int]:
+    return [row["pid"] for row in processes.local_workers(client) if processes.process_of(row)]
+
+
+def test_run_starts_a_worker_copies_the_result_and_leaves_nothing_behind(
+    shell: Cli, machine: Client, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.txt"
+    said = shell("run", "selftest", "--steps", 3, "--pause", 0, "-o", target)
+    job = machine.job(1)
+    assert job.state == "succeeded"
+    assert job.queue == machine.settings.host_queue
+    assert said.out.strip() == str(machine.artifacts.local_path(job.artifacts[-1].uri))
+    assert f"is copied to {target}" in said.err
+    assert target.read_bytes() == Path(said.out.strip()).read_bytes()
+    with machine.db.read() as session:
+        assert [row["state"] for row in queries.workers(session, also_gone=True)] == ["gone"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_run_terminated_cancels_the_job_and_stops_the_worker(
+    machine: Client, number: int, code: int
+) -> None:
+    words = ["run", "selftest", "--steps", "1000", "--pause", "0.1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cvq_cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    until(lambda: [job for job in machine.jobs() if job.state == "running"])
+    process.send_signal(number)
+    _, error = process.communicate(timeout=40)
+    assert process.returncode == code, error
+    assert b"Traceback" not in error
+    assert machine.job(1).state == "cancelled"
+    assert alive(machine) == []
+
+
+def test_run_says_why_its_worker_stopped_and_cancels_the_job(
+    run: Cli, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import sys; sys.exit('cvq: error: style-transfer needs more packages')"
+    monkeypatch.setattr(processes, "command", lambda _: [sys.executable, "-c", script])
+    said = run("run", "selftest", code=4)
+    assert said.err.endswith(
+        "cvq: error: the worker stopped: style-transfer needs more packages\n"
+    )
+    assert client.job(1).state == "cancelled"
+
+
+def test_run_checks_the_target_first(run: Cli, tmp_path: Path) -> None:
+    said = run("run", "selftest", "-o", tmp_path / "no" / "out.txt", code=2)
+    assert "does not exist" in said.err
+    assert run("ls", "-q").out == ""
+
+
+def test_run_takes_the_format_from_the_target(
+    run: Cli, pictures: tuple[Path, Path], tmp_path: Path
+) -> None:
+    words = ["run", "style-transfer", *pictures, "--dry-run"]
+    assert run(*words, "-o", tmp_path / "x.jpg").json["format"] == "jpeg"
+    assert run(*words, "-o", tmp_path / "x.jpg", "--format", "png").json["format"] == "png"
+    assert run(*words, "-o", tmp_path).json["format"] == "png"
+
+
+def test_run_uses_the_worker_that_is_up(
+    run: Cli, worker: FakeWorker, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.arrive(client.settings.host_queue)
+    monkeypatch.setattr(processes, "start", None)
+    said = run("run", "selftest", "--timeout", "0.1", code=124)
+    assert "was not done after 0.1 s and was cancelled" in said.err
+    assert client.job(1).state == "cancelled"
+
+
+def test_up_scales_and_down_stops(shell: Cli, machine: Client, home: Path) -> None:
+    assert shell("up", "-d", "--workers", 2).out == "2 workers are up on this machine\n"
+    first = set(alive(machine))
+    assert len(first) == 2
+    assert (home / "logs/worker-2.log").exists()
+    rows = json.loads(shell("up", "-d", "--workers", 2, "--json").out)
+    assert {row["pid"] for row in rows} == first
+    assert shell("up", "-d", "--workers", 1).out == "1 worker is up on this machine\n"
+    assert len(alive(machine)) == 1
+    assert set(alive(machine)) < first
+    said = shell("down")
+    assert said.out == "1 worker stopped, Redis stopped\n"
+    assert alive(machine) == []
+    assert shell("down").out == "0 workers stopped\n"
+
+
+def test_up_in_the_foreground_stops_its_workers(machine: Client) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cvq_cli", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    until(lambda: alive(machine))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=40)
+    assert process.returncode == 0
+    assert alive(machine) == []
+
+
+def test_up_says_why_a_worker_stopped(
+    run: Cli, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import sys; print('start'); sys.exit('cvq: error: no torch here')"
+    monkeypatch.setattr(processes, "command", lambda _: [sys.executable, "-c", script])
+    said = run("up", "-d", code=4)
+    assert said.err.endswith("cvq: error: a worker stopped: no torch here\n")
+
+
+def test_gpus_are_shared_out() -> None:
+    running = [({"devices": ["cuda:1"]}, None), ({"devices": ["cpu"]}, None)]
+    gpus = ["cuda:0", "cuda:1", "cuda:2"]
+    assert up._free_devices(running, gpus, 3) == ["cuda:0", "cuda:2", "cpu"]
+    assert up._device("cpu", []) == []
+    assert up._device("cpu", gpus) == ["--device", "cpu"]
+
+
+def test_gpus_are_found_without_pytorch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert processes.find_gpus() == []
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: 1)'\necho 'GPU 1: B (UUID: 2)'\n")
+    tool.chmod(0o755)
+    assert processes.find_gpus() == ["cuda:0", "cuda:1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert processes.find_gpus() == ["cuda:3", "cuda:5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert processes.find_gpus() == []
+
+
+def test_down_never_touches_a_process_that_is_not_a_worker(
+    run: Cli, client: Client, worker: FakeWorker
+) -> None:
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        worker.arrive(pid=bystander.pid)
+        assert run("down").out.startswith("0 workers stopped")
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+    with client.db.read() as session:
+        assert queries.workers(session) == []
+
+
+def test_worker_takes_the_place_of_the_command(machine: Client) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cvq_cli", "worker", "--slots", "2", "--queues", "a,b", "--burst"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until(lambda: _row_of(machine, process.pid))
+        row = _row_of(machine, process.pid)
+        assert row is not None
+        assert (row["slots"], sorted(row["queues"])) == (2, ["a", "b"])
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _row_of(client: Client, pid: int) -> dict[str, object] | None:
+    with client.db.read() as session:
+        rows = queries.workers(session, also_gone=True)
+    return next((row for row in rows if row["pid"] == pid), None)
+
+
+def test_db(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CVQ_HOME", str(tmp_path))
+    assert run("db", "current").out == "none\n"
+    assert not (tmp_path / "cvq.db").exists()
+    assert "run `cvq db upgrade`" in run("db", "check", code=4).err
+    assert "upgraded from nothing to schema" in run("db", "upgrade").out
+    assert "already" in run("db", "upgrade").out
+    assert run("db", "current", "--json").json["current"] == run("db", "current").out.strip()
+    assert "as needed" in run("db", "check").out
+
+
+def test_a_newer_schema_is_refused(run: Cli, client: Client) -> None:
+    with client.db.write() as session:
+        session.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for words in (["ls"], ["db", "check"], ["db", "upgrade"], ["submit", "selftest"]):
+        said = run(*words, code=4)
+        assert "newer than this cvq's" in said.err
+        assert said.err.count("\n") == 1
+
+
+def test_doctor(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {item["check"]: item for item in run("doctor", "--json").json}
+    assert set(found) == {"home", "database", "redis", "store", "packages", "gpu", "workers"}
+    assert found["workers"]["level"] == "note"
+    monkeypatch.setenv("CVQ_DATABASE_URL", "postgresql://127.0.0.1:1/none?connect_timeout=2")
+    monkeypatch.setenv("CVQ_BROKER_URL", "redis://127.0.0.1:1/0")
+    said = run("doctor", code=4)
+    levels = {line.split()[1]: line.split()[0] for line in said.out.splitlines()}
+    assert levels["database"] == levels["redis"] == "problem"
+    assert levels["store"] == "ok"
+
+
+def test_doctor_names_a_home_that_cannot_be(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CVQ_HOME", "/proc/cvq")
+    found = run("doctor", "--json", code=4).json
+    assert found[0]["level"] == "problem"
+    assert "set CVQ_HOME" in found[0]["text"]
+
+
+def test_kinds(run: Cli) -> None:
+    assert run("kinds", "-q").out.split() == ["selftest", "style-transfer"]
+    assert run("kinds", "style-transfer", "--json").json["schema"]["properties"]["size"]
+    assert "64 to 4096" in run("kinds", "style-transfer").out
+    assert "did you mean 'selftest'?" in run("kinds", "selftset", code=2).err
+
+
+def test_samples(run: Cli, tmp_path: Path) -> None:
+    said = run("samples", tmp_path / "p", "--size", 64)
+    assert said.out == f"{tmp_path}/p/content.jpg\n{tmp_path}/p/style.jpg\n"
+    assert "exists already" in run("samples", tmp_path / "p", code=2).err
+    assert run("samples", tmp_path / "p", "--size", 64, "--force", "--json").json["style"]
+
+
+def test_process_of_knows_a_recycled_number(client: Client, worker: FakeWorker) -> None:
+    worker.arrive(pid=os.getpid())
+    [row] = processes.local_workers(client)
+    assert processes.process_of(row) is None
+    assert psutil.pid_exists(row["pid"])
+    with client.db.write() as session:
+        store.worker_left(session, row["id"])

@@ -1,0 +1,221 @@
+"""`cvq submit`: what it takes, checks, stores, prints and exits with."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from cvq_cli import submitting
+
+from cvq import Client
+
+from .conftest import Cli, FakeWorker
+
+Pictures = tuple[Path, Path]
+
+
+def test_submit_queues_and_says_so(run: Cli, pictures: Pictures, client: Client) -> None:
+    said = run("submit", "style-transfer", *pictures)
+    assert said.out == "job 1 queued: style-transfer content.png style.png\n"
+    assert said.err == "no live worker serves the queue 'default': `cvq up -d` starts one\n"
+    assert client.job(1).spec["size"] == 512
+
+
+def test_no_warning_where_a_worker_is_up(run: Cli, worker: FakeWorker) -> None:
+    worker.arrive("default")
+    assert run("submit", "selftest").err == ""
+    assert "queue 'other'" in run("submit", "selftest", "--queue", "other").err
+
+
+def test_common_options(run: Cli, client: Client) -> None:
+    run("submit", "selftest", "-q")
+    said = run(
+        "submit", "selftest", "--priority", 9, "--name", "mine", "--tag", "a=1", "--tag", "b=2",
+        "--after", "1", "--after", "@", "--retries", 0, "--time-limit", "1h30m", "--no-gpu",
+        "--queue", "slow", "--seed", 7, "--steps", 3, "--json",
+    )  # fmt: skip
+    job = client.job(2).job
+    assert said.json == client.to_json(job)
+    assert (job.priority, job.name, job.tags) == (9, "mine", {"a": "1", "b": "2"})
+    assert (job.state, job.max_attempts, job.time_limit) == ("waiting", 1, 5400.0)
+    assert (job.device, job.queue) == ("cpu", "slow")
+    assert job.spec == {"seed": 7, "steps": 3, "pause": 0.05}
+
+
+def test_gpu_goes_to_the_gpu_queue_and_at_waits(run: Cli, client: Client) -> None:
+    run("submit", "selftest", "--gpu", "--at", "2h")
+    job = client.job(1).job
+    assert (job.device, job.queue, job.state) == ("gpu", "gpu", "waiting")
+    assert job.not_before is not None
+
+
+def test_quiet_prints_the_id_only(run: Cli) -> None:
+    assert run("submit", "selftest", "-q").out == "1\n"
+
+
+def test_lists_choices_and_flags(run: Cli, pictures: Pictures, client: Client) -> None:
+    content, style = pictures
+    run(
+        "submit", "style-transfer", content, style, content, "--style-blend", "1, 2.5",
+        "--style-layers", "conv1_1,conv2_1", "--preserve-colors", "--init", style,
+        "--optimizer", "adam",
+    )  # fmt: skip
+    spec = client.job(1).spec
+    assert [file["name"] for file in spec["style"]] == ["style.png", "content.png"]
+    assert spec["style_blend"] == [1.0, 2.5]
+    assert spec["style_layers"] == ["conv1_1", "conv2_1"]
+    assert spec["preserve_colors"] is True
+    assert spec["init"]["name"] == "style.png"
+
+
+def test_params_give_values_and_the_command_line_wins(
+    run: Cli, pictures: Pictures, tmp_path: Path
+) -> None:
+    toml, content = tmp_path / "p.toml", json.dumps(str(pictures[0]))
+    toml.write_text(f"size = 320\nstyle-weight = 2.0\ncontent = {content}\nsteps = 5\n")
+    said = run(
+        "submit", "style-transfer", "--params", toml, "--steps", 7, "--dry-run", pictures[1],
+        code=2,
+    )  # fmt: skip
+    # The only picture on the command line is the first argument: the style is missing then.
+    assert said.err == "cvq: error: style-transfer: style: Field required\n"
+    said = run("submit", "style-transfer", *pictures, "--params", toml, "--steps", 7, "--dry-run")
+    assert (said.json["size"], said.json["style_weight"], said.json["steps"]) == (320, 2.0, 7)
+    assert run("ls", "-q").out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("p.toml", "size = ", "cannot be read"),
+        ("p.json", "[1]", "names with values are needed"),
+        ("p.json", '{"sizes": 3}', "did you mean 'size'?"),
+        ("p.yaml", "size: 3", "give a .toml or a .json file"),
+        ("missing.json", None, "No such file or directory"),
+    ],
+)
+def test_bad_params(
+    run: Cli, pictures: Pictures, tmp_path: Path, name: str, text: str | None, message: str
+) -> None:
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    said = run("submit", "style-transfer", *pictures, "--params", path, code=2)
+    assert message in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "10"], "size: Input should be greater than or equal to 64 (got 10)"),
+        (["--size", "big"], "invalid value for '--size'"),
+        (["--optimizer", "adm"], "invalid value for '--optimizer'"),
+        (["--style-layers", "conv9_9"], "style_layers: Input should be 'conv1_1'"),
+        (["--style-blend", "1,2"], "style_blend has 2 shares for 1 style pictures"),
+        (["--priority", "10"], "priority 10: give 0 to 9"),
+        (["--time-limit", "soon"], "'soon' is not a duration"),
+        (["--tag", "x"], "'x' is not a tag"),
+        (["--after", "99"], "no job 99"),
+        (["--sise", "3"], "no such option"),
+    ],
+)
+def test_bad_values_queue_nothing(
+    run: Cli, pictures: Pictures, words: list[str], message: str
+) -> None:
+    said = run("submit", "style-transfer", *pictures, *words, code=2)
+    assert message.lower() in said.err.lower()
+    assert said.err.count("\n") == 1
+    assert run("ls", "-q").out == ""
+
+
+def test_bad_pictures_queue_nothing(run: Cli, pictures: Pictures, tmp_path: Path) -> None:
+    empty, text, cut = tmp_path / "e.png", tmp_path / "t.png", tmp_path / "c.png"
+    empty.touch()
+    text.write_text("no picture")
+    cut.write_bytes(pictures[0].read_bytes()[:50])
+    for bad in (tmp_path / "none.png", tmp_path, empty, text, cut):
+        said = run("submit", "style-transfer", bad, pictures[1], code=2)
+        assert str(bad) in said.err
+        assert said.err.count("\n") == 1
+    assert run("ls", "-q").out == ""
+
+
+def test_unknown_kind_names_the_nearest(run: Cli) -> None:
+    for command in ("submit", "run"):
+        said = run(command, "style-transfr", code=2)
+        assert "unknown kind 'style-transfr': did you mean 'style-transfer'?" in said.err
+
+
+def test_option_before_the_kind(run: Cli) -> None:
+    assert "the kind comes first" in run("submit", "--wait", "selftest", code=2).err
+
+
+def test_help_has_the_kinds_and_two_sections_of_options(run: Cli) -> None:
+    assert "style-transfer  Repaint" in run("submit", "--help").out
+    said = run("submit", "style-transfer", "--help")
+    own, common = said.out.split("Options of every job:")
+    assert "CONTENT STYLE..." in own
+    assert "64" in own
+    assert "--optimizer lbfgs|adam" in own
+    assert "--priority" in common
+    assert "--size" not in common
+
+
+def test_defaults_in_the_help_are_the_clients(run: Cli) -> None:
+    defaults = inspect.signature(Client.submit).parameters
+    options = [*submitting.describing_options(), *submitting.queueing_options()]
+    shown = {option.name: getattr(option, "help", "") for option in options}
+    for name in ("retries", "priority"):
+        assert f"[default: {defaults[name].default}]" in shown[name]
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "error"),
+    [
+        ({"state": "succeeded", "result": {"value": 1}}, 0, ""),
+        (
+            {"state": "failed", "reason": "oom", "error": "Killed"},
+            1,
+            "cvq: error: job 1 failed (oom): Killed\n",
+        ),
+        ({"state": "cancelled"}, 3, "cvq: error: job 1 was cancelled\n"),
+    ],
+)
+def test_wait_exits_with_the_outcome(
+    run: Cli, worker: FakeWorker, ending: dict[str, str], code: int, error: str
+) -> None:
+    def work() -> None:
+        job = worker.wait_and_claim()
+        worker.metric(job, "value", 2.0, 0.5)
+        worker.progress(job, 5, 10)
+        worker.artifact(job, "out.txt", b"done")
+        worker.finish(job, **ending)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    said = run("submit", "selftest", "--wait", "--timeout", "30s", code=code)
+    thread.join()
+    assert said.out.endswith("jobs/1/1/out.txt\n")
+    assert said.err.endswith(error)
+    assert f"job 1 {ending['state']}" in said.err
+
+
+def test_wait_json_prints_the_finished_job_only(run: Cli, worker: FakeWorker) -> None:
+    def work() -> None:
+        worker.finish(worker.wait_and_claim(), "succeeded", result={"value": 3})
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    said = run("submit", "selftest", "--wait", "--json")
+    thread.join()
+    assert (said.json["state"], said.json["result"]) == ("succeeded", {"value": 3})
+
+
+def test_wait_times_out(run: Cli, client: Client) -> None:
+    said = run("submit", "selftest", "--timeout", "0.2", code=124)
+    assert "job 1 is still queued after 0.2 s: it goes on" in said.err
+    assert client.job(1).state == "queued"

@@ -1,0 +1,689 @@
+"""A job's life in the database: what no interleaving of workers, users and clocks may break."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import delete, func, select, text
+
+from cvq import Settings, queries, store
+from cvq import tables as t
+from cvq.db import Database
+from cvq.errors import DatabaseError, LeaseLostError, UnknownJobError, UsageError
+from cvq.jobs import Artifact, Job, Lease, NewJob, Outcome
+from cvq.store import LogLine, MetricPoint
+
+QUEUE = "default"
+
+
+def new(user: str = "ann", **values: Any) -> NewJob:
+    return NewJob(kind="selftest", spec={"seed": 7}, spec_hash="0" * 64, user=user, **values)
+
+
+def submit(database: Database, *jobs: NewJob) -> list[int]:
+    with database.write() as session:
+        return [store.submit(session, job) for job in jobs]
+
+
+def claim(
+    database: Database,
+    *,
+    token: str | None = None,
+    lease: float = 60.0,
+    queues: tuple[str, ...] = (QUEUE,),
+    worker: str = "w",
+) -> Job | None:
+    with database.write() as session:
+        return store.claim(
+            session,
+            worker=worker,
+            host="h",
+            queues=queues,
+            token=token or uuid.uuid4().hex,
+            lease=lease,
+        )
+
+
+def claimed(database: Database, **values: Any) -> Job:
+    job = claim(database, **values)
+    assert job is not None
+    return job
+
+
+def finish(database: Database, lease: Lease, outcome: Outcome) -> str:
+    with database.write() as session:
+        return store.finish(session, lease, outcome, "w")
+
+
+def get(database: Database, job_id: int) -> Job:
+    with database.read() as session:
+        return queries.get_job(session, job_id)
+
+
+def reap_and_promote(database: Database) -> None:
+    with database.write() as session:
+        store.reap(session, "reaper")
+        store.promote(session, "reaper")
+
+
+DONE = Outcome(t.SUCCEEDED, result={})
+
+
+@pytest.fixture(autouse=True)
+def _no_backoff(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "backoff" not in request.node.name:
+        monkeypatch.setattr(store, "_backoff", lambda attempt: -1.0)
+
+
+# ---------------------------------------------------------------------------- any interleaving
+
+
+@dataclass
+class Model:
+    """What a job should be."""
+
+    priority: int
+    max_attempts: int
+    state: str
+    parents: list[int]
+    future: bool
+    attempt: int = 0
+    expired: bool = False
+    cancel: bool = False
+    token: str | None = None
+    reports: int = 0
+    history: list[str] = field(default_factory=list)
+
+
+class Life(RuleBasedStateMachine):
+    """The store against a model that does the same with plain Python."""
+
+    database: Database
+
+    @initialize()
+    def empty(self) -> None:
+        with self.database.write() as session:
+            session.execute(delete(t.jobs))
+        self.jobs: dict[int, Model] = {}
+        self.leases: list[Lease] = []
+
+    def pick(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.jobs)), label="job")
+
+    def pick_lease(self, data: st.DataObject) -> Lease:
+        return data.draw(st.sampled_from(self.leases), label="lease")
+
+    def holds(self, lease: Lease) -> bool:
+        job = self.jobs[lease.job_id]
+        return job.state == t.RUNNING and job.attempt == lease.attempt
+
+    @rule(
+        data=st.data(),
+        user=st.sampled_from("ab"),
+        priority=st.sampled_from([0, 5, 9]),
+        max_attempts=st.integers(1, 3),
+        when=st.sampled_from([None, None, None, -60, 3600]),
+    )
+    def submit(
+        self, data: st.DataObject, user: str, priority: int, max_attempts: int, when: int | None
+    ) -> None:
+        known = sorted(self.jobs)
+        parents = data.draw(st.lists(st.sampled_from(known), max_size=2)) if known else []
+        not_before = None if when is None else datetime.now(UTC) + timedelta(seconds=when)
+        [job_id] = submit(
+            self.database,
+            new(
+                user,
+                priority=priority,
+                max_attempts=max_attempts,
+                after=tuple(parents),
+                not_before=not_before,
+            ),
+        )
+        assert job_id not in self.jobs, "an id was given twice"
+        self.jobs[job_id] = Model(
+            priority=priority,
+            max_attempts=max_attempts,
+            state=t.WAITING if parents or when is not None else t.QUEUED,
+            parents=parents,
+            future=when is not None and when > 0,
+        )
+
+    @rule(lease=st.sampled_from([60.0, 60.0, -1.0]))
+    def claim(self, lease: float) -> None:
+        with self.database.read() as session:
+            best = session.scalar(
+                select(t.jobs.c.id)
+                .where(t.jobs.c.state == t.QUEUED)
+                .order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
+                .limit(1)
+            )
+        token = uuid.uuid4().hex
+        job = claim(self.database, token=token, lease=lease)
+        assert (job.id if job else None) == best
+        if job is None:
+            assert t.QUEUED not in [model.state for model in self.jobs.values()]
+            return
+        model = self.jobs[job.id]
+        assert model.state == t.QUEUED
+        model.state, model.token, model.expired = t.RUNNING, token, lease < 0
+        model.attempt += 1
+        assert job.attempt == model.attempt
+        self.leases.append(job.lease)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def claim_again(self, data: st.DataObject) -> None:
+        lease = self.pick_lease(data)
+        if self.holds(lease):
+            again = claimed(self.database, token=self.jobs[lease.job_id].token)
+            assert again.lease == lease
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), seconds=st.sampled_from([60.0, -1.0]))
+    def renew(self, data: st.DataObject, seconds: float) -> None:
+        held = data.draw(st.lists(st.sampled_from(self.leases), min_size=1))
+        with self.database.write() as session:
+            kept = store.renew(session, "w", seconds, held)
+        wanted = {lease for lease in held if self.holds(lease)}
+        assert kept == {lease: self.jobs[lease.job_id].cancel for lease in wanted}
+        # A lease that somebody else took over is not prolonged by its old holder's word.
+        for job_id in {lease.job_id for lease in held}:
+            if any(lease.job_id == job_id for lease in wanted):
+                self.jobs[job_id].expired = seconds < 0
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def report(self, data: st.DataObject) -> None:
+        lease = self.pick_lease(data)
+        line = LogLine(1, datetime.now(UTC), "stdout", "text")
+
+        def write() -> None:
+            with self.database.write() as session:
+                store.report(session, lease, progress={"done": 1}, logs=[line])
+
+        if self.holds(lease):
+            write()
+            self.jobs[lease.job_id].reports += 1
+        else:
+            with pytest.raises(LeaseLostError):
+                write()
+
+    @precondition(lambda self: self.leases)
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(
+            [
+                DONE,
+                Outcome(t.FAILED, "error", "no", retry=False),
+                Outcome(t.FAILED, "signal:SEGV", "no", retry=True),
+                Outcome(t.FAILED, "signal:SEGV", "no", retry=True),
+                Outcome(t.QUEUED, "preempted"),
+                Outcome(t.CANCELLED),
+            ]
+        ),
+    )
+    def finish(self, data: st.DataObject, outcome: Outcome) -> None:
+        lease = self.pick_lease(data)
+        if not self.holds(lease):
+            with pytest.raises(LeaseLostError):
+                finish(self.database, lease, outcome)
+            return
+        model = self.jobs[lease.job_id]
+        model.state = self.after(model, outcome)
+        assert finish(self.database, lease, outcome) == model.state
+
+    def after(self, model: Model, outcome: Outcome) -> str:
+        state = outcome.state
+        if outcome.retry and model.attempt < model.max_attempts:
+            state = t.WAITING
+            model.future = False
+        if outcome.state == t.QUEUED:
+            model.max_attempts += 1
+        if model.cancel and state in (t.WAITING, t.QUEUED):
+            state = t.CANCELLED
+        return state
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job_id = self.pick(data)
+        model = self.jobs[job_id]
+        if model.state == t.RUNNING and not model.expired:
+            model.cancel = True
+        elif model.state not in t.FINAL:
+            model.state, model.cancel = t.CANCELLED, True
+        with self.database.write() as session:
+            assert store.cancel(session, job_id, "ann").state == model.state
+
+    @rule()
+    def reap(self) -> None:
+        dead = [m for m in self.jobs.values() if m.state == t.RUNNING and m.expired]
+        with self.database.write() as session:
+            assert store.reap(session, "reaper") == len(dead)
+        for model in dead:
+            model.state = (
+                t.CANCELLED
+                if model.cancel
+                else self.after(model, Outcome(t.FAILED, "worker-lost", retry=True))
+            )
+
+    @rule()
+    def promote(self) -> None:
+        def waiting() -> list[Model]:
+            return [model for model in self.jobs.values() if model.state == t.WAITING]
+
+        def parents(model: Model) -> set[str]:
+            return {self.jobs[parent].state for parent in model.parents}
+
+        while doomed := [m for m in waiting() if parents(m) & {t.FAILED, t.CANCELLED}]:
+            for model in doomed:
+                model.state = t.FAILED
+        ready = [m for m in waiting() if parents(m) <= {t.SUCCEEDED} and not m.future]
+        for model in ready:
+            model.state = t.QUEUED
+        with self.database.write() as session:
+            assert store.promote(session, "promoter") == len(ready)
+
+    @invariant()
+    def agrees_with_the_model(self) -> None:
+        with self.database.read() as session:
+            rows = session.execute(select(t.jobs).order_by(t.jobs.c.id)).all()
+            tries = session.execute(
+                select(t.attempts).order_by(t.attempts.c.job_id, t.attempts.c.number)
+            ).all()
+            logged = session.execute(
+                select(t.logs.c.job_id, func.count()).group_by(t.logs.c.job_id)
+            )
+            lines = {row[0]: row[1] for row in logged.all()}
+        assert [row.id for row in rows] == sorted(self.jobs)
+        for row in rows:
+            model = self.jobs[row.id]
+            assert (row.state, row.attempt) == (model.state, model.attempt)
+            assert row.max_attempts == model.max_attempts
+            assert row.attempt <= row.max_attempts
+            running = row.state == t.RUNNING
+            assert (row.lease_owner is not None, row.lease_until is not None) == (running, running)
+            assert row.claim_token == (model.token if running else None)
+            assert (row.finished_at is not None) == (row.state in t.FINAL)
+            mine = [one for one in tries if one.job_id == row.id]
+            assert [one.number for one in mine] == list(range(1, row.attempt + 1))
+            open_ones = [one.number for one in mine if one.finished_at is None]
+            assert open_ones == ([row.attempt] if running else [])
+            assert lines.get(row.id, 0) == model.reports
+            # Final states are final.
+            if model.history and model.history[-1] in t.FINAL:
+                assert row.state == model.history[-1]
+            model.history.append(row.state)
+
+
+def test_any_interleaving_agrees_with_the_model(database: Database) -> None:
+    machine = type("Life", (Life,), {"database": database})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=50 if database.is_sqlite else 15,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+# ---------------------------------------------------------------------------- order
+
+
+def take_all(database: Database, limit: int = 1000) -> list[int]:
+    """The ids in the order in which one slot takes and ends them."""
+    order: list[int] = []
+    while len(order) < limit and (job := claim(database)) is not None:
+        finish(database, job.lease, DONE)
+        order.append(job.id)
+    return order
+
+
+def test_priority_comes_first_then_age(database: Database) -> None:
+    low, high, also_high = submit(database, new(priority=1), new(priority=9), new(priority=9))
+    assert take_all(database) == [high, also_high, low]
+
+
+def test_500_jobs_of_one_user_block_nobody(database: Database) -> None:
+    submit(database, *[new("ann") for _ in range(500)])
+    for _ in range(30):
+        finish(database, claimed(database).lease, DONE)
+    bobs = submit(database, *[new("bob") for _ in range(3)])
+    assert set(bobs) <= set(take_all(database, limit=7))
+
+
+def test_waiting_jobs_take_turns_with_others_once_their_time_comes(database: Database) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=60)
+    submit(database, *[new("ann", not_before=past) for _ in range(50)])
+    with database.write() as session:
+        assert store.promote(session, "w") == 50
+    bobs = submit(database, new("bob"), new("bob"))
+    assert set(bobs) <= set(take_all(database, limit=5))
+
+
+def test_a_job_that_comes_back_gives_nobody_else_a_lead(database: Database) -> None:
+    # Its rank is from long ago. Were it the lowest of the queue, bob would begin there, too.
+    [old] = submit(database, new("ann"))
+    held = claimed(database)
+    assert held.id == old
+    anns = submit(database, *[new("ann") for _ in range(60)])
+    for _ in range(30):
+        finish(database, claimed(database).lease, DONE)
+    assert finish(database, held.lease, Outcome(t.QUEUED, "preempted")) == t.QUEUED
+    submit(database, *[new("bob") for _ in range(30)])
+    order = take_all(database, limit=21)
+    assert order[0] == old, "it lost its turn"
+    assert 8 <= len(set(order[1:]) & set(anns)) <= 12
+
+
+def test_who_has_only_running_jobs_is_not_put_behind_a_newcomer(database: Database) -> None:
+    submit(database, *[new("ann") for _ in range(20)])
+    for _ in range(19):
+        finish(database, claimed(database).lease, DONE)
+    claimed(database)
+    submit(database, *[new("bob") for _ in range(20)])
+    [late] = submit(database, new("ann"))
+    assert late in take_all(database, limit=3)
+
+
+def test_only_the_queues_asked_for_are_served(database: Database) -> None:
+    gpu, cpu = submit(database, new(queue="gpu", priority=9), new(queue="cpu"))
+    assert claim(database, queues=("other",)) is None
+    assert claimed(database, queues=("cpu", "other")).id == cpu
+    other, best = submit(database, new(queue="cpu", priority=8), new(queue="gpu", priority=9))
+    both = ("cpu", "gpu")
+    assert [claimed(database, queues=both).id for _ in range(3)] == [gpu, best, other]
+
+
+# ---------------------------------------------------------------------------- many at once
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Run the calls in threads that start together."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(run, call) for call in calls]]
+
+
+def test_no_job_is_given_to_two_threads(database: Database) -> None:
+    ids = submit(database, *[new(user) for user in "abcd" for _ in range(20)])
+
+    def work() -> list[int]:
+        taken = []
+        while (job := claim(database)) is not None:
+            taken.append(job.id)
+        return taken
+
+    taken = [job_id for mine in at_once(*[work] * 8) for job_id in mine]
+    assert sorted(taken) == ids
+
+
+def test_jobs_submitted_at_once_all_arrive(database: Database) -> None:
+    def send() -> list[int]:
+        return [submit(database, new())[0] for _ in range(10)]
+
+    ids = [job_id for mine in at_once(*[send] * 6) for job_id in mine]
+    assert len(set(ids)) == 60
+    assert sorted(take_all(database)) == sorted(ids)
+
+
+def test_cancel_and_finish_at_once_agree_on_one_end(database: Database) -> None:
+    for _ in range(15):
+        [job_id] = submit(database, new())
+        lease = claimed(database).lease
+
+        def end(lease: Lease = lease) -> str:
+            return finish(database, lease, DONE)
+
+        def cancel(job_id: int = job_id) -> str:
+            with database.write() as session:
+                return store.cancel(session, job_id, "ann").state
+
+        at_once(end, cancel, cancel)
+        assert get(database, job_id).state == t.SUCCEEDED
+
+
+def test_reapers_at_once_end_an_attempt_once(database: Database) -> None:
+    ids = submit(database, *[new() for _ in range(10)])
+    for _ in ids:
+        claimed(database, lease=-1.0)
+    counts = at_once(*[lambda: reap_and_promote(database)] * 4)
+    assert len(counts) == 4
+    with database.read() as session:
+        for job_id in ids:
+            ended = [row.what for row in queries.events_of(session, job_id)]
+            assert ended.count("attempt 1 failed (worker-lost)") == 1
+            assert ended.count("queued") == 1
+
+
+# ---------------------------------------------------------------------------- single rules
+
+
+def test_a_claim_whose_answer_was_lost_is_asked_for_again(database: Database) -> None:
+    submit(database, new(), new())
+    first = claimed(database, token="same")
+    assert claimed(database, token="same").lease == first.lease
+    finish(database, first.lease, DONE)
+    assert claimed(database, token="same").id != first.id
+
+
+def test_a_connection_cut_during_a_claim_costs_no_job(postgres_url: str, home: Any) -> None:
+    database = Database(Settings.load(database_url=postgres_url))
+    database.upgrade()
+    [job_id] = submit(database, new())
+
+    def claim_and_be_cut_off() -> None:
+        with database.write() as session:
+            store.claim(session, worker="w", host="h", queues=[QUEUE], token="t", lease=60)
+            pid = session.scalar(text("SELECT pg_backend_pid()"))
+            with database.write() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+
+    with pytest.raises(DatabaseError, match=r"^[^\n]+$"):
+        claim_and_be_cut_off()
+    job = claimed(database, token="t")
+    assert (job.id, job.attempt) == (job_id, 1)
+    database.engine.dispose()
+
+
+def test_a_server_that_was_restarted_costs_no_error(postgres_url: str, home: Any) -> None:
+    database = Database(Settings.load(database_url=postgres_url))
+    database.upgrade()
+    submit(database, new())
+    killer = Database(Settings.load(database_url=postgres_url))
+    with killer.write() as session:
+        session.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid != pg_backend_pid()"
+            )
+        )
+    assert claim(database) is not None
+    database.engine.dispose()
+    killer.engine.dispose()
+
+
+def test_a_silent_worker_loses_its_job_to_the_next(database: Database) -> None:
+    [job_id] = submit(database, new(max_attempts=2))
+    lost = claimed(database, lease=-1.0).lease
+    reap_and_promote(database)
+    job = claimed(database, worker="other")
+    assert (job.id, job.attempt) == (job_id, 2)
+    with pytest.raises(LeaseLostError), database.write() as session:
+        store.report(session, lost, progress={"done": 1})
+    with pytest.raises(LeaseLostError):
+        finish(database, lost, DONE)
+    with database.write() as session:
+        assert store.renew(session, "w", 60, [lost]) == {}
+    finish(database, job.lease, DONE)
+    assert get(database, job_id).state == t.SUCCEEDED
+
+
+def test_a_job_that_always_loses_its_worker_is_given_up(database: Database) -> None:
+    [job_id] = submit(database, new(max_attempts=2))
+    for _ in range(2):
+        claimed(database, lease=-1.0)
+        reap_and_promote(database)
+    job = get(database, job_id)
+    assert (job.state, job.reason, job.attempt) == (t.FAILED, "attempts-exhausted", 2)
+    assert job.error is not None
+    assert "fell silent" in job.error
+    assert claim(database) is None
+
+
+def test_failed_attempts_wait_longer_and_longer_by_the_backoff(database: Database) -> None:
+    [job_id] = submit(database, new(max_attempts=5))
+    waits = []
+    for _ in range(4):
+        job = claimed(database)
+        finish(database, job.lease, Outcome(t.FAILED, "error", "no", retry=True))
+        with database.write() as session:
+            assert store.promote(session, "w") == 0
+            not_before = queries.get_job(session, job_id).not_before
+            assert not_before is not None
+            waits.append((not_before - queries.database_time(session)).total_seconds())
+            session.execute(t.jobs.update().values(not_before=None))
+            store.promote(session, "w")
+    for number, seconds in enumerate(waits):
+        assert 0.5 * 2**number * 2 - 1 < seconds <= 2**number * 2
+
+
+def test_a_cancelled_job_is_not_tried_again(database: Database) -> None:
+    [job_id] = submit(database, new(max_attempts=3))
+    job = claimed(database)
+    with database.write() as session:
+        assert store.cancel(session, job_id, "ann").cancel_requested
+    finish(database, job.lease, Outcome(t.FAILED, "signal:TERM", "killed", retry=True))
+    assert get(database, job_id).state == t.CANCELLED
+
+
+def test_children_follow_their_parents(database: Database) -> None:
+    good, bad = submit(database, new(), new())
+    [after_good] = submit(database, new(after=(good, good)))
+    [after_bad] = submit(database, new(after=(good, bad)))
+    [grandchild] = submit(database, new(after=(after_bad,)))
+    reap_and_promote(database)
+    assert get(database, after_good).state == t.WAITING
+    finish(database, claimed(database).lease, DONE)
+    finish(database, claimed(database).lease, Outcome(t.FAILED, "error", "no"))
+    reap_and_promote(database)
+    assert get(database, after_good).state == t.QUEUED
+    for job_id in (after_bad, grandchild):
+        job = get(database, job_id)
+        assert (job.state, job.reason) == (t.FAILED, "dependency-failed")
+
+
+def test_an_unknown_parent_leaves_no_job(database: Database) -> None:
+    for parent in (4711, 2**62):
+        with pytest.raises(UnknownJobError, match=str(parent)):
+            submit(database, new(after=(parent,)))
+    with pytest.raises(UsageError):
+        submit(database, new(after=(10**30,)))
+    with database.read() as session:
+        assert queries.count_states(session) == {}
+
+
+def test_a_job_does_not_start_before_its_time(database: Database) -> None:
+    [job_id] = submit(database, new(not_before=datetime.now(UTC) + timedelta(hours=1)))
+    reap_and_promote(database)
+    assert get(database, job_id).state == t.WAITING
+    assert claim(database) is None
+
+
+def test_cancelling_an_unknown_job_says_so(database: Database) -> None:
+    with pytest.raises(UnknownJobError, match="4711"), database.write() as session:
+        store.cancel(session, 4711, "ann")
+
+
+# ---------------------------------------------------------------------------- odd content
+
+
+def test_whatever_a_job_says_can_be_stored(database: Database) -> None:
+    # NULs, half a character, far too long names, numbers that JSON does not know.
+    submit(database, new())
+    job = claimed(database)
+    odd = "a\x00b\udcffc"
+    moment = datetime(2026, 11, 1, 12, 0, 0, 123456, UTC)
+    with database.write() as session:
+        store.report(
+            session,
+            job.lease,
+            pid=1,
+            progress={"done": 1, "unit": odd, "eta_s": float("inf")},
+            logs=[LogLine(1, moment, "stdout", odd), LogLine(2, moment, "stdout", "ü€😀")],
+            metrics=[
+                MetricPoint("m" * 500, 1, 0.5, moment),
+                MetricPoint("nan", 1, float("nan"), moment),
+                MetricPoint("inf", 1, float("-inf"), moment),
+            ],
+            artifacts=[Artifact("a.png", "r" * 500, "m" * 500, "file:///a", "0" * 64, 2**40)],
+        )
+    finish(
+        database,
+        job.lease,
+        Outcome(
+            t.FAILED, "r" * 500, odd, odd * 1000, result={odd: [odd, float("nan"), {"x": 1.5}]}
+        ),
+    )
+    ended = get(database, job.id)
+    clean = "a\ufffdb?c"
+    assert ended.error == clean
+    assert ended.result == {clean: [clean, None, {"x": 1.5}]}
+    assert ended.progress == {"done": 1, "unit": clean, "eta_s": None}
+    assert ended.metrics == {"m" * 100: 0.5, "nan": None, "inf": None}
+    with database.read() as session:
+        lines = queries.logs_of(session, job.id)
+        assert [(line.text, line.time) for line in lines] == [(clean, moment), ("ü€😀", moment)]
+        values = [point.value for point in queries.metric_points(session, job.id)]
+        assert values == [0.5, None, None]
+        assert [a.role for a in queries.artifacts_of(session, [job.id])[job.id]] == ["r" * 50]
+
+
+def test_a_huge_specification_survives(database: Database) -> None:
+    spec = {"seed": 2**32 - 1, "text": "ü" * 1_000_000, "deep": [[[{"a": None}]]]}
+    with database.write() as session:
+        job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ännchen"))
+    assert claimed(database).spec == spec
+    assert get(database, job_id).user == "ännchen"
+    with database.read() as session:
+        assert queries.attempts_of(session, job_id)[0].seed == 2**32 - 1
+
+
+def test_workers_come_and_go(database: Database) -> None:
+    entry = {"host": "h", "pid": 1, "devices": ["cpu"], "queues": [QUEUE], "slots": 1}
+    with database.write() as session:
+        store.worker_started(session, id="w1", lease=30.0, versions={"python": "3"}, **entry)
+        store.worker_started(session, id="w2", lease=0.0, **entry)
+        found = {row["id"]: row for row in queries.workers(session)}
+        assert (found["w1"]["alive"], found["w2"]["alive"]) == (True, False)
+        store.worker_seen(session, "w1", "draining")
+        assert queries.live_workers(session, QUEUE) == []
+        store.worker_left(session, "w1")
+        assert [row["id"] for row in queries.workers(session)] == ["w2"]
