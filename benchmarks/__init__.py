@@ -1,0 +1,1 @@
+"""The figures of the documentation, each a command that prints them."""

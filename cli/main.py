@@ -7,6 +7,7 @@ stands in the table; a test holds it equal to the command's own.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -168,8 +169,6 @@ def _say(message: str, code: int) -> int:
 
 def _leave_pipe() -> int:
     """Whoever read our output has gone: leave quietly, also when Python flushes at its end."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE
 
@@ -205,6 +204,8 @@ def main() -> NoReturn:
     """The console script."""
     # Imports make 100,000 lasting objects; looking through them for garbage costs 40 ms.
     gc.set_threshold(100_000, 50, 50)
+    # pydantic otherwise reads the metadata of every installed package, in search of plug-ins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     cvq.main(prog_name="cvq")
 
 

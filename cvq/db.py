@@ -203,6 +203,7 @@ def _reason(error: DBAPIError) -> str:
     said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else str(error)
     advice = {
         "database or disk is full": "free some space, or move CVQ_HOME",
+        "disk I/O error": "is the disk full?",
         "unable to open database file": "is the folder there, and yours to write?",
         "readonly database": "the file or its folder cannot be written",
         "connection": "is the server running? `cvq doctor` checks",

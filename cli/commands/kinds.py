@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options
-from ..output import Column, dump, heading, show_list, show_table
+from ..output import Column, dump, heading, on_terminal, show_list, show_table
 
 if TYPE_CHECKING:
     from cvq.kinds.spec import Kind
@@ -57,7 +58,7 @@ def _columns() -> list[Column[Kind]]:
 
 
 def _show(kind: Kind, *, as_csv: bool) -> None:
-    from ..from_spec import bounds_of, default_of, shape_of
+    from ..from_spec import bounds_of, default_of, help_of, shape_of
 
     def given(name: str) -> str:
         shape = shape_of(kind.spec.model_fields[name].annotation)
@@ -77,5 +78,17 @@ def _show(kind: Kind, *, as_csv: bool) -> None:
         show_list(columns, list(fields), as_csv=True)
         return
     click.echo(f"{kind.name}: {kind.summary}")
-    heading("Fields")
-    show_table(columns, list(fields))
+    if not on_terminal():
+        heading("Fields")
+        show_table(columns, list(fields))
+        return
+    # A table of these would not fit: one entry for each field, its meaning wrapped.
+    formatter = click.HelpFormatter(width=min(100, shutil.get_terminal_size().columns))
+    with formatter.section("\nFields"):
+        formatter.write_dl(
+            [
+                (f"{name} {given(name)}", help_of(field, shape_of(field.annotation)))
+                for name, field in fields.items()
+            ]
+        )
+    click.echo(formatter.getvalue().rstrip())

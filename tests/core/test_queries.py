@@ -1,0 +1,409 @@
+"""What the history answers: the same on both databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from cvq import queries, store
+from cvq import tables as t
+from cvq.db import Database
+from cvq.errors import UnknownJobError, UsageError
+from cvq.jobs import Artifact, Lease, NewJob, Outcome
+from cvq.parse import Comparison
+from cvq.queries import Filter
+from cvq.store import LogLine, MetricPoint
+from cvq.tables import now
+
+TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def submit(database: Database, count: int = 1, **values: Any) -> list[int]:
+    values = {"kind": "selftest", "user": "ann"} | values
+    with database.write() as session:
+        return [
+            store.submit(session, NewJob(spec={}, spec_hash="0", **values)) for _ in range(count)
+        ]
+
+
+def start(database: Database, worker: str = "w", lease: float = 60.0) -> Lease:
+    with database.write() as session:
+        job = store.claim(
+            session, worker=worker, host="h", queues=["default"], token=str(now), lease=lease
+        )
+        assert job is not None
+        session.execute(update(t.jobs).values(claim_token=None))
+    return job.lease
+
+
+def measured(database: Database, **metrics: float) -> int:
+    """A running job with these metrics."""
+    [job_id] = submit(database, priority=9)
+    lease = start(database)
+    assert lease.job_id == job_id
+    points = [MetricPoint(name, 1, value, TIME) for name, value in metrics.items()]
+    with database.write() as session:
+        store.report(session, lease, metrics=points)
+    return job_id
+
+
+def found(database: Database, **wanted: Any) -> list[int]:
+    with database.read() as session:
+        jobs = queries.list_jobs(session, Filter(**wanted))
+        assert len(jobs) == queries.count_jobs(session, Filter(**(wanted | {"limit": None}))) or (
+            wanted.get("limit") is not None
+        )
+    return [job.id for job in jobs]
+
+
+# ---------------------------------------------------------------------------- jobs
+
+
+def test_an_unknown_job(database: Database) -> None:
+    with pytest.raises(UnknownJobError, match="no job 4711"), database.read() as session:
+        queries.get_job(session, 4711)
+
+
+def test_filters_combine(database: Database) -> None:
+    [one] = submit(database, kind="a", user="ann")
+    [two] = submit(database, kind="b", user="ann")
+    [three] = submit(database, kind="b", user="bob")
+    assert found(database) == [three, two, one]
+    assert found(database, kinds=["b"]) == [three, two]
+    assert found(database, users=["ann"]) == [two, one]
+    assert found(database, kinds=["b"], users=["ann"]) == [two]
+    assert found(database, kinds=["a", "b"], users=["bob", "eve"]) == [three]
+    assert found(database, ids=[three, one]) == [three, one]
+    assert found(database, states=["running"]) == []
+    running = start(database).job_id
+    assert found(database, states=["running"]) == [running]
+    assert len(found(database, states=["running", "queued"])) == 3
+
+
+def test_pages_follow_each_other_without_gaps(database: Database) -> None:
+    ids = submit(database, 10)
+    pages, before = [], None
+    while page := found(database, before=before, limit=3):
+        pages.append(page)
+        before = page[-1]
+    assert [len(page) for page in pages] == [3, 3, 3, 1]
+    assert sum(pages, []) == ids[::-1]
+
+
+def test_times_bound_half_open(database: Database) -> None:
+    ids = submit(database, 3)
+    with database.write() as session:
+        for hours, job_id in enumerate(ids):
+            session.execute(
+                update(t.jobs)
+                .where(t.jobs.c.id == job_id)
+                .values(created_at=TIME + timedelta(hours=hours))
+            )
+    hour = timedelta(hours=1)
+    assert found(database, since=TIME + hour) == ids[:0:-1]
+    assert found(database, until=TIME + hour) == ids[:1]
+    assert found(database, since=TIME, until=TIME + 2 * hour) == ids[1::-1]
+    west = (TIME + hour).astimezone(tz=None)
+    assert found(database, since=west, until=west) == []
+
+
+@pytest.mark.parametrize(
+    "key", ["set", "a b", "a.b", "$", "ünï", "it's", 'say "hi"', "a\\b", "[0]", "%s", ":x"]
+)
+def test_tags_with_any_key(database: Database, key: str) -> None:
+    [mine] = submit(database, tags={key: "x"})
+    submit(database, tags={"other": "x"})
+    submit(database)
+    assert found(database, tags=[(key, None)]) == [mine]
+    assert found(database, tags=[(key, "x")]) == [mine]
+    assert found(database, tags=[(key, "y")]) == []
+
+
+def test_tags_with_any_value_and_several_of_them(database: Database) -> None:
+    [one] = submit(database, tags={"a": "1", "b": "'; DROP TABLE jobs; --"})
+    [two] = submit(database, tags={"a": "1", "b": ""})
+    assert found(database, tags=[("a", "1")]) == [two, one]
+    assert found(database, tags=[("a", "1"), ("b", "'; DROP TABLE jobs; --")]) == [one]
+    assert found(database, tags=[("a", "1"), ("b", "")]) == [two]
+    assert found(database, tags=[("a", "2"), ("b", "")]) == []
+
+
+def test_conditions_on_metrics(database: Database) -> None:
+    good = measured(database, accuracy=0.9, loss=1e-7)
+    bad = measured(database, accuracy=0.1, loss=12.0)
+    measured(database, accuracy=float("nan"))
+    submit(database)
+
+    def where(*conditions: tuple[str, str, float]) -> list[int]:
+        return found(database, where=[Comparison(*condition) for condition in conditions])
+
+    assert where(("accuracy", ">", 0.5)) == [good]
+    assert where(("accuracy", ">=", 0.9)) == [good]
+    assert where(("accuracy", "<", 0.9)) == [bad]
+    assert where(("accuracy", "=", 0.1)) == [bad]
+    assert where(("accuracy", "!=", 0.1)) == [good]
+    assert where(("loss", "<", 1e-6)) == [good]
+    assert where(("loss", "<", 1e6), ("accuracy", "<", 0.5)) == [bad]
+    assert where(("loss", "<", float("inf"))) == [bad, good]
+    assert where(("unknown", ">", 0)) == []
+    assert where(("priority", "=", 9), ("attempt", ">=", 1), ("id", "<=", good)) == [good]
+
+
+def test_sorting_puts_what_has_no_value_last(database: Database) -> None:
+    low = measured(database, accuracy=0.1)
+    high = measured(database, accuracy=0.9)
+    none = measured(database, loss=1.0)
+    assert found(database, sort="accuracy") == [low, high, none]
+    assert found(database, sort="-accuracy") == [high, low, none]
+    assert found(database, sort="id") == [low, high, none]
+    assert found(database, sort="-id", limit=1) == [none]
+    assert found(database, sort="-unknown") == [none, high, low]
+    with database.write() as session:
+        store.finish(session, Lease(low, 1), Outcome(t.SUCCEEDED), "w")
+    assert found(database, sort="finished_at")[0] == low
+    assert found(database, sort="-finished_at")[0] == low
+
+
+def test_the_last_jobs_of_a_user(database: Database) -> None:
+    first, second = submit(database, 2)
+    submit(database, user="bob")
+    with database.read() as session:
+        assert queries.last_jobs(session, "ann", 0) == second
+        assert queries.last_jobs(session, "ann", 1) == first
+        with pytest.raises(UsageError, match=r"no job @~2: you \(ann\)"):
+            queries.last_jobs(session, "ann", 2)
+        with pytest.raises(UsageError, match=r"no job @: you \(eve\)"):
+            queries.last_jobs(session, "eve", 0)
+
+
+def test_ranges_name_only_what_there_is(database: Database) -> None:
+    ids = submit(database, 4)
+    with database.write() as session:
+        session.execute(t.jobs.delete().where(t.jobs.c.id == ids[1]))
+        assert queries.ids_between(session, ids[0], 10**18 - 1) == [ids[0], *ids[2:]]
+        assert queries.ids_between(session, ids[3] + 1, ids[3] + 9) == []
+
+
+def test_pruned_ids_are_never_given_again(database: Database) -> None:
+    [old] = submit(database)
+    with database.write() as session:
+        session.execute(t.jobs.delete())
+        for table in (t.events, t.dependencies):
+            assert session.execute(select(table)).all() == []
+    assert submit(database)[0] > old
+
+
+def test_counts(database: Database) -> None:
+    submit(database, 2, queue="gpu")
+    submit(database, 1)
+    start(database)
+    submit(database, 1, after=(1,))
+    with database.read() as session:
+        assert queries.count_states(session) == {"queued": 2, "running": 1, "waiting": 1}
+        assert queries.queued_by_queue(session) == {"gpu": 2}
+
+
+def test_how_many_are_ahead(database: Database) -> None:
+    submit(database, 2, priority=9)
+    anns = submit(database, 3)
+    bobs = submit(database, 3, user="bob")
+    submit(database, 5, queue="gpu", priority=9)
+
+    def ahead(job_id: int) -> int:
+        with database.read() as session:
+            return queries.ahead_of(session, queries.get_job(session, job_id))
+
+    # The two of priority 9, then ann and bob in turns.
+    assert [ahead(job_id) for job_id in anns] == [2, 4, 6]
+    assert [ahead(job_id) for job_id in bobs] == [3, 5, 7]
+    start(database)
+    assert ahead(anns[0]) == 1
+
+
+def test_parents(database: Database) -> None:
+    first, second = submit(database, 2)
+    [child] = submit(database, after=(second, first))
+    with database.read() as session:
+        assert {job.id for job in queries.parents_of(session, child)} == {first, second}
+        assert queries.parents_of(session, first) == []
+
+
+# ---------------------------------------------------------------------------- what jobs leave
+
+
+def test_logs_after_a_line_and_the_last_lines(database: Database) -> None:
+    submit(database, 2)
+    lease, other = start(database), start(database)
+    with database.write() as session:
+        for seq in range(6):
+            when = TIME + timedelta(seconds=seq)
+            stream = "stderr" if seq % 2 else "stdout"
+            store.report(session, lease, logs=[LogLine(seq, when, stream, f"line {seq}")])
+            store.report(session, other, logs=[LogLine(seq, when, stream, "other")])
+
+    def lines(**wanted: Any) -> list[str]:
+        with database.read() as session:
+            return [row.text[-1] for row in queries.logs_of(session, lease.job_id, **wanted)]
+
+    with database.read() as session:
+        ids = [row.id for row in queries.logs_of(session, lease.job_id)]
+    assert lines() == list("012345")
+    assert lines(after=ids[3]) == list("45")
+    assert lines(after=ids[-1]) == []
+    assert lines(tail=2) == list("45")
+    assert lines(tail=0) == []
+    assert lines(tail=99) == list("012345")
+    assert lines(after=ids[3], tail=1) == list("5")
+    assert lines(since=TIME + timedelta(seconds=4)) == list("45")
+    assert lines(attempt=2) == []
+    assert lines(stream="stderr") == list("135")
+
+
+def test_the_newest_artifact_of_a_name(database: Database) -> None:
+    submit(database, max_attempts=2)
+    lease = start(database)
+    artifact = Artifact("a.png", "result", "image/png", "file:///1/a.png", "0" * 64, 5)
+    with database.write() as session:
+        preview = Artifact("b.png", "preview", "image/png", "file:///1/b.png", "0" * 64, 6)
+        store.report(session, lease, artifacts=[artifact, preview])
+        store.finish(session, lease, Outcome(t.FAILED, "error", "no", retry=True), "w")
+        session.execute(update(t.jobs).values(not_before=None))
+        store.promote(session, "w")
+    again = start(database)
+    assert again == (lease.job_id, 2)
+    with database.write() as session:
+        newer = Artifact("a.png", "result", "image/png", "file:///2/a.png", "1" * 64, 7)
+        store.report(session, again, artifacts=[newer])
+        found = queries.artifacts_of(session, [lease.job_id, 4711])
+    assert found[4711] == []
+    assert [(a.name, a.attempt, a.uri) for a in found[lease.job_id]] == [
+        ("b.png", 1, "file:///1/b.png"),
+        ("a.png", 2, "file:///2/a.png"),
+    ]
+
+
+def test_artifacts_of_more_jobs_than_a_statement_takes_values(database: Database) -> None:
+    submit(database)
+    lease = start(database)
+    artifact = Artifact("a.png", "result", "image/png", "file:///1/a.png", "0" * 64, 5)
+    with database.write() as session:
+        store.report(session, lease, artifacts=[artifact])
+        found = queries.artifacts_of(session, range(300_000))
+    assert len(found) == 300_000
+    assert [len(files) for job_id, files in found.items() if files] == [1]
+
+
+def test_metric_points_by_name_and_attempt(database: Database) -> None:
+    submit(database)
+    lease = start(database)
+    points = [
+        MetricPoint(name, step, step / 2, TIME)
+        for step in range(3)
+        for name in ("loss", "accuracy")
+    ]
+    with database.write() as session:
+        store.report(session, lease, metrics=points)
+
+        def steps(**wanted: Any) -> list[int]:
+            return [p.step for p in queries.metric_points(session, lease.job_id, **wanted)]
+
+        assert steps(names=["loss"]) == [0, 1, 2]
+        assert steps(names=["loss", "accuracy"]) == [0, 0, 1, 1, 2, 2]
+        assert steps(names=["loss"], attempt=2) == []
+        last = queries.metric_points(session, lease.job_id)[-1].id
+        assert steps(after=last) == []
+        assert steps(after=last - 1) == [2]
+        assert queries.get_job(session, lease.job_id).metrics == {"loss": 1.0, "accuracy": 1.0}
+
+
+# ---------------------------------------------------------------------------- workers
+
+
+def test_workers_are_alive_as_long_as_they_were_seen_within_their_lease(
+    database: Database,
+) -> None:
+    entry = {"host": "h", "pid": 1, "devices": ["cpu"], "queues": ["default"], "slots": 1}
+    with database.write() as session:
+        for name, seconds, state in (
+            ("alive", -5, "up"),
+            ("silent", -31, "up"),
+            ("draining", -5, "draining"),
+            ("left", -5, "gone"),
+        ):
+            session.execute(
+                insert(t.workers).values(
+                    id=name,
+                    lease=30.0,
+                    state=state,
+                    started_at=now(),
+                    seen_at=now(seconds),
+                    **entry,
+                )
+            )
+    [job_id] = submit(database)
+    start(database, worker="alive")
+    with database.read() as session:
+        rows = {row["id"]: row for row in queries.workers(session)}
+        assert {name: row["alive"] for name, row in rows.items()} == {
+            "alive": True,
+            "silent": False,
+            "draining": True,
+        }
+        assert rows["alive"]["running"] == [job_id]
+        assert rows["silent"]["running"] == []
+        assert [row["id"] for row in queries.live_workers(session)] == ["alive"]
+        assert [row["id"] for row in queries.live_workers(session, "default")] == ["alive"]
+        assert queries.live_workers(session, "gpu") == []
+        assert len(queries.workers(session, also_gone=True)) == 4
+
+
+# ---------------------------------------------------------------------------- speed
+
+
+def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
+    """With many jobs queued, no statement of the hot path reads or sorts them all."""
+    if not database.is_sqlite:
+        with database.write() as session:
+            session.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            queued = select(t.jobs.c.id).where(t.in_state(t.QUEUED), t.jobs.c.queue == "default")
+            queued = queued.order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
+            plan = _postgres_plan(session, queued.limit(1))
+        assert "ix_jobs_queued" in plan
+        assert "Sort" not in plan
+        return
+    plans = _sqlite_plans(database)
+    assert plans
+    assert not [step for step in plans if "SCAN jobs" in step or "TEMP B-TREE" in step]
+    assert any("ix_jobs_queued (queue=?)" in step for step in plans)
+    assert any("ix_jobs_unfinished (queue=? AND priority=? AND user=?)" in step for step in plans)
+    assert any("ix_jobs_claim_token" in step for step in plans)
+
+
+def _postgres_plan(session: Any, query: Any) -> str:
+    compiled = query.compile(session, compile_kwargs={"literal_binds": True})
+    return "\n".join(row[0] for row in session.exec_driver_sql(f"EXPLAIN {compiled}"))
+
+
+def _sqlite_plans(database: Database) -> list[str]:
+    from sqlalchemy import event
+
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, values: Any, _x: Any, _many: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE")):
+            seen.append((statement, values))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    submit(database)
+    start(database)
+    event.remove(database.engine, "before_cursor_execute", note)
+    with database.read() as session:
+        return [
+            row[3]
+            for statement, values in seen
+            if "claim_token=NULL" not in statement and "SET claim_token=?" not in statement
+            for row in session.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
