@@ -50,7 +50,7 @@ def main(
 
 
 def _allow_root() -> None:
-    # Celery warns root of pickled messages. cvq accepts JSON only, and root is usual in containers.
+    # Celery warns root of pickled messages. cvq accepts JSON only, and containers run as root.
     from celery.platforms import SecurityWarning
 
     warnings.simplefilter("ignore", SecurityWarning)

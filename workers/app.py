@@ -16,7 +16,6 @@ from cvq.settings import Settings
 from .devices import Slot, find_devices, make_slots
 from .runtime import Runtime
 
-
 _TURN_S = 0.05
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from cvq_cli.main import cvq
 from PIL import Image
 
 from cvq import Client, Settings, store
 from cvq.jobs import Artifact, Job, Outcome
 from cvq.store import LogLine, MetricPoint
+from cvq_cli.main import cvq
 
 Cli = Callable[..., "Said"]
 

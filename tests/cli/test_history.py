@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from cvq_cli import words
 
 from cvq import Client
+from cvq_cli import words
 
 from .conftest import Cli, FakeWorker
 

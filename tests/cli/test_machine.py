@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cvq_cli import processes
-from cvq_cli.commands import up
 
 from cvq import Client, queries, store
+from cvq_cli import processes
+from cvq_cli.commands import up
 
 from .conftest import Cli, FakeWorker, until
 

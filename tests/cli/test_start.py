@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from cvq_cli import options
-from cvq_cli.main import COMMANDS, cvq
 
 from cvq.tables import STATES
+from cvq_cli import options
+from cvq_cli.main import COMMANDS, cvq
 
 from .conftest import Cli
 

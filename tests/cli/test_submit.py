@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from cvq_cli import submitting
 
 from cvq import Client
+from cvq_cli import submitting
 
 from .conftest import Cli, FakeWorker
 

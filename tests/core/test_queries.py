@@ -90,7 +90,7 @@ def test_pages_follow_each_other_without_gaps(database: Database) -> None:
         pages.append(page)
         before = page[-1]
     assert [len(page) for page in pages] == [3, 3, 3, 1]
-    assert sum(pages, []) == ids[::-1]
+    assert [job for page in pages for job in page] == ids[::-1]
 
 
 def test_times_bound_half_open(database: Database) -> None:

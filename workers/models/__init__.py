@@ -1,0 +1,1 @@
+"""One file per model; what several of them share stands beside them."""

@@ -12,7 +12,8 @@ import time
 from typing import Any
 
 from cvq.kinds.selftest import SelftestSpec
-from cvq_workers.context import Context
+
+from ..context import Context
 
 
 def run(spec: SelftestSpec, ctx: Context) -> dict[str, Any]:
