@@ -1,0 +1,46 @@
+"""Kinds from elsewhere, and job processes that start from scratch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import TESTS, Worker
+from cvq import Client, Settings
+
+DOCUMENTATION = TESTS.parent / "docs" / "architecture.md"
+
+
+def test_the_kind_in_the_documentation_runs(
+    client: Client,
+    start_worker: Callable[..., Worker],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = re.search(r"```python\n(# mykinds\.py\n.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    assert code
+    (tmp_path / "mykinds.py").write_text(code[1])
+    Image.effect_noise((40, 30), 90).save(tmp_path / "noise.png")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(client, "settings", Settings.load(kinds=["mykinds"]))
+    start_worker(CVQ_KINDS="mykinds", PYTHONPATH=str(tmp_path))
+    handle = client.submit("blur", picture=tmp_path / "noise.png", radius=5)
+    assert handle.wait(30).result == {"radius": 5.0}
+    (saved,) = handle.save(tmp_path)
+    before, after = (Image.open(tmp_path / name) for name in ("noise.png", saved.name))
+    assert before.size == after.size
+    assert after.getextrema()[1] < before.getextrema()[1], "it was not blurred"
+
+
+def test_a_job_process_starts_from_scratch_too(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker(CVQ_START_METHOD="spawn")
+    job = client.submit("selftest", steps=2).wait(30)
+    assert job.state == "succeeded"
+    crashed = client.submit("misbehave", how="segv", retries=0).wait(30, check=False)
+    assert crashed.reason == "signal:SEGV"
