@@ -17,12 +17,12 @@ $(BIN)/python:
 
 $(VENV)/.worker: pyproject.toml | $(BIN)/python
 	@echo "Installing cvq with PyTorch (about 3 GB, a minute or two) ..."
-	$(BIN)/python -m pip install --quiet -e '.[worker]'
+	$(BIN)/python -m pip install -qq -e '.[worker]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing cvq with PyTorch and what the tests need (about 3 GB, some minutes) ..."
-	$(BIN)/python -m pip install --quiet -e '.[worker,postgres,s3,dev]'
+	$(BIN)/python -m pip install -qq -e '.[worker,postgres,s3,dev]'
 	@touch $@ $(VENV)/.worker
 
 install: $(VENV)/.worker  ## Make .venv and install cvq with the worker
