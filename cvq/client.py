@@ -343,6 +343,9 @@ def _check_storable(job: NewJob) -> None:
     for what, value in (("name", job.name), ("queue", job.queue)):
         if value is not None and not 0 < len(value) <= _LONGEST_NAME:
             raise UsageError(f"{what}: give 1 to {_LONGEST_NAME} characters")
+    for key in job.tags:
+        if not key or any(character in key for character in '"\\'):
+            raise UsageError(f"tag {key!r}: a key has no quotes and no backslashes")
     for what, given in (
         ("name", job.name),
         ("queue", job.queue),

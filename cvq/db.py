@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,13 +134,18 @@ class Database:
                 # pre_ping: a server that was restarted costs nobody an error.
                 return create_engine(
                     self.url.set(query=_CONNECT | dict(self.url.query)),
+                    json_serializer=_json,
                     pool_pre_ping=True,
                     pool_size=5,
                     max_overflow=20,
                 )
             if self.url.database and self.url.database != ":memory:":
                 _make_folder(Path(self.url.database).parent)
-            engine = create_engine(self.url, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
+            engine = create_engine(
+                self.url,
+                connect_args={"timeout": _SQLITE_BUSY_MS / 1000},
+                json_serializer=_json,
+            )
         except ModuleNotFoundError as error:
             if "psycopg" in str(error):
                 raise MissingExtraError("postgres", f"database {self}") from None
@@ -169,6 +175,11 @@ def _url(settings: Settings) -> URL:
     if url.drivername not in drivers:
         raise UsageError(f"CVQ_DATABASE_URL: cvq knows no '{url.drivername}': {_EXAMPLES}")
     return url.set(drivername=drivers[url.drivername])
+
+
+def _json(value: Any) -> str:
+    # SQLite finds a key like 'größe' only where it is not written as escapes.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _make_folder(folder: Path) -> None:

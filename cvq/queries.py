@@ -24,6 +24,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
 _SORTABLE = (
     "id",
     "priority",
@@ -149,13 +150,15 @@ def artifacts_of(session: Connection, job_ids: Iterable[int]) -> dict[int, list[
     """
     ids = list(job_ids)
     found: dict[int, dict[str, Artifact]] = {job_id: {} for job_id in ids}
-    query = select(t.artifacts).where(t.artifacts.c.job_id.in_(ids)).order_by(t.artifacts.c.id)
-    for row in session.execute(query).all():
-        named = found[row.job_id]
-        named.pop(row.name, None)
-        named[row.name] = Artifact(
-            **{name: row._mapping[name] for name in Artifact.__dataclass_fields__}
-        )
+    for start in range(0, len(ids), _VALUES):
+        some = t.artifacts.c.job_id.in_(ids[start : start + _VALUES])
+        query = select(t.artifacts).where(some).order_by(t.artifacts.c.id)
+        for row in session.execute(query).all():
+            named = found[row.job_id]
+            named.pop(row.name, None)
+            named[row.name] = Artifact(
+                **{name: row._mapping[name] for name in Artifact.__dataclass_fields__}
+            )
     return {job_id: list(named.values()) for job_id, named in found.items()}
 
 

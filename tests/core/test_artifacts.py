@@ -1,0 +1,161 @@
+"""The artifact store, in a folder and behind a real S3 API."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvq.artifacts import ArtifactStore, safe_name
+from cvq.errors import MissingExtraError, StoreError, UsageError
+from cvq.jobs import Lease
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ArtifactStore:
+    if request.param == "folder":
+        return ArtifactStore((tmp_path / "store").as_uri())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_server"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = f"b{uuid.uuid4().hex}"
+    store = ArtifactStore(f"s3://{bucket}/cvq")
+    store.fs.mkdir(bucket)
+    return store
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "a picture.png"
+    path.write_bytes(b"pixels")
+    return path
+
+
+def damage(store: ArtifactStore, uri: str) -> None:
+    store.fs.pipe_file(uri, b"PIXELS")
+
+
+def test_an_input_is_stored_once_and_comes_back(
+    store: ArtifactStore, file: Path, tmp_path: Path
+) -> None:
+    digest, size = store.put_input(file)
+    assert size == 6
+    before = store.fs.info(store.input_uri(digest))
+    assert store.put_input(file) == (digest, 6)
+    assert file.exists()
+    store.fs.invalidate_cache()
+    key = "LastModified" if "LastModified" in before else "mtime"
+    assert store.fs.info(store.input_uri(digest))[key] == before[key]
+    assert store.fetch_input(digest, tmp_path / "cache").read_bytes() == b"pixels"
+
+
+def test_an_input_that_is_missing_is_said_so(store: ArtifactStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="input 000000000000 is not in the store"):
+        store.fetch_input("0" * 64, tmp_path / "cache")
+
+
+def test_an_artifact_moves_into_its_attempts_folder(
+    store: ArtifactStore, file: Path, tmp_path: Path
+) -> None:
+    artifact = store.put_artifact(Lease(42, 3), file, name="plots/loss.png", role="plot")
+    assert not file.exists()
+    assert artifact.uri == f"{store.url}/jobs/42/3/plots/loss.png"
+    assert (artifact.media_type, artifact.bytes, artifact.attempt) == ("image/png", 6, 3)
+    assert store.fetch(artifact, tmp_path / "copy.png").read_bytes() == b"pixels"
+
+
+def test_a_damaged_artifact_is_refused_and_leaves_no_copy(
+    store: ArtifactStore, file: Path, tmp_path: Path
+) -> None:
+    artifact = store.put_artifact(Lease(1, 1), file, name="result.png", role="result")
+    damage(store, artifact.uri)
+    target = tmp_path / "out" / "copy.png"
+    with pytest.raises(StoreError, match="damaged"):
+        store.fetch(artifact, target)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../secret", "a/../../b", "..", "a\x00b", "..\\b"]
+)
+def test_a_name_that_leaves_its_folder_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        safe_name(name)
+
+
+@pytest.mark.parametrize("outside", ["/../evil", "-evil/x", "/jobs/../../x", "/../../etc/passwd"])
+def test_nothing_outside_the_store_is_read(
+    store: ArtifactStore, file: Path, tmp_path: Path, outside: str
+) -> None:
+    artifact = store.put_artifact(Lease(1, 1), file, name="result.png", role="result")
+    stolen = type(artifact)(**{**artifact.__dict__, "uri": store.url + outside})
+    with pytest.raises(StoreError, match="not in the artifact store"):
+        store.fetch(stolen, tmp_path / "copy.png")
+
+
+def test_probe_leaves_nothing(store: ArtifactStore) -> None:
+    store.probe()
+    store.fs.invalidate_cache()
+    assert [name for name in store.fs.find(store.root) if ".probe" in name] == []
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path, file: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, not a folder")
+    with pytest.raises(StoreError, match="blocked"):
+        ArtifactStore(blocked.as_uri()).put_input(file)
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    # A limit on the size of files stands for the disk: both fail in the middle of a write.
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from cvq.artifacts import ArtifactStore; from cvq.errors import StoreError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: ArtifactStore(sys.argv[1]).put_input(Path(sys.argv[2]))\n"
+        "except StoreError as error: print(error)\n"
+    )
+    assert resource.RLIMIT_FSIZE
+    big = tmp_path / "big.png"
+    big.write_bytes(b"x" * 5000)
+    done = subprocess.run(
+        [sys.executable, "-c", code, (tmp_path / "store").as_uri(), str(big)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "artifact store" in done.stdout
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_a_missing_backend_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(MissingExtraError, match=r"cvq\[s3\]"):
+        ArtifactStore("s3://bucket/prefix")
+
+
+def test_an_unknown_scheme_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="gopher"):
+        ArtifactStore("gopher://x")

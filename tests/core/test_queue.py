@@ -1,0 +1,76 @@
+"""The doorbell is a Celery message, byte for byte where it matters."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from cvq import Client, Settings
+from cvq.errors import BrokerError
+from cvq.queue import TASK, Broker, broker_queue
+
+
+def pop(client: Client, queue: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(client.broker.connect().rpop(broker_queue(queue)))
+    return found
+
+
+def test_a_doorbell_has_the_shape_that_celery_sends(client: Client) -> None:
+    client.broker.ring("default")
+    ours = pop(client, "default")
+    app = Celery(broker=client.broker.celery_url(), set_as_current=False)
+    app.conf.update(task_serializer="json", accept_content=["json"])
+    with app.connection_for_write() as connection:
+        app.send_task(
+            TASK, ["default"], queue=broker_queue("default"), connection=connection,
+            ignore_result=True,
+        )  # fmt: skip
+    theirs = pop(client, "default")
+    app.close()
+    assert ours.keys() == theirs.keys()
+    needed = {"lang", "task", "id", "root_id", "parent_id", "group", "retries", "timelimit"}
+    assert needed <= ours["headers"].keys()
+    assert ours["headers"].keys() <= theirs["headers"].keys()
+    assert ours["properties"].keys() == theirs["properties"].keys()
+    for name in ("content-type", "content-encoding"):
+        assert ours[name] == theirs[name]
+    bodies = [json.loads(base64.b64decode(message["body"])) for message in (ours, theirs)]
+    assert bodies[0] == bodies[1]
+    fixed = ("lang", "task", "argsrepr", "kwargsrepr", "retries", "timelimit", "ignore_result")
+    assert {name: ours["headers"][name] for name in fixed} == {
+        name: theirs["headers"][name] for name in fixed
+    }
+
+
+def test_many_doorbells_are_counted_by_queue(client: Client) -> None:
+    client.broker.ring("default", 3)
+    client.broker.ring("gpu")
+    assert client.broker.lengths(["default", "gpu", "none"]) == {"default": 3, "gpu": 1, "none": 0}
+
+
+def test_every_doorbell_has_an_identity_of_its_own(client: Client) -> None:
+    client.broker.ring("default", 2)
+    first, second = pop(client, "default"), pop(client, "default")
+    assert first["headers"]["id"] != second["headers"]["id"]
+    assert first["properties"]["delivery_tag"] != second["properties"]["delivery_tag"]
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:hunter2@127.0.0.1:1/0", "redis://u:hunter2@localhost:1"]
+)
+def test_a_dead_redis_is_named_without_its_password(url: str) -> None:
+    broker = Broker(Settings.load(broker_url=url))
+    with pytest.raises(BrokerError, match="does not answer") as caught:
+        broker.connect()
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(broker)
+    assert caught.value.exit_code == 4
+
+
+def test_what_is_no_redis_url_is_said_so() -> None:
+    with pytest.raises(BrokerError, match="not a Redis URL"):
+        Broker(Settings.load(broker_url="http://example.org")).connect()
