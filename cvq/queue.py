@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .embedded import ensure_redis
 from .errors import BrokerError
@@ -131,7 +131,7 @@ class Broker:
 def _message(name: str, queue: str) -> str:
     """A task message, protocol 2, as kombu's Redis transport stores it."""
     task_id = str(uuid.uuid4())
-    args: list[Any] = [queue]
+    args = [queue]
     body = json.dumps(
         [args, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
     )
@@ -151,7 +151,7 @@ def _message(name: str, queue: str) -> str:
                 "expires": None,
                 "retries": 0,
                 "timelimit": [None, None],
-                "argsrepr": repr(tuple(args)),
+                "argsrepr": repr(args),
                 "kwargsrepr": "{}",
                 "origin": f"{os.getpid()}@{socket.gethostname()}",
                 "ignore_result": True,

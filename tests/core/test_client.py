@@ -67,6 +67,8 @@ def test_a_job_arrives_with_its_inputs_in_the_store(client: Client, picture: Pat
         ("selftest", {"retries": -1}, UsageError),
         ("selftest", {"time_limit": 0}, UsageError),
         ("selftest", {"after": [99]}, UnknownJobError),
+        ("selftest", {"tags": {'say "hi"': "x"}}, UsageError),
+        ("selftest", {"tags": {"a\\b": "x"}}, UsageError),
         ("style-transfer", {"content": "nowhere.png", "style": ["x"]}, InvalidInputError),
     ],
 )
