@@ -144,6 +144,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, CvqError):
         return _say(str(error), error.exit_code)
     if isinstance(error, OSError) and error.strerror:
+        _drop_output()
         where = f"{error.filename}: " if error.filename else ""
         return _say(f"{where}{error.strerror}", ENVIRONMENT)
     what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -168,9 +169,17 @@ def _say(message: str, code: int) -> int:
 
 
 def _leave_pipe() -> int:
-    """Whoever read our output has gone: leave quietly, also when Python flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output has gone: leave quietly."""
+    _drop_output()
     return BROKEN_PIPE
+
+
+def _drop_output() -> None:
+    """Let Python's flush at its end meet no second error, with an exit code of its own."""
+    import contextlib
+
+    with contextlib.suppress(OSError):  # a stdout without a file descriptor needs none of this
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:

@@ -25,6 +25,11 @@ from cvq.embedded import stop_redis
 TESTS = Path(__file__).parent
 
 
+# A shell starts background jobs with SIGINT ignored, which every child would inherit: the tests of
+# Ctrl-C would then wait for nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def eventually(look: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
     """Poll until `look` returns something true, and return that."""
     deadline = time.monotonic() + timeout

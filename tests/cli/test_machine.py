@@ -139,7 +139,7 @@ def test_up_in_the_foreground_stops_its_workers(machine: Client) -> None:
 def test_up_says_why_a_worker_stopped(
     run: Cli, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = "import sys; print('start'); sys.exit('cvq: error: no torch here')"
+    script = "import sys; print('start', flush=True); sys.exit('cvq: error: no torch here')"
     monkeypatch.setattr(processes, "command", lambda _: [sys.executable, "-c", script])
     said = run("up", "-d", code=4)
     assert said.err.endswith("cvq: error: a worker stopped: no torch here\n")
