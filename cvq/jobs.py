@@ -10,6 +10,8 @@ from sqlalchemy import Row
 
 from .tables import FINAL
 
+CHECKPOINT = "checkpoint"  # the role of files that a later attempt resumes from
+
 
 class Lease(NamedTuple):
     """The right to write about a job: its id and the attempt that holds it."""
@@ -32,6 +34,7 @@ class NewJob:
     tags: dict[str, str] = field(default_factory=dict)
     device: str | None = None
     time_limit: float | None = None
+    soft_time_limit: float | None = None
     max_attempts: int = 3
     not_before: datetime | None = None
     after: tuple[int, ...] = ()
@@ -76,6 +79,7 @@ class Job:
     spec_hash: str
     device: str | None
     time_limit: float | None
+    soft_time_limit: float | None
     state: str
     reason: str | None
     attempt: int

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, nulls_last, o
 
 from . import tables as t
 from .errors import UnknownJobError, UsageError
-from .jobs import Artifact, Job
+from .jobs import CHECKPOINT, Artifact, Job, Lease
 from .parse import Comparison
 from .tables import now
 
@@ -156,10 +156,12 @@ def artifacts_of(session: Connection, job_ids: Iterable[int]) -> dict[int, list[
         for row in session.execute(query).all():
             named = found[row.job_id]
             named.pop(row.name, None)
-            named[row.name] = Artifact(
-                **{name: row._mapping[name] for name in Artifact.__dataclass_fields__}
-            )
+            named[row.name] = _artifact(row)
     return {job_id: list(named.values()) for job_id, named in found.items()}
+
+
+def _artifact(row: Row[Any]) -> Artifact:
+    return Artifact(**{name: row._mapping[name] for name in Artifact.__dataclass_fields__})
 
 
 def attempts_of(session: Connection, job_id: int) -> Sequence[Row[Any]]:
@@ -173,6 +175,16 @@ def events_of(session: Connection, job_id: int) -> Sequence[Row[Any]]:
     return session.execute(
         select(t.events).where(t.events.c.job_id == job_id).order_by(t.events.c.id)
     ).all()
+
+
+def checkpoints_of(session: Connection, job_id: int) -> list[Artifact]:
+    """The checkpoints of a job, of all its attempts, the newest first."""
+    rows = session.execute(
+        select(t.artifacts)
+        .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == CHECKPOINT)
+        .order_by(t.artifacts.c.id.desc())
+    ).all()
+    return [_artifact(row) for row in rows]
 
 
 def parents_of(session: Connection, job_id: int) -> list[Job]:
@@ -226,6 +238,26 @@ def metric_points(
     return session.execute(select(t.metrics).where(*conditions).order_by(t.metrics.c.id)).all()
 
 
+def merged_points(
+    session: Connection, job_id: int, *, names: Sequence[str] = ()
+) -> dict[str, list[Row[Any]]]:
+    """The curve of each metric over all attempts, in the order of its steps.
+
+    An attempt that resumed goes on where the one before had its checkpoint, so its first point
+    takes the place of whatever the earlier attempts wrote from that step on.
+    """
+    curves: dict[str, list[Row[Any]]] = {}
+    attempts: dict[str, int] = {}
+    for point in metric_points(session, job_id, names=names):
+        curve = curves.setdefault(point.name, [])
+        if attempts.setdefault(point.name, point.attempt) != point.attempt:
+            attempts[point.name] = point.attempt
+            while curve and curve[-1].step >= point.step:
+                curve.pop()
+        curve.append(point)
+    return curves
+
+
 def count_states(session: Connection) -> dict[str, int]:
     """How many jobs there are in each state that has any."""
     query = select(t.jobs.c.state, func.count()).group_by(t.jobs.c.state)
@@ -260,6 +292,36 @@ def ahead_of(session: Connection, job: Job) -> int:
         )
         or 0
     )
+
+
+@dataclass(frozen=True)
+class HeldLease:
+    """A lease as it is: when it ends, whether it has by the database's clock, and its length."""
+
+    lease: Lease
+    until: datetime
+    expired: bool
+    length: float | None
+
+
+def held_leases(session: Connection) -> list[HeldLease]:
+    """The leases of all running jobs."""
+    jobs = t.jobs.c
+    rows = session.execute(
+        select(
+            jobs.id,
+            jobs.attempt,
+            jobs.lease_until,
+            (jobs.lease_until < now()).label("expired"),
+            t.workers.c.lease,
+        )
+        .outerjoin_from(t.jobs, t.workers, t.workers.c.id == jobs.lease_owner)
+        .where(t.in_state(t.RUNNING))
+    ).all()
+    return [
+        HeldLease(Lease(row.id, row.attempt), row.lease_until, bool(row.expired), row.lease)
+        for row in rows
+    ]
 
 
 def workers(session: Connection, *, also_gone: bool = False) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
-    case,
+    delete,
     exists,
     insert,
     or_,
@@ -31,10 +31,12 @@ from sqlalchemy import (
 
 from . import tables as t
 from .errors import LeaseLostError, UnknownJobError
+from .fairness import fair_rank, joining_ranks, returning_rank
 from .jobs import Artifact, Job, Lease, NewJob, Outcome
 from .tables import now
 
 _RETRY_BASE_S, _RETRY_MAX_S = 2.0, 300.0
+_LAST_LINES = 10
 
 
 class LogLine(NamedTuple):
@@ -74,7 +76,7 @@ def submit(session: Connection, job: NewJob) -> int:
             kind=job.kind,
             queue=job.queue,
             priority=job.priority,
-            fair_rank=_fair_rank(session, job.queue, job.priority, job.user),
+            fair_rank=fair_rank(session, job.queue, job.priority, job.user),
             user=job.user,
             name=job.name,
             tags=job.tags,
@@ -82,6 +84,7 @@ def submit(session: Connection, job: NewJob) -> int:
             spec_hash=job.spec_hash,
             device=job.device,
             time_limit=job.time_limit,
+            soft_time_limit=job.soft_time_limit,
             state=state,
             attempt=0,
             max_attempts=job.max_attempts,
@@ -97,46 +100,6 @@ def submit(session: Connection, job: NewJob) -> int:
         session.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
     _event(session, job_id, "submitted", job.user)
     return int(job_id)
-
-
-def _fair_rank(session: Connection, queue: str, priority: int, user: str) -> int:
-    """Start-time fair queueing (Goyal, Vin and Cheng 1996), one job as one unit of service.
-
-    A user's jobs get consecutive ranks, beginning at the one that is served now, so users take
-    turns however many jobs each has, and a claim is one look into an index.
-    """
-    own = session.scalar(
-        select(t.jobs.c.fair_rank)
-        .where(
-            t.jobs.c.queue == queue,
-            t.jobs.c.priority == priority,
-            t.jobs.c.user == user,
-            t.in_state(t.QUEUED, t.RUNNING),
-        )
-        .order_by(t.jobs.c.fair_rank.desc())
-        .limit(1)
-    )
-    return max(_served_rank(session, queue, priority), -1 if own is None else own + 1)
-
-
-def _served_rank(session: Connection, queue: str, priority: int) -> int:
-    """The rank that a queue has reached: the lowest queued, else the highest running."""
-    same = and_(t.jobs.c.queue == queue, t.jobs.c.priority == priority)
-    column = t.jobs.c.fair_rank
-    best = select(column).where(same, t.in_state(t.QUEUED)).order_by(column).limit(1)
-    last = select(column).where(same, t.in_state(t.RUNNING)).order_by(column.desc()).limit(1)
-    served: int | None = session.scalar(best)
-    rank: int | None = session.scalar(last) if served is None else served
-    return rank or 0
-
-
-def _returning_rank(session: Connection, queue: str, priority: int) -> ColumnElement[int]:
-    """A returning job's rank: its old one, but never one that the queue has left behind.
-
-    A new user begins at the lowest rank, and so would get ahead of everybody by the difference.
-    """
-    served = _served_rank(session, queue, priority)
-    return case((t.jobs.c.fair_rank < served, served), else_=t.jobs.c.fair_rank)
 
 
 # ---------------------------------------------------------------------------- claim and lease
@@ -270,6 +233,7 @@ def report(
     session: Connection,
     lease: Lease,
     *,
+    number: int | None = None,
     pid: int | None = None,
     progress: dict[str, Any] | None = None,
     logs: Sequence[LogLine] = (),
@@ -278,10 +242,21 @@ def report(
 ) -> None:
     """Write what an attempt has produced since the last report.
 
+    `number` counts an attempt's reports and makes them idempotent: a report whose answer was lost
+    after the commit is sent again, and not written twice.
+
     Raises:
         LeaseLostError: the attempt is no longer the running one; nothing was written.
     """
     job = _fence(session, lease)
+    if number is not None:
+        fresh = session.execute(
+            update(t.attempts)
+            .where(_is_attempt(*lease), t.attempts.c.reports < number)
+            .values(reports=number)
+        )
+        if not fresh.rowcount:
+            return
     owner = {"job_id": lease.job_id, "attempt": lease.attempt}
     points = [_fit(t.metrics, **point._asdict()) for point in metrics]
     if pid is not None:
@@ -302,18 +277,59 @@ def report(
         session.execute(update(t.jobs).where(t.jobs.c.id == lease.job_id).values(**changes))
 
 
-def finish(session: Connection, lease: Lease, outcome: Outcome, by: str) -> str:
+def finish(
+    session: Connection, lease: Lease, outcome: Outcome, by: str, *, again: bool = False
+) -> str:
     """End an attempt and return the job's new state.
 
     A failed attempt that is worth a retry goes back to `waiting` with exponential back-off and
     jitter while attempts are left. One that a draining worker stopped goes back to `queued` and
     does not count. Neither comes back once somebody has asked to cancel the job.
 
+    `again` says that an earlier call may have been committed and its answer lost; where it was,
+    the job's state is returned.
+
     Raises:
         LeaseLostError: the attempt is no longer the running one; nothing was written.
     """
+    if again and (state := _ended_as(session, lease, outcome)):
+        return state
     job = _fence(session, lease)
     return _end_attempt(session, job, outcome, by)
+
+
+def _ended_as(session: Connection, lease: Lease, outcome: Outcome) -> str | None:
+    """The state of a job whose attempt has ended in just this way already; else None."""
+    state: str | None = session.scalar(
+        select(t.jobs.c.state)
+        .join(t.attempts, t.attempts.c.job_id == t.jobs.c.id)
+        .where(
+            _is_attempt(*lease),
+            t.attempts.c.finished_at.is_not(None),
+            t.attempts.c.outcome == _outcome_word(outcome),
+        )
+    )
+    return state
+
+
+def _outcome_word(outcome: Outcome) -> str:
+    return outcome.state if outcome.state in t.FINAL else "stopped"
+
+
+def drop_artifacts(session: Connection, lease: Lease, artifacts: Iterable[Artifact]) -> None:
+    """Forget files of a job, also of its earlier attempts; the caller removes them afterwards.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    uris = [artifact.uri for artifact in artifacts]
+    if uris:
+        _fence(session, lease)
+        session.execute(
+            delete(t.artifacts).where(
+                t.artifacts.c.job_id == lease.job_id, t.artifacts.c.uri.in_(uris)
+            )
+        )
 
 
 def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> str:
@@ -333,7 +349,7 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
         changes["finished_at"] = now()
     if state == t.QUEUED:
         changes["queued_at"] = now()
-        changes["fair_rank"] = _returning_rank(session, job.queue, job.priority)
+        changes["fair_rank"] = returning_rank(session, job.queue, job.priority)
     ended = _fit(t.jobs, reason=reason, error=outcome.error, result=outcome.result)
     session.execute(
         update(t.jobs).where(t.jobs.c.id == job.id).values(state=state, **ended, **changes)
@@ -343,8 +359,9 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
         .where(_is_attempt(*job.lease))
         .values(
             finished_at=now(),
-            outcome=outcome.state if outcome.state in t.FINAL else "stopped",
+            outcome=_outcome_word(outcome),
             peak_memory=outcome.peak_memory,
+            last_lines=_last_lines(session, job.lease),
             **_fit(
                 t.attempts,
                 reason=outcome.reason,
@@ -353,11 +370,22 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
             ),
         )
     )
-    what = f"attempt {job.attempt} {outcome.state if outcome.state in t.FINAL else 'stopped'}"
+    what = f"attempt {job.attempt} {_outcome_word(outcome)}"
     _event(session, job.id, what + (f" ({outcome.reason})" if outcome.reason else ""), by)
     if state != outcome.state or state == t.QUEUED:
         _event(session, job.id, state + (f" ({reason})" if reason else ""), by)
     return state
+
+
+def _last_lines(session: Connection, lease: Lease) -> list[str]:
+    """An attempt's last words, kept beside its cause of death."""
+    lines = session.scalars(
+        select(t.logs.c.text)
+        .where(t.logs.c.job_id == lease.job_id, t.logs.c.attempt == lease.attempt)
+        .order_by(t.logs.c.id.desc())
+        .limit(_LAST_LINES)
+    ).all()
+    return list(reversed(lines))
 
 
 def _is_attempt(job_id: int, number: int) -> ColumnElement[bool]:
@@ -409,16 +437,38 @@ def cancel(session: Connection, job_id: int, by: str) -> Job:
 # ---------------------------------------------------------------------------- upkeep
 
 
-def reap(session: Connection, by: str) -> int:
-    """End the attempts whose lease ran out: their worker is dead or cut off. Return how many."""
+def reap(
+    session: Connection, by: str, suspects: Mapping[Lease, datetime] | None = None
+) -> list[Lease]:
+    """End the attempts whose lease ran out: their worker is dead or cut off.
+
+    Args:
+        by: who reaps.
+        suspects: the leases to end, each with its end as it was seen; one that was renewed since
+            is left alone. By default all that have run out by the database's clock.
+
+    Returns:
+        the leases that were ended.
+    """
+    if suspects is not None and not suspects:
+        return []
+    condition = (
+        t.jobs.c.lease_until < now()
+        if suspects is None
+        else t.jobs.c.id.in_([lease.job_id for lease in suspects])
+    )
     rows = session.execute(
         select(t.jobs)
-        .where(t.in_state(t.RUNNING), t.jobs.c.lease_until < now())
+        .where(t.in_state(t.RUNNING), condition)
         .order_by(t.jobs.c.id)
         .with_for_update(skip_locked=True)
     ).all()
+    ended = []
     for row in rows:
         job = Job.from_row(row)
+        if suspects is not None and suspects.get(job.lease) != job.lease_until:
+            continue
+        ended.append(job.lease)
         error = f"worker {job.lease_owner} fell silent during attempt {job.attempt}"
         if job.cancel_requested:
             outcome = Outcome(t.CANCELLED, reason="worker-lost")
@@ -427,7 +477,7 @@ def reap(session: Connection, by: str) -> int:
         if _end_attempt(session, job, outcome, by) == t.WAITING:
             # The job did nothing wrong: no back-off.
             session.execute(update(t.jobs).where(t.jobs.c.id == job.id).values(not_before=None))
-    return len(rows)
+    return ended
 
 
 def promote(session: Connection, by: str) -> int:
@@ -468,7 +518,12 @@ def promote(session: Connection, by: str) -> int:
         )
         .where(
             t.in_state(t.WAITING),
-            or_(t.jobs.c.not_before.is_(None), t.jobs.c.not_before <= now()),
+            or_(
+                t.jobs.c.not_before.is_(None),
+                t.jobs.c.not_before <= now(),
+                # Longer than any back-off: the clock was set back after the attempt.
+                and_(t.jobs.c.attempt > 0, t.jobs.c.not_before > now(_RETRY_MAX_S)),
+            ),
             ~has_parent(parent.c.state != t.SUCCEEDED),
         )
         .order_by(t.jobs.c.id)
@@ -479,33 +534,11 @@ def promote(session: Connection, by: str) -> int:
             update(t.jobs)
             .where(t.jobs.c.id == bindparam("ready"))
             .values(state=t.QUEUED, queued_at=now(), fair_rank=bindparam("rank")),
-            _ranks(session, ready),
+            joining_ranks(session, ready),
         )
     for row in ready:
         _event(session, row.id, t.QUEUED, by)
     return len(ready)
-
-
-def _ranks(session: Connection, ready: Sequence[Any]) -> list[dict[str, int]]:
-    """Where jobs that have waited join the queue: as if submitted now, one after the other.
-
-    One that comes back for another attempt keeps its turn (see `_returning_rank`).
-    """
-    following: dict[tuple[str, int, str], int] = {}
-    served: dict[tuple[str, int], int] = {}
-    found = []
-    for row in ready:
-        place = (row.queue, row.priority)
-        owner = (*place, row.user)
-        if row.attempt:
-            if place not in served:
-                served[place] = _served_rank(session, *place)
-            rank = max(row.fair_rank, served[place])
-        else:
-            rank = following[owner] if owner in following else _fair_rank(session, *owner)
-            following[owner] = rank + 1
-        found.append({"ready": row.id, "rank": rank})
-    return found
 
 
 # ---------------------------------------------------------------------------- workers
@@ -519,11 +552,25 @@ def worker_started(session: Connection, **columns: Any) -> None:
     )
 
 
-def worker_seen(session: Connection, worker: str, state: str) -> None:
-    """Note that a worker is alive, and whether it is `up` or `draining`."""
-    session.execute(
-        update(t.workers).where(t.workers.c.id == worker).values(seen_at=now(), state=state)
-    )
+def worker_seen(session: Connection, worker: str, state: str) -> str | None:
+    """Note that a worker is alive, and whether it is `up` or `draining`.
+
+    Returns:
+        how somebody wants it to leave (see `ask_to_drain`), or None.
+    """
+    rows = session.execute(
+        update(t.workers)
+        .where(t.workers.c.id == worker)
+        .values(seen_at=now(), state=state)
+        .returning(t.workers.c.drain)
+    ).all()
+    how: str | None = rows[0].drain if rows else None
+    return how
+
+
+def ask_to_drain(session: Connection, worker: str, how: str) -> None:
+    """Ask a worker to leave: to `stop` its jobs, or to `finish` them first."""
+    session.execute(update(t.workers).where(t.workers.c.id == worker).values(drain=how))
 
 
 def worker_left(session: Connection, worker: str) -> None:

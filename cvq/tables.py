@@ -31,7 +31,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # The Alembic revision that this code expects; tests hold it equal to the newest migration.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 QUEUED, WAITING, RUNNING = "queued", "waiting", "running"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
@@ -152,6 +152,7 @@ jobs = Table(
     Column("queued_at", UtcDateTime),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("soft_time_limit", Float),
     # A queue is served in this order: priority, then fairness, then age.
     Index(
         "ix_jobs_queued",
@@ -216,6 +217,9 @@ attempts = Table(
     Column("error", Text),
     Column("traceback", Text),
     Column("peak_memory", BigInteger),
+    Column("last_lines", Json),
+    # How many reports were written, so that one whose answer was lost is not written twice.
+    Column("reports", Integer, nullable=False, server_default=text("0")),
 )
 
 metrics = Table(
@@ -285,6 +289,8 @@ workers = Table(
     Column("seen_at", UtcDateTime, nullable=False),
     Column("lease", Float, nullable=False),
     Column("state", String(20), nullable=False),
+    # How somebody wants it to leave: `stop` its jobs, or `finish` them first.
+    Column("drain", String(10)),
     Index(None, "seen_at"),
 )
 

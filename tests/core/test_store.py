@@ -277,7 +277,7 @@ class Life(RuleBasedStateMachine):
     def reap(self) -> None:
         dead = [m for m in self.jobs.values() if m.state == t.RUNNING and m.expired]
         with self.database.write() as session:
-            assert store.reap(session, "reaper") == len(dead)
+            assert len(store.reap(session, "reaper")) == len(dead)
         for model in dead:
             model.state = (
                 t.CANCELLED
