@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mimetypes
 import os
@@ -108,6 +109,29 @@ class ArtifactStore:
         key = self._key(artifact.uri)
         self._download(key, target, artifact.sha256)
         return target
+
+    def fetch_readable(self, artifact: Artifact, folder: Path) -> Path:
+        """A local path to read an artifact from: its own, or a copy in `folder`; checked.
+
+        Raises:
+            StoreError: it is not there, lies outside the store, or was changed.
+        """
+        key = self._key(artifact.uri)
+        if not self.is_local:
+            return self.fetch(artifact, folder / PurePosixPath(key).name)
+        with self._errors(key):
+            _check(Path(key), artifact.sha256, key)
+        return Path(key)
+
+    def remove(self, artifact: Artifact) -> None:
+        """Delete an artifact's file, if it is still there.
+
+        Raises:
+            StoreError: it lies outside the store, or cannot be deleted.
+        """
+        key = self._key(artifact.uri)
+        with self._errors(key), contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(key)
 
     def local_path(self, uri: str) -> Path | None:
         """Where a URI lies on this machine, or None where the store is remote."""

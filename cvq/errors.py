@@ -15,6 +15,8 @@
     ├── JobCancelledError       3    ... or was cancelled
     ├── WaitTimeoutError      124    ... or did not end in time
     ├── PermanentError          1    raised in a job: trying again would not help
+    │   └── CheckpointError          a checkpoint that this job cannot resume from
+    ├── TemporaryError          1    raised in a job: another attempt may succeed
     └── LeaseLostError          1    raised in a worker: the attempt is no longer the running one
 
 A message says what is wrong, with which job or file, and what to do next.
@@ -106,6 +108,14 @@ class WaitTimeoutError(CvqError):
 
 class PermanentError(CvqError):
     """Raised in a job: the same input would fail again, so the job is not retried."""
+
+
+class CheckpointError(PermanentError):
+    """A file is no checkpoint, is damaged, or is one of another job or version."""
+
+
+class TemporaryError(CvqError):
+    """Raised in a job: something outside is missing for now, so that another attempt may do."""
 
 
 class LeaseLostError(CvqError):

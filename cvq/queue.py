@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import redis
 
 TASK = "cvq.work"
+_EPOCH = "cvq.epoch"
 _PREFIX = "cvq."  # cvq's queues stay apart from another application's on the same Redis
 
 
@@ -101,6 +102,22 @@ class Broker:
             for queue in queues:
                 pipeline.llen(broker_queue(queue))
             return dict(zip(queues, pipeline.execute(), strict=True))
+        except redis.RedisError as error:
+            raise BrokerError(f"{self} does not answer ({error})") from error
+
+    def epoch(self) -> str:
+        """A word that is another one once Redis has lost its memory, and all doorbells with it.
+
+        Raises:
+            BrokerError: Redis does not answer.
+        """
+        import redis
+
+        try:
+            pipeline = self.connect().pipeline(transaction=False)
+            pipeline.set(_EPOCH, uuid.uuid4().hex, nx=True)
+            pipeline.get(_EPOCH)
+            return bytes(pipeline.execute()[1] or b"").decode()
         except redis.RedisError as error:
             raise BrokerError(f"{self} does not answer ({error})") from error
 

@@ -68,6 +68,12 @@ class Settings(BaseModel):
     grace: float = Field(
         10.0, ge=0, le=3600, description="Seconds that a stopping worker gives its jobs."
     )
+    checkpoint_every: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between a job's checkpoints: what a crash may cost at most.",
+    )
     max_pixels: int = Field(
         100_000_000, ge=1, description="Largest picture accepted as an input, in pixels."
     )

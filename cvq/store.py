@@ -32,7 +32,7 @@ from sqlalchemy import (
 from . import tables as t
 from .errors import LeaseLostError, UnknownJobError
 from .fairness import fair_rank, joining_ranks, returning_rank
-from .jobs import Artifact, Job, Lease, NewJob, Outcome
+from .jobs import CHECKPOINT, Artifact, Job, Lease, NewJob, Outcome
 from .tables import now
 
 _RETRY_BASE_S, _RETRY_MAX_S = 2.0, 300.0
@@ -372,6 +372,12 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
     )
     what = f"attempt {job.attempt} {_outcome_word(outcome)}"
     _event(session, job.id, what + (f" ({outcome.reason})" if outcome.reason else ""), by)
+    if state == t.SUCCEEDED:  # its checkpoints have served; the caller removes the files
+        session.execute(
+            delete(t.artifacts).where(
+                t.artifacts.c.job_id == job.id, t.artifacts.c.role == CHECKPOINT
+            )
+        )
     if state != outcome.state or state == t.QUEUED:
         _event(session, job.id, state + (f" ({reason})" if reason else ""), by)
     return state

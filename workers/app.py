@@ -67,6 +67,7 @@ def create_app(
     app.conf.update(
         broker_url=Broker(settings).celery_url(),
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a Redis that is away for an hour comes back
         task_queues=[Queue(broker_queue(name)) for name in queues],
         task_default_queue=broker_queue("default"),
         # JSON only, in and out.

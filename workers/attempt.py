@@ -25,24 +25,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cvq import store
+from cvq import queries, store
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
-from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError
-from cvq.jobs import Artifact, Job, Outcome
-from cvq.kinds import get_kind, make_spec
+from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError, StoreError
+from cvq.jobs import CHECKPOINT, Artifact, Job, Outcome
 from cvq.settings import Settings
 from cvq.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
+from .death import OomWatch, cause_of
 from .devices import Slot
 from .forkserver import Launcher
-from .job_process import Request
 from .lines import LineSplitter, Progress
+from .staging import stage
 
 log = logging.getLogger("cvq.worker")
 
 _FLUSH_S = 0.2  # how often output reaches the store
 _STOP_S = 0.5  # what a cancelled process gets between SIGTERM and SIGKILL
+_START_S = 20.0  # what a process may need before it answers the first beat
+_KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
 
 
 class Attempt:
@@ -74,6 +76,10 @@ class Attempt:
         self._worker = worker
         self._folder = settings.home / "scratch" / f"{job.id}-{job.attempt}"
         self._control, self._job_control = socket.socketpair()
+        self._oom = OomWatch()
+        # When the first beat was sent that the process has not answered yet.
+        self._asked_at: float | None = None
+        self._answered = False
         self._kill_at: float | None = None
         self._verdict: Outcome | None = None
         self._lost = False
@@ -87,24 +93,27 @@ class Attempt:
         self._uploads: list[Artifact] = []
         self._upload_error: CvqError | None = None
         self._seq = 0
+        self._reports = 0
 
     # ------------------------------------------------------------ from the heartbeat thread
 
     def beat(self) -> None:
         """The lease was renewed: tell the process."""
         self.leased_until = time.monotonic() + self._settings.lease
-        with contextlib.suppress(OSError):
-            self._control.send(b"beat\n", socket.MSG_DONTWAIT)
+        self._oom.look()
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        self._tell(b"beat\n")
 
     def cancel(self) -> None:
         """Somebody wants the job cancelled."""
         self._condemn(Outcome(CANCELLED), _STOP_S)
+        self._terminate()
 
     def stop(self, grace: float) -> None:
         """The worker drains: the process may save its work for `grace` seconds."""
-        with contextlib.suppress(OSError):
-            self._control.send(b"stop\n", socket.MSG_DONTWAIT)
         self._condemn(Outcome(QUEUED, reason="preempted"), grace)
+        self._tell(b"stop\n")
 
     def lose(self) -> None:
         """The lease is gone: nothing more is written, and the process ends at once."""
@@ -113,11 +122,18 @@ class Attempt:
     def _condemn(self, verdict: Outcome, grace: float) -> None:
         deadline = time.monotonic() + grace
         with self._state_lock:
-            if self._verdict is None:
+            # Who cancels a job that is being stopped does not want it queued again.
+            if self._verdict is None or verdict.state == CANCELLED:
                 self._verdict = verdict
-                if verdict.state != QUEUED:
-                    self._signal(signal.SIGTERM)
             self._kill_at = min(self._kill_at or deadline, deadline)
+
+    def _tell(self, word: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._control.send(word, socket.MSG_DONTWAIT)
+
+    def _terminate(self) -> None:
+        with self._state_lock:
+            self._signal(signal.SIGTERM)
 
     # ------------------------------------------------------------ in the slot's thread
 
@@ -141,7 +157,16 @@ class Attempt:
 
     def _run_process(self) -> Outcome:
         try:
-            job_file = self._stage()
+            with self._db.read() as session:
+                saved = queries.checkpoints_of(session, self.job.id)
+            job_file = stage(
+                self.job,
+                self._slot,
+                self._folder,
+                settings=self._settings,
+                artifacts=self._artifacts,
+                saved=saved,
+            )
         except LeaseLostError:
             raise
         except Exception as error:  # a store that is down, a plug-in that is gone
@@ -172,38 +197,6 @@ class Attempt:
             stack.callback(os.close, status)
             self._pump(pipes, status)
         return self._judge()
-
-    def _stage(self) -> Path:
-        """Bring the inputs here and write down what the process needs to know."""
-        kind = get_kind(self.job.kind, self._settings)
-        spec = make_spec(kind, self.job.spec)
-        gpu = self.job.device != "cpu"
-        if self.job.device == "gpu" and self._slot.kind == "cpu":
-            raise PermanentError("the job asks for a GPU, and this worker has none")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        (self._folder / "out").mkdir(parents=True)
-        cache = self._settings.home / "cache"
-        inputs = {
-            file.sha256: str(self._artifacts.fetch_input(file.sha256, cache))
-            for file in spec.inputs()
-            if file.sha256
-        }
-        request = Request(
-            job_id=self.job.id,
-            attempt=self.job.attempt,
-            kind=self.job.kind,
-            spec=self.job.spec,
-            inputs=inputs,
-            folder=str(self._folder),
-            device=self._slot.kind if gpu else "cpu",
-            threads=self._slot.threads,
-            environment=self._slot.environment(gpu=gpu),
-            kinds=self._settings.kinds,
-            lease=self._settings.lease,
-        )
-        job_file = self._folder / "job.json"
-        job_file.write_text(json.dumps(asdict(request)))
-        return job_file
 
     def _pump(self, pipes: dict[int, str], status: int) -> None:
         """Carry output and events to the store until the process has ended and all is read."""
@@ -241,13 +234,27 @@ class Attempt:
         """Kill the process when its time is up, whatever the reason."""
         if self._lost:
             raise LeaseLostError(*self.lease)
-        limit = self.job.time_limit
-        started = self._progress.started
-        if limit is not None and time.monotonic() - started > limit:
-            error = f"the time limit of {limit:g} s was reached"
-            self._condemn(Outcome(FAILED, reason="timeout", error=error), 0)
+        ran = time.monotonic() - self._progress.started
+        hard, soft = self.job.time_limit, self.job.soft_time_limit
+        if hard is not None and ran > hard:
+            self._condemn(_timeout(f"the time limit of {hard:g} s was reached"), 0)
+        elif soft is not None and ran > soft and self._verdict is None:
+            # The rest of the hard limit, or of a grace time, is for the last checkpoint.
+            grace = self._settings.grace if hard is None else hard - ran
+            self._condemn(_timeout(f"the soft time limit of {soft:g} s was reached"), grace)
+            self._tell(b"stop\n")
+        silent = 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
+        if self._end is None and silent > (
+            self._settings.lease if self._answered else self._patience
+        ):
+            error = f"the job's process was frozen: it answered nothing for {silent:.0f} s"
+            self._condemn(Outcome(FAILED, reason="freeze", error=error, retry=True), 0)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._kill()
+
+    @property
+    def _patience(self) -> float:
+        return max(self._settings.lease, _START_S)
 
     def _flush(self) -> None:
         """Write what has come in since the last time, under the lease."""
@@ -255,11 +262,14 @@ class Attempt:
         if not (self._logs or self._metrics or self._uploads or progress):
             return
 
+        self._reports += 1
+
         def write() -> None:
             with self._db.write() as session:
                 store.report(
                     session,
                     self.lease,
+                    number=self._reports,
                     pid=self._pid,
                     progress=progress,
                     logs=self._logs,
@@ -268,7 +278,28 @@ class Attempt:
                 )
 
         self._persist(write)
+        saved = any(artifact.role == CHECKPOINT for artifact in self._uploads)
         self._logs, self._metrics, self._uploads = [], [], []
+        if saved:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Remove the checkpoints that newer ones have made superfluous."""
+
+        def drop() -> list[Artifact]:
+            with self._db.write() as session:
+                old = queries.checkpoints_of(session, self.job.id)[_KEPT:]
+                store.drop_artifacts(session, self.lease, old)
+                return old
+
+        self._remove(self._persist(drop))
+
+    def _remove(self, artifacts: list[Artifact]) -> None:
+        for artifact in artifacts:
+            try:
+                self._artifacts.remove(artifact)
+            except StoreError as error:  # it takes room, and nothing else
+                log.warning("job %s: %s", self.job.id, error)
 
     def _persist(self, write: Callable[[], Any]) -> Any:
         """Write, and try again while the database is away and the lease lasts."""
@@ -308,6 +339,9 @@ class Attempt:
     def _on_event(self, line: bytes) -> None:
         message = json.loads(line)
         event = message.pop("event")
+        self._asked_at, self._answered = None, True
+        if event == "alive":
+            return
         if event == "progress":
             self._progress.update(**message)
         elif event == "metrics":
@@ -332,9 +366,18 @@ class Attempt:
             )
             self._uploads.append(artifact)
         except (CvqError, OSError) as error:
+            if role == CHECKPOINT:  # the job is worth more; earlier ones are still there
+                self._note(f"{name} could not be stored, the job goes on: {error}")
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
+                return
             self._upload_error = (
                 error if isinstance(error, CvqError) else PermanentError(f"{name}: {error}")
             )
+
+    def _note(self, text: str) -> None:
+        """Add a line of the worker's own to the job's log."""
+        self._log_to("stderr")(f"WARNING cvq.worker: {text}".encode())
 
     # ------------------------------------------------------------ the end
 
@@ -343,12 +386,15 @@ class Attempt:
         end = self._end or {}
         memory = end.get("peak_memory")
         done = self._said.get("result")
-        if done is not None and end.get("exit") == 0 and not self._upload_error:
+        # Whatever became of the process after it had said its result: the work is done.
+        if done is not None and not self._upload_error:
             return Outcome(SUCCEEDED, result=done["result"], peak_memory=memory)
         if self._verdict is not None:
             return Outcome(**asdict(self._verdict) | {"peak_memory": memory})
         if self._upload_error is not None:
-            return Outcome(FAILED, "error", str(self._upload_error), peak_memory=memory)
+            again = isinstance(self._upload_error, StoreError)
+            error = str(self._upload_error)
+            return Outcome(FAILED, "error", error, retry=again, peak_memory=memory)
         failure = self._said.get("error")
         if failure is not None:
             return Outcome(
@@ -359,14 +405,23 @@ class Attempt:
                 retry=failure["retry"],
                 peak_memory=memory,
             )
-        return Outcome(FAILED, *_cause(end), retry=True, peak_memory=memory)
+        cause = cause_of(end, out_of_memory=self._oom.killed())
+        return Outcome(FAILED, *cause, retry=True, peak_memory=memory)
 
     def _finish(self, outcome: Outcome) -> str:
+        tried = False
+        spent: list[Artifact] = []
+
         def write() -> str:
+            nonlocal tried, spent
+            again, tried = tried, True
             with self._db.write() as session:
-                return store.finish(session, self.lease, outcome, self._worker)
+                if outcome.state == SUCCEEDED and not again:
+                    spent = queries.checkpoints_of(session, self.job.id)
+                return store.finish(session, self.lease, outcome, self._worker, again=again)
 
         state: str = self._persist(write)
+        self._remove(spent)
         return state
 
     def _signal(self, number: int) -> None:
@@ -380,11 +435,5 @@ class Attempt:
             self._signal(signal.SIGKILL)
 
 
-def _cause(end: dict[str, Any]) -> tuple[str, str]:
-    """Reason and explanation of a process that ended without a word."""
-    if end.get("signal"):
-        name = signal.Signals(end["signal"]).name.removeprefix("SIG")
-        return f"signal:{name}", f"the job's process was killed by signal {name}"
-    if end.get("exit") is not None:
-        return f"exit:{end['exit']}", f"the job's process left with exit code {end['exit']}"
-    return "worker-lost", "the fork server died"
+def _timeout(error: str) -> Outcome:
+    return Outcome(FAILED, reason="timeout", error=error)

@@ -1,10 +1,12 @@
-"""What a model sees of the batch system: progress, metrics, artifacts. Nothing else."""
+"""What a model sees of the batch system: progress, metrics, artifacts, checkpoints. No more."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from .checkpoints import Checkpoint
 
 
 class Context(Protocol):
@@ -12,11 +14,27 @@ class Context(Protocol):
 
     Attributes:
         job_id: the job's number; 0 outside the batch system.
-        device: `cuda`, `mps` or `cpu`: where the job is to compute.
-        device_index: always 0 on CUDA: a job sees only the GPU that it was given.
+        attempt: which attempt of the job this is, from 1.
+        device: `cuda`, `mps` or `cpu`: where the job is to compute. On CUDA a job sees only the
+            GPU that it was given.
+
+    A job that can be resumed asks `resume` once at its beginning, and after every step whether a
+    checkpoint is due::
+
+        found = ctx.resume()
+        begun = 0
+        if found:
+            begun = found.step
+            model.load_state_dict(found.state["model"])
+        for step in range(begun + 1, steps + 1):
+            ...
+            ctx.progress(step, steps)
+            if ctx.checkpoint_due():
+                ctx.checkpoint(step, model=model.state_dict())
     """
 
     job_id: int
+    attempt: int
     device: str
 
     def progress(self, done: int, total: int, unit: str = "step") -> None:
@@ -32,6 +50,31 @@ class Context(Protocol):
 
         Args:
             name: the file's name among the job's artifacts, for example `picture.png`.
-            role: `result`, `preview`, `checkpoint`, `plot` or another short word.
+            role: `result`, `preview`, `plot` or another short word.
             media_type: guessed from the name when not given.
+        """
+
+    def resume(self) -> Checkpoint | None:
+        """The last checkpoint of an earlier attempt, or None where the job begins anew.
+
+        The random generators of Python, numpy and PyTorch are then as they were. A job that has
+        called this is asked to stop only where it saves a checkpoint.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time for the next checkpoint. Cheap: ask after every step."""
+
+    def checkpoint(self, step: int, **state: Any) -> None:
+        """Save everything that another attempt needs to go on after `step`.
+
+        Where the worker wants the job to stop, the job ends here. A disk that is full costs the
+        checkpoint and not the job: earlier ones stay.
+
+        Args:
+            step: how many steps are done.
+            state: tensors, arrays, numbers and words, in dictionaries, lists and tuples: what
+                `state_dict()` gives. The random generators are saved without being named.
         """

@@ -14,6 +14,7 @@ A job's `status` pipe carries two JSON lines: `{"pid": 4711}` at its start and, 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from cvq.errors import CvqError
 from cvq.kinds import all_kinds
 from cvq.settings import Settings
 
+from .job_process import PR_SET_CHILD_SUBREAPER
 from .job_process import main as job_main
 
 # glibc gives every large tensor back to the kernel at once, and the next step faults it in
@@ -165,6 +167,7 @@ def serve(connection: socket.socket, preload: Sequence[str]) -> None:
             importlib.import_module(name)
     with contextlib.suppress(CvqError):
         all_kinds(Settings.load())
+    _adopt_orphans()
     wake_read, wake_write = os.pipe()
     for end in (wake_read, wake_write):
         os.set_blocking(end, False)
@@ -187,6 +190,9 @@ def serve(connection: socket.socket, preload: Sequence[str]) -> None:
                 _fork(json.loads(message), descriptors, jobs)
     for pid in jobs:
         _kill_group(pid)
+    for pid in jobs:
+        os.waitpid(pid, 0)
+    _kill_orphans(())
 
 
 def _fork(request: dict[str, Any], descriptors: list[int], jobs: dict[int, int]) -> None:
@@ -242,7 +248,40 @@ def _collect(jobs: dict[int, int]) -> None:
         _kill_group(ended.si_pid)
         _, code, usage = os.wait4(ended.si_pid, 0)
         if ended.si_pid in jobs:
-            _report_end(jobs.pop(ended.si_pid), code, usage.ru_maxrss)
+            status = jobs.pop(ended.si_pid)
+            _kill_orphans(jobs)
+            _report_end(status, code, usage.ru_maxrss)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what jobs leave behind, also of what left their process groups."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _kill_orphans(jobs: Collection[int]) -> None:
+    """Kill the children that are no jobs.
+
+    Each job process adopts its own orphans, so these were left by jobs that have ended.
+    """
+    while orphans := [pid for pid in _children() if pid not in jobs]:
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    """This process's children; looked for in all of /proc only where there is any."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return []
+    import psutil
+
+    return [process.pid for process in psutil.Process().children()]
 
 
 def _report_end(status: int, wait_status: int, max_rss: int) -> None:

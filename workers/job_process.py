@@ -1,138 +1,39 @@
-"""The inside of a job process: it runs one attempt and tells its worker what happens.
+"""The inside of a job process: it runs one attempt and tells its worker how that went.
 
-It knows neither the database nor the store. Inputs are local files, outputs go into a folder of
-its own, and events leave as JSON lines through the control socket. Through the same socket the
-worker sends a beat whenever it has renewed the lease; a process that hears none for as long as
-the lease lasts kills itself, before anybody else can have begun the job anew.
+Inputs are local files, outputs go into a folder of its own; `job_context` has the rest of what it
+and its worker say to each other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import io
 import json
 import logging
 import os
 import random
-import select
 import signal
-import socket
 import sys
-import threading
-import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cvq.artifacts import safe_name
-from cvq.errors import PermanentError
+from cvq.errors import PermanentError, TemporaryError
 from cvq.kinds import get_kind, make_spec
 from cvq.settings import Settings
 
+from .job_context import Control, JobContext, Request, StopRequestedError
+
 EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop, to be run again elsewhere
+# Of the file system or the network: they may be gone at the next attempt.
+_TEMPORARY = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS}
 
+_PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+_LINE_BUFFERED = 1  # _IOLBF of every C library
 
-class StopRequestedError(BaseException):
-    """The worker drains. Not an Exception, so that a model's own `except` does not eat it."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a job process is told, through a JSON file."""
-
-    job_id: int
-    attempt: int
-    kind: str
-    spec: dict[str, Any]
-    inputs: dict[str, str]
-    folder: str
-    device: str
-    threads: int
-    environment: dict[str, str]
-    kinds: list[str]
-    lease: float
-
-
-class Control:
-    """The job's end of the control socket: events out, beats and requests to stop in."""
-
-    def __init__(self, descriptor: int, lease: float) -> None:
-        self._socket = socket.socket(fileno=descriptor)
-        self._lease = lease
-        self._lock = threading.Lock()
-        self.stop_requested = threading.Event()
-
-    def send(self, event: str, **values: Any) -> None:
-        """Send one event; the lock keeps lines whole when threads of the job report, too."""
-        line = json.dumps({"event": event, **values}).encode() + b"\n"
-        with self._lock:
-            self._socket.sendall(line)
-
-    def watch(self) -> None:
-        """Start listening to the worker."""
-        threading.Thread(target=self._listen, name="cvq-lease", daemon=True).start()
-
-    def _listen(self) -> None:
-        deadline = time.monotonic() + self._lease
-        while (left := deadline - time.monotonic()) > 0:
-            if not select.select([self._socket], [], [], left)[0]:
-                break
-            try:
-                heard = self._socket.recv(4096)
-            except OSError:
-                heard = b""
-            if not heard:
-                break
-            deadline = time.monotonic() + self._lease
-            if b"stop" in heard:
-                self.stop_requested.set()
-        # The worker is dead or cut off. The job's own children go with it.
-        os.killpg(0, signal.SIGKILL)
-
-
-class JobContext:
-    """The `Context` of a job that runs under a worker."""
-
-    def __init__(self, request: Request, control: Control) -> None:
-        self.job_id = request.job_id
-        self.device = request.device
-        self._out = Path(request.folder) / "out"
-        self._published = 0
-        self._control = control
-
-    def progress(self, done: int, total: int, unit: str = "step") -> None:
-        """Say that `done` of `total` units are done."""
-        self._control.send("progress", done=int(done), total=int(total), unit=unit)
-        self._stop_if_asked()
-
-    def metrics(self, step: int, **values: float) -> None:
-        """Record named numbers at a step."""
-        numbers = {name: float(value) for name, value in values.items()}
-        self._control.send("metrics", step=int(step), values=numbers, time=time.time())
-        self._stop_if_asked()
-
-    @contextmanager
-    def artifact(
-        self, name: str, *, role: str = "result", media_type: str | None = None
-    ) -> Iterator[Path]:
-        """Give a path to write; when the block ends without an error, the file is published."""
-        # A folder for each, as the worker may not have fetched the last file of this name yet.
-        self._published += 1
-        path = self._out / str(self._published) / safe_name(name)
-        path.parent.mkdir(parents=True)
-        yield path
-        if not path.is_file():
-            raise PermanentError(f"artifact {name}: the job wrote no file")
-        self._control.send("artifact", path=str(path), name=name, role=role, media_type=media_type)
-        self._stop_if_asked()
-
-    def _stop_if_asked(self) -> None:
-        if self._control.stop_requested.is_set():
-            raise StopRequestedError
+log = logging.getLogger("cvq.job")
 
 
 def main(job_file: Path, control_descriptor: int) -> int:
@@ -179,10 +80,16 @@ def _settle_in(request: Request) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True
     )
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            set_parent_death_signal = 1
-            ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        c = ctypes.CDLL(None)
+        if sys.platform == "linux":
+            c.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            # A daemon that the job starts stays below it, and so below the fork server.
+            c.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        # What C code prints is kept line by line, too.
+        c.setvbuf(ctypes.c_void_p.in_dll(c, "stdout"), None, _LINE_BUFFERED, 0)
+    for note in request.notes:
+        log.warning("%s", note)
 
 
 def _seed(seed: int, threads: int) -> None:
@@ -209,8 +116,9 @@ def _describe(error: Exception) -> dict[str, Any]:
         "reason": reason,
         "message": message,
         "traceback": traceback.format_exc(),
-        # A deterministic program fails the same way again; a connection may come back.
-        "retry": isinstance(error, ConnectionError | TimeoutError),
+        # A deterministic program fails the same way again; a connection or a disk may come back.
+        "retry": isinstance(error, ConnectionError | TimeoutError | TemporaryError)
+        or (isinstance(error, OSError) and error.errno in _TEMPORARY),
     }
 
 

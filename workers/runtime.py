@@ -30,11 +30,12 @@ from cvq.settings import Settings
 from .attempt import Attempt
 from .devices import Slot
 from .forkserver import Launcher
+from .reaper import Reaper
 
 log = logging.getLogger("cvq.worker")
 
-_TICK_S = 1.0  # how soon a cancel is seen
-_UPKEEP_S = 2.0  # how soon a dead worker's jobs and lost doorbells are looked for
+_TICK_S = 0.5  # how soon a cancel is seen
+_UPKEEP_S = 1.0  # how soon a dead worker's jobs and lost doorbells are looked for
 
 
 class Runtime:
@@ -59,8 +60,13 @@ class Runtime:
         self._attempts: set[Attempt] = set()
         self._changed = threading.Condition()
         self._draining = False
+        self._leaving = False
+        self._stops = 0
         self._stopping = threading.Event()
         self._upkeep_at = 0.0
+        self._reaper = Reaper(settings.lease)
+        self._redis_epoch: str | None = None
+        self._unheard = False
         self._launcher = Launcher(settings.start_method, settings.preload)
         self._heart: threading.Thread | None = None
 
@@ -170,7 +176,7 @@ class Runtime:
         )
         with self._changed:
             self._attempts.add(attempt)
-            if self._draining:
+            if self._stops:
                 attempt.stop(self.settings.grace)
         log.info("job %s attempt %s: %s on %s", job.id, job.attempt, job.kind, slot.device)
         started = time.monotonic()
@@ -207,7 +213,8 @@ class Runtime:
         try:
             with self.db.write() as session:
                 kept = store.renew(session, self.id, self.settings.lease, held)
-                store.worker_seen(session, self.id, "draining" if self._draining else "up")
+                state = "draining" if self._draining else "up"
+                order = store.worker_seen(session, self.id, state)
         except DatabaseError:
             for attempt in held.values():
                 if time.monotonic() > attempt.leased_until:
@@ -220,29 +227,69 @@ class Runtime:
             attempt.beat()
             if kept[lease]:
                 attempt.cancel()
+        if order:
+            self._obey(order)
+
+    def _obey(self, order: str) -> None:
+        """Leave, as `cvq drain` asked: at once, or when the running jobs have ended."""
+        with self._changed:
+            first, self._draining = not self._draining, True
+            busy = bool(self._attempts)
+        if first:
+            log.info("asked to leave: %s running jobs", "finish" if order == "finish" else "stop")
+        if order != "finish" or not busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Shut down as SIGTERM would, once."""
+        if not self._leaving:
+            self._leaving = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _upkeep(self) -> None:
+        with self.db.read() as session:
+            dead = self._reaper.look(queries.held_leases(session), time.monotonic())
         with self.db.write() as session:
-            store.reap(session, self.id)
+            for lease in store.reap(session, self.id, dead):
+                log.warning("job %s attempt %s: its worker fell silent", *lease)
             store.promote(session, self.id)
             queued = queries.queued_by_queue(session)
         mine = {name: count for name, count in queued.items() if name in self.queues}
         if self.burst and not mine and not self._attempts:
-            self.burst = False
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._leave()
         free = self._free.qsize()
         if mine and free and not self._draining:
             self._ring_missing(mine, free)
+        else:
+            self._unheard = False
 
     def _ring_missing(self, queued: dict[str, int], free: int) -> None:
-        """Ring for queued jobs whose doorbell is gone: a slot idles, a job waits, none rings."""
+        """Ring for queued jobs whose doorbell is gone: a slot idles, a job waits, none rings.
+
+        Where the slot still idles at the next look, nobody hears (Redis is down, or Celery waits
+        half a minute before it connects again), and the work begins without a doorbell.
+        """
+        unheard, self._unheard = self._unheard, True
         try:
+            epoch = self.broker.epoch()
+            wiped = self._redis_epoch not in (None, epoch)
+            if wiped:
+                log.warning("Redis has lost its memory; ringing for what is queued")
             lengths = self.broker.lengths(list(queued))
             for name, count in queued.items():
-                if not lengths[name]:
+                if wiped or not lengths[name]:
                     self.broker.ring(name, min(count, free))
+            self._redis_epoch = epoch
         except BrokerError as error:
             log.warning("%s", error)
+        if unheard:
+            threading.Thread(target=self._work_unasked, name="cvq-unasked", daemon=True).start()
+
+    def _work_unasked(self) -> None:
+        try:
+            self.work()
+        except Exception:
+            log.exception("a slot without a doorbell")
 
     # ------------------------------------------------------------ the end
 
@@ -250,16 +297,17 @@ class Runtime:
         """Take no more jobs and stop the running ones; called again, at once."""
         grace = self.settings.grace if grace is None else grace
         with self._changed:
-            if self._draining:
+            if self._stops:
                 grace = 0.0
             self._draining = True
+            self._stops += 1
             attempts = list(self._attempts)
         for attempt in attempts:
             attempt.stop(grace)
 
     def close(self) -> None:
         """Drain, wait for the jobs' ends, and leave nothing behind."""
-        if not self._draining:
+        if not self._stops:
             self.drain()
         self._wait_for(lambda: not self._attempts)
         self._stopping.set()

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from cvq_workers import checkpoints
+from cvq_workers.checkpoints import Checkpoint
 
 
 @dataclass
@@ -14,16 +18,30 @@ class Recorder:
 
     folder: Path
     job_id: int = 7
+    attempt: int = 1
     device: str = "cpu"
     steps: list[tuple[int, int, str]] = field(default_factory=list)
     values: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
+    # Where to write a checkpoint after every step, and the one to resume from.
+    saving: bool = False
+    found: Checkpoint | None = None
 
     def progress(self, done: int, total: int, unit: str = "step") -> None:
         self.steps.append((done, total, unit))
 
     def metrics(self, step: int, **values: float) -> None:
         self.values.append((step, values))
+
+    def resume(self) -> Checkpoint | None:
+        return self.found
+
+    def checkpoint_due(self) -> bool:
+        return self.saving
+
+    def checkpoint(self, step: int, **state: Any) -> None:
+        path = self.folder / checkpoints.file_name(step)
+        checkpoints.write(path, kind="test", spec_hash="0", step=step, state=state)
 
     @contextmanager
     def artifact(

@@ -19,10 +19,13 @@ from ..context import Context
 def run(spec: SelftestSpec, ctx: Context) -> dict[str, Any]:
     """Count; return where it ran."""
     print(f"job {ctx.job_id} on {platform.node()}, device {ctx.device}, process {os.getpid()}")
-    for step in range(1, spec.steps + 1):
+    found = ctx.resume()
+    for step in range(found.step + 1 if found else 1, spec.steps + 1):
         time.sleep(spec.pause)
         ctx.metrics(step, value=random.random())  # noqa: S311 - shows that the seed holds
         ctx.progress(step, spec.steps)
+        if ctx.checkpoint_due():
+            ctx.checkpoint(step)
     with ctx.artifact("selftest.txt") as path:
         path.write_text(f"{spec.steps} steps on {ctx.device}\n")
     return {"steps": spec.steps, "device": ctx.device, "host": platform.node()}

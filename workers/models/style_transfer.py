@@ -43,6 +43,7 @@ from cvq.errors import PermanentError
 from cvq.kinds.spec import ImageFile
 from cvq.kinds.style_transfer import STYLE_LAYERS, StyleTransferSpec
 
+from ..checkpoints import Checkpoint
 from ..context import Context
 from .lbfgs import BoxLBFGS
 from .pictures import luminance, matched, open_picture, save_picture, to_image, to_tensor
@@ -173,11 +174,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Step:
-    """What `on_step` is shown; the losses are those before the step, the image is that after."""
+    """What `on_step` is shown; the losses are those before the step, the rest is that after.
+
+    `state` gives what `stylize` needs to go on from here: the picture and the optimiser.
+    """
 
     number: int
     losses: Losses
     image: Callable[[], Image.Image]
+    state: Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,7 @@ def stylize(
     init: Literal["content", "noise"] | Image.Image = "content",
     device: str = "cpu",
     on_step: Callable[[Step], None] | None = None,
+    resume: Checkpoint | None = None,
 ) -> Painting:
     """Paint `content` in the style of `styles`.
 
@@ -205,8 +211,10 @@ def stylize(
             asks for more: smaller scales would wipe out its detail.
         device: `cpu`, `cuda` or `mps`.
         on_step: called after every step; whatever it raises ends the work.
+        resume: a step's number and state; the work goes on after it.
 
-    The same device, number of threads, inputs and options give the same bytes.
+    The same device, number of threads, inputs and options give the same bytes, also when the work
+    was interrupted and resumed.
 
     Raises:
         PermanentError: the weights cannot be loaded, or the loss is no longer a number.
@@ -217,18 +225,27 @@ def stylize(
     if isinstance(init, Image.Image) and options.scales is None:
         options = replace(options, scales=1)
     plan = schedule(content.size, options.size, options.steps, options.scales)
-    picture = _first(init, content, plan[0].size, options).to(device)
+    done = resume.step if resume else 0
+    picture = resume.state["picture"] if resume else _first(init, content, plan[0].size, options)
+    picture = picture.to(device)
     started = time.perf_counter()
     # Left to itself, cuDNN picks convolutions by timing them, and some add in any order.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         for scale in plan:
+            if done >= scale.steps[-1]:
+                continue
             objective = _objective(network, content, styles, scale.size, options, device)
             picture = _resized(picture, scale.size)
             optimiser = _optimiser(picture, options)
+            if resume and done in scale.steps:
+                optimiser.load_state_dict(resume.state["optimiser"])
             for number in scale.steps:
+                if number <= done:
+                    continue
                 losses = _step(picture, objective, optimiser, number)
                 if on_step:
-                    on_step(Step(number, losses, partial(_rendered, picture, content, options)))
+                    image = partial(_rendered, picture, content, options)
+                    on_step(Step(number, losses, image, partial(_state, picture, optimiser)))
         with torch.no_grad():
             losses = objective(picture.mul(255).round().div(255))[1]
     facts = {
@@ -240,9 +257,15 @@ def stylize(
         "weights": network.source,
         "device": device,
         "precision": str(dtype).removeprefix("torch."),
-        "seconds_per_step": round((time.perf_counter() - started) / options.steps, 4),
+        "seconds_per_step": round(
+            (time.perf_counter() - started) / max(1, options.steps - done), 4
+        ),
     }
     return Painting(_rendered(picture, content, options), facts)
+
+
+def _state(picture: Tensor, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    return {"picture": picture, "optimiser": optimiser.state_dict()}
 
 
 def named(losses: Losses, options: Options) -> dict[str, float]:
@@ -384,6 +407,8 @@ def run(spec: StyleTransferSpec, ctx: Context) -> dict[str, Any]:
         if step.number in wanted:
             save(step.image(), f"preview-{step.number:04}.jpg", "preview")
         ctx.progress(step.number, spec.steps, "step")
+        if ctx.checkpoint_due():
+            ctx.checkpoint(step.number, **step.state())
 
     painting = stylize(
         _opened(spec.content),
@@ -392,6 +417,7 @@ def run(spec: StyleTransferSpec, ctx: Context) -> dict[str, Any]:
         init=_opened(spec.init) if isinstance(spec.init, ImageFile) else spec.init,
         device=ctx.device,
         on_step=on_step,
+        resume=ctx.resume(),
     )
     save(painting.image, "result.jpg" if spec.format == "jpeg" else "result.png", "result")
     return painting.facts

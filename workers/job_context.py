@@ -1,0 +1,197 @@
+"""What a model talks to inside a job process: the control socket, and the context on top of it.
+
+The process knows neither the database nor the store. Events leave as JSON lines through the
+control socket. Through the same socket the worker sends a beat whenever it has renewed the lease,
+and the process answers it: one that does not answer is frozen, and its worker kills it. One that
+hears no beat for as long as the lease lasts kills itself, before anybody else can have begun the
+job anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cvq.artifacts import safe_name
+from cvq.errors import PermanentError
+from cvq.jobs import CHECKPOINT
+
+from . import checkpoints
+
+log = logging.getLogger("cvq.job")
+
+# A checkpoint may cost one part in so many of the job's time.
+_CHECKPOINT_SHARE = 20
+
+
+class StopRequestedError(BaseException):
+    """The worker wants a stop. Not an Exception: a model's own `except` must not eat it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job process is told, through a JSON file.
+
+    `checkpoint` is the file to resume from; `notes` are lines for the job's log.
+    """
+
+    job_id: int
+    attempt: int
+    kind: str
+    spec: dict[str, Any]
+    spec_hash: str
+    inputs: dict[str, str]
+    folder: str
+    device: str
+    threads: int
+    environment: dict[str, str]
+    kinds: list[str]
+    lease: float
+    checkpoint: str | None
+    checkpoint_every: float
+    notes: list[str]
+
+
+class Control:
+    """The job's end of the control socket: events and answers out, beats and the word stop in."""
+
+    def __init__(self, descriptor: int, lease: float) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._lease = lease
+        self._lock = threading.Lock()
+        self.stop_requested = threading.Event()
+
+    def send(self, event: str, **values: Any) -> None:
+        """Send one event; the lock keeps lines whole when threads of the job report, too."""
+        line = json.dumps({"event": event, **values}).encode() + b"\n"
+        with self._lock:
+            self._socket.sendall(line)
+
+    def watch(self) -> None:
+        """Start listening to the worker."""
+        threading.Thread(target=self._listen, name="cvq-lease", daemon=True).start()
+
+    def _listen(self) -> None:
+        deadline = time.monotonic() + self._lease
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([self._socket], [], [], left)[0]:
+                break
+            try:
+                heard = self._socket.recv(4096)
+            except OSError:
+                heard = b""
+            if not heard:
+                break
+            deadline = time.monotonic() + self._lease
+            if b"stop" in heard:
+                self.stop_requested.set()
+            with contextlib.suppress(OSError):
+                self.send("alive")
+        # The worker is dead or cut off. The job's own children go with it.
+        os.killpg(0, signal.SIGKILL)
+
+
+class JobContext:
+    """The `Context` of a job that runs under a worker."""
+
+    def __init__(self, request: Request, control: Control) -> None:
+        self.job_id = request.job_id
+        self.attempt = request.attempt
+        self.device = request.device
+        self._request = request
+        self._out = Path(request.folder) / "out"
+        self._published = 0
+        self._control = control
+        self._resumable = False
+        self._due_at = time.monotonic() + request.checkpoint_every
+
+    def progress(self, done: int, total: int, unit: str = "step") -> None:
+        """Say that `done` of `total` units are done."""
+        self._control.send("progress", done=int(done), total=int(total), unit=unit)
+        self._stop_if_asked()
+
+    def metrics(self, step: int, **values: float) -> None:
+        """Record named numbers at a step."""
+        numbers = {name: float(value) for name, value in values.items()}
+        self._control.send("metrics", step=int(step), values=numbers, time=time.time())
+        self._stop_if_asked()
+
+    @contextmanager
+    def artifact(
+        self, name: str, *, role: str = "result", media_type: str | None = None
+    ) -> Iterator[Path]:
+        """Give a path to write; when the block ends without an error, the file is published."""
+        path = self._new_path(safe_name(name))
+        yield path
+        if not path.is_file():
+            raise PermanentError(f"artifact {name}: the job wrote no file")
+        self._publish(path, name, role, media_type)
+        self._stop_if_asked()
+
+    def resume(self) -> checkpoints.Checkpoint | None:
+        """The last checkpoint of an earlier attempt, or None where the job begins anew."""
+        self._resumable = True
+        if self._request.checkpoint is None:
+            return None
+        found = checkpoints.read(
+            Path(self._request.checkpoint),
+            kind=self._request.kind,
+            spec_hash=self._request.spec_hash,
+        )
+        log.info("resumed after step %d, from %s", found.step, Path(self._request.checkpoint).name)
+        return found
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time for the next checkpoint, or the last moment for one."""
+        return time.monotonic() >= self._due_at or self._control.stop_requested.is_set()
+
+    def checkpoint(self, step: int, **state: Any) -> None:
+        """Save everything that another attempt needs to go on after `step`."""
+        started = time.monotonic()
+        name = checkpoints.file_name(step)
+        path = self._new_path(name)
+        try:
+            checkpoints.write(
+                path,
+                kind=self._request.kind,
+                spec_hash=self._request.spec_hash,
+                step=step,
+                state=state,
+            )
+        except OSError as error:  # the job is worth more than its checkpoint
+            log.warning("no checkpoint after step %d, the job goes on: %s", step, error)
+        else:
+            self._publish(path, name, CHECKPOINT, None)
+        cost = time.monotonic() - started
+        pause = max(self._request.checkpoint_every, _CHECKPOINT_SHARE * cost)
+        self._due_at = time.monotonic() + pause
+        if self._control.stop_requested.is_set():
+            log.info("stopped after step %d, as the worker asked", step)
+            raise StopRequestedError
+
+    def _new_path(self, name: str) -> Path:
+        # A folder for each, as the worker may not have fetched the last file of this name yet.
+        self._published += 1
+        path = self._out / str(self._published) / name
+        path.parent.mkdir(parents=True)
+        return path
+
+    def _publish(self, path: Path, name: str, role: str, media_type: str | None) -> None:
+        self._control.send("artifact", path=str(path), name=name, role=role, media_type=media_type)
+
+    def _stop_if_asked(self) -> None:
+        # A job that can resume is stopped where it saves itself, and nowhere else.
+        if self._control.stop_requested.is_set() and not self._resumable:
+            raise StopRequestedError

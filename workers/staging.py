@@ -1,0 +1,96 @@
+"""What a job process needs, brought to this machine before it starts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from cvq.artifacts import ArtifactStore
+from cvq.errors import CheckpointError, PermanentError, StoreError
+from cvq.jobs import Artifact, Job
+from cvq.kinds import get_kind, make_spec
+from cvq.settings import Settings
+
+from . import checkpoints
+from .devices import Slot
+from .job_context import Request
+
+
+def stage(
+    job: Job,
+    slot: Slot,
+    folder: Path,
+    *,
+    settings: Settings,
+    artifacts: ArtifactStore,
+    saved: Iterable[Artifact],
+) -> Path:
+    """Bring a job's inputs and its last good checkpoint here; return the path of its request.
+
+    Args:
+        job: the job, claimed.
+        slot: where it will run.
+        folder: the attempt's own, made anew.
+        settings: those of the worker.
+        artifacts: the store.
+        saved: the job's checkpoints, the newest first.
+
+    Raises:
+        PermanentError: the job cannot run here, however often it is tried.
+        CvqError: an input or the kind is missing.
+    """
+    kind = get_kind(job.kind, settings)
+    spec = make_spec(kind, job.spec)
+    gpu = job.device != "cpu"
+    if job.device == "gpu" and slot.kind == "cpu":
+        raise PermanentError("the job asks for a GPU, and this worker has none")
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "out").mkdir(parents=True)
+    cache = settings.home / "cache"
+    inputs = {
+        file.sha256: str(artifacts.fetch_input(file.sha256, cache))
+        for file in spec.inputs()
+        if file.sha256
+    }
+    notes: list[str] = []
+    checkpoint = _last_good(job, saved, artifacts, folder, notes)
+    request = Request(
+        job_id=job.id,
+        attempt=job.attempt,
+        kind=job.kind,
+        spec=job.spec,
+        spec_hash=job.spec_hash,
+        inputs=inputs,
+        folder=str(folder),
+        device=slot.kind if gpu else "cpu",
+        threads=slot.threads,
+        environment=slot.environment(gpu=gpu),
+        kinds=settings.kinds,
+        lease=settings.lease,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint_every=settings.checkpoint_every,
+        notes=notes,
+    )
+    job_file = folder / "job.json"
+    job_file.write_text(json.dumps(asdict(request)))
+    return job_file
+
+
+def _last_good(
+    job: Job, saved: Iterable[Artifact], artifacts: ArtifactStore, folder: Path, notes: list[str]
+) -> Path | None:
+    """The newest checkpoint that the job can resume from; what is wrong with others is noted."""
+    for artifact in saved:
+        try:
+            path = artifacts.fetch_readable(artifact, folder)
+            checkpoints.check(path, kind=job.kind, spec_hash=job.spec_hash)
+        except (StoreError, CheckpointError) as error:
+            notes.append(f"{artifact.name} of attempt {artifact.attempt} is of no use: {error}")
+        else:
+            return path
+    if notes:
+        notes.append("no checkpoint is left: the job begins anew")
+    return None
