@@ -30,7 +30,12 @@ def describing_options() -> list[click.Parameter]:
                      help="More attempts after a crash or a lost worker.  [default: 2]"),
         click.Option(
             ["--time-limit"], type=DURATION, metavar="DURATION",
-            help="Stop an attempt after this long: 90s, 5m, 1h30m.",
+            help="Kill an attempt after this long: 90s, 5m, 1h30m.",
+        ),
+        click.Option(
+            ["--soft-time-limit"], type=DURATION, metavar="DURATION",
+            help="Ask the job to stop after this long: it saves a checkpoint and fails as "
+            "timeout.",
         ),
         click.Option(
             ["--gpu/--no-gpu"], default=None,
@@ -84,6 +89,7 @@ def client_options(client: Client, common: Mapping[str, Any]) -> dict[str, Any]:
         "at": common.get("at"),
         "retries": common["retries"],
         "time_limit": common["time_limit"],
+        "soft_time_limit": common["soft_time_limit"],
         "gpu": common["gpu"],
         "queue": common.get("queue"),
     }
@@ -95,9 +101,8 @@ def client_options(client: Client, common: Mapping[str, Any]) -> dict[str, Any]:
 
 def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:
     """Print the specification as it would be stored."""
-    checked = {
-        name: options[name] for name in ("priority", "retries", "time_limit") if name in options
-    }
+    names = ("priority", "retries", "time_limit", "soft_time_limit")
+    checked = {name: options[name] for name in names if name in options}
     dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
 
 

@@ -77,6 +77,7 @@ class Client:
         at: datetime | None = None,
         retries: int = 2,
         time_limit: float | None = None,
+        soft_time_limit: float | None = None,
         gpu: bool | None = None,
         queue: str | None = None,
         **values: Any,
@@ -91,7 +92,9 @@ class Client:
             after: ids of jobs that must succeed first.
             at: an aware time before which the job does not start.
             retries: attempts after the first that crashes or loses its worker.
-            time_limit: seconds after which an attempt is stopped.
+            time_limit: seconds after which an attempt is killed.
+            soft_time_limit: seconds after which an attempt is asked to stop; it saves a
+                checkpoint. Where there is a `time_limit`, less than that.
             gpu: True for a GPU worker only, False for no GPU even where there is one.
             queue: a queue other than the default.
             values: the fields of the kind's specification; files as paths.
@@ -101,7 +104,12 @@ class Client:
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
         spec = self.check(
-            kind, priority=priority, retries=retries, time_limit=time_limit, **values
+            kind,
+            priority=priority,
+            retries=retries,
+            time_limit=time_limit,
+            soft_time_limit=soft_time_limit,
+            **values,
         )
         self.broker.connect()  # before the job exists, so that a dead Redis leaves none behind
         database = self.db
@@ -118,6 +126,7 @@ class Client:
             tags={str(key): str(value) for key, value in (tags or {}).items()},
             device={True: "gpu", False: "cpu", None: None}[gpu],
             time_limit=time_limit,
+            soft_time_limit=soft_time_limit,
             max_attempts=retries + 1,
             not_before=at,
             after=tuple(after),
@@ -135,6 +144,7 @@ class Client:
         priority: int = 5,
         retries: int = 2,
         time_limit: float | None = None,
+        soft_time_limit: float | None = None,
         **values: Any,
     ) -> Spec:
         """Check everything that `submit` checks, queue nothing, and return the specification.
@@ -143,7 +153,8 @@ class Client:
             UsageError: a value, name or file is wrong.
         """
         spec = make_spec(get_kind(kind, self.settings), values)
-        _check_options(priority, retries, time_limit)
+        _check_options(priority, retries)
+        _check_limits(time_limit, soft_time_limit)
         self._check_inputs(spec)
         return spec
 
@@ -322,13 +333,21 @@ def unserved(client: Client, job: Job) -> bool:
         return not queries.live_workers(session, job.queue)
 
 
-def _check_options(priority: int, retries: int, time_limit: float | None) -> None:
+def _check_options(priority: int, retries: int) -> None:
     if not 0 <= priority <= 9:
         raise UsageError(f"priority {priority}: give 0 to 9, 9 first")
     if not 0 <= retries <= 100:
         raise UsageError(f"retries {retries}: give 0 to 100")
-    if time_limit is not None and not 0 < time_limit < math.inf:
-        raise UsageError(f"time limit {time_limit:g} s: give more than 0")
+
+
+def _check_limits(hard: float | None, soft: float | None) -> None:
+    for what, limit in (("time limit", hard), ("soft time limit", soft)):
+        if limit is not None and not 0 < limit < math.inf:
+            raise UsageError(f"{what} {limit:g} s: give a finite time above 0")
+    if hard is not None and soft is not None and soft >= hard:
+        raise UsageError(
+            f"soft time limit {soft:g} s: give less than the time limit of {hard:g} s"
+        )
 
 
 def _is_file(path: Path) -> bool:

@@ -75,6 +75,7 @@ def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) ->
             ("queue", queue),
             ("device", {"gpu": "only a GPU", "cpu": "no GPU"}.get(job.device or "")),
             ("time limit", words.span(job.time_limit)),
+            ("soft time limit", words.span(job.soft_time_limit)),
             ("after", ", ".join(f"job {parent.id} ({parent.state})" for parent in parents)),
             ("not before", words.clock(job.not_before) if job.state == "waiting" else None),
             ("submitted", words.clock(job.created_at)),

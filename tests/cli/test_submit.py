@@ -35,12 +35,16 @@ def test_common_options(run: Cli, client: Client) -> None:
     said = run(
         "submit", "selftest", "--priority", 9, "--name", "mine", "--tag", "a=1", "--tag", "b=2",
         "--after", "1", "--after", "@", "--retries", 0, "--time-limit", "1h30m", "--no-gpu",
-        "--queue", "slow", "--seed", 7, "--steps", 3, "--json",
+        "--soft-time-limit", "80m", "--queue", "slow", "--seed", 7, "--steps", 3, "--json",
     )  # fmt: skip
     job = client.job(2).job
     assert said.json == client.to_json(job)
     assert (job.priority, job.name, job.tags) == (9, "mine", {"a": "1", "b": "2"})
-    assert (job.state, job.max_attempts, job.time_limit) == ("waiting", 1, 5400.0)
+    assert (job.state, job.max_attempts) == ("waiting", 1)
+    assert (job.time_limit, job.soft_time_limit) == (5400.0, 4800.0)
+    shown = [line.split("  ") for line in run("show", "2").out.splitlines()]
+    limits = {line[0]: line[-1].strip() for line in shown if "time limit" in line[0]}
+    assert limits == {"time limit": "1h30m", "soft time limit": "1h20m"}
     assert (job.device, job.queue) == ("cpu", "slow")
     assert job.spec == {"seed": 7, "steps": 3, "pause": 0.05}
 
@@ -118,6 +122,12 @@ def test_bad_params(
         (["--style-blend", "1,2"], "style_blend has 2 shares for 1 style pictures"),
         (["--priority", "10"], "priority 10: give 0 to 9"),
         (["--time-limit", "soon"], "'soon' is not a duration"),
+        (["--soft-time-limit", "0"], "soft time limit 0 s: give a finite time above 0"),
+        (
+            ["--soft-time-limit", "2m", "--time-limit", "90s"],
+            "soft time limit 120 s: give less than the time limit of 90 s",
+        ),
+        (["--soft-time-limit", "0", "--dry-run"], "soft time limit 0 s: give a finite"),
         (["--tag", "x"], "'x' is not a tag"),
         (["--after", "99"], "no job 99"),
         (["--sise", "3"], "no such option"),

@@ -66,6 +66,10 @@ def test_a_job_arrives_with_its_inputs_in_the_store(client: Client, picture: Pat
         ("selftest", {"priority": 10}, UsageError),
         ("selftest", {"retries": -1}, UsageError),
         ("selftest", {"time_limit": 0}, UsageError),
+        ("selftest", {"time_limit": float("nan")}, UsageError),
+        ("selftest", {"soft_time_limit": 0}, UsageError),
+        ("selftest", {"soft_time_limit": float("inf")}, UsageError),
+        ("selftest", {"soft_time_limit": 60, "time_limit": 60}, UsageError),
         ("selftest", {"after": [99]}, UnknownJobError),
         ("selftest", {"tags": {'say "hi"': "x"}}, UsageError),
         ("selftest", {"tags": {"a\\b": "x"}}, UsageError),
@@ -79,6 +83,15 @@ def test_what_is_wrong_is_refused_and_queues_nothing(
         client.submit(kind, **values)
     assert client.jobs() == []
     assert client.broker.connect().keys("*") == []
+
+
+def test_limits_are_stored_and_checked_without_queueing(client: Client) -> None:
+    job = client.submit("selftest", time_limit=60, soft_time_limit=50.5).job
+    assert (job.time_limit, job.soft_time_limit) == (60.0, 50.5)
+    assert client.submit("selftest", soft_time_limit=90).job.time_limit is None
+    with pytest.raises(UsageError, match=r"^soft time limit 61 s: .* time limit of 60 s$"):
+        client.check("selftest", time_limit=60, soft_time_limit=61)
+    assert len(client.jobs()) == 2
 
 
 def test_an_unknown_kind_names_the_nearest(client: Client) -> None:
