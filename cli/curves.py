@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of one attempt; `values` in the order of the steps."""
+    """One metric of a job; `values` in the order of the steps."""
 
     name: str
-    attempt: int
     steps: list[int]
     values: list[float | None]
 
@@ -32,23 +31,23 @@ class Curve:
 def curves_of(
     client: Client, job: Job, names: Sequence[str] = (), attempt: int | None = None
 ) -> list[Curve]:
-    """The curves of a job's last attempt, or of the attempt asked for; headline metrics first."""
+    """The curves of a job, headline metrics first.
+
+    Attempts that resumed one another make one curve; `attempt` asks for a single one's.
+    """
     from cvq import queries
 
     from .follow import headline_names
 
     with client.db.read() as session:
-        points = queries.metric_points(
-            session, job.id, names=names, attempt=attempt or job.attempt
-        )
-    found: dict[str, Curve] = {}
-    for point in points:
-        curve = found.setdefault(point.name, Curve(point.name, point.attempt, [], []))
-        curve.steps.append(point.step)
-        curve.values.append(point.value)
+        merged = queries.merged_points(session, job.id, names=names, attempt=attempt)
+    found = [
+        Curve(name, [point.step for point in points], [point.value for point in points])
+        for name, points in merged.items()
+    ]
     first = list(headline_names(client.settings, job.kind))
     order = {name: place for place, name in enumerate(first)}
-    return sorted(found.values(), key=lambda curve: (order.get(curve.name, 99), curve.name))
+    return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
 
 
 def columns() -> list[Column[Curve]]:

@@ -32,6 +32,17 @@ def clean(text: object) -> str:
     return str(text).translate(_CONTROLS)
 
 
+def cut(text: str, most: int = 200) -> str:
+    """A line without control characters, its end left out where it is very long."""
+    line = clean(text)
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """A text of several lines as one."""
+    return cut(" ".join(text.split()))
+
+
 def span(seconds: float | None) -> str:
     """A duration: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`; empty for None."""
     if seconds is None or not math.isfinite(seconds):

@@ -292,13 +292,14 @@ class JobHandle:
         with self.client.db.read() as session:
             return [row.text for row in queries.logs_of(session, self.id)]
 
-    def curve(self, name: str) -> list[tuple[int, float | None]]:
-        """A metric over the steps of the last attempt: (step, value)."""
+    def curve(self, name: str, *, attempt: int | None = None) -> list[tuple[int, float | None]]:
+        """A metric over the steps: (step, value).
+
+        Attempts that resumed one another make one curve; `attempt` asks for a single one's.
+        """
         with self.client.db.read() as session:
-            points = queries.metric_points(
-                session, self.id, names=[name], attempt=self.refresh().attempt
-            )
-        return [(point.step, point.value) for point in points]
+            found = queries.merged_points(session, self.id, names=[name], attempt=attempt)
+        return [(point.step, point.value) for point in found.get(name, [])]
 
     def save(self, folder: Path | str, *, role: str | None = "result") -> list[Path]:
         """Copy artifacts of a role (None: of every role) into a folder; return their paths."""

@@ -146,6 +146,65 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One row of `attempts`: where a job was tried and how that ended.
+
+    Attributes:
+        outcome: `succeeded`, `failed`, `cancelled`, or `stopped` by a worker that drained; None
+            while it runs.
+        reason: as in `Outcome`, and `worker-lost` where its worker fell silent.
+        peak_memory: of the job's process, in bytes.
+        last_lines: the last lines that it wrote, kept when it ended; None while it runs.
+    """
+
+    job_id: int
+    number: int
+    worker: str
+    host: str
+    pid: int | None
+    device: str | None
+    versions: dict[str, str] | None
+    seed: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    reason: str | None
+    error: str | None
+    traceback: str | None
+    peak_memory: int | None
+    last_lines: list[str] | None
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Attempt:
+        """Build from a row that has at least this class's columns."""
+        mapping = row._mapping
+        return cls(**{name: mapping[name] for name in cls.__dataclass_fields__})
+
+    def seconds(self, now: datetime) -> float:
+        """Run time so far, or to the end."""
+        return max(0.0, ((self.finished_at or now) - self.started_at).total_seconds())
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented shape."""
+        return {
+            "number": self.number,
+            "worker": self.worker,
+            "host": self.host,
+            "pid": self.pid,
+            "device": self.device,
+            "seed": self.seed,
+            "started_at": iso(self.started_at),
+            "finished_at": iso(self.finished_at),
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "error": self.error,
+            "traceback": self.traceback,
+            "peak_memory": self.peak_memory,
+            "last_lines": self.last_lines,
+        }
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an attempt ended.
 

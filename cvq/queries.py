@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, nulls_last, o
 
 from . import tables as t
 from .errors import UnknownJobError, UsageError
-from .jobs import CHECKPOINT, Artifact, Job, Lease
+from .jobs import CHECKPOINT, Artifact, Attempt, Job, Lease
 from .parse import Comparison
 from .tables import now
 
@@ -164,10 +164,10 @@ def _artifact(row: Row[Any]) -> Artifact:
     return Artifact(**{name: row._mapping[name] for name in Artifact.__dataclass_fields__})
 
 
-def attempts_of(session: Connection, job_id: int) -> Sequence[Row[Any]]:
+def attempts_of(session: Connection, job_id: int) -> list[Attempt]:
     """The attempts of a job in order."""
     query = select(t.attempts).where(t.attempts.c.job_id == job_id).order_by(t.attempts.c.number)
-    return session.execute(query).all()
+    return [Attempt.from_row(row) for row in session.execute(query).all()]
 
 
 def events_of(session: Connection, job_id: int) -> Sequence[Row[Any]]:
@@ -239,16 +239,16 @@ def metric_points(
 
 
 def merged_points(
-    session: Connection, job_id: int, *, names: Sequence[str] = ()
+    session: Connection, job_id: int, *, names: Sequence[str] = (), attempt: int | None = None
 ) -> dict[str, list[Row[Any]]]:
-    """The curve of each metric over all attempts, in the order of its steps.
+    """The curve of each metric over all attempts (or of one), in the order of its steps.
 
     An attempt that resumed goes on where the one before had its checkpoint, so its first point
     takes the place of whatever the earlier attempts wrote from that step on.
     """
     curves: dict[str, list[Row[Any]]] = {}
     attempts: dict[str, int] = {}
-    for point in metric_points(session, job_id, names=names):
+    for point in metric_points(session, job_id, names=names, attempt=attempt):
         curve = curves.setdefault(point.name, [])
         if attempts.setdefault(point.name, point.attempt) != point.attempt:
             attempts[point.name] = point.attempt

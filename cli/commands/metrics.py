@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 )
 @options.job
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--attempt", type=int, metavar="N", help="Another attempt than the last.")
+@click.option(
+    "--attempt", type=int, metavar="N",
+    help="One attempt alone.  [default: all that resumed one another, as one curve]",
+)  # fmt: skip
 @options.flag("--json", "as_json", help="Print every point as JSON.")
 @options.flag("--csv", "as_csv", help="Print every point as CSV.")
 def metrics(
@@ -70,7 +73,8 @@ def _points(
     from cvq.jobs import iso
 
     with client.db.read() as session:
-        rows = queries.metric_points(session, job.id, names=names, attempt=attempt or job.attempt)
+        merged = queries.merged_points(session, job.id, names=names, attempt=attempt)
+    rows = sorted((row for points in merged.values() for row in points), key=lambda row: row.id)
     return [
         {
             "attempt": row.attempt,

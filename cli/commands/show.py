@@ -13,7 +13,7 @@ from ..output import Column, dump, fields, heading, paint, show_table
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Artifact, Job
+    from cvq.jobs import Artifact, Attempt, Job
     from cvq.parse import Reference
 
 _TRACEBACK_LINES = 12
@@ -22,7 +22,10 @@ _TRACEBACK_LINES = 12
 @click.command(epilog="\b\nExamples:\n  cvq show @\n  cvq show 3-7 --json")
 @options.jobs
 @options.as_json
-@options.flag("--traceback", help="Show a failed job's whole traceback, not its end only.")
+@options.flag(
+    "--traceback",
+    help="Show the whole traceback, not its end only, and every failed attempt's last lines.",
+)
 def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> None:
     """Show everything that is known of a job.
 
@@ -33,13 +36,21 @@ def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> Non
     client = Client()
     ids = options.resolve(client, references)
     if as_json:
-        found = [client.to_json(client.job(job_id).job) for job_id in ids]
+        found = [_as_json(client, client.job(job_id).job) for job_id in ids]
         dump(found[0] if options.is_single(references) else found)
         return
     for count, job_id in enumerate(ids):
         if count:
             click.echo()
         _show(client, client.job(job_id).job, whole=traceback)
+
+
+def _as_json(client: Client, job: Job) -> dict[str, Any]:
+    from cvq import queries
+
+    with client.db.read() as session:
+        attempts = queries.attempts_of(session, job.id)
+    return client.to_json(job) | {"attempts": [attempt.to_json() for attempt in attempts]}
 
 
 def _show(client: Client, job: Job, *, whole: bool) -> None:
@@ -54,11 +65,13 @@ def _show(client: Client, job: Job, *, whole: bool) -> None:
         ahead = queries.ahead_of(session, job) if job.state == "queued" else None
     _show_job(job, now, parents, ahead)
     _show_spec(client, job)
-    _show_attempts(attempts, now)
+    _show_attempts(job, attempts, now)
     _show_metrics(client, job)
     _show_artifacts(client, artifacts)
     _show_events(events)
-    _show_error(job, attempts, whole=whole)
+    _show_error(job)
+    _show_last_lines(job, attempts, whole=whole)
+    _show_traceback(attempts, whole=whole)
 
 
 def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) -> None:
@@ -107,7 +120,7 @@ def _value(client: Client, value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _show_attempts(attempts: Sequence[Any], now: datetime) -> None:
+def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None:
     if not attempts:
         return
     heading("Attempts")
@@ -119,15 +132,15 @@ def _show_attempts(attempts: Sequence[Any], now: datetime) -> None:
             Column("reason", lambda a: a.reason or ""),
             Column("worker", lambda a: a.worker),
             Column("device", lambda a: a.device or ""),
-            Column("time", lambda a: words.span(_took(a, now)), right=True),
+            Column("time", lambda a: words.span(a.seconds(now)), right=True),
             Column("memory", lambda a: words.size(a.peak_memory), right=True),
         ],
         attempts,
     )  # fmt: skip
-
-
-def _took(attempt: Any, now: datetime) -> float:
-    return float(((attempt.finished_at or now) - attempt.started_at).total_seconds())
+    for attempt in attempts:
+        # The last one's error has a section of its own.
+        if attempt.error and not (attempt is attempts[-1] and attempt.error == job.error):
+            click.echo(f"attempt {attempt.number}: {words.one_line(attempt.error)}")
 
 
 def _show_metrics(client: Client, job: Job) -> None:
@@ -155,17 +168,33 @@ def _show_events(events: Sequence[Any]) -> None:
         )
 
 
-def _show_error(job: Job, attempts: Sequence[Any], *, whole: bool) -> None:
+def _show_error(job: Job) -> None:
     if job.error:
         heading("Error")
         for line in job.error.strip().splitlines():
             click.echo(words.clean(line))
-    trace = next((a.traceback for a in reversed(attempts) if a.traceback), None)
-    if trace:
-        lines = trace.rstrip().splitlines()
-        shown = lines if whole else lines[-_TRACEBACK_LINES:]
-        heading("Traceback")
-        if len(shown) < len(lines):
-            click.echo(f"… {len(lines) - len(shown)} lines more: --traceback")
-        for line in shown:
-            click.echo(words.clean(line))
+
+
+def _show_last_lines(job: Job, attempts: Sequence[Attempt], *, whole: bool) -> None:
+    """The last words of the last attempt that failed, where the job did not succeed in the end."""
+    ended_badly = [a for a in attempts if a.outcome not in (None, "succeeded") and a.last_lines]
+    if not whole:
+        failed = [a for a in ended_badly if a.outcome == "failed"]
+        ended_badly = failed[-1:] if job.state != "succeeded" else []
+    for attempt in ended_badly:
+        heading(f"Last lines of attempt {attempt.number}")
+        for line in attempt.last_lines or []:
+            click.echo(words.clean(line) if whole else words.cut(line))
+
+
+def _show_traceback(attempts: Sequence[Attempt], *, whole: bool) -> None:
+    attempt = next((a for a in reversed(attempts) if a.traceback), None)
+    if attempt is None or attempt.traceback is None:
+        return
+    lines = attempt.traceback.rstrip().splitlines()
+    shown = lines if whole else lines[-_TRACEBACK_LINES:]
+    heading(f"Traceback of attempt {attempt.number}")
+    if len(shown) < len(lines):
+        click.echo(f"… {len(lines) - len(shown)} lines more: --traceback")
+    for line in shown:
+        click.echo(words.clean(line))

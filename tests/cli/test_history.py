@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cvq import Client
+from cvq import Client, store, tables
 from cvq_cli import words
 
 from .conftest import Cli, FakeWorker
@@ -108,7 +108,9 @@ class TestShow:
         assert "priority 5, 0 before it" in run("show", "@").out
 
     def test_json_of_one_and_of_several(self, run: Cli, client: Client) -> None:
-        assert run("show", "@~2", "--json").json == client.to_json(client.job(2).job)
+        shown = run("show", "@~2", "--json").json
+        assert len(shown.pop("attempts")) == 1
+        assert shown == client.to_json(client.job(2).job)
         assert [job["id"] for job in run("show", "1-2", "4", "--json").json] == [1, 2, 4]
 
     def test_references(self, run: Cli) -> None:
@@ -120,6 +122,75 @@ class TestShow:
             "3-1": "'3-1' is not a job",
         }.items():
             assert message in run("show", reference, code=2).err
+
+
+class TestShowAttempts:
+    @pytest.fixture
+    def resumed(self, client: Client, worker: FakeWorker) -> None:
+        """Job 1: attempt 1 lost its worker, 2 crashed in the middle of it, 3 was preempted."""
+        client.submit("selftest", retries=3)
+        for reason, lines in {"worker-lost": "a", "signal:SEGV": "bcdefghijklm"}.items():
+            job = worker.claim()
+            worker.log(job, *(f"line {letter}\x1b[2J" for letter in lines))
+            worker.metric(job, "value", *([8.0, 4.0] if reason == "worker-lost" else [3.0]))
+            worker.finish(job, "failed", reason=reason, error=f"{reason}\nhere\x07", retry=True)
+            with client.db.write() as session:
+                session.execute(tables.jobs.update().values(not_before=None))
+                store.promote(session, "w")
+        worker.finish(worker.claim(), "queued", reason="preempted", error="drained")
+
+    @pytest.mark.usefixtures("resumed")
+    def test_errors_and_last_lines(self, run: Cli) -> None:
+        out = run("show", "1").out
+        assert "\nattempt 1: worker-lost here\\x07\n" in out
+        assert "\nattempt 2: signal:SEGV here\\x07\n" in out
+        assert "attempt 3: " not in out
+        assert "\nError\ndrained\n" in out
+        last = out.partition("\nLast lines of attempt 2\n")[2]
+        assert last.splitlines() == [f"line {letter}\\x1b[2J" for letter in "defghijklm"]
+        assert "Last lines of attempt 1" not in out
+        assert "Last lines of attempt 1\nline a\\x1b[2J\n" in run("show", "1", "--traceback").out
+
+    @pytest.mark.usefixtures("resumed")
+    def test_a_job_that_succeeded_in_the_end_keeps_its_failures_short(
+        self, run: Cli, worker: FakeWorker
+    ) -> None:
+        worker.finish(worker.claim())
+        out = run("show", "1").out
+        assert "\nattempt 2: signal:SEGV here" in out
+        assert "Last lines" not in out
+        assert "Last lines of attempt 2" in run("show", "1", "--traceback").out
+
+    def test_long_lines_are_cut(self, run: Cli, client: Client, worker: FakeWorker) -> None:
+        client.submit("selftest")
+        job = worker.claim()
+        worker.log(job, "x" * 1000)
+        worker.finish(job, "failed", reason="error", error="no")
+        assert "\n" + "x" * 199 + "…\n" in run("show", "1").out
+        assert "x" * 1000 in run("show", "1", "--traceback").out
+
+    @pytest.mark.usefixtures("resumed")
+    def test_json(self, run: Cli) -> None:
+        first, second, third = run("show", "1", "--json").json["attempts"]
+        assert set(first) == {
+            "number", "worker", "host", "pid", "device", "seed", "started_at", "finished_at",
+            "outcome", "reason", "error", "traceback", "peak_memory", "last_lines",
+        }  # fmt: skip
+        assert (first["number"], first["outcome"], first["reason"]) == (1, "failed", "worker-lost")
+        assert first["started_at"].endswith("Z")
+        assert first["finished_at"] >= first["started_at"]
+        assert second["last_lines"][-1] == "line m\x1b[2J"
+        assert (third["outcome"], third["last_lines"]) == ("stopped", [])
+
+    @pytest.mark.usefixtures("resumed")
+    def test_metrics_go_on_over_attempts(self, run: Cli) -> None:
+        assert run("metrics", "1").out.splitlines()[1].split() == ["value", "3", "3", "3", "1"]
+        first = run("metrics", "1", "--attempt", 1).out.splitlines()
+        assert first[1].split() == ["value", "4", "4", "8", "2"]
+        points = run("metrics", "1", "--json").json
+        assert [(point["attempt"], point["value"]) for point in points] == [(2, 3.0)]
+        assert len(run("metrics", "1", "--attempt", 1, "--csv").out.splitlines()) == 3
+        assert run("metrics", "1", "--attempt", 3, "--json").json == []
 
 
 @pytest.mark.usefixtures("history")

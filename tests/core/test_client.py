@@ -153,6 +153,8 @@ def test_a_handle_gives_logs_curves_and_files(
         )
     assert handle.logs() == ["hello"]
     assert handle.curve("loss") == [(1, 1.0), (2, 0.5)]
+    assert handle.curve("loss", attempt=1) == [(1, 1.0), (2, 0.5)]
+    assert handle.curve("loss", attempt=2) == handle.curve("lost") == []
     assert handle.refresh().metrics == {"loss": 0.5}
     assert [path.name for path in handle.save(tmp_path / "out")] == ["r.png"]
     assert client.to_json(handle.job)["artifacts"][0]["uri"] == artifact.uri

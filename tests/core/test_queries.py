@@ -317,6 +317,40 @@ def test_metric_points_by_name_and_attempt(database: Database) -> None:
         assert queries.get_job(session, lease.job_id).metrics == {"loss": 1.0, "accuracy": 1.0}
 
 
+def test_curves_of_attempts_that_resumed_one_another_are_merged(database: Database) -> None:
+    submit(database, max_attempts=3)
+
+    def attempt(*points: tuple[str, int]) -> Lease:
+        lease = start(database)
+        with database.write() as session:
+            found = [MetricPoint(name, step, float(lease.attempt), TIME) for name, step in points]
+            store.report(session, lease, metrics=found)
+            store.finish(session, lease, Outcome(t.FAILED, "error", "no", retry=True), "w")
+            session.execute(update(t.jobs).values(not_before=None))
+            store.promote(session, "w")
+        return lease
+
+    def curves(**wanted: Any) -> dict[str, list[tuple[int, float]]]:
+        with database.read() as session:
+            merged = queries.merged_points(session, job_id, **wanted)
+        return {name: [(p.step, p.value) for p in points] for name, points in merged.items()}
+
+    # Died after step 3, with a checkpoint of step 1; accuracy was measured at step 0 alone.
+    job_id = attempt(("loss", 0), ("loss", 1), ("loss", 2), ("loss", 3), ("accuracy", 0)).job_id
+    attempt(("loss", 2), ("loss", 3))
+    assert curves() == {
+        "loss": [(0, 1.0), (1, 1.0), (2, 2.0), (3, 2.0)],
+        "accuracy": [(0, 1.0)],
+    }
+    assert curves(names=["accuracy"]) == {"accuracy": [(0, 1.0)]}
+    assert curves(attempt=1)["loss"] == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]
+    assert curves(attempt=2) == {"loss": [(2, 2.0), (3, 2.0)]}
+    assert curves(attempt=3) == {}
+    # The third had no checkpoint and began anew: nothing of the others is left.
+    attempt(("loss", 0))
+    assert curves()["loss"] == [(0, 3.0)]
+
+
 # ---------------------------------------------------------------------------- workers
 
 
