@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Workers": {
         "up": Entry("up", "Start workers on this machine, or change their number."),
         "down": Entry("down", "Stop this machine's workers and the embedded Redis."),
+        "drain": Entry("drain", "Ask workers to leave, their jobs checkpointed and requeued."),
         "status": Entry("status", "Show where everything is and what it is doing."),
         "worker": Entry("worker", "Be a worker: take jobs and run them."),
         "workers": Entry("worker", "List the workers."),

@@ -98,6 +98,7 @@ def to_json(row: _Row) -> _Row:
         "host": row["host"],
         "pid": row["pid"],
         "state": state_of(row),
+        "drain": row["drain"],
         "devices": row["devices"],
         "slots": row["slots"],
         "queues": row["queues"],

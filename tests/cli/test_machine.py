@@ -125,6 +125,19 @@ def test_up_scales_and_down_stops(shell: Cli, machine: Client, home: Path) -> No
     assert shell("down").out == "0 workers stopped\n"
 
 
+def test_drain_makes_real_workers_leave_and_puts_their_job_back(
+    shell: Cli, machine: Client
+) -> None:
+    shell("up", "-d", "--workers", 2)
+    shell("submit", "selftest", "--steps", 1000, "--pause", 0.1)
+    until(lambda: machine.job(1).state == "running")
+    said = shell("drain", machine.settings.host, "--wait", "--timeout", "30s")
+    assert said.out.endswith("2 workers have left\n")
+    assert "; job 1 goes back to the queue\n" in said.out
+    assert (machine.job(1).state, machine.job(1).reason) == ("queued", "preempted")
+    until(lambda: alive(machine) == [])
+
+
 def test_up_in_the_foreground_stops_its_workers(machine: Client) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cvq_cli", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from cvq import Client
+from cvq import Client, queries
 
 from .conftest import FakeWorker, until
 
@@ -137,6 +137,21 @@ def test_run_interrupted(
     assert code == 3
     assert "job 1 was cancelled by Ctrl-C" in screen
     until(lambda: client.job(1).state == "cancelled")
+
+
+def test_ctrl_c_while_draining_leaves_it_going_on(
+    terminal: Terminal, client: Client, worker: FakeWorker
+) -> None:
+    worker.arrive("default")
+    child = terminal("drain", "fake", "--wait")
+    child.expect("waiting for 1 worker to leave")
+    child.sendintr()
+    code, screen = leave(child)
+    assert code == 130
+    assert "the draining goes on: `cvq workers` shows how far it is" in screen
+    assert "Traceback" not in screen
+    with client.db.read() as session:
+        assert [row["drain"] for row in queries.workers(session)] == ["stop"]
 
 
 def test_watched_status(terminal: Terminal, client: Client) -> None:

@@ -1,0 +1,156 @@
+"""`cvq drain WORKER…`: workers leave, on whatever machine they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cvq.errors import UsageError, WaitTimeoutError
+
+from .. import options, words
+from ..output import dump, hint, note
+from ..waiting import Spinner
+from .worker import state_of, to_json
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+
+_Row = dict[str, Any]
+
+_LOOK_EVERY_S = 0.2
+_MOST_NAMED = 3
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq drain gpu-3                    all workers of that machine"
+    "\n  cvq drain gpu-3.4711 --finish      the one whose id begins so, its jobs done first"
+    "\n  cvq drain gpu-3 --wait --timeout 5m && ssh gpu-3 sudo reboot"
+    "\n\nExit codes: 0 asked (with --wait: left), 124 some are still there when time is up."
+)
+@click.argument("names", metavar="WORKER...", nargs=-1, required=True)
+@options.flag("--finish", help="Let the running jobs end first.")
+@options.flag("--wait", help="Wait until they have left.")
+@click.option(
+    "--timeout", type=options.DURATION, metavar="DURATION",
+    help="Wait, but at most this long: 90s, 5m, 1h.",
+)  # fmt: skip
+@options.as_json
+def drain(
+    names: Sequence[str], finish: bool, wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Ask workers to leave, their jobs checkpointed and requeued.
+
+    WORKER is a worker's id, the beginning of one, or a machine's name (all of its workers), as
+    `cvq workers` lists them. They take no more jobs from their next heartbeat on, which is within
+    a second. Jobs of another worker, and the history, are not touched.
+    """
+    from cvq.client import Client
+
+    client = Client()
+    rows = _ask(client, names, "finish" if finish else "stop")
+    if not as_json:
+        for row in rows:
+            click.echo(_asked(row))
+    left_over: list[_Row] = []
+    if wait or timeout is not None:
+        ids = [row["id"] for row in rows]
+        left_over = _wait(client, ids, timeout)
+        rows = _rows(client, ids)
+    if as_json:
+        dump([to_json(row) for row in rows])
+    if left_over:
+        raise WaitTimeoutError(
+            f"{_named(left_over)} {'has' if len(left_over) == 1 else 'have'} not left after "
+            f"{words.span(timeout)}: the draining goes on, `cvq workers` shows how far it is"
+        )
+    if not as_json:
+        _show_end(rows, waited=wait or timeout is not None)
+
+
+def _ask(client: Client, names: Sequence[str], how: str) -> list[_Row]:
+    """Write the order to all workers that are meant, or to none where a name is wrong."""
+    from cvq import queries, store
+
+    with client.db.write() as session:
+        known = queries.workers(session, also_gone=True)
+        chosen = {row["id"]: row for name in names for row in _meant(known, name)}
+        for row in chosen.values():
+            store.ask_to_drain(session, row["id"], how)
+            row["drain"] = how
+    return list(chosen.values())
+
+
+def _meant(known: Sequence[_Row], name: str) -> list[_Row]:
+    """The workers that a word means: an id, a host or the beginning of an id.
+
+    Raises:
+        UsageError: it means none, several by their beginning, or only such as have left.
+    """
+    exact = [row for row in known if row["id"] == name]
+    exact = exact or [row for row in known if row["host"] == name]
+    found = exact or [row for row in known if name and row["id"].startswith(name)]
+    if not found:
+        raise UsageError(f"no worker or host '{name}': `cvq workers` lists the workers")
+    there = [row for row in found if row["state"] != "gone"]
+    if not there:
+        raise UsageError(f"'{name}': {_named(found)} left already: `cvq workers` lists the others")
+    if len(there) > 1 and not exact:
+        raise UsageError(f"'{name}' is the beginning of {_named(there)}: give more of the id")
+    return there
+
+
+def _named(rows: Sequence[_Row]) -> str:
+    more = len(rows) - _MOST_NAMED
+    named = ", ".join(row["id"] for row in rows[:_MOST_NAMED])
+    return f"worker{'s' if len(rows) > 1 else ''} {named}" + (f" and {more} more" * (more > 0))
+
+
+def _asked(row: _Row) -> str:
+    worker, jobs = f"worker {words.clean(row['id'])}", row["running"]
+    if state_of(row) == "silent":
+        return f"{worker} is silent: it leaves as soon as it is heard of again"
+    if not jobs:
+        return f"{worker} leaves"
+    one = len(jobs) == 1
+    named = f"job{'' if one else 's'} {', '.join(map(str, jobs))}"
+    if row["drain"] == "finish":
+        return f"{worker} leaves when {named} {'has' if one else 'have'} ended"
+    return f"{worker} leaves; {named} {'goes' if one else 'go'} back to the queue"
+
+
+def _rows(client: Client, ids: Collection[str]) -> list[_Row]:
+    from cvq import queries
+
+    with client.db.read() as session:
+        return [row for row in queries.workers(session, also_gone=True) if row["id"] in ids]
+
+
+def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[_Row]:
+    """Wait until the workers have left or fallen silent; return those that are still there."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        with Spinner() as spinner:
+            while there := [row for row in _rows(client, ids) if row["alive"]]:
+                if deadline is not None and time.monotonic() >= deadline:
+                    break
+                spinner.show(f"waiting for {words.count(len(there), 'worker')} to leave")
+                time.sleep(_LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        note("the draining goes on: `cvq workers` shows how far it is")
+        raise
+    return there
+
+
+def _show_end(rows: Sequence[_Row], *, waited: bool) -> None:
+    if not waited:
+        hint("`cvq workers` shows when they have left, `--wait` waits for it")
+        return
+    gone = sum(row["state"] == "gone" for row in rows)
+    if gone:
+        click.echo(f"{words.count(gone, 'worker')} {'has' if gone == 1 else 'have'} left")
+    if silent := len(rows) - gone:
+        note(f"{words.count(silent, 'worker')} {'is' if silent == 1 else 'are'} silent: dead or "
+             "cut off, and other workers take over their jobs")  # fmt: skip
