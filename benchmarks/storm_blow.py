@@ -1,0 +1,335 @@
+"""The storm itself: submits the jobs, does the acts in their time, replaces the workers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import psutil
+
+from cvq import Client, queries
+from cvq.errors import CvqError, DatabaseError
+
+from .storm_cluster import Cluster, Worker, wait_until
+from .storm_ledger import FINAL, Strike
+from .storm_plan import Act, Plan, PlannedJob
+
+_START_S = 90.0  # what the first workers may take
+_LEAVE_S = 60.0  # what a drained worker may take
+_MOST_DEATHS = 30  # of workers that nobody killed: there is no point in going on
+_TURN_S = 0.02
+_LOOK_S = 0.5
+
+# Told now and then: seconds since the start, jobs submitted, jobs by state, acts done.
+Watcher = Callable[[float, int, Mapping[str, int], int], None]
+
+
+class Submitter(threading.Thread):
+    """Submits each job at its time and cancels those that are to be cancelled, whatever fails.
+
+    A thread of its own, because a frozen worker can hold the database, and only the storm's other
+    thread can thaw it.
+    """
+
+    def __init__(self, cluster: Cluster, plan: Plan, started: float) -> None:
+        super().__init__(name="submitter", daemon=True)
+        self.ids: dict[int, int] = {}
+        self.cancel_asked: set[int] = set()
+        self.refused = 0  # submissions that failed and had left nothing behind
+        self.resolved = 0  # submissions that failed and had entered the job all the same
+        self.error: BaseException | None = None
+        self._cluster = cluster
+        self._cancelled: set[int] = set()
+        self._client = Client(cluster.settings)
+        self._plan = plan
+        self._begun = started
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Submit, then go on cancelling until `stop`."""
+        try:
+            for job in self._plan.jobs:
+                while time.monotonic() < self._begun + job.at:
+                    if self._turn():
+                        return
+                self._submit(job)
+            while not self._turn():
+                pass
+        except BaseException as error:  # told by the storm's own thread
+            self.error = error
+        finally:
+            self._client.db.engine.dispose()
+            if self._client.broker._client is not None:
+                self._client.broker._client.close()
+
+    def stop(self) -> None:
+        """Cancel nothing more."""
+        self._stopping.set()
+        self.join()
+
+    def _turn(self) -> bool:
+        with contextlib.suppress(DatabaseError):
+            self._cancel_due()
+        return self._stopping.wait(0.05)
+
+    def _submit(self, job: PlannedJob) -> None:
+        while not self._stopping.is_set():
+            try:
+                handle = self._client.submit(
+                    "storm",
+                    priority=job.priority,
+                    name=f"storm-{job.number}",
+                    tags={"number": str(job.number)},
+                    after=[self.ids[number] for number in job.after],
+                    retries=50,
+                    ledger=str(self._cluster.ledger),
+                    number=job.number,
+                    steps=job.steps,
+                    pause=job.pause,
+                )
+            except CvqError:
+                # The answer may have been lost after the commit: look before trying again.
+                found = self._look_up(job.number)
+                if found is None:
+                    self.refused += 1
+                    continue
+                self.resolved += 1
+                self.ids[job.number] = found
+                return
+            self.ids[job.number] = handle.id
+            return
+
+    def _look_up(self, number: int) -> int | None:
+        wanted = queries.Filter(tags=[("number", str(number))])
+        while not self._stopping.wait(0.1):
+            with contextlib.suppress(DatabaseError):
+                jobs = self._client.jobs(wanted)
+                return jobs[0].id if jobs else None
+        return None
+
+    def _cancel_due(self) -> None:
+        due = {
+            self.ids[job.number]: job
+            for job in self._plan.jobs
+            if job.cancel_at is not None
+            and job.number in self.ids
+            and job.number not in self._cancelled
+        }
+        if not due:
+            return
+        for found in self._client.jobs(queries.Filter(ids=list(due), states=["running"])):
+            job = due[found.id]
+            assert job.cancel_at is not None
+            if found.progress and found.progress["done"] >= job.cancel_at:
+                # Before the answer, which may be lost after the commit.
+                self.cancel_asked.add(job.number)
+                self._client.cancel(found.id)
+                self._cancelled.add(job.number)
+
+
+class Storm:
+    """Does the acts of a plan to a cluster and notes what each of them hit."""
+
+    def __init__(self, cluster: Cluster, plan: Plan) -> None:
+        self.cluster = cluster
+        self.plan = plan
+        self.strikes: list[Strike] = []
+        self.missed: Counter[str] = Counter()
+        self.deaths: list[str] = []  # of workers that the storm had not struck
+        self.stuck: list[str] = []
+        self.states: dict[str, int] = {}
+        self.seconds = 0.0
+        self._thaws: list[tuple[float, int, Callable[[], None]]] = []
+        self._gone: set[int] = set()
+
+    def blow(self, watch: Watcher) -> Submitter:
+        """Do everything, until all jobs are final or the time to settle is over.
+
+        Raises:
+            CvqError: the workers do not come up or do not stay up.
+        """
+        self._start_workers()
+        started = time.monotonic()
+        submitter = Submitter(self.cluster, self.plan, started)
+        submitter.start()
+        try:
+            self._run(started, submitter, watch)
+        finally:
+            for _, _, thaw in self._thaws:  # before all else: who is frozen may hold the database
+                thaw()
+            submitter.stop()
+        if submitter.error is not None:
+            raise submitter.error
+        return submitter
+
+    def _start_workers(self) -> None:
+        wanted = self.cluster.options.workers
+        for _ in range(wanted):
+            self.cluster.start_worker()
+
+        def are_up() -> bool:
+            self._supervise()
+            return len(self.cluster.up()) >= wanted
+
+        if not wait_until(are_up, _START_S):
+            raise CvqError(f"the workers do not come up: {self.cluster.workers[-1].last_words()}")
+
+    def _run(self, started: float, submitter: Submitter, watch: Watcher) -> None:
+        options = self.cluster.options
+        acts = list(self.plan.acts)
+        look_at = 0.0
+        while True:
+            self.seconds = time.monotonic() - started
+            self._supervise()
+            self._thaw_due()
+            if acts and self.seconds >= acts[0].at and self._act(acts[0]):
+                del acts[0]
+            if submitter.error is not None:
+                return
+            if self.seconds >= look_at:
+                look_at = self.seconds + _LOOK_S
+                self._look()
+                watch(self.seconds, len(submitter.ids), self.states, len(self.strikes))
+                final = sum(self.states.get(state, 0) for state in FINAL)
+                over = self.seconds >= options.seconds and not acts
+                if over and final >= len(self.plan.jobs):
+                    return
+                if self.seconds > options.seconds + options.settle:
+                    return
+            time.sleep(_TURN_S)
+
+    def _look(self) -> None:
+        with contextlib.suppress(DatabaseError), self.cluster.client.db.read() as session:
+            self.states = queries.count_states(session)
+
+    # ------------------------------------------------------------ workers
+
+    def _supervise(self) -> None:
+        """Start another worker for each that has died, as a service manager would."""
+        for worker in list(self.cluster.workers):
+            if worker.number in self._gone:
+                continue
+            code = worker.process.poll()
+            if code is not None:
+                self._gone.add(worker.number)
+                self._note_end(worker, code)
+            elif worker.leaving == "drained" and time.monotonic() > worker.leave_by:
+                self.stuck.append(f"worker {worker.number} did not leave within {_LEAVE_S:g} s")
+                worker.process.kill()
+
+    def _note_end(self, worker: Worker, code: int) -> None:
+        if worker.leaving is None:
+            when = "while it started" if worker.id is None else "unasked"
+            end = f"worker {worker.number} left with {code} {when}: {worker.last_words()}"
+            self.deaths.append(end)
+            if len(self.deaths) > _MOST_DEATHS:
+                raise CvqError(f"the workers do not stay up: {end}")
+            self.cluster.start_worker()
+        elif worker.leaving == "drained" and code:
+            self.stuck.append(f"worker {worker.number} was drained and left with {code}")
+
+    # ------------------------------------------------------------ acts
+
+    def _act(self, act: Act) -> bool:
+        """Do it; False where there is nothing to hit yet, and time to try again."""
+        do = {
+            "kill-job": self._strike_job,
+            "freeze-job": self._strike_job,
+            "kill-worker": self._strike_worker,
+            "freeze-worker": self._strike_worker,
+            "drain-worker": self._strike_worker,
+            "kill-redis": self._strike_redis,
+            "flush-redis": self._strike_redis,
+            "cut-one": self._cut,
+            "cut-all": self._cut,
+        }[act.kind]
+        with contextlib.suppress(DatabaseError, psutil.Error):
+            if do(act):
+                return True
+        if self.seconds < act.at + self.cluster.options.every * 0.7:
+            return False
+        self.missed[act.kind] += 1
+        return True
+
+    def _strike_job(self, act: Act) -> bool:
+        found = self.cluster.job_processes()
+        if not found:
+            return False
+        hit = found[act.draw % len(found)]
+        strike = _now(act, job=hit.job, attempt=hit.attempt)
+        if act.kind == "kill-job":
+            hit.process.kill()  # psutil asks first whether it is still the same process
+        else:
+            hit.process.suspend()
+
+            def resume() -> None:
+                with contextlib.suppress(psutil.Error):
+                    hit.process.resume()
+
+            self._thaw_later(act, resume)
+        self.strikes.append(strike)
+        return True
+
+    def _strike_worker(self, act: Act) -> bool:
+        found = self.cluster.up()
+        if not found:
+            return False
+        worker = found[act.draw % len(found)]
+        strike = _now(act, worker=worker.id)
+        if act.kind == "freeze-worker":
+            worker.process.send_signal(signal.SIGSTOP)
+            worker.frozen = True
+
+            def resume() -> None:
+                worker.frozen = False
+                worker.process.send_signal(signal.SIGCONT)
+
+            self._thaw_later(act, resume)
+        else:
+            killed = act.kind == "kill-worker"
+            worker.leaving = "killed" if killed else "drained"
+            worker.leave_by = time.monotonic() + _LEAVE_S
+            worker.process.send_signal(signal.SIGKILL if killed else signal.SIGTERM)
+            self.cluster.start_worker()
+        self.strikes.append(strike)
+        return True
+
+    def _strike_redis(self, act: Act) -> bool:
+        if act.kind == "flush-redis":
+            done = self.cluster.flush_redis()
+        elif done := (process := self.cluster.redis_process()) is not None:
+            process.kill()
+        if done:
+            self.strikes.append(_now(act))
+        return done
+
+    def _cut(self, act: Act) -> bool:
+        cut = self.cluster.cut_connections(act.draw, everyone=act.kind == "cut-all")
+        if cut:
+            self.strikes.append(_now(act))
+        return bool(cut)
+
+    def _thaw_later(self, act: Act, resume: Callable[[], None]) -> None:
+        """To be called right before the strike is noted."""
+        if act.thaw_after is not None:
+            due = time.monotonic() + act.thaw_after
+            self._thaws.append((due, len(self.strikes), resume))
+
+    def _thaw_due(self) -> None:
+        now = time.monotonic()
+        for thaw in [thaw for thaw in self._thaws if thaw[0] <= now]:
+            _, place, resume = thaw
+            resume()
+            self.strikes[place] = dataclasses.replace(self.strikes[place], until=time.time())
+            self._thaws.remove(thaw)
+
+
+def _now(
+    act: Act, *, worker: str | None = None, job: int | None = None, attempt: int | None = None
+) -> Strike:
+    return Strike(act.kind, time.time(), time.monotonic(), worker, job, attempt)

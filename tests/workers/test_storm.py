@@ -1,0 +1,268 @@
+"""A short storm of kills loses and doubles nothing, and its judge would see it if it did."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+if str(ROOT) not in sys.path:  # benchmarks are installed nowhere
+    sys.path.append(str(ROOT))
+
+from benchmarks.storm import run_storm  # noqa: E402
+from benchmarks.storm_kind import output_line, result_text  # noqa: E402
+from benchmarks.storm_ledger import (  # noqa: E402
+    AttemptRecord,
+    Effect,
+    JobRecord,
+    Strike,
+    Verdict,
+    judge,
+    parse_ledger,
+    recoveries,
+)
+from benchmarks.storm_plan import BAG, StormOptions, make_plan  # noqa: E402
+
+SHORT = StormOptions(jobs=25, minutes=0.2, every=0.7, workers=2, lease=2, settle=60)
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def test_a_short_storm_loses_and_doubles_nothing(database: str) -> None:
+    report = run_storm(dataclasses.replace(SHORT, database=database))
+    told = "\n".join(report.lines())
+    assert report.good, told
+    assert report.states.keys() <= {"succeeded", "cancelled"}, told
+    assert sum(report.states.values()) == SHORT.jobs, told
+    assert report.attempts > SHORT.jobs, told  # else nothing was hit
+    assert report.acts.keys() >= {"kill-worker", "freeze-worker"}, told
+
+
+# ---------------------------------------------------------------------------- the plan
+
+
+def test_the_plan_is_a_function_of_its_seed() -> None:
+    options = StormOptions(jobs=200, minutes=2)
+    assert make_plan(options) == make_plan(options)
+    assert make_plan(options).digest == make_plan(options).digest
+    assert make_plan(options).digest != make_plan(dataclasses.replace(options, seed=2)).digest
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_plan_has_every_kind_of_job_and_act(seed: int) -> None:
+    plan = make_plan(StormOptions(jobs=300, minutes=2, database="postgres", seed=seed))
+    assert {act.kind for act in plan.acts} == {*BAG, "cut-one", "cut-all"}
+    assert [act.at for act in plan.acts] == sorted(act.at for act in plan.acts)
+    frozen = [act.thaw_after for act in plan.acts if act.kind == "freeze-job"]
+    assert None in frozen
+    assert any(frozen)
+    assert len({job.priority for job in plan.jobs}) == 3
+    assert any(job.cancel_at for job in plan.jobs)
+    cancelled = {job.number for job in plan.jobs if job.cancel_at}
+    parents = {number for job in plan.jobs for number in job.after}
+    assert parents
+    assert not parents & cancelled
+    assert all(number < job.number for job in plan.jobs for number in job.after)
+
+
+# ---------------------------------------------------------------------------- the judge
+#
+# Job 7 takes two steps. Attempt 1 began at second 10 on worker A, which was killed at 11 and found
+# out at 13; attempt 2 began at 14 on worker B and succeeded at 16.
+
+STEPS = 2
+
+
+def effect(place: int, at: float, attempt: int, act: str, step: int = 0, **other: Any) -> Effect:
+    token = other.pop("token", f"token{attempt}")
+    return Effect(place, at, at, 0, 7, attempt, token, 100 + attempt, act, step, **other)
+
+
+FIRST = [effect(0, 10.1, 1, "begin"), effect(1, 10.5, 1, "step", 1)]
+SECOND = [
+    effect(2, 14.1, 2, "begin"),
+    effect(3, 14.5, 2, "step", 1),
+    effect(4, 15.0, 2, "step", 2),
+    effect(5, 15.1, 2, "end"),
+]
+KILL = Strike("kill-worker", 11.0, 11.0, worker="A")
+LOST_WORKER = AttemptRecord(1, "A", 10.0, 13.0, "failed", "worker-lost", queued_again=13.5)
+SUCCEEDED = AttemptRecord(2, "B", 14.0, 16.0, "succeeded", None)
+JOB = JobRecord(
+    number=0,
+    steps=STEPS,
+    ids=(7,),
+    state="succeeded",
+    result={"number": 0, "token": "token2"},
+    attempts=(LOST_WORKER, SUCCEEDED),
+    output=tuple(output_line(0, step, STEPS) for step in (1, 2)),
+    metric_steps=(1, 2),
+    results=((2, result_text(0, STEPS, "token2")),),
+)
+
+
+def judged(job: JobRecord = JOB, effects: list[Effect] | None = None, *strikes: Strike) -> Verdict:
+    return judge([job], FIRST + SECOND if effects is None else effects, strikes or (KILL,))
+
+
+def changed(**values: Any) -> JobRecord:
+    return dataclasses.replace(JOB, **values)
+
+
+def only(verdict: Verdict, *names: str) -> bool:
+    """Whether these lists have something to say, and no other has."""
+    return {name for name, lines in verdict.to_json().items() if lines} == set(names)
+
+
+def test_a_job_that_was_run_again_after_a_kill_is_well() -> None:
+    assert only(judged())
+    assert judged().faults == 0
+
+
+def test_a_job_that_was_cancelled_on_purpose_is_well() -> None:
+    cancelled = dataclasses.replace(SUCCEEDED, outcome="cancelled")
+    job = changed(state="cancelled", attempts=(LOST_WORKER, cancelled), results=(), result=None)
+    assert only(judged(dataclasses.replace(job, cancel_asked=True), [*FIRST, *SECOND[:2]]))
+    assert only(judged(job, [*FIRST, *SECOND[:2]]), "lost")
+
+
+@pytest.mark.parametrize(
+    ("job", "effects"),
+    [
+        (changed(ids=(), attempts=(), state="missing"), []),
+        (changed(state="failed", attempts=(LOST_WORKER,)), FIRST),
+        (changed(state="queued", attempts=(LOST_WORKER,)), FIRST),
+        (JOB, FIRST + SECOND[:-1]),
+        (JOB, [*FIRST, SECOND[0], *SECOND[2:]]),
+        (JOB, FIRST),
+        (changed(result=None), None),
+        (changed(results=()), None),
+        (changed(results=((2, None),)), None),
+        (changed(results=((2, result_text(0, STEPS, "token1")),)), None),
+    ],
+    ids=[
+        "not there", "failed", "never final", "no end", "a step missing", "no effect", "no result",
+        "no file", "a damaged file", "another's file",
+    ],
+)  # fmt: skip
+def test_a_lost_job_is_seen(job: JobRecord, effects: list[Effect] | None) -> None:
+    assert judged(job, effects).lost
+
+
+def test_two_results_are_seen() -> None:
+    both = (dataclasses.replace(LOST_WORKER, outcome="succeeded"), SUCCEEDED)
+    assert judged(changed(attempts=both)).two_results
+    shown = JOB.results[0]
+    assert judged(changed(results=(shown, (1, shown[1])))).two_results
+    assert judged(changed(results=((1, shown[1]),))).two_results
+    assert judged(changed(ids=(7, 8))).two_results
+
+
+def test_two_attempts_alive_at_once_are_seen_by_the_order_of_their_effects() -> None:
+    late = effect(3, 14.2, 1, "step", 2)
+    moved = [dataclasses.replace(e, place=e.place + 1) for e in SECOND[1:]]
+    found = judged(JOB, [*FIRST, SECOND[0], late, *moved]).doubled
+    assert len(found) == 1
+    assert "after attempt 2 had begun" in found[0]
+
+
+def test_an_effect_after_another_attempt_succeeded_is_seen() -> None:
+    late = effect(6, 17.0, 1, "step", 2)
+    found = judged(JOB, [*FIRST, *SECOND, late]).doubled
+    assert any("after attempt 2 succeeded" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    "effects",
+    [
+        [*FIRST, SECOND[0], SECOND[1], SECOND[1], *SECOND[2:]],
+        [*FIRST, *SECOND, effect(6, 15.2, 2, "end")],
+        [*FIRST, *SECOND, effect(6, 15.2, 2, "begin", token="other")],
+        [*FIRST, *SECOND, effect(6, 18.0, 3, "begin")],
+        [*FIRST, *SECOND, dataclasses.replace(effect(6, 18.0, 1, "begin"), number=99, job=99)],
+    ],
+    ids=["a step twice", "an end twice", "two processes", "begun after success", "nobody's"],
+)
+def test_a_doubled_effect_is_seen(effects: list[Effect]) -> None:
+    assert judged(JOB, effects).doubled
+
+
+def test_a_job_begun_again_after_success_is_seen() -> None:
+    again = AttemptRecord(3, "B", 17.0, 19.0, "cancelled", None)
+    job = changed(attempts=(LOST_WORKER, SUCCEEDED, again))
+    verdict = judged(job, [*FIRST, *SECOND, effect(6, 17.5, 3, "begin")])
+    assert verdict.doubled
+    assert verdict.broken_records
+
+
+def test_a_job_killed_before_its_commit_is_told_apart_from_a_doubled_one() -> None:
+    whole = [*FIRST, effect(2, 10.7, 1, "step", 2), effect(3, 10.8, 1, "end")]
+    whole += [dataclasses.replace(e, place=e.place + 2) for e in SECOND]
+    assert only(judged(JOB, whole), "run_again_after_end")
+    elsewhere = dataclasses.replace(KILL, worker="C")
+    assert only(judged(JOB, whole, elsewhere), "doubled", "unexplained")
+    error = dataclasses.replace(LOST_WORKER, reason="error")
+    assert judged(changed(attempts=(error, SUCCEEDED)), whole).doubled
+
+
+@pytest.mark.parametrize(
+    "output",
+    [JOB.output[:1], JOB.output[::-1], (*JOB.output, JOB.output[1]), ()],
+    ids=["missing", "out of order", "twice", "none"],
+)
+def test_a_fault_in_the_stored_log_is_seen(output: tuple[str, ...]) -> None:
+    assert only(judged(changed(output=output)), "log_faults")
+
+
+def test_a_fault_in_the_stored_metric_is_seen() -> None:
+    assert only(judged(changed(metric_steps=(1, 1, 2))), "log_faults")
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        (SUCCEEDED,),
+        (dataclasses.replace(LOST_WORKER, finished=None, outcome=None, reason=None), SUCCEEDED),
+        (dataclasses.replace(LOST_WORKER, reason=None), SUCCEEDED),
+    ],
+    ids=["a number missing", "no end", "no reason"],
+)
+def test_a_broken_record_is_seen(attempts: tuple[AttemptRecord, ...]) -> None:
+    assert judged(changed(attempts=attempts)).broken_records
+
+
+def test_an_attempt_that_ended_by_itself_is_told() -> None:
+    before = dataclasses.replace(KILL, time=5.0, clock=5.0, worker="B")
+    assert only(judged(JOB, None, before), "unexplained")
+
+
+def test_recovery_is_counted_from_the_act_to_the_next_first_effect() -> None:
+    found = recoveries([JOB], FIRST + SECOND, [KILL])
+    assert found.keys() == {"kill-worker"}
+    assert found["kill-worker"].queued_worst == pytest.approx(2.5)
+    assert found["kill-worker"].begun_worst == pytest.approx(3.1)
+
+
+def test_a_thawed_worker_explains_what_it_lost() -> None:
+    frozen = Strike("freeze-worker", 8.0, 8.0, worker="A", until=12.0)
+    assert frozen.explains(7, LOST_WORKER)
+    assert not frozen.explains(7, SUCCEEDED)
+    assert not Strike("kill-redis", 11.0, 11.0).explains(7, LOST_WORKER)
+
+
+def test_a_ledger_is_read_in_the_order_of_its_lines() -> None:
+    line = {
+        "time": 2_000_000_000, "clock": 1_500_000_000, "number": 0, "job": 7, "attempt": 1,
+        "token": "t", "pid": 5, "act": "begin", "step": 0,
+    }  # fmt: skip
+    effects = parse_ledger([json.dumps(line), json.dumps(line | {"act": "step", "step": 1})])
+    assert [(e.place, e.act, e.time, e.clock) for e in effects] == [
+        (0, "begin", 2.0, 1.5),
+        (1, "step", 2.0, 1.5),
+    ]
+    with pytest.raises(ValueError, match="Expecting"):
+        parse_ledger(["{half a li"])
