@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from cvq import words
+from cvq.words import clock as clock
+from cvq.words import count as count
+from cvq.words import size as size
+from cvq.words import span as span
 
 if TYPE_CHECKING:
     from cvq.jobs import Job
@@ -39,24 +44,8 @@ def cut(text: str, most: int = 200) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text of several lines as one."""
-    return cut(" ".join(text.split()))
-
-
-def span(seconds: float | None) -> str:
-    """A duration: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`; empty for None."""
-    if seconds is None or not math.isfinite(seconds):
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+    """A text of several lines as one, without control characters."""
+    return clean(words.one_line(text))
 
 
 def age(time: datetime | None, now: datetime) -> str:
@@ -64,27 +53,10 @@ def age(time: datetime | None, now: datetime) -> str:
     if time is None:
         return ""
     seconds = max(0, int((now - time).total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size or (unit == "d" and seconds >= size):
-            return f"{seconds // size}{unit}"
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length or (unit == "d" and seconds >= length):
+            return f"{seconds // length}{unit}"
     return f"{seconds}s"
-
-
-def clock(time: datetime | None) -> str:
-    """A time of day in the reader's own zone."""
-    return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def size(count: int | None) -> str:
-    """A number of bytes: `812 B`, `1.2 MB`."""
-    if count is None:
-        return ""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
 
 
 def number(value: float | None) -> str:
@@ -147,8 +119,3 @@ def outcome(job: Job) -> str:
     if job.cancel_requested and not job.finished:
         return f"{job.state}, to be cancelled"
     return job.state
-
-
-def count(number: int, noun: str) -> str:
-    """`1 worker`, `2 workers`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

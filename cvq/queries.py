@@ -197,6 +197,32 @@ def parents_of(session: Connection, job_id: int) -> list[Job]:
     return [Job.from_row(row) for row in rows]
 
 
+def run_times(session: Connection, kind: str, most: int = 50) -> list[float]:
+    """How long the last succeeded jobs of a kind ran, in seconds (the last attempt of each)."""
+    jobs = t.jobs.c
+    rows = session.execute(
+        select(jobs.started_at, jobs.finished_at)
+        .where(jobs.kind == kind, jobs.state == t.SUCCEEDED)
+        .order_by(jobs.id.desc())
+        .limit(most)
+    ).all()
+    return [(row.finished_at - row.started_at).total_seconds() for row in rows]
+
+
+def last_sign(session: Connection, lease: Lease) -> datetime | None:
+    """When an attempt wrote its newest log line or metric, by its host's clock."""
+    times = [
+        session.scalar(
+            select(table.c.time)
+            .where(table.c.job_id == lease.job_id, table.c.attempt == lease.attempt)
+            .order_by(table.c.id.desc())
+            .limit(1)
+        )
+        for table in (t.logs, t.metrics)
+    ]
+    return max((time for time in times if time is not None), default=None)
+
+
 def logs_of(
     session: Connection,
     job_id: int,

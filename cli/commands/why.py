@@ -1,0 +1,69 @@
+"""`cvq why JOB…`: what is the matter with a job, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from cvq.errors import CvqError
+
+from .. import options, words
+from ..output import dump, paint
+from .status import embedded_redis_is_up
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.explain import Explanation
+    from cvq.jobs import Job
+    from cvq.parse import Reference
+
+
+@click.command(epilog="\b\nExamples:\n  cvq why @\n  cvq why 3-7\n  cvq why 12 --json")
+@options.jobs
+@options.as_json
+def why(references: Sequence[Reference], as_json: bool) -> None:
+    """Explain why a job waits, runs long or failed, and what to do.
+
+    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
+    """
+    from dataclasses import asdict
+
+    from cvq import queries
+    from cvq.client import Client
+    from cvq.explain import explain
+
+    client = Client()
+    jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
+    redis = _redis_problem(client) if any(job.state == "queued" for job in jobs) else None
+    with client.db.read() as session:
+        jobs = [queries.get_job(session, job.id) for job in jobs]
+        found = [explain(session, job, redis=redis) for job in jobs]
+    if as_json:
+        shown = [asdict(explanation) for explanation in found]
+        dump(shown[0] if options.is_single(references) else shown)
+        return
+    for number, (job, explanation) in enumerate(zip(jobs, found, strict=True)):
+        if number:
+            click.echo()
+        _show(job, explanation)
+
+
+def _redis_problem(client: Client) -> str | None:
+    """What is wrong with Redis; the embedded one is not started by asking."""
+    if client.broker.embedded:
+        return None if embedded_redis_is_up(client) else "the embedded Redis is stopped"
+    try:
+        client.broker.connect()
+    except CvqError as error:
+        return str(error)
+    return None
+
+
+def _show(job: Job, explanation: Explanation) -> None:
+    state = paint(words.outcome(job), words.STATE_STYLES[job.state])
+    click.echo(f"job {job.id}  {words.clean(job.kind)}  {state}")
+    click.echo(words.clean(explanation.why))
+    for line in explanation.advice:
+        click.echo(f"→ {words.clean(line)}")

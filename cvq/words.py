@@ -1,0 +1,59 @@
+"""How numbers, times and lists read in a sentence. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+
+
+def span(seconds: float | None) -> str:
+    """A duration: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`; empty for None."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def clock(time: datetime | None) -> str:
+    """A time of day in the reader's own zone; empty for None."""
+    return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def size(count: int | None) -> str:
+    """A number of bytes: `812 B`, `1.2 MB`; empty for None."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listing(items: Sequence[object], most: int = 5) -> str:
+    """`3, 4 and 5`; of more than `most`, the first and how many more there are. Empty for none."""
+    named = [str(item) for item in items[:most]]
+    if len(items) > most:
+        named.append(f"{len(items) - most} more")
+    return " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """A text of several lines as one, its end left out where it is very long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

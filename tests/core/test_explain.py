@@ -1,0 +1,763 @@
+"""Why a job is as it is: one state of the database after the other, put into sentences."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, insert, update
+
+from cvq import queries, store
+from cvq import tables as t
+from cvq.db import Database
+from cvq.explain import Explanation, explain
+from cvq.jobs import CHECKPOINT, Artifact, Lease, NewJob, Outcome
+from cvq.store import LogLine
+from cvq.tables import now
+
+HOUR = 3600
+
+
+def submit(database: Database, **values: Any) -> int:
+    values = {"kind": "selftest", "user": "ann", "spec": {}} | values
+    with database.write() as session:
+        return store.submit(session, NewJob(spec_hash="0", **values))
+
+
+def arrive(database: Database, name: str = "lab.1", **columns: Any) -> None:
+    entry = {"host": "lab", "pid": 1, "devices": ["cpu"], "queues": ["default"], "slots": 1}
+    with database.write() as session:
+        store.worker_started(session, id=name, **{"lease": 600.0, **entry, **columns})
+
+
+def start(
+    database: Database, worker: str = "lab.1", device: str | None = "cpu", lease: float = 600.0
+) -> Lease:
+    with database.write() as session:
+        job = store.claim(
+            session,
+            worker=worker,
+            host="lab",
+            queues=["default", "gpu"],
+            token=uuid.uuid4().hex,
+            lease=lease,
+            device=device,
+        )
+    assert job is not None
+    return job.lease
+
+
+def end(database: Database, lease: Lease, state: str = t.SUCCEEDED, **outcome: Any) -> None:
+    with database.write() as session:
+        store.finish(session, lease, Outcome(state, **outcome), "lab.1")
+
+
+def crash(database: Database, lease: Lease, reason: str = "signal:SEGV", **more: Any) -> None:
+    end(database, lease, t.FAILED, reason=reason, **{"retry": True, "error": "it died", **more})
+
+
+def failed(database: Database, reason: str, *, error: str | None = "it died", **more: Any) -> int:
+    """A job that failed at its first attempt and was not tried again."""
+    job_id = submit(database, **{"max_attempts": 1, **more})
+    crash(database, start(database), reason, error=error)
+    return job_id
+
+
+def report(database: Database, lease: Lease, **what: Any) -> None:
+    with database.write() as session:
+        store.report(session, lease, **what)
+
+
+def checkpoint(database: Database, lease: Lease, step: int) -> None:
+    name = f"checkpoint-{step:08}.safetensors"
+    saved = Artifact(name, CHECKPOINT, "x", f"file:///{name}", "0" * 64, 5)
+    report(database, lease, artifacts=[saved])
+
+
+def change(database: Database, table: Table, **values: Any) -> None:
+    """Change every row of a table."""
+    with database.write() as session:
+        session.execute(update(table).values(**values))
+
+
+def promote(database: Database) -> None:
+    change(database, t.jobs, not_before=None)
+    with database.write() as session:
+        store.promote(session, "lab.1")
+
+
+def why(database: Database, job_id: int, **more: Any) -> Explanation:
+    with database.read() as session:
+        return explain(session, queries.get_job(session, job_id), **more)
+
+
+def said(database: Database, job_id: int) -> str:
+    return why(database, job_id).why
+
+
+# ---------------------------------------------------------------------------- waiting
+
+
+def test_waiting_for_parents(database: Database) -> None:
+    arrive(database)
+    done, running, queued = (submit(database) for _ in range(3))
+    end(database, start(database))
+    start(database)
+    child = submit(database, after=(done, running, queued))
+    assert why(database, child) == Explanation(
+        child,
+        "waiting",
+        f"It waits for job {running} (running) and job {queued} (queued) to succeed.",
+        (f"`cvq why {running}` explains that one.",),
+    )
+
+
+def test_waiting_for_many_parents_names_some(database: Database) -> None:
+    parents = [submit(database) for _ in range(8)]
+    child = submit(database, after=tuple(parents))
+    assert " and 3 more to succeed" in said(database, child)
+
+
+def test_waiting_for_a_parent_that_failed(database: Database) -> None:
+    parent = failed(database, "error")
+    child = submit(database, after=(parent,))
+    told = why(database, child)
+    assert told.why == (
+        f"It waits for job {parent} (failed), which did not succeed: it fails, too, in a moment."
+    )
+    assert told.advice == (
+        f"`cvq why {parent}` explains that one.",
+        "Only a worker does that, and none is up: `cvq up -d` starts one.",
+    )
+    arrive(database)
+    assert len(why(database, child).advice) == 1
+
+
+def test_waiting_for_its_time(database: Database) -> None:
+    time = datetime.now(UTC) + timedelta(hours=2, seconds=30)
+    job_id = submit(database, not_before=time)
+    clock = f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+    told = why(database, job_id)
+    assert told.why == f"It was submitted with --at and starts no sooner than {clock}, in 2h00m."
+    assert f"`cvq cancel {job_id}`" in told.advice[0]
+    parent = submit(database)
+    child = submit(database, not_before=time, after=(parent,))
+    assert said(database, child) == (
+        f"It waits for job {parent} (queued) to succeed. "
+        f"It starts no sooner than {clock}, in 2h00m, in any case."
+    )
+
+
+def test_waiting_after_an_attempt_that_failed(database: Database) -> None:
+    job_id = submit(database)
+    lease = start(database)
+    checkpoint(database, lease, 40)
+    checkpoint(database, lease, 120)
+    crash(database, lease)
+    change(database, t.jobs, not_before=datetime.now(UTC) + timedelta(minutes=4, seconds=30))
+    told = why(database, job_id)
+    assert re.fullmatch(
+        r"Attempt 1 ended with signal:SEGV\. The next goes on from its checkpoint after step "
+        r"120\. Attempt 2 of 3 starts in 4m\d\ds\.",
+        told.why,
+    )
+    assert f"`cvq logs {job_id} --attempt 1 --tail 20`" in told.advice[0]
+    assert "none is up" in told.advice[1]
+
+
+def test_waiting_after_a_lost_worker(database: Database) -> None:
+    job_id = submit(database)
+    start(database, lease=-1.0)
+    with database.write() as session:
+        store.reap(session, "w")
+    assert said(database, job_id) == (
+        "Attempt 1 ended with worker-lost. Attempt 2 of 3 is queued in a moment."
+    )
+
+
+def test_waiting_for_nothing_any_more(database: Database) -> None:
+    parent = submit(database)
+    child = submit(database, after=(parent,))
+    end(database, start(database))
+    told = why(database, child)
+    assert told.why == "Nothing holds it any more: it is queued in a moment."
+    assert told.advice == ("Only a worker does that, and none is up: `cvq up -d` starts one.",)
+    arrive(database, queues=["other"])
+    assert why(database, child).advice == ()
+
+
+# ---------------------------------------------------------------------------- queued
+
+
+@pytest.mark.parametrize(
+    ("queue", "advice"),
+    [
+        ("default", "`cvq up -d` starts one."),
+        ("gpu", "`cvq up -d` on a machine with a GPU starts one."),
+        ("host.lab", "`cvq up -d` on lab starts one."),
+        ("mine", "`cvq worker --queues mine` starts one."),
+        ("m; rm", "`cvq worker --queues 'm; rm'` starts one."),
+    ],
+)
+def test_queued_where_nobody_serves(database: Database, queue: str, advice: str) -> None:
+    arrive(database, queues=["another"])
+    told = why(database, submit(database, queue=queue))
+    assert told.why == f"No live worker serves the queue '{queue}'."
+    assert told.advice == (advice,)
+
+
+def test_queued_where_the_worker_fell_silent(database: Database) -> None:
+    arrive(database)
+    change(database, t.workers, seen_at=now(-HOUR))
+    assert said(database, submit(database)) == (
+        "No live worker serves the queue 'default'. lab.1 has fallen silent."
+    )
+
+
+@pytest.mark.parametrize("change_", [{"state": "draining"}, {"drain": "finish"}])
+def test_queued_where_every_worker_leaves(database: Database, change_: dict[str, str]) -> None:
+    arrive(database)
+    change(database, t.workers, **change_)
+    job_id = submit(database)
+    assert said(database, job_id) == (
+        "Every worker of the queue 'default' is about to leave: lab.1."
+    )
+    arrive(database, "lab.2")
+    assert "about to leave" not in said(database, job_id)
+
+
+def test_queued_for_a_gpu_that_nobody_has(database: Database) -> None:
+    arrive(database)
+    job_id = submit(database, device="gpu")
+    told = why(database, job_id)
+    assert told.why == (
+        "It asks for a GPU, and no live worker of the queue 'default' has one: lab.1."
+    )
+    assert told.advice == (
+        "`cvq up -d` on a machine with a GPU starts one.",
+        f"Or `cvq cancel {job_id}`, and submit it again without --gpu.",
+    )
+    arrive(database, "lab.2", devices=["cuda:1"])
+    assert "A slot is free on lab.2:" in said(database, job_id)
+
+
+def test_queued_behind_a_job_on_the_only_slot(database: Database) -> None:
+    arrive(database)
+    running = submit(database)
+    start(database)
+    job_id = submit(database)
+    told = why(database, job_id)
+    assert told.why == f"The only slot of the queue 'default' is busy with job {running}."
+    assert told.advice == (
+        "`cvq up -d --workers N` starts more workers, on a machine that has room for them.",
+    )
+
+
+def test_queued_behind_others_names_who_is_done_first(database: Database) -> None:
+    arrive(database, slots=2)
+    arrive(database, "lab.2")
+    running = [submit(database) for _ in range(3)]
+    for worker, eta in (("lab.1", 7200.0), ("lab.1", 300.0), ("lab.2", None)):
+        at = {"done": 1, "total": 9, "unit": "step", "eta_s": eta}
+        report(database, start(database, worker), progress=at)
+    submit(database, priority=9)
+    job_id = submit(database)
+    told = why(database, job_id)
+    listed = f"{running[0]}, {running[1]} and {running[2]}"
+    assert told.why == (
+        f"All 3 slots of the queue 'default' are busy with jobs {listed}, and 1 job is before "
+        f"it. Job {running[1]} should be done in about 5m00s."
+    )
+    assert told.advice[1] == "Jobs with a higher --priority go first; this one has 5."
+
+
+def test_queued_beside_a_free_slot(database: Database) -> None:
+    arrive(database, slots=2)
+    first = submit(database)
+    start(database)
+    job_id = submit(database)
+    assert first < job_id
+    told = why(database, job_id, redis="it is gone")
+    assert told.why == (
+        "A slot is free on lab.1: it should start within two seconds. "
+        "Without Redis a worker finds it some seconds later: it is gone."
+    )
+    assert told.advice == ()
+    third = submit(database)
+    assert said(database, third) == (
+        "A slot is free on lab.1: 1 job is before it, the first of which should start within two "
+        "seconds."
+    )
+
+
+def test_queued_for_long_beside_a_free_slot(database: Database) -> None:
+    arrive(database)
+    job_id = submit(database)
+    change(database, t.jobs, queued_at=now(-2 * HOUR))
+    # The worker has just come: it cannot have done anything yet.
+    assert why(database, job_id).advice == ()
+    change(database, t.workers, started_at=now(-3 * HOUR))
+    told = why(database, job_id)
+    assert told.why.endswith("It has been queued for 2h00m already.")
+    assert told.advice == ("If it still does not start, `cvq doctor` looks for what is wrong.",)
+
+
+def test_queued_again_by_a_worker_that_left(database: Database) -> None:
+    job_id = submit(database)
+    lease = start(database)
+    checkpoint(database, lease, 7)
+    end(database, lease, t.QUEUED, reason="preempted")
+    assert said(database, job_id) == (
+        "Attempt 1 was stopped, as its worker left. "
+        "The next goes on from its checkpoint after step 7. "
+        "No live worker serves the queue 'default'."
+    )
+
+
+def test_a_checkpoint_of_another_name_promises_nothing(database: Database) -> None:
+    job_id = submit(database)
+    lease = start(database)
+    mine = Artifact("mine.pt", CHECKPOINT, "x", "file:///mine", "0" * 64, 5)
+    report(database, lease, artifacts=[mine])
+    end(database, lease, t.QUEUED, reason="preempted")
+    assert "checkpoint" not in said(database, job_id)
+
+
+# ---------------------------------------------------------------------------- running
+
+
+def running(database: Database, **values: Any) -> int:
+    """A job that has been running for an hour on a worker that is up."""
+    job_id = submit(database, **values)
+    arrive(database)
+    lease = start(database)
+    line = LogLine(1, datetime.now(UTC), "stdout", "hello")
+    report(database, lease, logs=[line])
+    change(database, t.jobs, started_at=now(-HOUR))
+    return job_id
+
+
+def test_running(database: Database) -> None:
+    job_id = running(database)
+    assert why(database, job_id) == Explanation(
+        job_id,
+        "running",
+        "It has been running on lab (cpu) for 1h00m.",
+        (f"`cvq watch {job_id}` follows it.",),
+    )
+    at = {"done": 30, "total": 100, "unit": "epoch", "eta_s": 720.0}
+    report(database, Lease(job_id, 1), progress=at)
+    assert said(database, job_id).endswith("It is at epoch 30 of 100, with about 12m00s to go.")
+    report(database, Lease(job_id, 1), progress=at | {"eta_s": None})
+    assert said(database, job_id).endswith("It is at epoch 30 of 100.")
+
+
+def test_running_again(database: Database) -> None:
+    job_id = submit(database)
+    crash(database, start(database))
+    promote(database)
+    start(database, device=None)
+    assert re.fullmatch(
+        r"It has been running on lab for \d\.\ds\. "
+        r"This is attempt 2 of 3, as attempt 1 ended with signal:SEGV\.",
+        said(database, job_id),
+    )
+
+
+def test_running_on_a_silent_worker(database: Database) -> None:
+    job_id = running(database, max_attempts=2)
+    change(database, t.workers, seen_at=now(-150))
+    change(database, t.jobs, lease_until=now(2 * HOUR + 30))
+    told = why(database, job_id)
+    assert re.search(
+        r" Its worker lab\.1 has been silent for 2m3\ds: where that goes on, "
+        r"the job is tried again in 2h00m\.$",
+        told.why,
+    )
+    assert told.advice[1] == "Is lab up, and does it reach the database?"
+    change(database, t.jobs, max_attempts=1)
+    assert "the job is given up in 2h00m" in said(database, job_id)
+
+
+def test_running_on_a_worker_that_lost_it(database: Database) -> None:
+    job_id = running(database)
+    change(database, t.jobs, lease_until=now(-1))
+    told = why(database, job_id)
+    assert told.why.endswith(
+        "Its worker lab.1 has fallen silent, and the job stays so until another is up."
+    )
+    assert told.advice[1] == "`cvq up -d` starts one."
+    arrive(database, "lab.2")
+    assert said(database, job_id).endswith("and the job is taken from it in a moment.")
+
+
+def test_running_on_a_worker_that_left_without_it(database: Database) -> None:
+    job_id = running(database)
+    change(database, t.jobs, lease_until=now(2 * HOUR + 30))
+    with database.write() as session:
+        store.worker_left(session, "lab.1")
+    assert said(database, job_id).endswith(
+        "Its worker lab.1 has left without it: it is tried again in 2h00m."
+    )
+
+
+def test_running_on_a_worker_that_is_asked_to_leave(database: Database) -> None:
+    job_id = running(database)
+    with database.write() as session:
+        store.ask_to_drain(session, "lab.1", "finish")
+    assert said(database, job_id).endswith("Its worker leaves when it has ended.")
+    with database.write() as session:
+        store.ask_to_drain(session, "lab.1", "stop")
+    leaving = "Its worker is leaving: the job goes back to the queue."
+    assert said(database, job_id).endswith(leaving)
+    change(database, t.workers, drain=None, state="draining")
+    assert said(database, job_id).endswith(leaving)
+
+
+def test_running_and_to_be_cancelled(database: Database) -> None:
+    job_id = running(database)
+    with database.write() as session:
+        store.cancel(session, job_id, "bob")
+    change(database, t.events, time=now(-2 * HOUR))
+    assert said(database, job_id).endswith(
+        "bob asked 2h00m ago to cancel it: it stops within seconds."
+    )
+
+
+def test_running_with_limits(database: Database) -> None:
+    job_id = running(database, time_limit=3 * HOUR + 30.0, soft_time_limit=2 * HOUR + 30.0)
+    assert said(database, job_id).endswith(
+        "It is asked to stop in 1h00m, at its limit of 2h00m. "
+        "It is killed in 2h00m, at its limit of 3h00m."
+    )
+    for eta, late in ((3500.0, False), (3700.0, True), (None, False)):
+        at = {"done": 1, "total": 2, "unit": "step", "eta_s": eta}
+        report(database, Lease(job_id, 1), progress=at)
+        assert said(database, job_id).endswith("At its pace it will not be done by then.") == late
+    change(database, t.jobs, soft_time_limit=60.0)
+    assert "It is asked to stop now, at its limit of 1m00s." in said(database, job_id)
+
+
+def test_running_longer_than_usual(database: Database) -> None:
+    for seconds in (60, 600, 1200):
+        job_id = submit(database)
+        end(database, start(database))
+        with database.write() as session:
+            mine = t.jobs.c.id == job_id
+            ended = {"started_at": now(-seconds), "finished_at": now(0.0)}
+            session.execute(update(t.jobs).where(mine).values(**ended))
+    failed(database, "error")
+    job_id = submit(database)
+    arrive(database)
+    report(database, start(database), progress={"done": 1, "total": 2, "unit": "step"})
+    only = t.jobs.c.id == job_id
+
+    def ran(seconds: float) -> str:
+        with database.write() as session:
+            session.execute(update(t.jobs).where(only).values(started_at=now(-seconds)))
+        return said(database, job_id)
+
+    assert "usual" not in ran(895)
+    assert (
+        "That is longer than usual: the last 3 selftest jobs that succeeded took 10m00s in the "
+        "median."
+    ) in ran(910)
+    change(database, t.jobs, kind="another")
+    assert "usual" in ran(910)
+    with database.write() as session:
+        session.execute(update(t.jobs).where(~only).values(kind="third"))
+    assert "usual" not in ran(910)
+
+
+def test_running_without_a_word(database: Database) -> None:
+    job_id = running(database)
+    change(database, t.logs, time=now(-110))
+    assert "no log line" not in said(database, job_id)
+    change(database, t.logs, time=now(-630))
+    told = why(database, job_id)
+    assert re.search(r"It has written no log line and no metric for 10m3\ds\.$", told.why)
+    assert told.advice[1:] == (
+        f"`cvq logs {job_id} --tail 50` shows its last lines.",
+        f"If it hangs, `cvq cancel {job_id}` stops it; --time-limit does so by itself.",
+    )
+    point = store.MetricPoint("loss", 1, 0.5, datetime.now(UTC))
+    report(database, Lease(job_id, 1), metrics=[point])
+    assert "no log line" not in said(database, job_id)
+
+
+# ---------------------------------------------------------------------------- failed
+
+
+CASES = [
+    (
+        "error",
+        "Attempt 1 ended with an error: it died.",
+        ["`cvq logs {id} --tail 50` shows its last lines."],
+    ),
+    (
+        "oom",
+        "The memory of lab was used up (it died).",
+        [
+            "Submit it again with a smaller --batch-size (it was 64) or --size (it was 512).",
+            "Fewer jobs at a time leave each more memory: `cvq worker --slots 1` there.",
+        ],
+    ),
+    (
+        "cuda-oom",
+        "The memory of cpu of lab was too small for the job (it died).",
+        [
+            "Submit it again with a smaller --batch-size (it was 64) or --size (it was 512).",
+            "`nvidia-smi` on lab shows whether somebody else uses the GPU, too.",
+            "With --no-gpu it computes in the machine's own memory, slowly.",
+        ],
+    ),
+    (
+        "signal:SEGV",
+        "Its process crashed with signal SEGV, in compiled code and not in Python's.",
+        [
+            "`cvq logs {id} --stream stderr --tail 50` shows its last lines.",
+            "If it crashes again with the same values, a library there has a bug.",
+        ],
+    ),
+    (
+        "signal:KILL",
+        "Its process was killed by signal KILL, and not by cvq.",
+        [
+            "`dmesg` on lab shows whether the kernel did it, for lack of memory.",
+            "`cvq logs {id} --stream stderr --tail 50` shows its last lines.",
+        ],
+    ),
+    (
+        "signal:TERM",
+        "Its process was killed by signal TERM, and not by cvq.",
+        [
+            "Somebody on lab sent it, or the job itself.",
+            "`cvq logs {id} --stream stderr --tail 50` shows its last lines.",
+        ],
+    ),
+    (
+        "exit:3",
+        "Its process left with exit code 3 before it had given a result.",
+        ["`cvq logs {id} --stream stderr --tail 50` shows its last lines."],
+    ),
+    (
+        "freeze",
+        "Its process was there, but answered nothing any more (it died).",
+        [
+            "Was it paused on lab, or does compiled code keep Python from running?",
+            "`cvq logs {id} --tail 50` shows its last lines.",
+        ],
+    ),
+    (
+        "worker-lost",
+        "Its worker lab.1 on lab lost it (it died).",
+        [
+            "Was lab switched off, cut off or out of memory? `cvq workers` lists who is there.",
+            "The worker's own log is in the folder logs of its CVQ_HOME on lab.",
+        ],
+    ),
+    (
+        "a new one",
+        "It failed: a new one: it died.",
+        [
+            "`cvq show {id}` tells all that is known.",
+            "`cvq logs {id} --tail 50` shows its last lines.",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("reason", "sentence", "advice"), CASES, ids=[case[0] for case in CASES])
+def test_every_reason_is_explained(
+    database: Database, reason: str, sentence: str, advice: list[str]
+) -> None:
+    spec = {"size": 512, "batch_size": 64, "steps": 9, "crop": None}
+    job_id = failed(database, reason, spec=spec, max_attempts=2)
+    crash_again = [f"2 attempts failed ({reason} and {reason}), the last as follows."]
+    promote(database)
+    crash(database, start(database), reason)
+    told = why(database, job_id)
+    assert told.state == "failed"
+    # Both attempts are used up: the last one's own reason counts.
+    assert told.why == f"{crash_again[0]} {sentence}".replace("Attempt 1 ended", "Attempt 2 ended")
+    assert list(told.advice) == [line.format(id=job_id) for line in advice]
+
+
+def test_an_error_that_would_come_again(database: Database) -> None:
+    job_id = submit(database)
+    trace = "Traceback …"
+    crash(
+        database,
+        start(database),
+        "error",
+        error="ValueError: no\n  such thing.",
+        traceback=trace,
+        retry=False,
+    )
+    told = why(database, job_id)
+    assert told.why == (
+        "Attempt 1 ended with an error: ValueError: no such thing. "
+        "It was not tried again, as the same values would fail in the same way."
+    )
+    assert told.advice[0] == f"`cvq show {job_id} --traceback` shows where."
+
+
+def test_memory_that_was_used_is_told(database: Database) -> None:
+    job_id = submit(database, max_attempts=1)
+    crash(database, start(database), "oom", peak_memory=12_000_000_000)
+    told = why(database, job_id)
+    assert told.why.endswith("The job's process took up to 12 GB of it.")
+    assert told.advice[0] == "Submit it again with a smaller picture or batch."
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "option"),
+    [
+        (
+            "the soft time limit of 1800 s was reached",
+            "Attempt 1 was asked to stop at its soft time limit of 30m00s.",
+            "--soft-time-limit",
+        ),
+        (
+            "the time limit of 3600 s was reached",
+            "Attempt 1 was killed at its time limit of 1h00m.",
+            "--time-limit",
+        ),
+    ],
+)
+def test_a_time_limit(database: Database, error: str, sentence: str, option: str) -> None:
+    job_id = submit(database, time_limit=3600.0, soft_time_limit=1800.0)
+    lease = start(database)
+    at = {"done": 25, "total": 100, "unit": "epoch", "eta_s": 9.0}
+    report(database, lease, progress=at)
+    crash(database, lease, "timeout", error=error, retry=False)
+    change(database, t.attempts, started_at=now(-1800), finished_at=now(0.0))
+    told = why(database, job_id)
+    assert told.why == (f"{sentence} It was at epoch 25 of 100, so that it needs about 2h00m.")
+    assert told.advice == (f"Submit it again with a longer {option}, or with less to do.",)
+
+
+def test_an_attempt_that_resumed_tells_no_whole_time(database: Database) -> None:
+    job_id = submit(database, time_limit=3600.0)
+    crash(database, start(database))
+    promote(database)
+    lease = start(database)
+    report(database, lease, progress={"done": 25, "total": 100, "unit": "step"})
+    crash(database, lease, "timeout", error="the time limit of 3600 s was reached", retry=False)
+    assert said(database, job_id) == (
+        "2 attempts failed (signal:SEGV and timeout), the last as follows. "
+        "Attempt 2 was killed at its time limit of 1h00m. It was at step 25 of 100."
+    )
+
+
+def test_a_worker_that_fell_silent_for_the_only_attempt(database: Database) -> None:
+    job_id = submit(database, max_attempts=1)
+    start(database, lease=-1.0)
+    with database.write() as session:
+        store.reap(session, "w")
+    told = why(database, job_id)
+    assert told.why == "Its worker lab.1 on lab fell silent during the attempt."
+    assert told.advice[-1] == (
+        "It had one attempt only: with --retries 2 it would be tried again."
+    )
+    assert "one attempt" not in " ".join(why(database, failed(database, "oom")).advice)
+
+
+def test_a_parent_that_failed_is_found_up_the_chain(database: Database) -> None:
+    root = failed(database, "cuda-oom")
+    good = submit(database)
+    child = submit(database, after=(good, root))
+    grandchild = submit(database, after=(child,))
+    promote(database)
+    told = why(database, grandchild)
+    assert told.why == (f"It never started: job {root}, which it waited for, failed (cuda-oom).")
+    assert told.advice[0] == f"`cvq why {root}` explains that one."
+    with database.write() as session:
+        store.cancel(session, good, "ann")
+    other = submit(database, after=(good,))
+    promote(database)
+    assert f"job {good}, which it waited for, was cancelled." in said(database, other)
+
+
+def test_a_parent_that_is_no_longer_known(database: Database) -> None:
+    root = failed(database, "error")
+    child = submit(database, after=(root,))
+    promote(database)
+    with database.write() as session:
+        session.execute(t.dependencies.delete())
+    assert said(database, child) == "A job that it waited for did not succeed."
+
+
+# ---------------------------------------------------------------------------- other ends
+
+
+def test_cancelled(database: Database) -> None:
+    first, second, third = (submit(database) for _ in range(3))
+    lease, other = start(database), start(database)
+    crash(database, other)
+    with database.write() as session:
+        for job_id in (first, second, third):
+            store.cancel(session, job_id, "bob")
+        store.cancel(session, first, "eve")
+    end(database, lease, t.CANCELLED)
+    change(database, t.events, time=now(-2 * HOUR))
+    change(database, t.attempts, finished_at=now(-1 * HOUR))
+    assert said(database, first) == "bob cancelled it 2h00m ago, during attempt 1."
+    change(database, t.attempts, finished_at=now(-3 * HOUR))
+    assert said(database, second) == "bob cancelled it 2h00m ago, after attempt 1."
+    told = why(database, third)
+    assert told.why == "bob cancelled it 2h00m ago, before it had started."
+    assert told.advice == (f"`cvq show {third}` has its values, to submit it again.",)
+    change(database, t.events, what="forgotten")
+    assert said(database, third) == "It was cancelled."
+
+
+def test_succeeded(database: Database) -> None:
+    job_id = submit(database)
+    end(database, start(database))
+    change(database, t.attempts, started_at=now(-2 * HOUR), finished_at=now(0.0))
+    told = why(database, job_id)
+    assert told.why == "It succeeded in 2h00m, at the first attempt."
+    assert told.advice == (f"`cvq show {job_id}` tells all about it.",)
+
+
+def test_succeeded_in_the_end(database: Database) -> None:
+    job_id = submit(database)
+    crash(database, start(database), "worker-lost")
+    promote(database)
+    end(database, start(database), t.QUEUED, reason="preempted")
+    lease = start(database)
+    result = Artifact("a.png", "result", "image/png", "file:///a.png", "0" * 64, 5)
+    report(database, lease, artifacts=[result])
+    end(database, lease)
+    told = why(database, job_id)
+    assert re.fullmatch(
+        r"It succeeded in \d\.\ds, at attempt 3\. Attempt 1 ended with worker-lost and attempt 2 "
+        r"was stopped, as its worker left\.",
+        told.why,
+    )
+    assert told.advice == (f"`cvq get {job_id}` copies its files here.",)
+
+
+# ---------------------------------------------------------------------------- whatever there is
+
+
+@pytest.mark.parametrize("state", t.STATES)
+def test_a_job_of_any_state_without_any_history_is_explained(
+    database: Database, state: str
+) -> None:
+    job_id = submit(database)
+    with database.write() as session:
+        session.execute(update(t.jobs).values(state=state, progress={"done": 0}))
+        if state in (t.RUNNING, t.SUCCEEDED):  # these have an attempt by all means
+            session.execute(
+                insert(t.attempts).values(
+                    job_id=job_id, number=1, worker="w", host="h", started_at=now()
+                )
+            )
+    told = why(database, job_id)
+    assert told.state == state
+    assert told.why.endswith(".")

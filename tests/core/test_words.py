@@ -1,0 +1,33 @@
+"""Numbers, times and lists in sentences."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cvq.words import clock, count, listing, one_line, span
+
+
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    assert (span(None), span(float("inf")), clock(None), listing([])) == ("", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "3"), (2, "3 and 4"), (3, "3, 4 and 5"), (4, "3, 4, 5 and 1 more")],
+)
+def test_lists_name_the_first_and_count_the_rest(number: int, text: str) -> None:
+    assert listing(range(3, 3 + number), most=3) == text
+
+
+def test_one_line() -> None:
+    assert one_line(" a\n  b\tc\n") == "a b c"
+    assert one_line("x" * 10, most=10) == "x" * 10
+    assert one_line("x" * 11, most=10) == "x" * 9 + "…"
+
+
+def test_counts_and_clocks() -> None:
+    assert [count(n, "job") for n in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    assert clock(noon) == f"{noon.astimezone():%Y-%m-%d} {noon.astimezone():%H:%M:%S}"
