@@ -17,6 +17,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import click
 from rich.console import Console
@@ -47,6 +48,9 @@ def run_storm(options: StormOptions, watch: Watcher | None = None) -> Report:
         storm = Storm(cluster, plan)
         submitter = storm.blow(watch or (lambda *_: None))
         stuck = storm.stuck + cluster.drain()
+        (cluster.home / "strikes.jsonl").write_text(
+            "".join(json.dumps(asdict(strike)) + "\n" for strike in storm.strikes)
+        )
         jobs = collect(cluster, plan, submitter.cancel_asked)
         effects = parse_ledger(cluster.ledger.read_text().splitlines())
         verdict = judge(jobs, effects, storm.strikes)
@@ -71,6 +75,7 @@ def run_storm(options: StormOptions, watch: Watcher | None = None) -> Report:
             resolved=submitter.resolved,
             verdict=verdict,
             recoveries=recoveries(jobs, effects, storm.strikes),
+            redis_back=storm.redis_back,
             hanging=hanging,
             deaths=storm.deaths,
             stuck=stuck,

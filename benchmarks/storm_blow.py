@@ -143,9 +143,11 @@ class Storm:
         self.deaths: list[str] = []  # of workers that the storm had not struck
         self.stuck: list[str] = []
         self.states: dict[str, int] = {}
+        self.redis_back: list[float] = []  # seconds from each kill of Redis until it answered
         self.seconds = 0.0
         self._thaws: list[tuple[float, int, Callable[[], None]]] = []
         self._gone: set[int] = set()
+        self._redis_killed: float | None = None
 
     def blow(self, watch: Watcher) -> Submitter:
         """Do everything, until all jobs are final or the time to settle is over.
@@ -187,6 +189,7 @@ class Storm:
             self.seconds = time.monotonic() - started
             self._supervise()
             self._thaw_due()
+            self._ask_redis()
             if acts and self.seconds >= acts[0].at and self._act(acts[0]):
                 del acts[0]
             if submitter.error is not None:
@@ -243,6 +246,7 @@ class Storm:
             "kill-worker": self._strike_worker,
             "freeze-worker": self._strike_worker,
             "drain-worker": self._strike_worker,
+            "kill-forkserver": self._strike_fork_server,
             "kill-redis": self._strike_redis,
             "flush-redis": self._strike_redis,
             "cut-one": self._cut,
@@ -299,14 +303,33 @@ class Storm:
         self.strikes.append(strike)
         return True
 
+    def _strike_fork_server(self, act: Act) -> bool:
+        found = self.cluster.up()
+        if not found:
+            return False
+        worker = found[act.draw % len(found)]
+        server = self.cluster.fork_server(worker)
+        if server is None:
+            return False
+        strike = _now(act, worker=worker.id)
+        server.kill()
+        self.strikes.append(strike)
+        return True
+
     def _strike_redis(self, act: Act) -> bool:
         if act.kind == "flush-redis":
             done = self.cluster.flush_redis()
         elif done := (process := self.cluster.redis_process()) is not None:
             process.kill()
+            self._redis_killed = time.monotonic()
         if done:
             self.strikes.append(_now(act))
         return done
+
+    def _ask_redis(self) -> None:
+        if self._redis_killed is not None and self.cluster.redis_process() is not None:
+            self.redis_back.append(time.monotonic() - self._redis_killed)
+            self._redis_killed = None
 
     def _cut(self, act: Act) -> bool:
         cut = self.cluster.cut_connections(act.draw, everyone=act.kind == "cut-all")

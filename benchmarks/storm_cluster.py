@@ -208,6 +208,13 @@ class Cluster:
                     found.append(JobProcess(job.id, row.number, process))
         return found
 
+    def fork_server(self, worker: Worker) -> psutil.Process | None:
+        """The fork server of a worker; None while there is none."""
+        for process in psutil.Process(worker.process.pid).children():
+            if "cvq_workers.forkserver" in process.cmdline():
+                return process
+        return None
+
     def redis_process(self) -> psutil.Process | None:
         """The embedded Redis of this home; None while there is none."""
         import redis

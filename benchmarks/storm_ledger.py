@@ -14,8 +14,13 @@ from typing import Any
 from .storm_kind import output_line, result_text
 
 FINAL = ("succeeded", "failed", "cancelled")
-# How an attempt is recorded that the storm, or what followed from it, has ended.
-_ENDED_BY_FORCE = ("signal:KILL", "worker-lost", "freeze", "preempted")
+# The reasons that acts leave, each with the acts. A process that hears no beats kills itself.
+_KINDS_OF = {
+    "signal:KILL": ("kill-job", "freeze-worker"),
+    "freeze": ("freeze-job",),
+    "preempted": ("drain-worker",),
+    "worker-lost": ("kill-worker", "freeze-worker", "kill-forkserver"),
+}
 _NEAR_S = 1.0  # an act and what it hits are noted one after the other
 
 
@@ -269,7 +274,7 @@ def _judge_run_again(
     verdict: Verdict,
 ) -> None:
     """Whether a job that had done all its work was run again for a reason."""
-    forced = record.outcome in ("failed", "stopped") and record.reason in _ENDED_BY_FORCE
+    forced = record.outcome in ("failed", "stopped") and record.reason in _KINDS_OF
     struck = [strike.kind for strike in strikes if strike.explains(job.ids[0], record)]
     text = f"{who} had written its end and is recorded as {record.outcome} ({record.reason})"
     if forced and struck:
@@ -317,8 +322,12 @@ def _judge_records(job: JobRecord, strikes: Sequence[Strike], verdict: Verdict) 
 class Recovery:
     """How long acts of one kind have kept jobs from going on, in seconds.
 
-    `queued` is from the act until the job was queued again, `begun` until its next first effect.
+    `queued` is from the act until the job was queued again, `begun` until its next first effect;
+    both hold the pause before a retry where the reason is one that has it.
     """
+
+    act: str
+    reason: str
 
     count: int
     queued_median: float | None
@@ -329,13 +338,13 @@ class Recovery:
 
 def recoveries(
     jobs: Sequence[JobRecord], effects: Sequence[Effect], strikes: Sequence[Strike]
-) -> dict[str, Recovery]:
-    """For each kind of act, how long the jobs took that it ended an attempt of."""
+) -> list[Recovery]:
+    """How long the jobs took that an act ended an attempt of, by act and recorded reason."""
     begins: dict[int, list[Effect]] = {}
     for effect in effects:
         if effect.act == "begin":
             begins.setdefault(effect.job, []).append(effect)
-    times: dict[str, list[tuple[float | None, float]]] = {}
+    times: dict[tuple[str, str], list[tuple[float | None, float]]] = {}
     for job in jobs:
         for attempt in job.attempts:
             if attempt.outcome not in ("failed", "stopped"):
@@ -344,19 +353,22 @@ def recoveries(
             again = [e for e in begins.get(job.ids[0], ()) if e.attempt > attempt.number]
             if not struck or not again:
                 continue
-            # The last act that can have ended it: a thawed process was ended by what came next.
-            strike = max(struck, key=lambda strike: strike.clock)
+            # Of those, the last that leaves this reason: what it survived did not end it.
+            fitting = [s for s in struck if s.kind in _KINDS_OF.get(attempt.reason or "", ())]
+            strike = max(fitting or struck, key=lambda strike: strike.clock)
             queued = attempt.queued_again
-            times.setdefault(strike.kind, []).append(
+            times.setdefault((strike.kind, attempt.reason or "none"), []).append(
                 (queued and queued - strike.time, again[0].clock - strike.clock)
             )
-    return {kind: _recovery(found) for kind, found in sorted(times.items())}
+    return [_recovery(*key, found) for key, found in sorted(times.items())]
 
 
-def _recovery(times: list[tuple[float | None, float]]) -> Recovery:
+def _recovery(act: str, reason: str, times: list[tuple[float | None, float]]) -> Recovery:
     queued = [time for time, _ in times if time is not None]
     begun = [time for _, time in times]
     return Recovery(
+        act,
+        reason,
         len(times),
         statistics.median(queued) if queued else None,
         max(queued) if queued else None,

@@ -25,6 +25,7 @@ BAG = (
     "freeze-worker",
     "freeze-worker",
     "drain-worker",
+    "kill-forkserver",
     "kill-redis",
     "flush-redis",
 )

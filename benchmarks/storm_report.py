@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ class Report:
         cancels: jobs that the storm asked to cancel.
         refused: submissions that failed without a trace and were made again.
         resolved: submissions that failed after their commit and were found.
+        redis_back: seconds after each kill of Redis until it answered again.
         verdict: the faults, and what is told beside them.
         hanging: jobs that were not final in time.
         deaths: workers that left although nothing had struck them.
@@ -54,7 +56,8 @@ class Report:
     refused: int
     resolved: int
     verdict: Verdict
-    recoveries: dict[str, Recovery]
+    recoveries: list[Recovery]
+    redis_back: list[float]
     hanging: list[str]
     deaths: list[str]
     stuck: list[str]
@@ -92,8 +95,10 @@ class Report:
             f"their commit and found; {self.cancels} jobs cancelled half-way"
         )
         yield "from the act until the job was queued again, and until its next attempt began:"
-        for kind, time in self.recoveries.items():
-            yield _recovery_line(kind, time)
+        yield from map(_recovery_line, self.recoveries)
+        if self.redis_back:
+            median, worst = statistics.median(self.redis_back), max(self.redis_back)
+            yield f"Redis answered again after: median {median:.1f} s, worst {worst:.1f} s"
         yield ""
         for name in FAULTS:
             yield from _listed(_NAMES[name], getattr(verdict, name))
@@ -113,17 +118,20 @@ class Report:
         yield "GOOD: nothing lost, nothing doubled" if self.good else "BAD"
 
 
-def _recovery_line(kind: str, time: Recovery) -> str:
-    # An attempt whose process died is tried again after a pause; one that was taken away is not.
-    paused = ", with the pause before a retry" if kind in ("kill-job", "freeze-job") else ""
+def _recovery_line(time: Recovery) -> str:
     queued = (
         "never queued"
         if time.queued_median is None
         else f"queued median {time.queued_median:.1f} s, worst {time.queued_worst:.1f} s"
     )
+    # A reaped or preempted attempt did nothing wrong; any other is tried again after a pause.
+    unpaused = time.reason == "preempted" or (
+        time.reason == "worker-lost" and time.act != "kill-forkserver"
+    )
     return (
-        f"  {kind:14} {time.count:4} times: {queued}; "
-        f"begun median {time.begun_median:.1f} s, worst {time.begun_worst:.1f} s{paused}"
+        f"  {time.act + ' → ' + time.reason:30} {time.count:4} times: {queued}; "
+        f"begun median {time.begun_median:.1f} s, worst {time.begun_worst:.1f} s"
+        f"{'' if unpaused else ', with the pause before a retry'}"
     )
 
 

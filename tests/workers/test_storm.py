@@ -242,9 +242,15 @@ def test_an_attempt_that_ended_by_itself_is_told() -> None:
 
 def test_recovery_is_counted_from_the_act_to_the_next_first_effect() -> None:
     found = recoveries([JOB], FIRST + SECOND, [KILL])
-    assert found.keys() == {"kill-worker"}
-    assert found["kill-worker"].queued_worst == pytest.approx(2.5)
-    assert found["kill-worker"].begun_worst == pytest.approx(3.1)
+    assert [(time.act, time.reason) for time in found] == [("kill-worker", "worker-lost")]
+    assert found[0].queued_worst == pytest.approx(2.5)
+    assert found[0].begun_worst == pytest.approx(3.1)
+
+
+def test_recovery_is_put_down_to_the_act_that_leaves_this_reason() -> None:
+    survived = Strike("freeze-job", 12.0, 12.0, job=7, attempt=1, until=12.5)
+    found = recoveries([JOB], FIRST + SECOND, [KILL, survived])
+    assert [time.act for time in found] == ["kill-worker"]
 
 
 def test_a_thawed_worker_explains_what_it_lost() -> None:
