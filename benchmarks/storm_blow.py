@@ -245,12 +245,14 @@ class Storm:
             "freeze-job": self._strike_job,
             "kill-worker": self._strike_worker,
             "freeze-worker": self._strike_worker,
+            "suspend-worker": self._strike_worker,
             "drain-worker": self._strike_worker,
             "kill-forkserver": self._strike_fork_server,
             "kill-redis": self._strike_redis,
             "flush-redis": self._strike_redis,
             "cut-one": self._cut,
             "cut-all": self._cut,
+            "crash-postgres": self._cut,
         }[act.kind]
         with contextlib.suppress(DatabaseError, psutil.Error):
             if do(act):
@@ -285,13 +287,21 @@ class Storm:
             return False
         worker = found[act.draw % len(found)]
         strike = _now(act, worker=worker.id)
-        if act.kind == "freeze-worker":
-            worker.process.send_signal(signal.SIGSTOP)
+        if act.kind in ("freeze-worker", "suspend-worker"):
+            own = psutil.Process(worker.process.pid)
+            # Thawed from the leaves, the harder way: nobody tells them that they are too late.
+            below = own.children(recursive=True)[::-1] if act.kind == "suspend-worker" else []
+            frozen = [*below, own]
+            for process in reversed(frozen):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.suspend()
             worker.frozen = True
 
             def resume() -> None:
                 worker.frozen = False
-                worker.process.send_signal(signal.SIGCONT)
+                for process in frozen:
+                    with contextlib.suppress(psutil.Error):
+                        process.resume()
 
             self._thaw_later(act, resume)
         else:
@@ -332,10 +342,13 @@ class Storm:
             self._redis_killed = None
 
     def _cut(self, act: Act) -> bool:
-        cut = self.cluster.cut_connections(act.draw, everyone=act.kind == "cut-all")
-        if cut:
+        if act.kind == "crash-postgres":
+            done = self.cluster.crash_postgres(act.draw)
+        else:
+            done = self.cluster.cut_connections(act.draw, everyone=act.kind == "cut-all") > 0
+        if done:
             self.strikes.append(_now(act))
-        return bool(cut)
+        return done
 
     def _thaw_later(self, act: Act, resume: Callable[[], None]) -> None:
         """To be called right before the strike is noted."""

@@ -249,19 +249,38 @@ class Cluster:
 
     def cut_connections(self, draw: int, *, everyone: bool) -> int:
         """Terminate one or all connections to the database at its end; return how many."""
-        import psycopg
-
-        assert self._server is not None
-        with psycopg.connect(self._server, autocommit=True) as connection:
-            name = self.client.db.url.database
-            rows = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = %s ORDER BY pid", [name]
-            ).fetchall()
-            pids = [row[0] for row in rows]
+        with self._maintenance() as connection:
+            pids = self._backends(connection)
             chosen = pids if everyone or not pids else [pids[draw % len(pids)]]
             for pid in chosen:
                 connection.execute("SELECT pg_terminate_backend(%s)", [pid])
         return len(chosen)
+
+    def crash_postgres(self, draw: int) -> bool:
+        """Kill a process of Postgres, which then ends all others and recovers from its log."""
+        with self._maintenance() as connection:
+            pids = self._backends(connection)
+            if pids:
+                psutil.Process(pids[draw % len(pids)]).kill()
+        return bool(pids)
+
+    @contextlib.contextmanager
+    def _maintenance(self) -> Iterator[Any]:
+        import psycopg
+
+        assert self._server is not None
+        try:
+            with psycopg.connect(self._server, autocommit=True) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise DatabaseError(str(error)) from error
+
+    def _backends(self, connection: Any) -> list[int]:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s ORDER BY pid",
+            [self.client.db.url.database],
+        ).fetchall()
+        return [row[0] for row in rows]
 
     # ------------------------------------------------------------ the end
 
@@ -338,9 +357,8 @@ def _postgres() -> Iterator[str]:
         )
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                # The storm kills no Postgres, so what it writes need not outlive one.
-                for name in ("fsync", "synchronous_commit", "full_page_writes"):
-                    connection.execute(f"ALTER SYSTEM SET {name} = off")
+                # The storm kills Postgres, never the machine: what was written need not be synced.
+                connection.execute("ALTER SYSTEM SET fsync = off")
                 connection.execute("SELECT pg_reload_conf()")
             yield server.get_uri()
         finally:

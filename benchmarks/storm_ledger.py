@@ -16,10 +16,10 @@ from .storm_kind import output_line, result_text
 FINAL = ("succeeded", "failed", "cancelled")
 # The reasons that acts leave, each with the acts. A process that hears no beats kills itself.
 _KINDS_OF = {
-    "signal:KILL": ("kill-job", "freeze-worker"),
+    "signal:KILL": ("kill-job", "freeze-worker", "suspend-worker"),
     "freeze": ("freeze-job",),
     "preempted": ("drain-worker",),
-    "worker-lost": ("kill-worker", "freeze-worker", "kill-forkserver"),
+    "worker-lost": ("kill-worker", "freeze-worker", "suspend-worker", "kill-forkserver"),
 }
 _NEAR_S = 1.0  # an act and what it hits are noted one after the other
 

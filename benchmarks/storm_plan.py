@@ -29,7 +29,8 @@ BAG = (
     "kill-redis",
     "flush-redis",
 )
-POSTGRES_BAG = ("cut-one", "cut-one", "cut-all")  # connections to the database
+POSTGRES_BAG = ("cut-one", "cut-one", "cut-all", "crash-postgres")  # connections, and all of it
+SUSPEND_BAG = ("suspend-worker", "suspend-worker")  # with its jobs, as a machine is
 
 _SUBMITTED_BY = 0.5  # of the time; the rest is for what the storm has delayed
 _LOAD = 0.6  # of the slots, so that most acts find something to hit
@@ -51,6 +52,7 @@ class StormOptions:
         every: seconds between two acts, on average.
         lease: of the workers, in seconds.
         settle: seconds after the last act in which every job must have become final.
+        suspend: also freeze workers together with all their processes.
         keep: a folder for the ledger, the workers' logs and the embedded database afterwards.
     """
 
@@ -63,6 +65,7 @@ class StormOptions:
     every: float = 2.0
     lease: float = 5.0
     settle: float = 300.0
+    suspend: bool = False
     keep: str | None = None
 
     @property
@@ -159,7 +162,7 @@ def _acts(options: StormOptions, draw: random.Random) -> Iterator[Act]:
     number = 0
     while (at := (number + 1 + draw.uniform(-0.3, 0.3)) * options.every) < options.seconds:
         if not bag:
-            bag = list(BAG + (POSTGRES_BAG if options.database == "postgres" else ()))
+            bag = _full_bag(options)
             draw.shuffle(bag)
         kind = bag.pop()
         thaw = _thaw_after(kind, options.lease, draw)
@@ -167,10 +170,18 @@ def _acts(options: StormOptions, draw: random.Random) -> Iterator[Act]:
         number += 1
 
 
+def _full_bag(options: StormOptions) -> list[str]:
+    return [
+        *BAG,
+        *(POSTGRES_BAG if options.database == "postgres" else ()),
+        *(SUSPEND_BAG if options.suspend else ()),
+    ]
+
+
 def _thaw_after(kind: str, lease: float, draw: random.Random) -> float | None:
     """Sometimes sooner than the lease ends, sometimes later."""
     longer = round(lease * draw.uniform(0.2, 2.5), 3)
     never = draw.random() < _NEVER_THAWED
-    if kind == "freeze-worker" or (kind == "freeze-job" and not never):
+    if kind in ("freeze-worker", "suspend-worker") or (kind == "freeze-job" and not never):
         return longer
     return None

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from cvq import Kind, Spec
-from cvq.errors import PermanentError
+from cvq.errors import PermanentError, TemporaryError
 
 
 class MisbehaveSpec(Spec):
@@ -21,9 +26,13 @@ class MisbehaveSpec(Spec):
 
     how: Literal[
         "segv", "exit", "raise", "permanent", "memory", "hang", "deaf", "flood", "no-file",
-        "last-words", "child", "nan", "resume",
+        "last-words", "child", "daemon", "nan", "freeze", "kernel-oom", "cuda-oom", "killed",
+        "connection", "temporary", "chatter", "steps",
     ] = Field("raise", description="What to do wrong.")  # fmt: skip
     lines: int = 3
+    pause: float = 0.02
+    largest: int | None = Field(None, description="Bytes that a file may have: a full disk.")
+    cgroup: str | None = None
     marker: str | None = None
 
 
@@ -64,10 +73,61 @@ def run(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
             process = subprocess.Popen(["sleep", "1000"])
             print(f"child {process.pid}", flush=True)
             time.sleep(1000)
+        case "daemon":
+            process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            print(f"child {process.pid}", flush=True)
+            time.sleep(1000)
+        case "freeze":
+            print("about to freeze")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case "kernel-oom":
+            assert spec.cgroup
+            Path(spec.cgroup, "cgroup.procs").write_text(str(os.getpid()))
+            hoard = [bytearray(os.urandom(1 << 20)) for _ in range(1000)]
+            print(len(hoard))
+        case "cuda-oom":
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        case "killed":
+            print("before the kill", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "connection":
+            raise ConnectionResetError("the data server hung up")
+        case "temporary":
+            raise TemporaryError("the licence server is away")
+        case "chatter":
+            warnings.warn("a warning", stacklevel=1)
+            logging.getLogger("model").info("a log record")
+            ctypes.CDLL(None).printf(b"a line from C\n")
+            print("a printed line")
+            os._exit(9)
+        case "steps":
+            return count(spec, ctx)
         case "nan":
             ctx.metrics(1, loss=float("nan"), good=1.0)
             return {"value": float("nan")}
     return {"lines": spec.lines}
+
+
+def count(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
+    """Count, resumably, and say each step; the sum of the drawn numbers tells of every step."""
+    if spec.largest is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (spec.largest, spec.largest))
+    found = ctx.resume()
+    begun, total = (found.step, found.state["total"]) if found else (0, 0.0)
+    for step in range(begun + 1, spec.lines + 1):
+        time.sleep(spec.pause)
+        total += random.random()
+        print(f"step {step}")
+        ctx.metrics(step, total=total)
+        ctx.progress(step, spec.lines)
+        if ctx.checkpoint_due():
+            ctx.checkpoint(step, total=total)
+    return {"total": total}
+
+
+class OutOfMemoryError(RuntimeError):
+    """Has the name of PyTorch's own, which no machine without a GPU raises."""
 
 
 KIND = Kind(

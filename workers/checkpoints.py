@@ -181,7 +181,9 @@ def _put_together(tree: Any, leaves: dict[str, Any]) -> Any:
     import numpy
 
     name, dtype, shape = inside
-    array: Any = numpy.array(leaves[name]).view(dtype).reshape(shape)
+    leaf = leaves[name]
+    raw = leaf if isinstance(leaf, numpy.ndarray) else leaf.numpy()
+    array: Any = raw.copy().view(dtype).reshape(shape)
     return array if shape else array[()]
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import update
 
 from conftest import Worker, eventually
-from cvq import Client, JobHandle, queries
+from cvq import Client, JobHandle, queries, store
+from cvq import tables as t
 from cvq.jobs import Job
 
 
@@ -36,27 +40,92 @@ def attempts(client: Client, job: Job | JobHandle) -> list[Any]:
 def test_every_death_has_its_cause_and_hurts_no_other_job(
     client: Client, finish: Callable[..., Job]
 ) -> None:
-    told = {
-        how: finish(how, retries=0)
-        for how in ("segv", "exit", "raise", "permanent", "memory", "no-file", "nan")
-    }
-    assert {how: job.reason for how, job in told.items()} == {
+    expected = {
         "segv": "signal:SEGV",
+        "killed": "signal:KILL",
         "exit": "exit:3",
         "raise": "error",
         "permanent": "error",
+        "connection": "error",
         "memory": "oom",
+        "cuda-oom": "cuda-oom",
         "no-file": "error",
         "nan": "error",
     }
+    told = {how: finish(how, retries=0) for how in expected}
+    assert {how: job.reason for how, job in told.items()} == expected
     assert all(job.state == "failed" for job in told.values())
     assert told["raise"].error == "RuntimeError: it went wrong"
     assert told["permanent"].error == "this picture cannot be painted"
-    assert "raise RuntimeError" in attempts(client, told["raise"])[0].traceback
+    [attempt] = attempts(client, told["raise"])
+    assert "raise RuntimeError" in attempt.traceback
+    [attempt] = attempts(client, told["killed"])
+    assert attempt.last_lines == ["before the kill"]
+    assert attempt.peak_memory > 1_000_000
     assert told["nan"].metrics == {"loss": None, "good": 1.0}
     good = finish("flood")
     assert good.state == "succeeded"
     assert attempts(client, good)[0].peak_memory > 1_000_000
+
+
+@pytest.mark.parametrize("how", ["raise", "permanent", "memory", "cuda-oom", "no-file"])
+def test_what_would_fail_again_is_not_tried_again(finish: Callable[..., Job], how: str) -> None:
+    assert (finish(how, retries=5).state, finish(how, retries=5).attempt) == ("failed", 1)
+
+
+@pytest.mark.parametrize("how", ["connection", "temporary"])
+def test_what_may_pass_is_tried_again(finish: Callable[..., Job], how: str) -> None:
+    job = finish(how, retries=1)
+    assert (job.reason, job.attempt) == ("attempts-exhausted", 2)
+
+
+CGROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
+
+
+@pytest.fixture
+def small_cgroup() -> Iterator[Path]:
+    """A cgroup of 150 MB."""
+    folder = next(root for root in CGROUPS if root.is_dir()) / f"cvq-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        limit = folder / "memory.limit_in_bytes"
+        (limit if limit.exists() else folder / "memory.max").write_text(str(150 << 20))
+    except OSError as error:
+        if folder.is_dir():
+            folder.rmdir()
+        pytest.skip(f"no right to make a cgroup: {error}")
+    yield folder
+    eventually(lambda: not (folder / "cgroup.procs").read_text())
+    folder.rmdir()
+
+
+def test_the_kernels_kill_for_want_of_memory_is_told_from_others(
+    client: Client, finish: Callable[..., Job], small_cgroup: Path
+) -> None:
+    job = finish("kernel-oom", cgroup=str(small_cgroup), retries=0)
+    assert (job.state, job.reason) == ("failed", "oom")
+    assert "the kernel killed" in str(job.error)
+    assert attempts(client, job)[0].peak_memory > 50 << 20
+
+
+def test_a_frozen_process_is_found_and_killed(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker("--lease", "1")
+    handle = client.submit("misbehave", how="freeze", retries=0)
+    job = handle.wait(40, check=False)
+    assert (job.state, job.reason) == ("failed", "freeze")
+    [attempt] = attempts(client, handle)
+    assert attempt.last_lines == ["about to freeze"]
+    assert not psutil.pid_exists(attempt.pid)
+
+
+def test_everything_that_a_process_says_is_in_its_log(
+    client: Client, finish: Callable[..., Job]
+) -> None:
+    lines = client.job(finish("chatter", retries=0).id).logs()
+    assert any("UserWarning: a warning" in line for line in lines)
+    assert {"INFO model: a log record", "a line from C", "a printed line"} <= set(lines)
 
 
 def test_a_crash_is_retried_until_its_attempts_are_used_up(
@@ -89,7 +158,28 @@ def test_a_time_limit_ends_the_job(finish: Callable[..., Job]) -> None:
     assert job.error == "the time limit of 0.5 s was reached"
 
 
-@pytest.mark.parametrize("how", ["deaf", "child"])
+def test_a_soft_time_limit_lets_the_job_save_itself(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker()
+    handle = client.submit("misbehave", how="steps", lines=1000, soft_time_limit=0.5)
+    job = handle.wait(30, check=False)
+    assert (job.state, job.reason, job.attempt) == ("failed", "timeout", 1)
+    assert job.error == "the soft time limit of 0.5 s was reached"
+    with client.db.read() as session:
+        assert len(queries.checkpoints_of(session, job.id)) == 1
+
+
+def test_a_soft_time_limit_ends_in_a_hard_one_for_who_does_not_listen(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker()
+    handle = client.submit("misbehave", how="deaf", soft_time_limit=0.3, time_limit=1)
+    job = handle.wait(30, check=False)
+    assert (job.state, job.reason) == ("failed", "timeout")
+
+
+@pytest.mark.parametrize("how", ["deaf", "child", "daemon"])
 def test_cancel_ends_the_whole_process_tree(
     client: Client, start_worker: Callable[..., Worker], how: str
 ) -> None:
@@ -101,7 +191,7 @@ def test_cancel_ends_the_whole_process_tree(
     job = handle.wait(10, check=False)
     assert job.state == "cancelled"
     assert not psutil.pid_exists(pid)
-    if how == "child":
+    if how != "deaf":
         child = int(re.findall(r"\d+", said)[0])
         eventually(lambda: not psutil.pid_exists(child), what="the job's own child to end")
 
@@ -119,6 +209,56 @@ def test_a_drained_worker_gives_its_job_back_and_another_finishes_it(
     eventually(lambda: handle.refresh().attempt == 2, what="a second attempt")
     handle.cancel()
     handle.wait(10, check=False)
+
+
+def test_a_second_signal_stops_a_worker_at_once(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    worker = start_worker(CVQ_GRACE="600")
+    handle = client.submit("misbehave", how="deaf", retries=0)
+    eventually(handle.logs)
+    worker.process.terminate()
+
+    def state() -> str:
+        with client.db.read() as session:
+            return str(queries.workers(session)[0]["state"])
+
+    eventually(lambda: state() == "draining")
+    assert worker.stop() == 0
+    assert (handle.refresh().state, handle.refresh().reason) == ("queued", "preempted")
+
+
+def test_a_worker_asked_to_finish_ends_its_job_first(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    worker = start_worker()
+    running = client.submit("selftest", steps=30, pause=0.05)
+    eventually(lambda: running.refresh().progress)
+    with client.db.write() as session:
+        store.ask_to_drain(session, worker.row["id"], "finish")
+    waiting = client.submit("selftest", steps=1)
+    assert worker.process.wait(30) == 0
+    assert running.refresh().state == "succeeded"
+    assert waiting.refresh().state == "queued"
+
+
+def test_a_clock_that_jumps_ahead_costs_no_living_worker_its_job(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    # To the database a lease that ended an hour ago and a clock an hour ahead are the same.
+    start_worker()
+    start_worker()
+    handle = client.submit("selftest", steps=60, pause=0.05)
+    eventually(lambda: handle.refresh().progress)
+    for _ in range(5):
+        with client.db.write() as session:
+            session.execute(
+                update(t.jobs)
+                .where(t.jobs.c.id == handle.id)
+                .values(lease_until=datetime.now(UTC) - timedelta(hours=1))
+            )
+        eventually(lambda: handle.refresh().lease_until > datetime.now(UTC))
+    assert handle.wait(30).attempt == 1
 
 
 def test_a_killed_workers_job_dies_with_it_and_runs_elsewhere(

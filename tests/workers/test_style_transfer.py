@@ -19,6 +19,7 @@ from PIL import Image, ImageCms
 
 from cvq.errors import PermanentError
 from cvq.kinds.style_transfer import StyleTransferSpec
+from cvq_workers import checkpoints
 from cvq_workers.models import pictures, style_transfer
 from cvq_workers.models.lbfgs import BoxLBFGS
 from cvq_workers.models.style_transfer import Gram, Options, Step, schedule, stylize
@@ -125,6 +126,30 @@ def test_lbfgs_goes_on_from_its_state_as_if_never_stopped() -> None:
     descend(rest, resumed, 19)
     assert torch.equal(rest, whole)
     assert (whole - goal.clamp(0, 1)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_an_interrupted_job_ends_with_the_same_bytes(tmp_path: Path, optimizer: str) -> None:
+    # Three scales, and a checkpoint after every step, also after the last of each scale.
+    scene().save(tmp_path / "content.png")
+    ORANGE.save(tmp_path / "style.png")
+    spec = StyleTransferSpec(
+        content=tmp_path / "content.png", style=[tmp_path / "style.png"],
+        size=128, steps=6, scales=3, optimizer=optimizer, init="noise", seed=3,
+    )  # fmt: skip
+    whole = Recorder(tmp_path, saving=True)
+    style_transfer.run(spec, whole)
+    expected = (tmp_path / "result.png").read_bytes()
+    for step in (1, 2, 3, 4, 5, 6):
+        again = tmp_path / f"again-{step}"
+        again.mkdir()
+        saved = tmp_path / checkpoints.file_name(step)
+        found = checkpoints.read(saved, kind="test", spec_hash="0")
+        resumed = Recorder(again, found=found)
+        style_transfer.run(spec, resumed)
+        assert [number for number, _, _ in resumed.steps] == list(range(step + 1, 7))
+        assert resumed.values == whole.values[step:]
+        assert (again / "result.png").read_bytes() == expected, f"after step {step}"
 
 
 def test_gram_and_its_gradient_are_those_of_the_formula() -> None:

@@ -232,7 +232,7 @@ def stylize(
     # Left to itself, cuDNN picks convolutions by timing them, and some add in any order.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         for scale in plan:
-            if done >= scale.steps[-1]:
+            if done >= scale.steps[-1] and scale is not plan[-1]:
                 continue
             objective = _objective(network, content, styles, scale.size, options, device)
             picture = _resized(picture, scale.size)

@@ -1,0 +1,179 @@
+"""Real workers: jobs that were interrupted go on from their checkpoints, the bad ones left out."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import Worker, eventually
+from cvq import Client, JobHandle, queries
+from cvq.jobs import Artifact
+
+STEPS = 40
+
+
+def expected_total(seed: int) -> float:
+    generator = random.Random(seed)
+    total = 0.0
+    for _ in range(STEPS):
+        total += generator.random()
+    return total
+
+
+def saved(handle: JobHandle) -> list[Artifact]:
+    with handle.client.db.read() as session:
+        return queries.checkpoints_of(session, handle.id)
+
+
+def process_of(handle: JobHandle, attempt: int) -> int:
+    def look() -> int | None:
+        with handle.client.db.read() as session:
+            rows = queries.attempts_of(session, handle.id)
+        return next((row.pid for row in rows if row.number == attempt), None)
+
+    return int(eventually(look, what=f"the process of attempt {attempt}"))
+
+
+def steps_of(handle: JobHandle, attempt: int) -> list[int]:
+    with handle.client.db.read() as session:
+        rows = queries.logs_of(session, handle.id, attempt=attempt, stream="stdout")
+    return [int(row.text.split()[1]) for row in rows]
+
+
+def said(handle: JobHandle) -> str:
+    return "\n".join(handle.logs())
+
+
+@pytest.fixture
+def begun(client: Client, start_worker: Callable[..., Worker]) -> Callable[..., JobHandle]:
+    """Starts a job that saves itself after every step; returns once it has two checkpoints."""
+
+    def begin(**values: object) -> JobHandle:
+        start_worker(CVQ_CHECKPOINT_EVERY="0")
+        handle = client.submit("misbehave", how="steps", lines=STEPS, seed=5, pause=0.1, **values)
+        eventually(lambda: len(saved(handle)) >= 2)
+        return handle
+
+    return begin
+
+
+def test_a_job_killed_again_and_again_ends_as_if_it_never_was(
+    begun: Callable[..., JobHandle],
+) -> None:
+    handle = begun(retries=5)
+    for attempt in (1, 2, 3):
+        pid = process_of(handle, attempt)
+        eventually(lambda number=attempt: len(steps_of(handle, number)) > 3)
+        os.kill(pid, signal.SIGKILL)
+    job = handle.wait(60)
+    assert (job.state, job.attempt) == ("succeeded", 4)
+    assert job.result == {"total": expected_total(5)}
+    for attempt in (2, 3, 4):
+        redone = steps_of(handle, attempt - 1)[-1] - steps_of(handle, attempt)[0]
+        assert redone <= 1, "more than the steps since the last checkpoint were done again"
+    assert [step for step, _ in handle.curve("total")] == list(range(1, STEPS + 1))
+    assert saved(handle) == [], "checkpoints outlived the job's success"
+    assert not list(Path(handle.client.settings.home, "store").rglob("checkpoint-*"))
+
+
+def test_a_drained_workers_job_goes_on_elsewhere(
+    begun: Callable[..., JobHandle], start_worker: Callable[..., Worker]
+) -> None:
+    handle = begun(retries=0)
+    [row] = queries_workers(handle.client)
+    os.kill(row["pid"], signal.SIGTERM)
+    eventually(lambda: handle.refresh().state == "queued")
+    assert handle.refresh().reason == "preempted"
+    last = steps_of(handle, 1)[-1]
+    start_worker()
+    assert handle.wait(30).result == {"total": expected_total(5)}
+    assert steps_of(handle, 2)[0] == last + 1
+    assert f"resumed after step {last}" in said(handle)
+
+
+def queries_workers(client: Client) -> list[dict[str, int]]:
+    with client.db.read() as session:
+        return queries.workers(session)
+
+
+def spoil_and_kill(handle: JobHandle, artifacts: int, spoil: Callable[[Path], None]) -> None:
+    """Freeze the job, spoil its newest checkpoints, and kill it."""
+    pid = process_of(handle, 1)
+    os.kill(pid, signal.SIGSTOP)
+
+    def settled() -> list[Artifact] | None:
+        first = saved(handle)
+        return first if len(first) == 2 and all(map(path_of, first)) else None
+
+    def path_of(artifact: Artifact) -> bool:
+        path = handle.client.artifacts.local_path(artifact.uri)
+        return path is not None and path.exists()
+
+    before: list[Artifact] | None = None
+    while (found := eventually(settled)) != before:  # what was on its way has arrived
+        before = found
+        eventually(lambda: handle.refresh().lease_until)
+    for artifact in found[:artifacts]:
+        path = handle.client.artifacts.local_path(artifact.uri)
+        assert path is not None
+        spoil(path)
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["truncated", "foreign", "gone"])
+def test_a_bad_checkpoint_is_told_and_the_one_before_is_taken(
+    begun: Callable[..., JobHandle], how: str
+) -> None:
+    def spoil(path: Path) -> None:
+        if how == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:100] if how == "truncated" else b"dear diary")
+
+    handle = begun()
+    spoil_and_kill(handle, 1, spoil)
+    job = handle.wait(60)
+    assert job.result == {"total": expected_total(5)}
+    assert "is of no use" in said(handle)
+    assert steps_of(handle, 2)[0] > 1
+
+
+def test_without_a_good_checkpoint_the_job_begins_anew(begun: Callable[..., JobHandle]) -> None:
+    handle = begun()
+    spoil_and_kill(handle, 2, lambda path: path.write_bytes(b""))
+    assert handle.wait(60).result == {"total": expected_total(5)}
+    assert "no checkpoint is left: the job begins anew" in said(handle)
+    assert steps_of(handle, 2)[0] == 1
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_job(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker(CVQ_CHECKPOINT_EVERY="0")
+    job = client.submit("misbehave", how="steps", lines=3, seed=5, largest=500)
+    assert job.wait(30).state == "succeeded"
+    assert "no checkpoint after step 1, the job goes on" in said(job)
+
+
+def test_a_store_that_takes_nothing_fails_no_checkpointing_job_until_its_end(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker(CVQ_CHECKPOINT_EVERY="0")
+    jobs = client.settings.home / "store" / "jobs"
+    shutil.rmtree(jobs, ignore_errors=True)
+    jobs.write_text("in the way")  # root may write into any folder that is only marked read-only
+    counting = client.submit("misbehave", how="steps", lines=3)
+    assert counting.wait(30).state == "succeeded"
+    assert "could not be stored, the job goes on" in said(counting)
+    leaving = client.submit("selftest", steps=1, pause=0)
+    eventually(lambda: leaving.refresh().attempt == 1 and leaving.state == "waiting")
+    assert leaving.reason == "error"
+    assert "artifact store" in leaving.error
+    jobs.unlink()
+    assert leaving.wait(30).state == "succeeded", "it was not tried again"
