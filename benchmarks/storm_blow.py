@@ -1,23 +1,24 @@
-"""The storm itself: submits the jobs, does the acts in their time, replaces the workers."""
+"""The storm itself: does the acts in their time and replaces the workers."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import psutil
 
-from cvq import Client, queries
+from cvq import queries
 from cvq.errors import CvqError, DatabaseError
 
 from .storm_cluster import Cluster, Worker, wait_until
 from .storm_ledger import FINAL, Strike
-from .storm_plan import Act, Plan, PlannedJob
+from .storm_plan import Act, Plan
+from .storm_submit import Submitter
 
 _START_S = 90.0  # what the first workers may take
 _LEAVE_S = 60.0  # what a drained worker may take
@@ -27,109 +28,6 @@ _LOOK_S = 0.5
 
 # Told now and then: seconds since the start, jobs submitted, jobs by state, acts done.
 Watcher = Callable[[float, int, Mapping[str, int], int], None]
-
-
-class Submitter(threading.Thread):
-    """Submits each job at its time and cancels those that are to be cancelled, whatever fails.
-
-    A thread of its own, because a frozen worker can hold the database, and only the storm's other
-    thread can thaw it.
-    """
-
-    def __init__(self, cluster: Cluster, plan: Plan, started: float) -> None:
-        super().__init__(name="submitter", daemon=True)
-        self.ids: dict[int, int] = {}
-        self.cancel_asked: set[int] = set()
-        self.refused = 0  # submissions that failed and had left nothing behind
-        self.resolved = 0  # submissions that failed and had entered the job all the same
-        self.error: BaseException | None = None
-        self._cluster = cluster
-        self._cancelled: set[int] = set()
-        self._client = Client(cluster.settings)
-        self._plan = plan
-        self._begun = started
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        """Submit, then go on cancelling until `stop`."""
-        try:
-            for job in self._plan.jobs:
-                while time.monotonic() < self._begun + job.at:
-                    if self._turn():
-                        return
-                self._submit(job)
-            while not self._turn():
-                pass
-        except BaseException as error:  # told by the storm's own thread
-            self.error = error
-        finally:
-            self._client.db.engine.dispose()
-            if self._client.broker._client is not None:
-                self._client.broker._client.close()
-
-    def stop(self) -> None:
-        """Cancel nothing more."""
-        self._stopping.set()
-        self.join()
-
-    def _turn(self) -> bool:
-        with contextlib.suppress(DatabaseError):
-            self._cancel_due()
-        return self._stopping.wait(0.05)
-
-    def _submit(self, job: PlannedJob) -> None:
-        while not self._stopping.is_set():
-            try:
-                handle = self._client.submit(
-                    "storm",
-                    priority=job.priority,
-                    name=f"storm-{job.number}",
-                    tags={"number": str(job.number)},
-                    after=[self.ids[number] for number in job.after],
-                    retries=50,
-                    ledger=str(self._cluster.ledger),
-                    number=job.number,
-                    steps=job.steps,
-                    pause=job.pause,
-                )
-            except CvqError:
-                # The answer may have been lost after the commit: look before trying again.
-                found = self._look_up(job.number)
-                if found is None:
-                    self.refused += 1
-                    continue
-                self.resolved += 1
-                self.ids[job.number] = found
-                return
-            self.ids[job.number] = handle.id
-            return
-
-    def _look_up(self, number: int) -> int | None:
-        wanted = queries.Filter(tags=[("number", str(number))])
-        while not self._stopping.wait(0.1):
-            with contextlib.suppress(DatabaseError):
-                jobs = self._client.jobs(wanted)
-                return jobs[0].id if jobs else None
-        return None
-
-    def _cancel_due(self) -> None:
-        due = {
-            self.ids[job.number]: job
-            for job in self._plan.jobs
-            if job.cancel_at is not None
-            and job.number in self.ids
-            and job.number not in self._cancelled
-        }
-        if not due:
-            return
-        for found in self._client.jobs(queries.Filter(ids=list(due), states=["running"])):
-            job = due[found.id]
-            assert job.cancel_at is not None
-            if found.progress and found.progress["done"] >= job.cancel_at:
-                # Before the answer, which may be lost after the commit.
-                self.cancel_asked.add(job.number)
-                self._client.cancel(found.id)
-                self._cancelled.add(job.number)
 
 
 class Storm:
@@ -272,12 +170,8 @@ class Storm:
             hit.process.kill()  # psutil asks first whether it is still the same process
         else:
             hit.process.suspend()
-
-            def resume() -> None:
-                with contextlib.suppress(psutil.Error):
-                    hit.process.resume()
-
-            self._thaw_later(act, resume)
+            if act.thaw_after is not None:
+                self._thaw_later(act.thaw_after, partial(_resume, [hit.process]))
         self.strikes.append(strike)
         return True
 
@@ -287,23 +181,8 @@ class Storm:
             return False
         worker = found[act.draw % len(found)]
         strike = _now(act, worker=worker.id)
-        if act.kind in ("freeze-worker", "suspend-worker"):
-            own = psutil.Process(worker.process.pid)
-            # Thawed from the leaves, the harder way: nobody tells them that they are too late.
-            below = own.children(recursive=True)[::-1] if act.kind == "suspend-worker" else []
-            frozen = [*below, own]
-            for process in reversed(frozen):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.suspend()
-            worker.frozen = True
-
-            def resume() -> None:
-                worker.frozen = False
-                for process in frozen:
-                    with contextlib.suppress(psutil.Error):
-                        process.resume()
-
-            self._thaw_later(act, resume)
+        if act.thaw_after is not None:
+            self._freeze(worker, act.thaw_after, with_jobs=act.kind == "suspend-worker")
         else:
             killed = act.kind == "kill-worker"
             worker.leaving = "killed" if killed else "drained"
@@ -312,6 +191,22 @@ class Storm:
             self.cluster.start_worker()
         self.strikes.append(strike)
         return True
+
+    def _freeze(self, worker: Worker, seconds: float, *, with_jobs: bool) -> None:
+        own = psutil.Process(worker.process.pid)
+        below = own.children(recursive=True) if with_jobs else []
+        worker.frozen = True
+        for process in (own, *below):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+        def resume() -> None:
+            worker.frozen = False
+            _resume([own])
+
+        # The harder order: for a while nobody can tell the jobs that they are too late.
+        self._thaw_later(seconds, partial(_resume, below))
+        self._thaw_later(seconds + (self.cluster.options.lease / 2 if below else 0.0), resume)
 
     def _strike_fork_server(self, act: Act) -> bool:
         found = self.cluster.up()
@@ -350,11 +245,9 @@ class Storm:
             self.strikes.append(_now(act))
         return done
 
-    def _thaw_later(self, act: Act, resume: Callable[[], None]) -> None:
+    def _thaw_later(self, seconds: float, resume: Callable[[], None]) -> None:
         """To be called right before the strike is noted."""
-        if act.thaw_after is not None:
-            due = time.monotonic() + act.thaw_after
-            self._thaws.append((due, len(self.strikes), resume))
+        self._thaws.append((time.monotonic() + seconds, len(self.strikes), resume))
 
     def _thaw_due(self) -> None:
         now = time.monotonic()
@@ -363,6 +256,12 @@ class Storm:
             resume()
             self.strikes[place] = dataclasses.replace(self.strikes[place], until=time.time())
             self._thaws.remove(thaw)
+
+
+def _resume(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.resume()
 
 
 def _now(

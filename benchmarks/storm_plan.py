@@ -36,6 +36,7 @@ _SUBMITTED_BY = 0.5  # of the time; the rest is for what the storm has delayed
 _LOAD = 0.6  # of the slots, so that most acts find something to hit
 _MOST_STRETCHED = 20.0
 _NEVER_THAWED = 0.25  # of the frozen jobs
+_REAPED_AFTER_S = 2.5  # the end of the lease
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,9 @@ def _full_bag(options: StormOptions) -> list[str]:
 
 def _thaw_after(kind: str, lease: float, draw: random.Random) -> float | None:
     """Sometimes sooner than the lease ends, sometimes later."""
-    longer = round(lease * draw.uniform(0.2, 2.5), 3)
-    never = draw.random() < _NEVER_THAWED
-    if kind in ("freeze-worker", "suspend-worker") or (kind == "freeze-job" and not never):
-        return longer
+    share, never = draw.uniform(0.2, 2.5), draw.random() < _NEVER_THAWED
+    if kind == "suspend-worker":  # always later, and when the lost jobs have begun elsewhere
+        return round(lease * (1 + share / 2) + _REAPED_AFTER_S, 3)
+    if kind == "freeze-worker" or (kind == "freeze-job" and not never):
+        return round(lease * share, 3)
     return None
