@@ -94,7 +94,10 @@ class Report:
             f"submissions: {self.refused} refused and made again, {self.resolved} failed after "
             f"their commit and found; {self.cancels} jobs cancelled half-way"
         )
-        yield "from the act until the job was queued again, and until its next attempt began:"
+        yield (
+            "from the act until the job was queued again, and until its next attempt began, maybe "
+            "behind jobs of higher priority:"
+        )
         yield from map(_recovery_line, self.recoveries)
         if self.redis_back:
             median, worst = statistics.median(self.redis_back), max(self.redis_back)

@@ -66,6 +66,7 @@ class Runtime:
         self._upkeep_at = 0.0
         self._reaper = Reaper(settings.lease)
         self._redis_epoch: str | None = None
+        self._redis_down = False
         self._unheard = False
         self._launcher = Launcher(settings.start_method, settings.preload)
         self._heart: threading.Thread | None = None
@@ -257,32 +258,32 @@ class Runtime:
         mine = {name: count for name, count in queued.items() if name in self.queues}
         if self.burst and not mine and not self._attempts:
             self._leave()
-        free = self._free.qsize()
-        if mine and free and not self._draining:
-            self._ring_missing(mine, free)
-        else:
-            self._unheard = False
+        free = 0 if self._draining else self._free.qsize()
+        self._tend_doorbells(mine if free else {}, free)
 
-    def _ring_missing(self, queued: dict[str, int], free: int) -> None:
+    def _tend_doorbells(self, queued: dict[str, int], free: int) -> None:
         """Ring for queued jobs whose doorbell is gone: a slot idles, a job waits, none rings.
 
-        Where the slot still idles at the next look, nobody hears (Redis is down, or Celery waits
-        half a minute before it connects again), and the work begins without a doorbell.
+        An embedded Redis that died is started again. Where a slot still idles at the next look,
+        nobody hears the bell (Redis is down, or Celery waits half a minute before it connects
+        again), and the work begins without one.
         """
-        unheard, self._unheard = self._unheard, True
+        unheard, self._unheard = self._unheard, bool(queued)
         try:
             epoch = self.broker.epoch()
             wiped = self._redis_epoch not in (None, epoch)
-            if wiped:
-                log.warning("Redis has lost its memory; ringing for what is queued")
-            lengths = self.broker.lengths(list(queued))
+            if wiped or self._redis_down:
+                log.warning("Redis is back" + (", its memory lost" if wiped else ""))
+            self._redis_epoch, self._redis_down = epoch, False
+            lengths = self.broker.lengths(list(queued)) if queued else {}
             for name, count in queued.items():
                 if wiped or not lengths[name]:
                     self.broker.ring(name, min(count, free))
-            self._redis_epoch = epoch
         except BrokerError as error:
-            log.warning("%s", error)
-        if unheard:
+            if not self._redis_down:
+                log.warning("%s; jobs go on without it", error)
+            self._redis_down = True
+        if unheard and queued:
             threading.Thread(target=self._work_unasked, name="cvq-unasked", daemon=True).start()
 
     def _work_unasked(self) -> None:
