@@ -56,6 +56,7 @@ def run(spec: StormSpec, ctx: Any) -> dict[str, Any]:
         ctx.progress(step, spec.steps)
     with ctx.artifact("result.txt") as path:
         path.write_text(result_text(spec.number, spec.steps, token))
+    ctx.confirm()  # what must not happen twice comes after this
     effect("end")
     return {"number": spec.number, "token": token}
 

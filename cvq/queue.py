@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .embedded import ensure_redis
 from .errors import BrokerError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import redis
 
 TASK = "cvq.work"
+_TIMEOUT_S = 5.0
 _EPOCH = "cvq.epoch"
 _PREFIX = "cvq."  # cvq's queues stay apart from another application's on the same Redis
 
@@ -123,13 +124,18 @@ class Broker:
 
     def _open(self) -> redis.Redis:
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
+        # By default a dead server is tried for three seconds, and a frozen one never given up.
+        once: Any = {"retry": Retry(NoBackoff(), 1), "socket_timeout": _TIMEOUT_S}
         if self.settings.broker_url is None:
-            client = redis.Redis(unix_socket_path=str(ensure_redis(self.settings.home)))
+            path = ensure_redis(self.settings.home)
+            client = redis.Redis(unix_socket_path=str(path), **once)
         else:
             try:
                 client = redis.Redis.from_url(
-                    self.settings.broker_url, socket_connect_timeout=3, socket_timeout=10
+                    self.settings.broker_url, socket_connect_timeout=3, **once
                 )
             except ValueError:  # its message could show a part of the password
                 raise BrokerError(

@@ -256,10 +256,10 @@ class Attempt:
     def _patience(self) -> float:
         return max(self._settings.lease, _START_S)
 
-    def _flush(self) -> None:
+    def _flush(self, *, even_nothing: bool = False) -> None:
         """Write what has come in since the last time, under the lease."""
         progress = self._progress.take()
-        if not (self._logs or self._metrics or self._uploads or progress):
+        if not (even_nothing or self._logs or self._metrics or self._uploads or progress):
             return
 
         self._reports += 1
@@ -352,6 +352,9 @@ class Attempt:
             ]
         elif event == "artifact":
             self._upload(**message)
+        elif event == "confirm":
+            self._flush(even_nothing=True)
+            self._tell(b"confirmed\n")
         else:
             self._said[event] = message
 

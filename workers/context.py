@@ -54,6 +54,14 @@ class Context(Protocol):
             media_type: guessed from the name when not given.
         """
 
+    def confirm(self) -> None:
+        """Wait (some milliseconds) until all that was reported is stored under the lease.
+
+        To be called right before an effect that must not happen twice, such as sending a message:
+        an attempt that has lost its job, without knowing it yet, does not return from here. What
+        no system can exclude is a worker that dies in the moment between the effect and the end.
+        """
+
     def resume(self) -> Checkpoint | None:
         """The last checkpoint of an earlier attempt, or None where the job begins anew.
 

@@ -72,6 +72,13 @@ class Control:
         self._lease = lease
         self._lock = threading.Lock()
         self.stop_requested = threading.Event()
+        self._confirmed = threading.Event()
+
+    def confirm(self) -> None:
+        """Ask the worker to store all that was sent, and wait for its word that it has."""
+        self._confirmed.clear()
+        self.send("confirm")
+        self._confirmed.wait()  # without a word, `_listen` ends this process with the lease
 
     def send(self, event: str, **values: Any) -> None:
         """Send one event; the lock keeps lines whole when threads of the job report, too."""
@@ -97,6 +104,8 @@ class Control:
             deadline = time.monotonic() + self._lease
             if b"stop" in heard:
                 self.stop_requested.set()
+            if b"confirmed" in heard:
+                self._confirmed.set()
             with contextlib.suppress(OSError):
                 self.send("alive")
         # The worker is dead or cut off. The job's own children go with it.
@@ -138,6 +147,11 @@ class JobContext:
         if not path.is_file():
             raise PermanentError(f"artifact {name}: the job wrote no file")
         self._publish(path, name, role, media_type)
+        self._stop_if_asked()
+
+    def confirm(self) -> None:
+        """Wait until all that was reported is stored, and the job is known to be still ours."""
+        self._control.confirm()
         self._stop_if_asked()
 
     def resume(self) -> checkpoints.Checkpoint | None:

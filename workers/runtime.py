@@ -63,13 +63,12 @@ class Runtime:
         self._leaving = False
         self._stops = 0
         self._stopping = threading.Event()
-        self._upkeep_at = 0.0
         self._reaper = Reaper(settings.lease)
         self._redis_epoch: str | None = None
         self._redis_down = False
         self._unheard = False
         self._launcher = Launcher(settings.start_method, settings.preload)
-        self._heart: threading.Thread | None = None
+        self._hands: list[threading.Thread] = []
 
     @cached_property
     def db(self) -> Database:
@@ -122,8 +121,11 @@ class Runtime:
                 lease=self.settings.lease,
             )
         self._clean_scratch()
-        self._heart = threading.Thread(target=self._beat, name="cvq-heartbeat", daemon=True)
-        self._heart.start()
+        # Apart: a Redis that hangs may hold up the upkeep, never a lease.
+        for act, pause in ((self._renew, _TICK_S), (self._upkeep, _UPKEEP_S)):
+            thread = threading.Thread(target=self._repeat, args=(pause, act), daemon=True)
+            thread.start()
+            self._hands.append(thread)
         devices = ", ".join(slot.device for slot in self.slots)
         log.info("worker %s is up: %s; queues %s", self.id, devices, ", ".join(self.queues))
 
@@ -195,18 +197,15 @@ class Runtime:
 
     # ------------------------------------------------------------ heartbeat and upkeep
 
-    def _beat(self) -> None:
-        tick = min(_TICK_S, self.settings.lease / 4)
-        while not self._stopping.wait(tick):
+    def _repeat(self, pause: float, act: Callable[[], None]) -> None:
+        """Act again and again until the end, whatever goes wrong."""
+        while not self._stopping.wait(pause):
             try:
-                self._renew()
-                if time.monotonic() >= self._upkeep_at:
-                    self._upkeep()
-                    self._upkeep_at = time.monotonic() + _UPKEEP_S
+                act()
             except CvqError as error:
                 log.warning("%s", error)
             except Exception:
-                log.exception("heartbeat")
+                log.exception("%s", act.__name__)
 
     def _renew(self) -> None:
         with self._changed:
@@ -312,8 +311,8 @@ class Runtime:
             self.drain()
         self._wait_for(lambda: not self._attempts)
         self._stopping.set()
-        if self._heart is not None:
-            self._heart.join()
+        for thread in self._hands:
+            thread.join()
         with contextlib.suppress(CvqError), self.db.write() as session:
             store.worker_left(session, self.id)
         self._launcher.close()

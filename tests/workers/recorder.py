@@ -33,6 +33,9 @@ class Recorder:
     def metrics(self, step: int, **values: float) -> None:
         self.values.append((step, values))
 
+    def confirm(self) -> None:
+        pass
+
     def resume(self) -> Checkpoint | None:
         return self.found
 
