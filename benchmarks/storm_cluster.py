@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from cvq.errors import CvqError, DatabaseError
 from .storm_plan import StormOptions
 
 ROOT = Path(__file__).parent.parent
-KIND_MODULE = "benchmarks.storm_kind"
+KINDS = ("benchmarks.storm_kind", "benchmarks.recovery_kind")
 _GRACE_S = 3.0
 _LEAVE_S = 30.0  # what a worker that was asked to leave may take
 _PAUSE_S = 0.02
@@ -74,8 +74,15 @@ class JobProcess:
 class Cluster:
     """Starts and stops everything; `with` leaves no process and no file."""
 
-    def __init__(self, options: StormOptions) -> None:
+    def __init__(
+        self,
+        options: StormOptions,
+        broker_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.options = options
+        self._broker_url = broker_url
+        self._more = environment or {}
         self.workers: list[Worker] = []
         self.left_behind: list[str] = []
         self._stack = contextlib.ExitStack()
@@ -105,7 +112,8 @@ class Cluster:
         values: dict[str, Any] = {
             "home": self.home,
             "database_url": url,
-            "kinds": [KIND_MODULE],
+            "broker_url": self._broker_url,
+            "kinds": list(KINDS),
             "lease": self.options.lease,
             "grace": _GRACE_S,
         }
@@ -145,7 +153,7 @@ class Cluster:
         kept = {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
         own = {
             "CVQ_HOME": str(self.home),
-            "CVQ_KINDS": KIND_MODULE,
+            "CVQ_KINDS": ",".join(KINDS),
             "CVQ_PRELOAD": "",
             "CVQ_GRACE": str(_GRACE_S),
             "PYTHONPATH": str(ROOT),
@@ -153,7 +161,9 @@ class Cluster:
         }
         if self.settings.database_url:
             own["CVQ_DATABASE_URL"] = self.settings.database_url
-        return kept | own
+        if self._broker_url:
+            own["CVQ_BROKER_URL"] = self._broker_url
+        return kept | own | self._more
 
     def up(self) -> list[Worker]:
         """The workers that have entered themselves, run, and are neither frozen nor leaving."""

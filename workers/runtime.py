@@ -121,8 +121,12 @@ class Runtime:
                 lease=self.settings.lease,
             )
         self._clean_scratch()
-        # Apart: a Redis that hangs may hold up the upkeep, never a lease.
-        for act, pause in ((self._renew, _TICK_S), (self._upkeep, _UPKEEP_S)):
+        # Apart: a Redis that hangs holds up neither a lease nor the search for dead ones.
+        for act, pause in (
+            (self._renew, _TICK_S),
+            (self._upkeep, _UPKEEP_S),
+            (self._tend_doorbells, _UPKEEP_S),
+        ):
             thread = threading.Thread(target=self._repeat, args=(pause, act), daemon=True)
             thread.start()
             self._hands.append(thread)
@@ -253,26 +257,32 @@ class Runtime:
             for lease in store.reap(session, self.id, dead):
                 log.warning("job %s attempt %s: its worker fell silent", *lease)
             store.promote(session, self.id)
-            queued = queries.queued_by_queue(session)
-        mine = {name: count for name, count in queued.items() if name in self.queues}
-        if self.burst and not mine and not self._attempts:
+        if self.burst and not self._attempts and not self._queued():
             self._leave()
-        free = 0 if self._draining else self._free.qsize()
-        self._tend_doorbells(mine if free else {}, free)
 
-    def _tend_doorbells(self, queued: dict[str, int], free: int) -> None:
+    def _queued(self) -> dict[str, int]:
+        """How many jobs wait on each of this worker's queues that has any."""
+        with self.db.read() as session:
+            queued = queries.queued_by_queue(session)
+        return {name: count for name, count in queued.items() if name in self.queues}
+
+    def _tend_doorbells(self) -> None:
         """Ring for queued jobs whose doorbell is gone: a slot idles, a job waits, none rings.
 
         An embedded Redis that died is started again. Where a slot still idles at the next look,
         nobody hears the bell (Redis is down, or Celery waits half a minute before it connects
         again), and the work begins without one.
         """
-        unheard, self._unheard = self._unheard, bool(queued)
+        free = 0 if self._draining else self._free.qsize()
+        queued = self._queued() if free else {}
+        if queued and self._unheard:
+            threading.Thread(target=self._work_unasked, name="cvq-unasked", daemon=True).start()
+        self._unheard = bool(queued)
         try:
             epoch = self.broker.epoch()
             wiped = self._redis_epoch not in (None, epoch)
             if wiped or self._redis_down:
-                log.warning("Redis is back" + (", its memory lost" if wiped else ""))
+                log.warning("Redis is back%s", ", its memory lost" if wiped else "")
             self._redis_epoch, self._redis_down = epoch, False
             lengths = self.broker.lengths(list(queued)) if queued else {}
             for name, count in queued.items():
@@ -282,8 +292,6 @@ class Runtime:
             if not self._redis_down:
                 log.warning("%s; jobs go on without it", error)
             self._redis_down = True
-        if unheard and queued:
-            threading.Thread(target=self._work_unasked, name="cvq-unasked", daemon=True).start()
 
     def _work_unasked(self) -> None:
         try:
