@@ -155,7 +155,8 @@ def _take_apart(value: Any, leaves: dict[str, Any]) -> Any:
     if (torch := sys.modules.get("torch")) and isinstance(value, torch.Tensor):
         # A copy: safetensors refuses tensors that share memory, as views and tied weights do.
         leaves[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return {"tensor": name}
+        # The order in memory, as of channels_last, decides in which order sums are added up.
+        return {"tensor": [name, None if value.is_contiguous() else _dense_strides(value)]}
     if (numpy := sys.modules.get("numpy")) and isinstance(value, numpy.ndarray | numpy.generic):
         array = numpy.ascontiguousarray(value)
         if array.dtype.hasobject:
@@ -165,6 +166,19 @@ def _take_apart(value: Any, leaves: dict[str, Any]) -> Any:
     raise PermanentError(
         f"a checkpoint holds tensors, arrays, numbers and words, not a {type(value).__name__}"
     )
+
+
+def _dense_strides(tensor: Any) -> list[int]:
+    """The strides of a copy that keeps the order of a tensor's dimensions in memory."""
+    import torch
+
+    return list(torch.empty_like(tensor, device="meta").stride())
+
+
+def _laid_out(tensor: Any, strides: list[int]) -> Any:
+    import torch
+
+    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
 
 
 def _put_together(tree: Any, leaves: dict[str, Any]) -> Any:
@@ -177,7 +191,8 @@ def _put_together(tree: Any, leaves: dict[str, Any]) -> Any:
         items = [_put_together(item, leaves) for item in inside]
         return items if word == "list" else tuple(items)
     if word == "tensor":
-        return leaves[inside]
+        name, strides = inside
+        return leaves[name] if strides is None else _laid_out(leaves[name], strides)
     import numpy
 
     name, dtype, shape = inside
