@@ -163,7 +163,7 @@ class Cluster:
             own["CVQ_DATABASE_URL"] = self.settings.database_url
         if self._broker_url:
             own["CVQ_BROKER_URL"] = self._broker_url
-        return kept | own | self._more
+        return {**kept, **own, **self._more}
 
     def up(self) -> list[Worker]:
         """The workers that have entered themselves, run, and are neither frozen nor leaving."""
