@@ -53,6 +53,7 @@ def run(spec: MishapSpec, ctx: Any) -> dict[str, Any]:
         case "kernel-oom":
             assert spec.cgroup
             Path(spec.cgroup, "cgroup.procs").write_text(str(os.getpid()))
+            time.sleep(2)  # so that the worker sees where the process is
             print(len([os.urandom(1 << 20) for _ in range(4000)]))
         case "cuda-oom":
             import torch

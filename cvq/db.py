@@ -20,6 +20,12 @@ from .tables import SCHEMA_VERSION
 
 _SQLITE_BUSY_MS = 60_000
 _CONNECT = {"connect_timeout": "10"}  # else a host that swallows packets holds for two minutes
+_POSTGRES_SESSION = (
+    "idle_in_transaction_session_timeout = '10s'",
+    "tcp_keepalives_idle = 15",
+    "tcp_keepalives_interval = 5",
+    "tcp_keepalives_count = 3",
+)
 _EXAMPLES = "give postgresql://user:password@host/name or sqlite:////folder/cvq.db"
 _NOT_A_URL = f"CVQ_DATABASE_URL is not a database URL: {_EXAMPLES}"
 
@@ -132,13 +138,15 @@ class Database:
         try:
             if not self.is_sqlite:
                 # pre_ping: a server that was restarted costs nobody an error.
-                return create_engine(
+                server = create_engine(
                     self.url.set(query=_CONNECT | dict(self.url.query)),
                     json_serializer=_json,
                     pool_pre_ping=True,
                     pool_size=5,
                     max_overflow=20,
                 )
+                event.listen(server, "connect", _postgres_connect)
+                return server
             if self.url.database and self.url.database != ":memory:":
                 _make_folder(Path(self.url.database).parent)
             engine = create_engine(
@@ -189,6 +197,14 @@ def _make_folder(folder: Path) -> None:
         raise DatabaseError(
             f"{folder} cannot be created ({error.strerror}): set CVQ_HOME to a folder of yours"
         ) from None
+
+
+def _postgres_connect(connection: Any, _record: Any) -> None:
+    """Let the server hang up on a client that is frozen or gone, whose locks would hold up all."""
+    connection.autocommit = True
+    for setting in _POSTGRES_SESSION:
+        connection.execute(f"SET {setting}")
+    connection.autocommit = False
 
 
 def _sqlite_connect(dbapi_connection: sqlite3.Connection, _record: Any) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from .tables import FINAL
 
+WORKER_LOST = "worker-lost"  # the one reason for which a job itself cannot be blamed
 CHECKPOINT = "checkpoint"  # the role of files that a later attempt resumes from
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
     or_,
     select,
@@ -32,7 +33,7 @@ from sqlalchemy import (
 from . import tables as t
 from .errors import LeaseLostError, UnknownJobError
 from .fairness import fair_rank, joining_ranks, returning_rank
-from .jobs import CHECKPOINT, Artifact, Job, Lease, NewJob, Outcome
+from .jobs import CHECKPOINT, WORKER_LOST, Artifact, Job, Lease, NewJob, Outcome
 from .tables import now
 
 _RETRY_BASE_S, _RETRY_MAX_S = 2.0, 300.0
@@ -338,7 +339,7 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
     if state == t.FAILED and outcome.retry:
         if job.attempt < job.max_attempts:
             state = t.WAITING
-            changes["not_before"] = now(_backoff(job.attempt))
+            changes["not_before"] = _next_try(session, job, outcome)
         elif job.max_attempts > 1:
             reason = "attempts-exhausted"
     if job.cancel_requested and state not in t.FINAL:
@@ -398,6 +399,23 @@ def _is_attempt(job_id: int, number: int) -> ColumnElement[bool]:
     return and_(t.attempts.c.job_id == job_id, t.attempts.c.number == number)
 
 
+def _next_try(session: Connection, job: Job, outcome: Outcome) -> now | None:
+    """When a job may begin anew: at once where it did nothing wrong, else after a pause.
+
+    The pause grows with the job's own failures, and not with the workers that it has lost.
+    """
+    if outcome.reason == WORKER_LOST:
+        return None
+    failures = session.scalar(
+        select(func.count()).where(
+            t.attempts.c.job_id == job.id,
+            t.attempts.c.outcome == t.FAILED,
+            t.attempts.c.reason != WORKER_LOST,
+        )
+    )
+    return now(_backoff(1 + (failures or 0)))
+
+
 def _backoff(attempt: int) -> float:
     """Exponential, with full jitter on its upper half so that a herd spreads out."""
     ceiling = min(_RETRY_BASE_S * 2.0 ** (attempt - 1), _RETRY_MAX_S)
@@ -427,7 +445,7 @@ def cancel(session: Connection, job_id: int, by: str) -> Job:
         return job
     _event(session, job_id, "cancel requested", by)
     if job.state == t.RUNNING and row.expired:
-        _end_attempt(session, job, Outcome(t.CANCELLED, reason="worker-lost"), by)
+        _end_attempt(session, job, Outcome(t.CANCELLED, reason=WORKER_LOST), by)
     elif job.state == t.RUNNING:
         session.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(cancel_requested=True))
     else:
@@ -477,12 +495,10 @@ def reap(
         ended.append(job.lease)
         error = f"worker {job.lease_owner} fell silent during attempt {job.attempt}"
         if job.cancel_requested:
-            outcome = Outcome(t.CANCELLED, reason="worker-lost")
+            outcome = Outcome(t.CANCELLED, reason=WORKER_LOST)
         else:
-            outcome = Outcome(t.FAILED, reason="worker-lost", error=error, retry=True)
-        if _end_attempt(session, job, outcome, by) == t.WAITING:
-            # The job did nothing wrong: no back-off.
-            session.execute(update(t.jobs).where(t.jobs.c.id == job.id).values(not_before=None))
+            outcome = Outcome(t.FAILED, reason=WORKER_LOST, error=error, retry=True)
+        _end_attempt(session, job, outcome, by)
     return ended
 
 

@@ -83,6 +83,7 @@ def run(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
         case "kernel-oom":
             assert spec.cgroup
             Path(spec.cgroup, "cgroup.procs").write_text(str(os.getpid()))
+            time.sleep(1.5)  # the worker sees where the process is
             hoard = [bytearray(os.urandom(1 << 20)) for _ in range(1000)]
             print(len(hoard))
         case "cuda-oom":

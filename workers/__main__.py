@@ -46,7 +46,8 @@ def main(
         sys.exit(error.exit_code)
     node = name or f"cvq-{os.getpid()}"
     arguments = ["worker", "-n", f"{node}@{settings.host}", "-l", log_level]
-    app.worker_main(["-q", *arguments, "--without-gossip", "--without-mingle"])
+    # Not worker_main, which forgets the exit code of a worker that could not start.
+    sys.exit(app.start(["-q", *arguments, "--without-gossip", "--without-mingle"]) or 0)
 
 
 def _allow_root() -> None:

@@ -29,13 +29,14 @@ from cvq import queries, store
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError, StoreError
-from cvq.jobs import CHECKPOINT, Artifact, Job, Outcome
+from cvq.jobs import CHECKPOINT, WORKER_LOST, Artifact, Job, Outcome
 from cvq.settings import Settings
 from cvq.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
 from .death import OomWatch, cause_of
 from .devices import Slot
 from .forkserver import Launcher
+from .job_context import lease_clock
 from .lines import LineSplitter, Progress
 from .staging import stage
 
@@ -43,6 +44,7 @@ log = logging.getLogger("cvq.worker")
 
 _FLUSH_S = 0.2  # how often output reaches the store
 _STOP_S = 0.5  # what a cancelled process gets between SIGTERM and SIGKILL
+_UNHEARD_S = 2.0  # what the news of a kill may take
 _START_S = 20.0  # what a process may need before it answers the first beat
 _KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
 
@@ -64,10 +66,11 @@ class Attempt:
         artifacts: ArtifactStore,
         launcher: Launcher,
         worker: str,
+        claimed_at: float,
     ) -> None:
         self.job = job
         self.lease = job.lease
-        self.leased_until = time.monotonic() + settings.lease
+        self.leased_until = claimed_at + settings.lease
         self._slot = slot
         self._settings = settings
         self._db = database
@@ -97,13 +100,13 @@ class Attempt:
 
     # ------------------------------------------------------------ from the heartbeat thread
 
-    def beat(self) -> None:
-        """The lease was renewed: tell the process."""
-        self.leased_until = time.monotonic() + self._settings.lease
-        self._oom.look()
+    def beat(self, renewed_at: float) -> None:
+        """The lease was renewed, by a statement sent at this time of `lease_clock`."""
+        self.leased_until = renewed_at + self._settings.lease
+        self._oom.look(self._pid)
         if self._asked_at is None:
             self._asked_at = time.monotonic()
-        self._tell(b"beat\n")
+        self._tell(f"beat {self.leased_until}\n".encode())
 
     def cancel(self) -> None:
         """Somebody wants the job cancelled."""
@@ -166,6 +169,7 @@ class Attempt:
                 settings=self._settings,
                 artifacts=self._artifacts,
                 saved=saved,
+                expires=lambda: self.leased_until,
             )
         except LeaseLostError:
             raise
@@ -249,8 +253,10 @@ class Attempt:
         ):
             error = f"the job's process was frozen: it answered nothing for {silent:.0f} s"
             self._condemn(Outcome(FAILED, reason="freeze", error=error, retry=True), 0)
-        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+        if self._kill_at is not None and (late := time.monotonic() - self._kill_at) >= 0:
             self._kill()
+            if late > _UNHEARD_S:  # a kill is told at once, unless the fork server is frozen
+                self._launcher.abandon()
 
     @property
     def _patience(self) -> float:
@@ -309,7 +315,7 @@ class Attempt:
                 return write()
             except DatabaseError as error:
                 log.warning("job %s: %s", self.job.id, error)
-                if self._lost or time.monotonic() + pause > self.leased_until:
+                if self._lost or lease_clock() + pause > self.leased_until:
                     raise LeaseLostError(*self.lease) from error
                 threading.Event().wait(pause)
                 pause = min(pause * 2, 2.0)
@@ -331,13 +337,15 @@ class Attempt:
         if "pid" in message:
             with self._state_lock:
                 self._pid = message["pid"]
-            self.beat()
         else:
             with self._state_lock:
                 self._end = message
 
     def _on_event(self, line: bytes) -> None:
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except ValueError:  # the process was killed in the middle of a line
+            return
         event = message.pop("event")
         self._asked_at, self._answered = None, True
         if event == "alive":
@@ -398,6 +406,9 @@ class Attempt:
             again = isinstance(self._upload_error, StoreError)
             error = str(self._upload_error)
             return Outcome(FAILED, "error", error, retry=again, peak_memory=memory)
+        if "abandoned" in self._said:
+            error = f"the job's process ended itself: {self._said['abandoned']['why']}"
+            return Outcome(FAILED, WORKER_LOST, error, retry=True, peak_memory=memory)
         failure = self._said.get("error")
         if failure is not None:
             return Outcome(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
-_FRESH_S = 5.0
+from cvq.jobs import WORKER_LOST
 
 
 def cause_of(end: dict[str, Any], *, out_of_memory: bool) -> tuple[str, str]:
@@ -25,7 +24,7 @@ def cause_of(end: dict[str, Any], *, out_of_memory: bool) -> tuple[str, str]:
         return f"signal:{name}", f"the job's process was killed by signal {name}"
     if end.get("exit") is not None:
         return f"exit:{end['exit']}", f"the job's process left with exit code {end['exit']}"
-    return "worker-lost", "the fork server died"
+    return WORKER_LOST, "the fork server died"
 
 
 def signal_name(number: int) -> str:
@@ -39,43 +38,46 @@ def signal_name(number: int) -> str:
 class OomWatch:
     """Notices that the kernel has killed a process for lack of memory.
 
-    The kernel counts its kills: in `/proc/vmstat` those of the whole machine, in a cgroup (v2)
-    those of its own processes. A kill in somebody else's container is not taken for one here.
+    The kernel counts its kills in the process's own cgroup; so one in somebody else's container is
+    not taken for one here. Where there are no cgroups, it counts those of the machine.
     """
 
     def __init__(self, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> None:
-        self._machine = proc / "vmstat"
-        self._own = _own_events(proc, cgroups)
-        # Two looks, so that an end that comes right after one is compared with the one before.
-        self._before = self._last = self._count()
-        self._looked = time.monotonic()
+        self._proc, self._cgroups = proc, cgroups
+        self._file: Path | None = None
+        self._before = self._last = 0
 
-    def look(self) -> None:
-        """Remember the counts; called now and then while all is well."""
-        if time.monotonic() - self._looked > _FRESH_S:
-            self._before, self._last = self._last, self._count()
-            self._looked = time.monotonic()
+    def look(self, pid: int | None) -> None:
+        """Remember the count; called now and then while the process lives."""
+        if pid is None:
+            return
+        file = self._file_of(pid)
+        count = _read_count(file)
+        # Two looks, so that an end that comes right after one is compared with the one before.
+        self._before = self._last if file == self._file else count
+        self._file, self._last = file, count
 
     def killed(self) -> bool:
         """Whether there was such a kill since the look before the last."""
-        return self._count() > self._before
+        return self._file is not None and _read_count(self._file) > self._before
 
-    def _count(self) -> int:
-        # The own cgroup's count alone where there is one: the machine's holds everybody's.
-        return _read_count(self._own) if self._own else _read_count(self._machine)
-
-
-def _own_events(proc: Path, cgroups: Path) -> Path | None:
-    """The file in which this process's cgroup counts; None without cgroups v2, or at the root."""
-    try:
-        entries = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    for entry in entries:
-        if entry.startswith("0::"):
-            events = cgroups / entry[3:].lstrip("/") / "memory.events"
-            return events if events.is_file() else None
-    return None
+    def _file_of(self, pid: int) -> Path:
+        """Where the kernel counts its kills in the cgroup of a process."""
+        try:
+            entries = (self._proc / str(pid) / "cgroup").read_text().splitlines()
+        except OSError:  # it has just ended
+            return self._file or self._proc / "vmstat"
+        for entry in entries:
+            _, controllers, path = entry.split(":", 2)
+            if controllers == "memory":  # version 1
+                file = self._cgroups / "memory" / path.lstrip("/") / "memory.oom_control"
+            elif not controllers:
+                file = self._cgroups / path.lstrip("/") / "memory.events"
+            else:
+                continue
+            if file.is_file():
+                return file
+        return self._proc / "vmstat"
 
 
 def _read_count(path: Path) -> int:

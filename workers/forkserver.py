@@ -90,6 +90,13 @@ class Launcher:
             os.close(status_write)
         return status_read
 
+    def abandon(self) -> None:
+        """Kill a fork server that does nothing any more; its jobs end, the next gets another."""
+        with self._lock:
+            if self._server is not None:
+                self._server.kill()
+                self._server.wait()
+
     def close(self) -> None:
         """End the fork server, and with it every job process that is left."""
         with self._lock:

@@ -2,9 +2,9 @@
 
 The process knows neither the database nor the store. Events leave as JSON lines through the
 control socket. Through the same socket the worker sends a beat whenever it has renewed the lease,
-and the process answers it: one that does not answer is frozen, and its worker kills it. One that
-hears no beat for as long as the lease lasts kills itself, before anybody else can have begun the
-job anew.
+and the process answers it: one that does not answer is frozen, and its worker kills it. A beat
+says until when the lease lasts. A process that has heard of no longer one kills itself then,
+before anybody else can have begun the job anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cvq.artifacts import safe_name
 from cvq.errors import PermanentError
@@ -36,6 +36,18 @@ log = logging.getLogger("cvq.job")
 _CHECKPOINT_SHARE = 20
 
 
+_SLICE_S = 0.25
+
+
+def lease_clock() -> float:
+    """Seconds on a clock that worker and job share, and that no setting of the time moves.
+
+    On Linux it goes on while the machine sleeps, as the leases in the database do.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
 class StopRequestedError(BaseException):
     """The worker wants a stop. Not an Exception: a model's own `except` must not eat it."""
 
@@ -44,7 +56,8 @@ class StopRequestedError(BaseException):
 class Request:
     """What a job process is told, through a JSON file.
 
-    `checkpoint` is the file to resume from; `notes` are lines for the job's log.
+    `expires` is when the lease ends, on `lease_clock`; `checkpoint` is the file to resume from;
+    `notes` are lines for the job's log.
     """
 
     job_id: int
@@ -58,18 +71,26 @@ class Request:
     threads: int
     environment: dict[str, str]
     kinds: list[str]
-    lease: float
+    expires: float
     checkpoint: str | None
     checkpoint_every: float
     notes: list[str]
 
 
 class Control:
-    """The job's end of the control socket: events and answers out, beats and the word stop in."""
+    """The job's end of the control socket: events and answers out, beats and the word stop in.
 
-    def __init__(self, descriptor: int, lease: float) -> None:
+    Args:
+        descriptor: of the socket.
+        expires: when the lease ends if no beat comes, on `lease_clock`.
+    """
+
+    def __init__(self, descriptor: int, expires: float) -> None:
         self._socket = socket.socket(fileno=descriptor)
-        self._lease = lease
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self._rest = b""
+        self._expires = expires
         self._lock = threading.Lock()
         self.stop_requested = threading.Event()
         self._confirmed = threading.Event()
@@ -82,34 +103,61 @@ class Control:
 
     def send(self, event: str, **values: Any) -> None:
         """Send one event; the lock keeps lines whole when threads of the job report, too."""
+        self._check_lease()
         line = json.dumps({"event": event, **values}).encode() + b"\n"
         with self._lock:
             self._socket.sendall(line)
 
     def watch(self) -> None:
-        """Start listening to the worker."""
+        """Start listening to the worker, and look at the lease whenever the process wakes."""
+        # A process that was stopped must not take one more step under a lease that ended.
+        signal.signal(signal.SIGCONT, lambda *_: self._check_lease())
+        self._read(0)  # the beats of the time that this process took to start
         threading.Thread(target=self._listen, name="cvq-lease", daemon=True).start()
 
+    def _check_lease(self) -> None:
+        if lease_clock() >= self._expires:
+            self._end("the lease ended")
+
     def _listen(self) -> None:
-        deadline = time.monotonic() + self._lease
-        while (left := deadline - time.monotonic()) > 0:
-            if not select.select([self._socket], [], [], left)[0]:
-                break
-            try:
-                heard = self._socket.recv(4096)
-            except OSError:
-                heard = b""
-            if not heard:
-                break
-            deadline = time.monotonic() + self._lease
-            if b"stop" in heard:
-                self.stop_requested.set()
-            if b"confirmed" in heard:
-                self._confirmed.set()
+        while True:
+            self._read(_SLICE_S)
+            self._check_lease()
+
+    def _read(self, seconds: float) -> None:
+        """Wait at most so long for the worker, and hear what it says."""
+        if not self._poll.poll(seconds * 1000):
+            return
+        try:
+            heard = self._socket.recv(1 << 16)
+        except OSError:
+            heard = b""
+        if not heard:
+            self._end("the worker has gone")
+        *words, self._rest = (self._rest + heard).split(b"\n")
+        for word in words:
+            self._hear(word)
+
+    def _hear(self, said: bytes) -> None:
+        word, _, value = said.partition(b" ")
+        if word == b"beat":
+            # An old beat, read late, prolongs nothing: it says itself how long it counts.
+            self._expires = max(self._expires, float(value))
             with contextlib.suppress(OSError):
                 self.send("alive")
-        # The worker is dead or cut off. The job's own children go with it.
+        elif word == b"stop":
+            self.stop_requested.set()
+        elif word == b"confirmed":
+            self._confirmed.set()
+
+    def _end(self, why: str) -> NoReturn:
+        """End at once, and the job's own children, too: somebody else may have the job soon."""
+        with contextlib.suppress(OSError):
+            # On a line of its own, should another thread have been in the middle of one.
+            line = b"\n" + json.dumps({"event": "abandoned", "why": why}).encode() + b"\n"
+            self._socket.send(line, socket.MSG_DONTWAIT)
         os.killpg(0, signal.SIGKILL)
+        os._exit(1)
 
 
 class JobContext:

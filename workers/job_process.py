@@ -39,7 +39,7 @@ log = logging.getLogger("cvq.job")
 def main(job_file: Path, control_descriptor: int) -> int:
     """Run the attempt that `job_file` describes; return the exit code."""
     request = Request(**json.loads(job_file.read_text()))
-    control = Control(control_descriptor, request.lease)
+    control = Control(control_descriptor, request.expires)
     control.watch()
     _settle_in(request)
     try:

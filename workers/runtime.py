@@ -30,6 +30,7 @@ from cvq.settings import Settings
 from .attempt import Attempt
 from .devices import Slot
 from .forkserver import Launcher
+from .job_context import lease_clock
 from .reaper import Reaper
 
 log = logging.getLogger("cvq.worker")
@@ -143,19 +144,21 @@ class Runtime:
             return 0  # every slot is busy, and each looks for more by itself
         done = 0
         try:
-            while not self._draining and (job := self._claim(slot)):
-                self._run(job, slot)
+            while not self._draining and (claimed := self._claim(slot)):
+                self._run(claimed[0], slot, claimed[1])
                 done += 1
         finally:
             self._free.put(slot)
         return done
 
-    def _claim(self, slot: Slot) -> Job | None:
+    def _claim(self, slot: Slot) -> tuple[Job, float] | None:
+        """The best job, and the time before which its lease cannot have begun."""
         token = uuid.uuid4().hex
+        asked_at = lease_clock()
         for pause in (0.2, 1.0, 5.0, None):
             try:
                 with self.db.write() as session:
-                    return store.claim(
+                    job = store.claim(
                         session,
                         worker=self.id,
                         host=self.settings.host,
@@ -165,13 +168,14 @@ class Runtime:
                         device=slot.device,
                         versions=self.versions,
                     )
+                return None if job is None else (job, asked_at)
             except DatabaseError as error:
                 log.warning("%s", error)
                 if pause is None or self._stopping.wait(pause):
                     break
         return None  # the next doorbell tries again
 
-    def _run(self, job: Job, slot: Slot) -> None:
+    def _run(self, job: Job, slot: Slot, claimed_at: float) -> None:
         attempt = Attempt(
             job,
             slot,
@@ -180,6 +184,7 @@ class Runtime:
             artifacts=self.artifacts,
             launcher=self._launcher,
             worker=self.id,
+            claimed_at=claimed_at,
         )
         with self._changed:
             self._attempts.add(attempt)
@@ -214,6 +219,7 @@ class Runtime:
     def _renew(self) -> None:
         with self._changed:
             held = {attempt.lease: attempt for attempt in self._attempts}
+        asked_at = lease_clock()
         try:
             with self.db.write() as session:
                 kept = store.renew(session, self.id, self.settings.lease, held)
@@ -221,14 +227,14 @@ class Runtime:
                 order = store.worker_seen(session, self.id, state)
         except DatabaseError:
             for attempt in held.values():
-                if time.monotonic() > attempt.leased_until:
+                if lease_clock() > attempt.leased_until:
                     attempt.lose()
             raise
         for lease, attempt in held.items():
             if lease not in kept:
                 attempt.lose()
                 continue
-            attempt.beat()
+            attempt.beat(asked_at)
             if kept[lease]:
                 attempt.cancel()
         if order:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,6 +27,7 @@ def stage(
     settings: Settings,
     artifacts: ArtifactStore,
     saved: Iterable[Artifact],
+    expires: Callable[[], float],
 ) -> Path:
     """Bring a job's inputs and its last good checkpoint here; return the path of its request.
 
@@ -37,6 +38,7 @@ def stage(
         settings: those of the worker.
         artifacts: the store.
         saved: the job's checkpoints, the newest first.
+        expires: says when the lease ends unless it is renewed, on `lease_clock`.
 
     Raises:
         PermanentError: the job cannot run here, however often it is tried.
@@ -69,7 +71,7 @@ def stage(
         threads=slot.threads,
         environment=slot.environment(gpu=gpu),
         kinds=settings.kinds,
-        lease=settings.lease,
+        expires=expires(),
         checkpoint=None if checkpoint is None else str(checkpoint),
         checkpoint_every=settings.checkpoint_every,
         notes=notes,
