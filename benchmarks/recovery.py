@@ -32,9 +32,9 @@ from cvq.embedded import redis_binary
 from cvq.jobs import Attempt, NewJob
 from cvq.samples import write_samples
 
-from .storm_cluster import Cluster, Worker, wait_until
-from .storm_ledger import parse_ledger
-from .storm_plan import StormOptions
+from .storm.cluster import Cluster, Worker, wait_until
+from .storm.ledger import parse_ledger
+from .storm.plan import StormOptions
 
 _PATIENCE_S = 120.0
 

@@ -14,74 +14,17 @@ import json
 import signal
 import sys
 import time
-import warnings
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from benchmarks.machine import describe
-
-from .storm_blow import Storm, Watcher
-from .storm_cluster import Cluster
-from .storm_ledger import FAULTS, FINAL, judge, parse_ledger, recoveries
-from .storm_plan import StormOptions, make_plan
-from .storm_records import collect, evidence
-from .storm_report import Report, ordered
+from .ledger import FINAL
+from .plan import StormOptions, make_plan
+from .run import run_storm
 
 _PLAIN_EVERY_S = 10.0
-
-
-def run_storm(options: StormOptions, watch: Watcher | None = None) -> Report:
-    """Blow one storm and judge what is left of it; leaves no process and no file.
-
-    Raises:
-        CvqError: the cluster does not come up.
-    """
-    plan = make_plan(options)
-    with warnings.catch_warnings(), Cluster(options) as cluster:
-        # A job is queued, and its doorbell could not be rung: that is what the storm is for.
-        warnings.filterwarnings("ignore", "job .* is queued, but")
-        storm = Storm(cluster, plan)
-        submitter = storm.blow(watch or (lambda *_: None))
-        stuck = storm.stuck + cluster.drain()
-        (cluster.home / "strikes.jsonl").write_text(
-            "".join(json.dumps(asdict(strike)) + "\n" for strike in storm.strikes)
-        )
-        jobs = collect(cluster, plan, submitter.cancel_asked)
-        effects = parse_ledger(cluster.ledger.read_text().splitlines())
-        verdict = judge(jobs, effects, storm.strikes)
-        hanging = [
-            f"job {job.ids[0] if job.ids else '?'} (number {job.number}) is {job.state}"
-            for job in jobs
-            if job.state not in FINAL
-        ]
-        wrong = [line for name in FAULTS for line in getattr(verdict, name)] + hanging
-        return Report(
-            options=options,
-            machine=describe(),
-            digest=plan.digest,
-            seconds=storm.seconds,
-            states=ordered(Counter(job.state for job in jobs)),
-            attempts=sum(len(job.attempts) for job in jobs),
-            effects=len(effects),
-            acts=ordered(Counter(strike.kind for strike in storm.strikes)),
-            missed=ordered(storm.missed),
-            cancels=len(submitter.cancel_asked),
-            refused=submitter.refused,
-            resolved=submitter.resolved,
-            verdict=verdict,
-            recoveries=recoveries(jobs, effects, storm.strikes),
-            redis_back=storm.redis_back,
-            hanging=hanging,
-            deaths=storm.deaths,
-            stuck=stuck,
-            left_behind=cluster.left_behind,
-            evidence=evidence(cluster, wrong, effects),
-        )
 
 
 class _Display:
@@ -129,7 +72,6 @@ class _Display:
 @click.option("--every", default=2.0, show_default=True, help="Seconds between two acts.")
 @click.option("--lease", default=5.0, show_default=True, help="Lease of the workers, in seconds.")
 @click.option("--settle", default=300.0, show_default=True, help="Seconds until all is final.")
-@click.option("--suspend", is_flag=True, help="Also freeze workers together with their jobs.")
 @click.option("--keep", type=click.Path(), help="Folder for the ledger and the logs afterwards.")
 @click.option("--schedule-only", is_flag=True, help="Print the plan as JSON, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

@@ -24,13 +24,13 @@ BAG = (
     "kill-worker",
     "freeze-worker",
     "freeze-worker",
+    "suspend-worker",  # with its jobs, as a machine is
     "drain-worker",
     "kill-forkserver",
     "kill-redis",
     "flush-redis",
 )
 POSTGRES_BAG = ("cut-one", "cut-one", "cut-all", "crash-postgres")  # connections, and all of it
-SUSPEND_BAG = ("suspend-worker", "suspend-worker")  # with its jobs, as a machine is
 
 _SUBMITTED_BY = 0.5  # of the time; the rest is for what the storm has delayed
 _LOAD = 0.6  # of the slots, so that most acts find something to hit
@@ -53,7 +53,6 @@ class StormOptions:
         every: seconds between two acts, on average.
         lease: of the workers, in seconds.
         settle: seconds after the last act in which every job must have become final.
-        suspend: also freeze workers together with all their processes.
         keep: a folder for the ledger, the workers' logs and the embedded database afterwards.
     """
 
@@ -66,7 +65,6 @@ class StormOptions:
     every: float = 2.0
     lease: float = 5.0
     settle: float = 300.0
-    suspend: bool = False
     keep: str | None = None
 
     @property
@@ -172,11 +170,7 @@ def _acts(options: StormOptions, draw: random.Random) -> Iterator[Act]:
 
 
 def _full_bag(options: StormOptions) -> list[str]:
-    return [
-        *BAG,
-        *(POSTGRES_BAG if options.database == "postgres" else ()),
-        *(SUSPEND_BAG if options.suspend else ()),
-    ]
+    return [*BAG, *(POSTGRES_BAG if options.database == "postgres" else ())]
 
 
 def _thaw_after(kind: str, lease: float, draw: random.Random) -> float | None:

@@ -15,10 +15,10 @@ import psutil
 from cvq import queries
 from cvq.errors import CvqError, DatabaseError
 
-from .storm_cluster import Cluster, Worker, wait_until
-from .storm_ledger import FINAL, Strike
-from .storm_plan import Act, Plan
-from .storm_submit import Submitter
+from .cluster import Cluster, Worker, wait_until
+from .ledger import FINAL, Strike
+from .plan import Act, Plan
+from .submit import Submitter
 
 _START_S = 90.0  # what the first workers may take
 _LEAVE_S = 60.0  # what a drained worker may take

@@ -9,8 +9,8 @@ import time
 from cvq import Client, queries
 from cvq.errors import CvqError, DatabaseError
 
-from .storm_cluster import Cluster
-from .storm_plan import Plan, PlannedJob
+from .cluster import Cluster
+from .plan import Plan, PlannedJob
 
 
 class Submitter(threading.Thread):

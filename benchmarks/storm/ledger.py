@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .storm_kind import output_line, result_text
+from .kind import output_line, result_text
 
 FINAL = ("succeeded", "failed", "cancelled")
 # The reasons that acts leave, each with the acts. A process that hears no beats kills itself.

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .storm_ledger import FAULTS, Recovery, Verdict
-from .storm_plan import StormOptions
+from .ledger import FAULTS, Recovery, Verdict
+from .plan import StormOptions
 
 _SHOWN = 20
 _NAMES = {

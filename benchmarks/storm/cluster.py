@@ -28,10 +28,10 @@ from cvq.db import Database
 from cvq.embedded import socket_path, stop_redis
 from cvq.errors import CvqError, DatabaseError
 
-from .storm_plan import StormOptions
+from .plan import StormOptions
 
-ROOT = Path(__file__).parent.parent
-KINDS = ("benchmarks.storm_kind", "benchmarks.recovery_kind")
+ROOT = Path(__file__).parents[2]
+KINDS = ("benchmarks.storm.kind", "benchmarks.recovery_kind")
 _GRACE_S = 3.0
 _LEAVE_S = 30.0  # what a worker that was asked to leave may take
 _PAUSE_S = 0.02

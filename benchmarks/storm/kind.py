@@ -77,6 +77,6 @@ def result_text(number: int, steps: int, token: str) -> str:
 KIND = Kind(
     name="storm",
     spec=StormSpec,
-    run="benchmarks.storm_kind:run",
+    run="benchmarks.storm.kind:run",
     summary="Count effects outside of the system: for the storm of kills.",
 )

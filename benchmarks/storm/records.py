@@ -10,9 +10,9 @@ from cvq import queries
 from cvq.errors import CvqError
 from cvq.jobs import Artifact, Job
 
-from .storm_cluster import Cluster
-from .storm_ledger import AttemptRecord, Effect, JobRecord
-from .storm_plan import Plan
+from .cluster import Cluster
+from .ledger import AttemptRecord, Effect, JobRecord
+from .plan import Plan
 
 _ENDED = re.compile(r"attempt (\d+) (?:failed|stopped)")
 _JOB_ID = re.compile(r"^job (\d+) \(number")
