@@ -8,7 +8,7 @@ import warnings
 
 import click
 
-from cvq.errors import CvqError
+from cvq.errors import CvqError, SetupError
 from cvq.settings import Settings
 
 from .devices import choose_devices, find_devices, make_slots
@@ -46,8 +46,9 @@ def main(
         sys.exit(error.exit_code)
     node = name or f"cvq-{os.getpid()}"
     arguments = ["worker", "-n", f"{node}@{settings.host}", "-l", log_level]
-    # Not worker_main, which forgets the exit code of a worker that could not start.
-    sys.exit(app.start(["-q", *arguments, "--without-gossip", "--without-mingle"]) or 0)
+    app.worker_main(["-q", *arguments, "--without-gossip", "--without-mingle"])
+    if not app.cvq_runtime().started:  # Celery itself would leave with 0
+        sys.exit(SetupError.exit_code)
 
 
 def _allow_root() -> None:

@@ -57,6 +57,7 @@ class Runtime:
         self.burst = burst
         self.id = f"{settings.host}.{os.getpid()}.{secrets.token_hex(2)}"
         self.broker = Broker(settings)
+        self.started = False
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._attempts: set[Attempt] = set()
         self._changed = threading.Condition()
@@ -131,6 +132,7 @@ class Runtime:
             thread = threading.Thread(target=self._repeat, args=(pause, act), daemon=True)
             thread.start()
             self._hands.append(thread)
+        self.started = True
         devices = ", ".join(slot.device for slot in self.slots)
         log.info("worker %s is up: %s; queues %s", self.id, devices, ", ".join(self.queues))
 

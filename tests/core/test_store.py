@@ -123,6 +123,7 @@ class Life(RuleBasedStateMachine):
             session.execute(delete(t.jobs))
         self.jobs: dict[int, Model] = {}
         self.leases: list[Lease] = []
+        self.reports: dict[Lease, int] = {}
 
     def pick(self, data: st.DataObject) -> int:
         return data.draw(st.sampled_from(sorted(self.jobs)), label="job")
@@ -214,13 +215,16 @@ class Life(RuleBasedStateMachine):
     def report(self, data: st.DataObject) -> None:
         lease = self.pick_lease(data)
         line = LogLine(1, datetime.now(UTC), "stdout", "text")
+        number = self.reports.get(lease, 0) + 1
 
         def write() -> None:
             with self.database.write() as session:
-                store.report(session, lease, progress={"done": 1}, logs=[line])
+                store.report(session, lease, number=number, progress={"done": 1}, logs=[line])
 
         if self.holds(lease):
             write()
+            write()  # its answer was lost
+            self.reports[lease] = number
             self.jobs[lease.job_id].reports += 1
         else:
             with pytest.raises(LeaseLostError):
@@ -249,6 +253,8 @@ class Life(RuleBasedStateMachine):
         model = self.jobs[lease.job_id]
         model.state = self.after(model, outcome)
         assert finish(self.database, lease, outcome) == model.state
+        with self.database.write() as session:  # its answer was lost
+            assert store.finish(session, lease, outcome, "w", again=True) == model.state
 
     def after(self, model: Model, outcome: Outcome) -> str:
         state = outcome.state
@@ -573,6 +579,84 @@ def test_failed_attempts_wait_longer_and_longer_by_the_backoff(database: Databas
             store.promote(session, "w")
     for number, seconds in enumerate(waits):
         assert 0.5 * 2**number * 2 - 1 < seconds <= 2**number * 2
+
+
+def test_lost_workers_do_not_lengthen_the_backoff(database: Database) -> None:
+    [job_id] = submit(database, new(max_attempts=9))
+    for _ in range(4):
+        claimed(database, lease=-1.0)
+        reap_and_promote(database)
+    finish(database, claimed(database).lease, Outcome(t.FAILED, "exit:1", "no", retry=True))
+    with database.read() as session:
+        not_before = queries.get_job(session, job_id).not_before
+        assert not_before is not None
+        assert (not_before - queries.database_time(session)).total_seconds() <= 2
+
+
+def test_a_clock_set_back_does_not_prolong_a_pause_before_a_retry(database: Database) -> None:
+    [retried] = submit(database, new())
+    finish(database, claimed(database).lease, Outcome(t.FAILED, "exit:1", "no", retry=True))
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    [later] = submit(database, new(not_before=hour))
+    with database.write() as session:
+        session.execute(t.jobs.update().where(t.jobs.c.id == retried).values(not_before=hour))
+    reap_and_promote(database)
+    assert (get(database, retried).state, get(database, later).state) == (t.QUEUED, t.WAITING)
+
+
+def test_only_the_leases_that_are_suspected_and_unchanged_are_reaped(database: Database) -> None:
+    submit(database, new(), new(), new())
+    dead, renewed, other = (claimed(database, lease=-1.0) for _ in range(3))
+    assert dead.lease_until
+    assert renewed.lease_until
+    with database.write() as session:
+        store.renew(session, "w", 60, [renewed.lease])
+        suspects = {dead.lease: dead.lease_until, renewed.lease: renewed.lease_until}
+        assert store.reap(session, "reaper", suspects) == [dead.lease]
+        assert store.reap(session, "reaper", {}) == []
+        assert store.reap(session, "reaper") == [other.lease]
+
+
+def test_an_attempt_keeps_its_last_lines(database: Database) -> None:
+    submit(database, new())
+    lease = claimed(database).lease
+    moment = datetime.now(UTC)
+    lines = [LogLine(number, moment, "stdout", f"line {number}") for number in range(30)]
+    with database.write() as session:
+        store.report(session, lease, logs=lines)
+    finish(database, lease, Outcome(t.FAILED, "exit:1", "no"))
+    with database.read() as session:
+        [attempt] = queries.attempts_of(session, lease.job_id)
+    assert attempt.last_lines == [f"line {number}" for number in range(20, 30)]
+
+
+def test_success_forgets_the_checkpoints_and_nothing_else(database: Database) -> None:
+    [job_id] = submit(database, new())
+    lease = claimed(database).lease
+    files = [
+        Artifact(name, role, "m", f"file:///{name}", "0" * 64, 1)
+        for name, role in (("c1", "checkpoint"), ("c2", "checkpoint"), ("r", "result"))
+    ]
+    with database.write() as session:
+        store.report(session, lease, artifacts=files)
+        assert [c.name for c in queries.checkpoints_of(session, job_id)] == ["c2", "c1"]
+        store.drop_artifacts(session, lease, files[:1])
+        assert [c.name for c in queries.checkpoints_of(session, job_id)] == ["c2"]
+    finish(database, lease, DONE)
+    with database.read() as session:
+        assert [a.name for a in queries.artifacts_of(session, [job_id])[job_id]] == ["r"]
+    with pytest.raises(LeaseLostError), database.write() as session:
+        store.drop_artifacts(session, lease, files)
+
+
+def test_postgres_hangs_up_on_who_freezes_inside_a_transaction(
+    postgres_url: str, home: Any
+) -> None:
+    database = Database(Settings.load(database_url=postgres_url))
+    with database.read() as session:
+        limit = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    database.engine.dispose()
+    assert limit == "10s"
 
 
 def test_a_cancelled_job_is_not_tried_again(database: Database) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +14,12 @@ from typing import Any
 
 import psutil
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from conftest import Worker, eventually
 from cvq import Client, JobHandle, queries, store
 from cvq import tables as t
-from cvq.jobs import Job
+from cvq.jobs import Job, NewJob
 
 
 @pytest.fixture
@@ -292,6 +294,54 @@ def test_a_frozen_worker_loses_its_job_and_stops_when_it_wakes(
     eventually(lambda: "no longer the running one" in frozen.log.read_text())
     handle.cancel()
     assert handle.wait(10, check=False).attempt == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork server is Linux's")
+def test_a_frozen_fork_server_holds_up_no_job_for_ever(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    worker = start_worker()
+    client.submit("selftest", steps=1, pause=0).wait(30)
+    [server] = [
+        process
+        for process in psutil.Process(worker.process.pid).children()
+        if "cvq_workers.forkserver" in process.cmdline()
+    ]
+    server.suspend()
+    stuck = client.submit("selftest", steps=1, time_limit=0.5)
+    assert stuck.wait(30, check=False).reason == "timeout"
+    assert not server.is_running()
+    assert client.submit("selftest", steps=1, pause=0).wait(30).state == "succeeded"
+
+
+def test_a_frozen_redis_holds_up_no_work(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker()
+    frozen = psutil.Process(client.broker.connect().info("server")["process_id"])
+    frozen.suspend()
+    try:
+        with client.db.write() as session:
+            spec = client.check("selftest", steps=1).model_dump(mode="json")
+            job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
+        assert client.job(job_id).wait(40).state == "succeeded"
+    finally:
+        frozen.kill()
+
+
+def test_a_worker_that_cannot_start_says_so_with_its_exit_code(client: Client) -> None:
+    with client.db.write() as session:
+        session.execute(text("DROP TABLE workers"))
+    done = subprocess.run(
+        [sys.executable, "-m", "cvq_workers"],
+        env=os.environ | {"CVQ_PRELOAD": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert "no such table" in done.stdout + done.stderr
 
 
 def test_jobs_outlive_a_redis_that_loses_everything(
