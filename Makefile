@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 # A folder of its own, so that a demo touches nothing of yours; `make demo DEMO=...` moves it.
 DEMO ?= .demo
 
-.PHONY: help demo install test test-fast test-slow lint types check bench clean
+# make storm SEED=7 DATABASE=postgres
+SEED ?= 1
+DATABASE ?= sqlite
+
+.PHONY: help demo install test test-fast lint types check bench storm recovery clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +55,12 @@ check: lint types test  ## All of the above, as CI does
 bench: $(VENV)/.dev  ## Print the figures: start-up, overhead of the queue
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.overhead
+
+storm: $(VENV)/.dev  ## Kill and freeze everything for ten minutes, and count what is lost
+	$(BIN)/python -m benchmarks.storm --seed $(SEED) --database $(DATABASE)
+
+recovery: $(VENV)/.dev  ## Print how soon and how well cvq comes back from each way to die
+	$(BIN)/python -m benchmarks.recovery
 
 clean:  ## Remove what make made, the environment included
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,15 +21,13 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from cvq import queries, store
+from cvq import queries
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
-from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError, StoreError
-from cvq.jobs import CHECKPOINT, WORKER_LOST, Artifact, Job, Outcome
+from cvq.errors import CvqError, LeaseLostError, PermanentError, StoreError
+from cvq.jobs import WORKER_LOST, Job, Outcome
 from cvq.settings import Settings
 from cvq.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
@@ -37,7 +35,8 @@ from .death import OomWatch, cause_of
 from .devices import Slot
 from .forkserver import Launcher
 from .job_context import lease_clock
-from .lines import LineSplitter, Progress
+from .lines import LineSplitter
+from .record import Record
 from .staging import stage
 
 log = logging.getLogger("cvq.worker")
@@ -46,7 +45,6 @@ _FLUSH_S = 0.2  # how often output reaches the store
 _STOP_S = 0.5  # what a cancelled process gets between SIGTERM and SIGKILL
 _UNHEARD_S = 2.0  # what the news of a kill may take
 _START_S = 20.0  # what a process may need before it answers the first beat
-_KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
 
 
 class Attempt:
@@ -76,7 +74,6 @@ class Attempt:
         self._db = database
         self._artifacts = artifacts
         self._launcher = launcher
-        self._worker = worker
         self._folder = settings.home / "scratch" / f"{job.id}-{job.attempt}"
         self._control, self._job_control = socket.socketpair()
         self._oom = OomWatch()
@@ -90,13 +87,14 @@ class Attempt:
         self._pid: int | None = None
         self._end: dict[str, Any] | None = None
         self._said: dict[str, Any] = {}
-        self._progress = Progress()
-        self._logs: list[store.LogLine] = []
-        self._metrics: list[store.MetricPoint] = []
-        self._uploads: list[Artifact] = []
-        self._upload_error: CvqError | None = None
-        self._seq = 0
-        self._reports = 0
+        self._record = Record(
+            job,
+            self._folder,
+            database=database,
+            artifacts=artifacts,
+            worker=worker,
+            holds=lambda pause: not self._lost and lease_clock() + pause <= self.leased_until,
+        )
 
     # ------------------------------------------------------------ from the heartbeat thread
 
@@ -148,7 +146,7 @@ class Attempt:
         """
         try:
             outcome = self._run_process()
-            return self._finish(outcome)
+            return self._record.finish(outcome)
         except LeaseLostError as error:
             log.warning("%s", error)
             return None
@@ -207,7 +205,7 @@ class Attempt:
         with selectors.DefaultSelector() as selector:
             handlers: dict[int, Callable[[bytes], None]] = {}
             for reading, stream in pipes.items():
-                handlers[reading] = LineSplitter(self._log_to(stream)).feed
+                handlers[reading] = LineSplitter(self._record.log_to(stream)).feed
             events = LineSplitter(self._on_event, limit=None)
             handlers[self._control.fileno()] = events.feed
             handlers[status] = LineSplitter(self._on_status, limit=None).feed
@@ -222,9 +220,9 @@ class Attempt:
                         selector.unregister(key.fd)
                 self._enforce()
                 if time.monotonic() >= flush_at:
-                    self._flush()
+                    self._record.flush(self._pid)
                     flush_at = time.monotonic() + _FLUSH_S
-        self._flush()
+        self._record.flush(self._pid)
 
     def _read(self, descriptor: int) -> bytes:
         try:
@@ -238,7 +236,7 @@ class Attempt:
         """Kill the process when its time is up, whatever the reason."""
         if self._lost:
             raise LeaseLostError(*self.lease)
-        ran = time.monotonic() - self._progress.started
+        ran = time.monotonic() - self._record.progress.started
         hard, soft = self.job.time_limit, self.job.soft_time_limit
         if hard is not None and ran > hard:
             self._condemn(_timeout(f"the time limit of {hard:g} s was reached"), 0)
@@ -262,75 +260,7 @@ class Attempt:
     def _patience(self) -> float:
         return max(self._settings.lease, _START_S)
 
-    def _flush(self, *, even_nothing: bool = False) -> None:
-        """Write what has come in since the last time, under the lease."""
-        progress = self._progress.take()
-        if not (even_nothing or self._logs or self._metrics or self._uploads or progress):
-            return
-
-        self._reports += 1
-
-        def write() -> None:
-            with self._db.write() as session:
-                store.report(
-                    session,
-                    self.lease,
-                    number=self._reports,
-                    pid=self._pid,
-                    progress=progress,
-                    logs=self._logs,
-                    metrics=self._metrics,
-                    artifacts=self._uploads,
-                )
-
-        self._persist(write)
-        saved = any(artifact.role == CHECKPOINT for artifact in self._uploads)
-        self._logs, self._metrics, self._uploads = [], [], []
-        if saved:
-            self._prune()
-
-    def _prune(self) -> None:
-        """Remove the checkpoints that newer ones have made superfluous."""
-
-        def drop() -> list[Artifact]:
-            with self._db.write() as session:
-                old = queries.checkpoints_of(session, self.job.id)[_KEPT:]
-                store.drop_artifacts(session, self.lease, old)
-                return old
-
-        self._remove(self._persist(drop))
-
-    def _remove(self, artifacts: list[Artifact]) -> None:
-        for artifact in artifacts:
-            try:
-                self._artifacts.remove(artifact)
-            except StoreError as error:  # it takes room, and nothing else
-                log.warning("job %s: %s", self.job.id, error)
-
-    def _persist(self, write: Callable[[], Any]) -> Any:
-        """Write, and try again while the database is away and the lease lasts."""
-        pause = 0.1
-        while True:
-            try:
-                return write()
-            except DatabaseError as error:
-                log.warning("job %s: %s", self.job.id, error)
-                if self._lost or lease_clock() + pause > self.leased_until:
-                    raise LeaseLostError(*self.lease) from error
-                threading.Event().wait(pause)
-                pause = min(pause * 2, 2.0)
-
     # ------------------------------------------------------------ what the process says
-
-    def _log_to(self, stream: str) -> Callable[[bytes], None]:
-        def add(line: bytes) -> None:
-            self._seq += 1
-            # A terminal shows what follows the last carriage return; Postgres takes no NUL.
-            shown = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
-            text = shown.replace("\x00", "\ufffd")
-            self._logs.append(store.LogLine(self._seq, datetime.now(UTC), stream, text))
-
-        return add
 
     def _on_status(self, line: bytes) -> None:
         message = json.loads(line)
@@ -351,44 +281,16 @@ class Attempt:
         if event == "alive":
             return
         if event == "progress":
-            self._progress.update(**message)
+            self._record.progress.update(**message)
         elif event == "metrics":
-            when = datetime.fromtimestamp(message["time"], UTC)
-            self._metrics += [
-                store.MetricPoint(name, message["step"], value, when)
-                for name, value in message["values"].items()
-            ]
+            self._record.add_metrics(message["step"], message["values"], message["time"])
         elif event == "artifact":
-            self._upload(**message)
+            self._record.upload(**message)
         elif event == "confirm":
-            self._flush(even_nothing=True)
+            self._record.flush(self._pid, even_nothing=True)
             self._tell(b"confirmed\n")
         else:
             self._said[event] = message
-
-    def _upload(self, path: str, name: str, role: str, media_type: str | None) -> None:
-        file = Path(path)
-        if not file.resolve().is_relative_to(self._folder.resolve()):
-            self._upload_error = PermanentError(f"artifact {name} lies outside the job's folder")
-            return
-        try:
-            artifact = self._artifacts.put_artifact(
-                self.lease, file, name=name, role=role, media_type=media_type
-            )
-            self._uploads.append(artifact)
-        except (CvqError, OSError) as error:
-            if role == CHECKPOINT:  # the job is worth more; earlier ones are still there
-                self._note(f"{name} could not be stored, the job goes on: {error}")
-                with contextlib.suppress(OSError):
-                    file.unlink(missing_ok=True)
-                return
-            self._upload_error = (
-                error if isinstance(error, CvqError) else PermanentError(f"{name}: {error}")
-            )
-
-    def _note(self, text: str) -> None:
-        """Add a line of the worker's own to the job's log."""
-        self._log_to("stderr")(f"WARNING cvq.worker: {text}".encode())
 
     # ------------------------------------------------------------ the end
 
@@ -398,14 +300,14 @@ class Attempt:
         memory = end.get("peak_memory")
         done = self._said.get("result")
         # Whatever became of the process after it had said its result: the work is done.
-        if done is not None and not self._upload_error:
+        failed_upload = self._record.upload_error
+        if done is not None and failed_upload is None:
             return Outcome(SUCCEEDED, result=done["result"], peak_memory=memory)
         if self._verdict is not None:
             return Outcome(**asdict(self._verdict) | {"peak_memory": memory})
-        if self._upload_error is not None:
-            again = isinstance(self._upload_error, StoreError)
-            error = str(self._upload_error)
-            return Outcome(FAILED, "error", error, retry=again, peak_memory=memory)
+        if failed_upload is not None:
+            again = isinstance(failed_upload, StoreError)
+            return Outcome(FAILED, "error", str(failed_upload), retry=again, peak_memory=memory)
         if "abandoned" in self._said:
             error = f"the job's process ended itself: {self._said['abandoned']['why']}"
             return Outcome(FAILED, WORKER_LOST, error, retry=True, peak_memory=memory)
@@ -421,22 +323,6 @@ class Attempt:
             )
         cause = cause_of(end, out_of_memory=self._oom.killed())
         return Outcome(FAILED, *cause, retry=True, peak_memory=memory)
-
-    def _finish(self, outcome: Outcome) -> str:
-        tried = False
-        spent: list[Artifact] = []
-
-        def write() -> str:
-            nonlocal tried, spent
-            again, tried = tried, True
-            with self._db.write() as session:
-                if outcome.state == SUCCEEDED and not again:
-                    spent = queries.checkpoints_of(session, self.job.id)
-                return store.finish(session, self.lease, outcome, self._worker, again=again)
-
-        state: str = self._persist(write)
-        self._remove(spent)
-        return state
 
     def _signal(self, number: int) -> None:
         """Signal the process group; only while its number cannot be another's."""

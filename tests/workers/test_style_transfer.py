@@ -22,7 +22,8 @@ from cvq.kinds.style_transfer import StyleTransferSpec
 from cvq_workers import checkpoints
 from cvq_workers.models import pictures, style_transfer
 from cvq_workers.models.lbfgs import BoxLBFGS
-from cvq_workers.models.style_transfer import Gram, Options, Step, schedule, stylize
+from cvq_workers.models.scales import schedule
+from cvq_workers.models.style_transfer import Gram, Options, Step, stylize
 from cvq_workers.models.vgg import LAYERS, load_vgg19
 
 from .recorder import Recorder

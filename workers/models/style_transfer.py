@@ -47,14 +47,13 @@ from ..checkpoints import Checkpoint
 from ..context import Context
 from .lbfgs import BoxLBFGS
 from .pictures import luminance, matched, open_picture, save_picture, to_image, to_tensor
+from .scales import schedule
 from .vgg import VGG19, load_vgg19, precision
 
 # With these, weights of 1 and 1 give a painting: VGG19's activations are large.
 CONTENT_UNIT = 0.05
 STYLE_UNIT = 10.0
 
-COARSEST = 160  # pixels: below, the deepest style layer sees too few places
-STEP_RATIO = 1.5  # a scale takes so many more steps than the next finer one
 MIN_STYLE_AREA = 64 * 64  # pixels: fewer make poor statistics, however thin the content is
 
 ADAM_RATE = 0.02  # of the range
@@ -351,37 +350,6 @@ def _rendered(picture: Tensor, content: Image.Image, options: Options) -> Image.
     resized = content.resize(image.size, Image.Resampling.LANCZOS)
     _, blue, red = resized.convert("YCbCr").split()
     return Image.merge("YCbCr", (image, blue, red)).convert("RGB")
-
-
-class Scale(NamedTuple):
-    """One size to pass through: (width, height), and the numbers of the steps spent on it."""
-
-    size: tuple[int, int]
-    steps: range
-
-
-def schedule(
-    content: tuple[int, int], size: int, steps: int, scales: int | None = None
-) -> list[Scale]:
-    """Plan the sizes, each half of the next, and share the steps out among them.
-
-    Args:
-        content: width and height of the content, whose proportions are kept.
-        size: longest side of the last scale.
-        steps: steps over all scales; every scale gets at least one.
-        scales: how many; by default as many as keep the first above `COARSEST`.
-    """
-    most = 1 + int(math.log2(max(1.0, size / (COARSEST if scales is None else 32))))
-    count = min(scales or most, most, steps)
-    plan, done = [], 0
-    for place in reversed(range(count)):  # how often the size is still to be doubled
-        share = STEP_RATIO**place / sum(STEP_RATIO**p for p in range(place + 1))
-        number = min(max(1, round(share * (steps - done))), steps - done - place)
-        factor = size / 2**place / max(content)
-        width, height = (max(1, round(side * factor)) for side in content)
-        plan.append(Scale((width, height), range(done + 1, done + number + 1)))
-        done += number
-    return plan
 
 
 # --- The job ----------------------------------------------------------------------------------

@@ -1,0 +1,184 @@
+"""What an attempt leaves in the database and the artifact store, all of it under its lease."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cvq import queries, store
+from cvq.artifacts import ArtifactStore
+from cvq.db import Database
+from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError, StoreError
+from cvq.jobs import CHECKPOINT, Artifact, Job, Outcome
+from cvq.tables import SUCCEEDED
+
+from .lines import Progress
+
+log = logging.getLogger("cvq.worker")
+
+_KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
+
+
+class Record:
+    """Collects lines, numbers and files, and writes them in one transaction at a time.
+
+    Args:
+        job: as it was claimed.
+        folder: the attempt's own; no file outside of it is published.
+        database: written to, again and again while it is away and the lease lasts.
+        artifacts: the store.
+        worker: who writes.
+        holds: whether the lease will still hold in so many seconds.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        folder: Path,
+        *,
+        database: Database,
+        artifacts: ArtifactStore,
+        worker: str,
+        holds: Callable[[float], bool],
+    ) -> None:
+        self.progress = Progress()
+        self.upload_error: CvqError | None = None
+        self._job = job
+        self._folder = folder
+        self._db = database
+        self._artifacts = artifacts
+        self._worker = worker
+        self._holds = holds
+        self._logs: list[store.LogLine] = []
+        self._metrics: list[store.MetricPoint] = []
+        self._uploads: list[Artifact] = []
+        self._seq = 0
+        self._reports = 0
+
+    def log_to(self, stream: str) -> Callable[[bytes], None]:
+        """What takes the lines of a stream."""
+
+        def add(line: bytes) -> None:
+            self._seq += 1
+            # A terminal shows what follows the last carriage return; Postgres takes no NUL.
+            shown = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
+            text = shown.replace("\x00", "\ufffd")
+            self._logs.append(store.LogLine(self._seq, datetime.now(UTC), stream, text))
+
+        return add
+
+    def add_metrics(self, step: int, values: dict[str, float], seconds: float) -> None:
+        """Take named numbers of a step, at a time in seconds since the epoch."""
+        when = datetime.fromtimestamp(seconds, UTC)
+        self._metrics += [
+            store.MetricPoint(name, step, value, when) for name, value in values.items()
+        ]
+
+    def upload(self, path: str, name: str, role: str, media_type: str | None) -> None:
+        """Move a file of the job's into the store; what goes wrong is in `upload_error`."""
+        file = Path(path)
+        if not file.resolve().is_relative_to(self._folder.resolve()):
+            self.upload_error = PermanentError(f"artifact {name} lies outside the job's folder")
+            return
+        try:
+            artifact = self._artifacts.put_artifact(
+                self._job.lease, file, name=name, role=role, media_type=media_type
+            )
+            self._uploads.append(artifact)
+        except (CvqError, OSError) as error:
+            if role == CHECKPOINT:  # the job is worth more; earlier ones are still there
+                note = f"WARNING cvq.worker: {name} could not be stored, the job goes on: {error}"
+                self.log_to("stderr")(note.encode())
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
+                return
+            self.upload_error = (
+                error if isinstance(error, CvqError) else PermanentError(f"{name}: {error}")
+            )
+
+    def flush(self, pid: int | None, *, even_nothing: bool = False) -> None:
+        """Write what has come in since the last time.
+
+        Raises:
+            LeaseLostError: the lease is gone, or ran out while the database was away.
+        """
+        progress = self.progress.take()
+        if not (even_nothing or self._logs or self._metrics or self._uploads or progress):
+            return
+        self._reports += 1
+
+        def write() -> None:
+            with self._db.write() as session:
+                store.report(
+                    session,
+                    self._job.lease,
+                    number=self._reports,
+                    pid=pid,
+                    progress=progress,
+                    logs=self._logs,
+                    metrics=self._metrics,
+                    artifacts=self._uploads,
+                )
+
+        self._persist(write)
+        saved = any(artifact.role == CHECKPOINT for artifact in self._uploads)
+        self._logs, self._metrics, self._uploads = [], [], []
+        if saved:
+            self._prune()
+
+    def finish(self, outcome: Outcome) -> str:
+        """End the attempt; return the job's new state.
+
+        Raises:
+            LeaseLostError: the lease is gone, or ran out while the database was away.
+        """
+        tried = False
+        spent: list[Artifact] = []
+
+        def write() -> str:
+            nonlocal tried, spent
+            again, tried = tried, True
+            with self._db.write() as session:
+                if outcome.state == SUCCEEDED and not again:
+                    spent = queries.checkpoints_of(session, self._job.id)
+                return store.finish(session, self._job.lease, outcome, self._worker, again=again)
+
+        state: str = self._persist(write)
+        self._remove(spent)
+        return state
+
+    def _prune(self) -> None:
+        """Remove the checkpoints that newer ones have made superfluous."""
+
+        def drop() -> list[Artifact]:
+            with self._db.write() as session:
+                old = queries.checkpoints_of(session, self._job.id)[_KEPT:]
+                store.drop_artifacts(session, self._job.lease, old)
+                return old
+
+        self._remove(self._persist(drop))
+
+    def _remove(self, artifacts: list[Artifact]) -> None:
+        for artifact in artifacts:
+            try:
+                self._artifacts.remove(artifact)
+            except StoreError as error:  # it takes room, and nothing else
+                log.warning("job %s: %s", self._job.id, error)
+
+    def _persist(self, write: Callable[[], Any]) -> Any:
+        """Write, and try again while the database is away and the lease lasts."""
+        pause = 0.1
+        while True:
+            try:
+                return write()
+            except DatabaseError as error:
+                log.warning("job %s: %s", self._job.id, error)
+                if not self._holds(pause):
+                    raise LeaseLostError(*self._job.lease) from error
+                threading.Event().wait(pause)
+                pause = min(pause * 2, 2.0)
