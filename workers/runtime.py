@@ -170,6 +170,12 @@ class Runtime:
                         device=slot.device,
                         versions=self.versions,
                     )
+                if job is not None and lease_clock() - asked_at > self.settings.lease / 2:
+                    # The database kept us waiting. No process is born under a lease half gone.
+                    asked_at = lease_clock()
+                    with self.db.write() as session:
+                        if not store.renew(session, self.id, self.settings.lease, [job.lease]):
+                            return None
                 return None if job is None else (job, asked_at)
             except DatabaseError as error:
                 log.warning("%s", error)

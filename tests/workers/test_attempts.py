@@ -329,6 +329,25 @@ def test_a_frozen_redis_holds_up_no_work(
         frozen.kill()
 
 
+def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker("--lease", "1")
+    client.submit("selftest", steps=1, pause=0).wait(30)
+
+    def silent() -> bool:
+        with client.db.read() as session:
+            return not queries.workers(session)[0]["alive"]
+
+    spec = client.check("selftest", steps=5).model_dump(mode="json")
+    with client.db.write() as session:  # nobody else can write meanwhile
+        job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
+        client.broker.ring("default")
+        eventually(silent)
+    job = client.job(job_id).wait(30)
+    assert (job.state, job.attempt) == ("succeeded", 1)
+
+
 def test_a_worker_that_cannot_start_says_so_with_its_exit_code(client: Client) -> None:
     with client.db.write() as session:
         session.execute(text("DROP TABLE workers"))
