@@ -83,13 +83,19 @@ def test_a_job_killed_again_and_again_ends_as_if_it_never_was(
     assert not list(Path(handle.client.settings.home, "store").rglob("checkpoint-*"))
 
 
+def drain(handle: JobHandle) -> None:
+    """Stop the worker; the job is queued again, with its last checkpoints."""
+    with handle.client.db.read() as session:
+        [row] = queries.workers(session)
+    os.kill(row["pid"], signal.SIGTERM)
+    eventually(lambda: handle.refresh().state == "queued")
+
+
 def test_a_drained_workers_job_goes_on_elsewhere(
     begun: Callable[..., JobHandle], start_worker: Callable[..., Worker]
 ) -> None:
     handle = begun(retries=0)
-    [row] = queries_workers(handle.client)
-    os.kill(row["pid"], signal.SIGTERM)
-    eventually(lambda: handle.refresh().state == "queued")
+    drain(handle)
     assert handle.refresh().reason == "preempted"
     last = steps_of(handle, 1)[-1]
     start_worker()
@@ -98,56 +104,45 @@ def test_a_drained_workers_job_goes_on_elsewhere(
     assert f"resumed after step {last}" in said(handle)
 
 
-def queries_workers(client: Client) -> list[dict[str, int]]:
-    with client.db.read() as session:
-        return queries.workers(session)
-
-
-def spoil_and_kill(handle: JobHandle, artifacts: int, spoil: Callable[[Path], None]) -> None:
-    """Freeze the job, spoil its newest checkpoints, and kill it."""
-    pid = process_of(handle, 1)
-    os.kill(pid, signal.SIGSTOP)
-
-    def settled() -> list[Artifact] | None:
-        first = saved(handle)
-        return first if len(first) == 2 and all(map(path_of, first)) else None
-
-    def path_of(artifact: Artifact) -> bool:
-        path = handle.client.artifacts.local_path(artifact.uri)
-        return path is not None and path.exists()
-
-    before: list[Artifact] | None = None
-    while (found := eventually(settled)) != before:  # what was on its way has arrived
-        before = found
-        eventually(lambda: handle.refresh().lease_until)
-    for artifact in found[:artifacts]:
+def spoil(handle: JobHandle, number: int, how: Callable[[Path], object]) -> None:
+    """Spoil the newest checkpoints of a job that does not run."""
+    for artifact in saved(handle)[:number]:
         path = handle.client.artifacts.local_path(artifact.uri)
         assert path is not None
-        spoil(path)
-    os.kill(pid, signal.SIGKILL)
+        how(path)
 
 
-@pytest.mark.parametrize("how", ["truncated", "foreign", "gone"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+        lambda path: path.write_bytes(b"dear diary"),
+        Path.unlink,
+    ],
+    ids=["truncated", "foreign", "gone"],
+)
 def test_a_bad_checkpoint_is_told_and_the_one_before_is_taken(
-    begun: Callable[..., JobHandle], how: str
+    begun: Callable[..., JobHandle],
+    start_worker: Callable[..., Worker],
+    how: Callable[[Path], object],
 ) -> None:
-    def spoil(path: Path) -> None:
-        if how == "gone":
-            path.unlink()
-        else:
-            path.write_bytes(path.read_bytes()[:100] if how == "truncated" else b"dear diary")
-
     handle = begun()
-    spoil_and_kill(handle, 1, spoil)
-    job = handle.wait(60)
-    assert job.result == {"total": expected_total(5)}
+    drain(handle)
+    last = steps_of(handle, 1)[-1]
+    spoil(handle, 1, how)
+    start_worker()
+    assert handle.wait(60).result == {"total": expected_total(5)}
     assert "is of no use" in said(handle)
-    assert steps_of(handle, 2)[0] > 1
+    assert 1 < steps_of(handle, 2)[0] <= last
 
 
-def test_without_a_good_checkpoint_the_job_begins_anew(begun: Callable[..., JobHandle]) -> None:
+def test_without_a_good_checkpoint_the_job_begins_anew(
+    begun: Callable[..., JobHandle], start_worker: Callable[..., Worker]
+) -> None:
     handle = begun()
-    spoil_and_kill(handle, 2, lambda path: path.write_bytes(b""))
+    drain(handle)
+    spoil(handle, 2, lambda path: path.write_bytes(b""))
+    start_worker()
     assert handle.wait(60).result == {"total": expected_total(5)}
     assert "no checkpoint is left: the job begins anew" in said(handle)
     assert steps_of(handle, 2)[0] == 1
