@@ -40,7 +40,7 @@ class Shape(NamedTuple):
 
 def shape_of(annotation: Any) -> Shape:
     """Find out how a field of this type is given on a command line."""
-    from cvq.kinds.spec import InputFile
+    from cvq.kinds.spec import DataSource, InputFile, ModelFile
 
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -56,6 +56,10 @@ def shape_of(annotation: Any) -> Shape:
         kind = click.STRING if item.choices else item.type
         metavar = "NAME" if item.choices else item.metavar
         return Shape(kind, metavar, many=True, choices=item.choices)
+    if annotation is ModelFile:
+        return Shape(click.STRING, "JOB")
+    if annotation is DataSource:
+        return Shape(click.STRING, "NAME|FOLDER|ZIP")
     if isinstance(annotation, type) and issubclass(annotation, InputFile):
         return Shape(click.Path(), "FILE")
     return {
@@ -167,7 +171,9 @@ def default_of(field: FieldInfo) -> str | None:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(getattr(value, "name", value))
 
 
 def split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

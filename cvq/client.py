@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,16 +19,15 @@ from .db import Database
 from .errors import (
     BrokerError,
     CvqError,
-    InvalidInputError,
     JobCancelledError,
     JobFailedError,
     UsageError,
     WaitTimeoutError,
 )
-from .images import check_image
+from .inputs import check_inputs, store_inputs
 from .jobs import Artifact, Job, NewJob
 from .kinds import get_kind, make_spec
-from .kinds.spec import ImageFile, InputFile, Spec
+from .kinds.spec import InputFile, Spec
 from .queue import Broker
 from .settings import Settings
 from .tables import CANCELLED, QUEUED, SUCCEEDED
@@ -80,6 +78,7 @@ class Client:
         soft_time_limit: float | None = None,
         gpu: bool | None = None,
         queue: str | None = None,
+        on_pack: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> JobHandle:
         """Validate, store the inputs, enter the job in the database, then ring the doorbell.
@@ -97,23 +96,20 @@ class Client:
                 checkpoint. Where there is a `time_limit`, less than that.
             gpu: True for a GPU worker only, False for no GPU even where there is one.
             queue: a queue other than the default.
+            on_pack: told how many files of a data folder are packed, and of how many.
             values: the fields of the kind's specification; files as paths.
 
         Raises:
             UsageError: a value, name or file is wrong; nothing was queued.
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
-        spec = self.check(
-            kind,
-            priority=priority,
-            retries=retries,
-            time_limit=time_limit,
-            soft_time_limit=soft_time_limit,
-            **values,
-        )
+        spec = make_spec(get_kind(kind, self.settings), values)
+        _check_options(priority, retries)
+        _check_limits(time_limit, soft_time_limit)
+        trainings = check_inputs(spec, self.settings, lambda: self.db, download=True)
         self.broker.connect()  # before the job exists, so that a dead Redis leaves none behind
         database = self.db
-        self._store_inputs(spec)
+        store_inputs(spec, self.artifacts, on_pack)
         dumped = spec.model_dump(mode="json")
         job = NewJob(
             kind=kind,
@@ -129,7 +125,7 @@ class Client:
             soft_time_limit=soft_time_limit,
             max_attempts=retries + 1,
             not_before=at,
-            after=tuple(after),
+            after=tuple(dict.fromkeys([*after, *trainings])),
         )
         _check_storable(job)
         with database.write() as session:
@@ -155,7 +151,7 @@ class Client:
         spec = make_spec(get_kind(kind, self.settings), values)
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
-        self._check_inputs(spec)
+        check_inputs(spec, self.settings, lambda: self.db)
         return spec
 
     def job(self, job_id: int) -> JobHandle:
@@ -186,20 +182,6 @@ class Client:
         """A job in the documented JSON shape."""
         with self.db.read() as session:
             return job.to_json(queries.artifacts_of(session, [job.id])[job.id])
-
-    def _check_inputs(self, spec: Spec) -> None:
-        for file in spec.inputs():
-            if file.path is None:
-                raise UsageError(f"input '{file.name}': give the path of a file")
-            if isinstance(file, ImageFile):
-                check_image(file.path, self.settings.max_pixels)
-            elif not _is_file(file.path):
-                raise InvalidInputError(f"{file.path} is not a file that can be read")
-
-    def _store_inputs(self, spec: Spec) -> None:
-        for file in spec.inputs():
-            assert file.path is not None
-            file.sha256, file.bytes = self.artifacts.put_input(file.path)
 
     def _ring(self, queue: str, job_id: int) -> None:
         try:
@@ -349,13 +331,6 @@ def _check_limits(hard: float | None, soft: float | None) -> None:
         raise UsageError(
             f"soft time limit {soft:g} s: give less than the time limit of {hard:g} s"
         )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file() and os.access(path, os.R_OK)
-    except OSError:
-        return False
 
 
 def _check_storable(job: NewJob) -> None:

@@ -187,6 +187,17 @@ def checkpoints_of(session: Connection, job_id: int) -> list[Artifact]:
     return [_artifact(row) for row in rows]
 
 
+def model_of(session: Connection, job_id: int) -> Artifact | None:
+    """The model that a job's last attempt has left for inference, if any."""
+    row = session.execute(
+        select(t.artifacts)
+        .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == "model")
+        .order_by(t.artifacts.c.id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _artifact(row)
+
+
 def parents_of(session: Connection, job_id: int) -> list[Job]:
     """The jobs that a job waits for."""
     rows = session.execute(

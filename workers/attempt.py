@@ -27,7 +27,7 @@ from cvq import queries
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.errors import CvqError, LeaseLostError, PermanentError, StoreError
-from cvq.jobs import WORKER_LOST, Job, Outcome
+from cvq.jobs import WORKER_LOST, Artifact, Job, Outcome
 from cvq.settings import Settings
 from cvq.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
@@ -156,6 +156,10 @@ class Attempt:
             self._job_control.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _model_of(self, job_id: int) -> Artifact | None:
+        with self._db.read() as session:
+            return queries.model_of(session, job_id)
+
     def _run_process(self) -> Outcome:
         try:
             with self._db.read() as session:
@@ -167,6 +171,7 @@ class Attempt:
                 settings=self._settings,
                 artifacts=self._artifacts,
                 saved=saved,
+                model_of=self._model_of,
                 expires=lambda: self.leased_until,
             )
         except LeaseLostError:

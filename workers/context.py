@@ -15,6 +15,7 @@ class Context(Protocol):
     Attributes:
         job_id: the job's number; 0 outside the batch system.
         attempt: which attempt of the job this is, from 1.
+        cache: a folder that outlives the job, for what can be made again.
         device: `cuda`, `mps` or `cpu`: where the job is to compute. On CUDA a job sees only the
             GPU that it was given.
 
@@ -36,6 +37,7 @@ class Context(Protocol):
     job_id: int
     attempt: int
     device: str
+    cache: Path
 
     def progress(self, done: int, total: int, unit: str = "step") -> None:
         """Say that `done` of `total` units are done. Cheap: call it at every step."""

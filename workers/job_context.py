@@ -67,6 +67,7 @@ class Request:
     spec_hash: str
     inputs: dict[str, str]
     folder: str
+    cache: str
     device: str
     threads: int
     environment: dict[str, str]
@@ -167,6 +168,7 @@ class JobContext:
         self.job_id = request.job_id
         self.attempt = request.attempt
         self.device = request.device
+        self.cache = Path(request.cache)
         self._request = request
         self._out = Path(request.folder) / "out"
         self._published = 0

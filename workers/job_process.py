@@ -58,8 +58,8 @@ def _run(request: Request, control: Control) -> dict[str, Any]:
     kind = get_kind(request.kind, Settings.load(kinds=request.kinds))
     spec = make_spec(kind, request.spec)
     for file in spec.inputs():
-        assert file.sha256 is not None
-        file.path = Path(request.inputs[file.sha256])
+        if file.key in request.inputs:
+            file.path = Path(request.inputs[file.key])
     run = kind.load()
     _seed(spec.seed, request.threads)
     result = run(spec, JobContext(request, control)) or {}

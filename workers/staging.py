@@ -12,6 +12,7 @@ from cvq.artifacts import ArtifactStore
 from cvq.errors import CheckpointError, PermanentError, StoreError
 from cvq.jobs import Artifact, Job
 from cvq.kinds import get_kind, make_spec
+from cvq.kinds.spec import ModelFile
 from cvq.settings import Settings
 
 from . import checkpoints
@@ -27,6 +28,7 @@ def stage(
     settings: Settings,
     artifacts: ArtifactStore,
     saved: Iterable[Artifact],
+    model_of: Callable[[int], Artifact | None],
     expires: Callable[[], float],
 ) -> Path:
     """Bring a job's inputs and its last good checkpoint here; return the path of its request.
@@ -38,6 +40,7 @@ def stage(
         settings: those of the worker.
         artifacts: the store.
         saved: the job's checkpoints, the newest first.
+        model_of: finds the model that a job has left.
         expires: says when the lease ends unless it is renewed, on `lease_clock`.
 
     Raises:
@@ -52,11 +55,13 @@ def stage(
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "out").mkdir(parents=True)
     cache = settings.home / "cache"
-    inputs = {
-        file.sha256: str(artifacts.fetch_input(file.sha256, cache))
-        for file in spec.inputs()
-        if file.sha256
-    }
+    cache.mkdir(parents=True, exist_ok=True)
+    inputs = {}
+    for file in spec.inputs():
+        if isinstance(file, ModelFile):
+            inputs[str(file.key)] = str(_model(file, artifacts, model_of, folder))
+        elif file.sha256:
+            inputs[file.sha256] = str(artifacts.fetch_input(file.sha256, cache))
     notes: list[str] = []
     checkpoint = _last_good(job, saved, artifacts, folder, notes)
     request = Request(
@@ -67,6 +72,7 @@ def stage(
         spec_hash=job.spec_hash,
         inputs=inputs,
         folder=str(folder),
+        cache=str(cache),
         device=slot.kind if gpu else "cpu",
         threads=slot.threads,
         environment=slot.environment(gpu=gpu),
@@ -79,6 +85,18 @@ def stage(
     job_file = folder / "job.json"
     job_file.write_text(json.dumps(asdict(request)))
     return job_file
+
+
+def _model(
+    file: ModelFile,
+    artifacts: ArtifactStore,
+    model_of: Callable[[int], Artifact | None],
+    folder: Path,
+) -> Path:
+    found = None if file.job is None else model_of(file.job)
+    if found is None:
+        raise PermanentError(f"job {file.job} has left no model")
+    return artifacts.fetch_readable(found, folder)
 
 
 def _last_good(

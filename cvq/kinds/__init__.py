@@ -13,7 +13,21 @@ from ..errors import SetupError, UnknownKindError, UsageError
 from ..settings import Settings
 from .spec import Kind, Spec
 
-_BUILT_IN = {"selftest": "selftest", "style-transfer": "style_transfer"}
+# Where each kind is: a module here, and the name of the `Kind` in it.
+_BUILT_IN = {
+    "autoencoder": "autoencoders:AUTOENCODER",
+    "classify": "fmnist:CLASSIFY",
+    "fmnist-cnn": "fmnist:CNN",
+    "fmnist-mlp": "fmnist:MLP",
+    "fmnist-rnn": "fmnist:RNN",
+    "generate": "autoencoders:GENERATE",
+    "predict-sum": "sum_regressor:PREDICT",
+    "reconstruct": "autoencoders:RECONSTRUCT",
+    "selftest": "selftest:KIND",
+    "style-transfer": "style_transfer:KIND",
+    "sum-regressor": "sum_regressor:TRAIN",
+    "vae": "autoencoders:VAE",
+}
 ENTRY_POINT_GROUP = "cvq.kinds"
 
 
@@ -52,7 +66,8 @@ def _kinds_in(module_name: str) -> list[Kind]:
 
 
 def _built_in(name: str) -> Kind:
-    kind: Kind = import_module(f"{__name__}.{_BUILT_IN[name]}").KIND
+    module, _, constant = _BUILT_IN[name].partition(":")
+    kind: Kind = getattr(import_module(f"{__name__}.{module}"), constant)
     return kind
 
 

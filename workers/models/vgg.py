@@ -115,21 +115,6 @@ class VGG19(nn.Module):
         return tensor
 
 
-def precision(device: str) -> torch.dtype:
-    """Return bfloat16 where the device multiplies in it natively, else float32.
-
-    Only the convolutions use it; losses, Gram matrices and the picture stay in float32. float16
-    is no choice: VGG19's activations go beyond its range.
-    """
-    if device == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device == "cpu" and (
-            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        )
-    return torch.bfloat16 if native else torch.float32
-
-
 def load_vgg19(weights: str, layers: Iterable[str]) -> VGG19:
     """Load the convolutions that `layers` need, float32 on the CPU.
 

@@ -1,0 +1,110 @@
+"""`cvq data list|fetch|check`: the data sets that training jobs can be given."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cvq import datasets
+from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
+from cvq.settings import Settings
+
+from .. import options
+from ..output import dump, note
+
+
+@click.group(epilog="\b\nExamples:\n  cvq data list\n  cvq data check faces.zip")
+def data() -> None:
+    """List, fetch and check the data sets that jobs are trained on."""
+
+
+@data.command("list")
+@options.as_json
+def list_(as_json: bool) -> None:
+    """List the data sets that have names, and where they lie."""
+    home = Settings.load().home
+    rows = []
+    for known in datasets.KNOWN.values():
+        found = datasets.find(known.name, home) if known.files else None
+        rows.append((known, found))
+    if as_json:
+        dump(
+            [
+                {
+                    "name": known.name,
+                    "about": known.about,
+                    "path": str(found) if found else None,
+                    "ready": not known.files or found is not None,
+                }
+                for known, found in rows
+            ]
+        )
+        return
+    for known, found in rows:
+        place = str(found) if found else f"not here: cvq data fetch {known.name}"
+        click.echo(f"{known.name:<14} {known.about}")
+        click.echo(f"{'':<14} {place if known.files else 'always there'}")
+
+
+@data.command()
+@click.argument("name", metavar="NAME")
+def fetch(name: str) -> None:
+    """Download a data set into the data folder, unless it is on this machine already."""
+    click.echo(datasets.fetch(name, Settings.load().home))
+
+
+@data.command()
+@click.argument("source", metavar="NAME|FOLDER|ZIP")
+@click.option("--size", type=int, metavar="N", help="Side in pixels that a job would ask for.")
+@click.option("--grey", is_flag=True, help="Read pictures as grey ones.")
+@options.as_json
+def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
+    """Read a data set as a job would, and say what is in it and what is damaged."""
+    path = Path(source).expanduser()
+    if not path.exists() and source in datasets.KNOWN:
+        if not datasets.KNOWN[source].files:
+            click.echo(f"{source} needs no files: it is always there")
+            return
+        path = datasets.fetch(source, Settings.load().home)
+    datasets.check_source(path)
+    about = _about(path, size, grey)
+    if as_json:
+        dump(about)
+        return
+    click.echo(f"{source}: {about['format']}")
+    for name, part in about["parts"].items():
+        labels = f", {part['classes']} classes" if part["classes"] else ", without labels"
+        click.echo(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
+    if about["classes"]:
+        click.echo(f"  classes {', '.join(about['classes'][:20])}")
+    for line in about["damaged"]:
+        note(f"damaged: {line}")
+
+
+def _about(path: Path, size: int | None, grey: bool) -> dict[str, Any]:
+    try:
+        from cvq.datasets.reading import read
+    except ModuleNotFoundError:
+        raise MissingExtraError("worker", "`cvq data check`") from None
+    with tempfile.TemporaryDirectory(prefix="cvq-data-") as scratch:
+        packed = datasets.pack(path, Path(scratch) / "data.zip") if path.is_dir() else path
+        try:
+            found = read(packed, channels=1 if grey else 3, size=size, name=path.name)
+        except PermanentError as error:
+            raise InvalidInputError(str(error)) from None
+    return {
+        "format": found.format,
+        "classes": list(found.classes),
+        "damaged": found.corrupt,
+        "parts": {
+            name: {
+                "pictures": len(raw.images),
+                "pixels": f"{raw.images.shape[3]} x {raw.images.shape[2]}",
+                "classes": 0 if raw.labels is None else len(set(raw.labels.tolist())),
+            }
+            for name, raw in found.parts.items()
+        },
+    }

@@ -1,0 +1,206 @@
+"""Data sets: names, where their files lie on this machine, and how they travel to a job.
+
+A job reads no folder of its worker's machine. What it trains on is brought into the artifact
+store when it is submitted, as one zip under its SHA-256: a folder is packed, the same files give
+the same zip, and a zip is taken as it stands. `digits` needs no file, scikit-learn carries it.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InvalidInputError, MissingExtraError, SetupError, UsageError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+# A fixed time, so that the same files give the same zip: the first that the format knows.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set with a name.
+
+    Attributes:
+        name: what `--data` calls it.
+        about: one line.
+        files: what a folder of it has; any one of these names, with or without `.gz`.
+        folders: where it is looked for besides `CVQ_HOME/data/NAME`.
+        download: torchvision's class, or the address of an archive and its MD5.
+    """
+
+    name: str
+    about: str
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    download: str | tuple[str, str] = ""
+
+
+_IDX = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+_CIFAR = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+KNOWN = {
+    known.name: known
+    for known in (
+        Known("digits", "1,797 digits of 8 x 8 pixels; needs no download (scikit-learn)"),
+        Known(
+            "fashion-mnist",
+            "70,000 garments of 28 x 28 pixels (Zalando Research, MIT)",
+            _IDX,
+            ("/usr/share/datasets/fashion-mnist",),
+            "FashionMNIST",
+        ),
+        Known("mnist", "70,000 digits of 28 x 28 pixels (CC BY-SA 3.0)", _IDX, (), "MNIST"),
+        Known(
+            "cifar10",
+            "60,000 photographs of 32 x 32 pixels (Krizhevsky 2009)",
+            (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"),
+            (),
+            # The binary form: the usual one is pickled, and cvq reads no pickle.
+            (_CIFAR, "c32a1d4ab5d03f1284b67883e8d87530"),
+        ),
+    )
+}
+
+
+def find(name: str, home: Path) -> Path | None:
+    """The folder of a known data set on this machine, or None."""
+    known = KNOWN[name]
+    for folder in (home / "data" / name, *map(Path, known.folders)):
+        if folder.is_dir():
+            there = {path.name.removesuffix(".gz") for path in folder.rglob("*")}
+            if there.issuperset(known.files):
+                return folder
+    return None
+
+
+def fetch(name: str, home: Path) -> Path:
+    """Download a known data set into `CVQ_HOME/data/NAME`, with torchvision's own downloader.
+
+    Raises:
+        UsageError: there is no such data set.
+        MissingExtraError: torchvision is not installed.
+        SetupError: it cannot be downloaded; says which files to put where.
+    """
+    check_name(name)
+    known, folder = KNOWN[name], home / "data" / name
+    if found := find(name, home):
+        return found
+    try:
+        from torchvision import datasets
+        from torchvision.datasets.utils import download_and_extract_archive
+    except ModuleNotFoundError:
+        raise MissingExtraError("worker", f"downloading {name}") from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(known.download, str):
+            getattr(datasets, known.download)(str(folder), download=True)
+        else:
+            address, md5 = known.download
+            download_and_extract_archive(address, str(folder), md5=md5)
+    except (OSError, RuntimeError) as error:
+        raise SetupError(
+            f"{name} cannot be downloaded ({error}): {where_to_put(name, home)}"
+        ) from error
+    if (found := find(name, home)) is None:
+        raise SetupError(f"the download of {name} lacks files: {where_to_put(name, home)}")
+    return found
+
+
+def where_to_put(name: str, home: Path) -> str:
+    """What to do where there is no network."""
+    files = ", ".join(KNOWN[name].files)
+    suffix = " (or .gz)" if files and not files.endswith(".bin") else ""
+    advice = f"put {files}{suffix} into {home / 'data' / name}"
+    if name == "fashion-mnist":
+        advice += ", or install Debian's package dataset-fashion-mnist"
+    return advice
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is none.
+
+    Raises:
+        UsageError: it is not known, or needs no files.
+    """
+    if name not in KNOWN:
+        raise UsageError(f"no data set '{name}': {', '.join(KNOWN)} are known")
+    if not KNOWN[name].files:
+        raise UsageError(f"{name} needs no files: `--data {name}` works at once")
+
+
+def check_source(path: Path) -> None:
+    """Make sure that a folder or zip has something to train on.
+
+    Raises:
+        InvalidInputError: it is missing, neither folder nor zip, or has nothing of use.
+    """
+    if not path.exists():
+        names = ", ".join(KNOWN)
+        raise InvalidInputError(f"{path} does not exist, and is no known data set ({names})")
+    try:
+        if path.is_dir():
+            useful = next(members(path), None) is not None
+        elif path.is_file() and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                useful = any(is_useful(name) for name in archive.namelist())
+        else:
+            raise InvalidInputError(f"{path} is neither a folder nor a zip")
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from None
+    if not useful:
+        raise InvalidInputError(
+            f"{path} has no pictures ({', '.join(PICTURES[:4])} …), IDX files or CIFAR batches"
+        )
+
+
+def pack(folder: Path, target: Path, progress: Progress | None = None) -> Path:
+    """Zip what a loader would read of a folder; the same files give the same bytes.
+
+    Raises:
+        InvalidInputError: a file cannot be read.
+    """
+    found = sorted(members(folder), key=lambda path: path.relative_to(folder).as_posix())
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for number, path in enumerate(found, 1):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
+            try:
+                archive.writestr(entry, path.read_bytes())
+            except OSError as error:
+                raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+            if progress:
+                progress(number, len(found))
+    return target
+
+
+def members(folder: Path) -> Iterator[Path]:
+    """The files below a folder that a loader would read; no link leads out of it."""
+    root = folder.resolve()
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent) / name
+            if is_useful(path.name) and path.is_file() and path.resolve().is_relative_to(root):
+                yield path
+
+
+def is_useful(name: str) -> bool:
+    """Whether a file of this name would be read."""
+    last = name.rpartition("/")[2]
+    if last.startswith(".") or name.startswith("__MACOSX/"):
+        return False
+    lower = last.lower()
+    return (
+        lower.endswith(PICTURES)
+        or lower.removesuffix(".gz").endswith("-ubyte")
+        or (lower.endswith(".bin") and "_batch" in lower)
+    )

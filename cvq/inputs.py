@@ -1,0 +1,143 @@
+"""The inputs of a job at submission: checked first, stored then.
+
+Pictures are decoded once, data sets are found by name or packed into a zip, and the job that a
+model comes from is looked up.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from . import datasets, parse, queries
+from .artifacts import ArtifactStore
+from .db import Database
+from .errors import InvalidInputError, SetupError, UsageError
+from .images import check_image
+from .kinds.spec import DataSource, ImageFile, InputFile, ModelFile, ModelOf, Spec
+from .settings import Settings
+from .tables import CANCELLED, FAILED, SUCCEEDED
+
+
+def check_inputs(
+    spec: Spec, settings: Settings, database: Callable[[], Database], *, download: bool = False
+) -> list[int]:
+    """Check every input, and fill in where data sets lie and which job a model comes from.
+
+    Args:
+        spec: the specification.
+        settings: where to look for data sets, whose jobs `@` means, how large a picture may be.
+        database: asked only where a model is needed.
+        download: fetch a known data set that is not on this machine.
+
+    Returns:
+        the jobs that must end first, because their models are used.
+
+    Raises:
+        UsageError: an input is wrong; the message says which and why.
+        SetupError: a data set is not here, or cannot be fetched.
+    """
+    waiting = []
+    for file in spec.inputs():
+        if isinstance(file, ModelFile):
+            waiting += _find_model(file, _kinds_of(spec, file), settings, database())
+        elif isinstance(file, DataSource):
+            _find_data(file, settings, download=download)
+        elif file.path is None:
+            raise UsageError(f"input '{file.name}': give the path of a file")
+        elif isinstance(file, ImageFile):
+            check_image(file.path, settings.max_pixels)
+        elif not _is_file(file.path):
+            raise InvalidInputError(f"{file.path} is not a file that can be read")
+    return waiting
+
+
+def store_inputs(
+    spec: Spec, artifacts: ArtifactStore, progress: datasets.Progress | None = None
+) -> None:
+    """Bring the checked inputs into the store, folders as a zip; fills in SHA-256 and bytes.
+
+    Raises:
+        StoreError: the store cannot be written.
+        InvalidInputError: a file cannot be read.
+    """
+    for file in spec.inputs():
+        if file.path is None:
+            continue
+        if file.path.is_dir():
+            _store_folder(file, file.path, artifacts, progress)
+        else:
+            file.sha256, file.bytes = artifacts.put_input(file.path)
+
+
+def _store_folder(
+    file: InputFile, folder: Path, artifacts: ArtifactStore, progress: datasets.Progress | None
+) -> None:
+    try:
+        with tempfile.TemporaryDirectory(prefix="cvq-data-") as scratch:
+            packed = datasets.pack(folder, Path(scratch) / "data.zip", progress)
+            file.sha256, file.bytes = artifacts.put_input(packed)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be packed: {error}") from error
+
+
+def _find_data(file: DataSource, settings: Settings, *, download: bool) -> None:
+    if file.path is None:
+        raise UsageError(f"data '{file.name}': give a name, a folder or a zip")
+    if file.path.exists() or str(file.path) not in datasets.KNOWN:
+        datasets.check_source(file.path)
+        file.name = file.name or file.path.resolve().name
+        return
+    if not datasets.KNOWN[file.name].files:
+        file.path = None  # the worker's own
+        return
+    found = datasets.find(file.name, settings.home)
+    if found is None and not download:
+        raise SetupError(
+            f"data {file.name} is not on this machine: `cvq data fetch {file.name}` downloads it; "
+            f"or {datasets.where_to_put(file.name, settings.home)}"
+        )
+    file.path = found or datasets.fetch(file.name, settings.home)
+
+
+def _find_model(
+    file: ModelFile, kinds: tuple[str, ...], settings: Settings, database: Database
+) -> list[int]:
+    with database.read() as session:
+        if file.reference is not None:
+            first, last, back = parse.reference(file.reference)
+            if first != last:
+                raise UsageError(f"model {file.reference}: give one job, not a range")
+            file.job = first if back is None else queries.last_jobs(session, settings.user, back)
+        if file.job is None:
+            raise UsageError("give the job that trained the model: --model JOB")
+        job = queries.get_job(session, file.job)
+        model = queries.model_of(session, job.id)
+    file.name = f"model of job {job.id}"
+    wanted = ", ".join(kinds)
+    if kinds and job.kind not in kinds:
+        raise UsageError(f"job {job.id} is a {job.kind}: a model of {wanted} is needed")
+    if job.state in (FAILED, CANCELLED):
+        raise UsageError(f"job {job.id} was {job.state}: it has left no model")
+    if job.state != SUCCEEDED:
+        return [job.id]
+    if model is None:
+        raise UsageError(f"job {job.id} has left no model")
+    file.sha256, file.bytes = model.sha256, model.bytes
+    return []
+
+
+def _kinds_of(spec: Spec, file: ModelFile) -> tuple[str, ...]:
+    for name, field in type(spec).model_fields.items():
+        if getattr(spec, name) is file:
+            return next((m.kinds for m in field.metadata if isinstance(m, ModelOf)), ())
+    return ()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:
+        return False

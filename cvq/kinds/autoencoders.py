@@ -1,0 +1,120 @@
+"""The specifications of the autoencoders of course sections 4 and 5, and of what uses them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
+from .training import TrainingSpec
+
+
+class AutoencoderSpec(TrainingSpec):
+    """Train an autoencoder of 28 x 28 grey pictures, scaled to [-1, 1]."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
+            "weight_decay": 0.0, "batch_size": 64, "latent": 3, "arch": "course",
+        }
+    }  # fmt: skip
+
+    data: DataSource = Field(
+        DataSource.model_validate("mnist"),
+        description="Pictures: mnist, fashion-mnist, digits, or a folder or zip.",
+    )
+    val_share: float = Field(
+        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
+    )
+    arch: Literal["mlp", "conv", "course"] = Field(
+        "mlp",
+        description="mlp: 1024-512-256 with batch normalisation; conv: convolutions; course: "
+        "128-64 with ReLU.",
+    )
+    latent: int = Field(3, ge=1, le=1024, description="Numbers that a picture is squeezed into.")
+
+
+class VaeSpec(TrainingSpec):
+    """Train a variational autoencoder of 28 x 28 grey pictures."""
+
+    headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_kl", "loss")
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
+            "weight_decay": 0.0, "batch_size": 64, "latent": 3, "arch": "course",
+        }
+    }  # fmt: skip
+
+    data: DataSource = Field(
+        DataSource.model_validate("mnist"),
+        description="Pictures: mnist, fashion-mnist, digits, or a folder or zip.",
+    )
+    epochs: int = Field(10, ge=1, le=10_000, description="Passes through the training pictures.")
+    val_share: float = Field(
+        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
+    )
+    arch: Literal["mlp", "conv", "course"] = Field(
+        "mlp",
+        description="mlp: 512-512 with layer normalisation; conv: convolutions; course: 128-64 "
+        "with ReLU.",
+    )
+    latent: int = Field(20, ge=1, le=1024, description="Dimensions of the latent space.")
+    beta: float = Field(1.0, ge=0, le=1000, description="Weight of the KL divergence.")
+
+
+class ReconstructSpec(Spec):
+    """Squeeze pictures through a trained autoencoder and back."""
+
+    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+        min_length=1, max_length=1000, description="Pictures to reconstruct."
+    )
+    model: Annotated[ModelFile, ModelOf(("autoencoder", "vae"))] = Field(
+        description="The job that trained the autoencoder."
+    )
+    invert: bool | None = Field(
+        None,
+        description="Whether pictures are dark on light and must be inverted; default: by the "
+        "brightness of their border.",
+    )
+
+
+class GenerateSpec(Spec):
+    """Draw new pictures from a trained variational autoencoder."""
+
+    model: Annotated[ModelFile, ModelOf(("vae",))] = Field(
+        description="The job that trained the autoencoder."
+    )
+    count: int = Field(64, ge=1, le=10_000, description="Pictures to draw.")
+    walks: int = Field(4, ge=0, le=100, description="Walks from one latent to another.")
+    walk_steps: int = Field(10, ge=2, le=100, description="Pictures in a walk.")
+
+
+AUTOENCODER = Kind(
+    name="autoencoder",
+    spec=AutoencoderSpec,
+    run="cvq_workers.models.autoencoder:run",
+    summary="Train an autoencoder on MNIST.",
+    extra="worker",
+)
+VAE = Kind(
+    name="vae",
+    spec=VaeSpec,
+    run="cvq_workers.models.vae:run",
+    summary="Train a variational autoencoder on MNIST.",
+    extra="worker",
+)
+RECONSTRUCT = Kind(
+    name="reconstruct",
+    spec=ReconstructSpec,
+    run="cvq_workers.models.reconstruct:run",
+    summary="Squeeze pictures through a trained autoencoder and back.",
+    extra="worker",
+)
+GENERATE = Kind(
+    name="generate",
+    spec=GenerateSpec,
+    run="cvq_workers.models.generate:run",
+    summary="Draw new pictures with a trained variational autoencoder.",
+    extra="worker",
+)

@@ -1,0 +1,119 @@
+"""The specifications of the image classifiers of course section 3, and of `classify`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
+from .training import TrainingSpec
+
+CLASSIFIERS = ("fmnist-cnn", "fmnist-mlp", "fmnist-rnn")
+
+
+class ClassifierSpec(TrainingSpec):
+    """Train a classifier of 28 x 28 grey pictures."""
+
+    headline: ClassVar[tuple[str, ...]] = ("val_accuracy", "val_loss", "loss")
+
+    data: DataSource = Field(
+        DataSource.model_validate("fashion-mnist"),
+        description="Pictures with classes: fashion-mnist, mnist, digits, or a folder or zip with "
+        "IDX files or a folder of pictures for each class.",
+    )
+    val_share: float = Field(
+        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
+    )
+    shift_x: int = Field(
+        0, ge=0, le=27, description="Shift a picture sideways by up to so many pixels."
+    )
+    shift_y: int = Field(
+        0, ge=0, le=27, description="Shift a picture up or down by up to so many pixels."
+    )
+    flip: bool = Field(True, description="Mirror every second picture.")
+    erase: float = Field(0.0, ge=0, le=1, description="Share of pictures with a part erased.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Probability that is spread over all classes."
+    )
+
+
+class MlpSpec(ClassifierSpec):
+    """Train Linear(784, 1000), ReLU, Linear(1000, 10)."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "optimizer": "sgd", "learning_rate": 1e-2, "schedule": "constant", "clip": 0.0,
+            "weight_decay": 0.0, "batch_size": 32, "flip": False, "dropout": 0.0, "scale": False,
+        }
+    }  # fmt: skip
+
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden units left out.")
+    scale: bool = Field(
+        True, description="Scale pixels to mean 0 and deviation 1; the course left them 0 to 255."
+    )
+
+
+class CnnSpec(ClassifierSpec):
+    """Train the course's convolutional network, or a small residual one."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
+            "weight_decay": 0.0, "batch_size": 64, "flip": False, "shift_x": 10,
+        }
+    }  # fmt: skip
+    archs: ClassVar[dict[str, dict[str, Any]]] = {
+        "resnet": {
+            "epochs": 15, "shift_x": 2, "shift_y": 2, "erase": 0.25, "learning_rate": 4e-3,
+            "weight_decay": 0.05, "ema": 0.99,
+        }
+    }  # fmt: skip
+
+    arch: Literal["cnn", "resnet"] = Field(
+        "cnn", description="cnn: the course's network; resnet: a stronger residual network."
+    )
+
+
+class RnnSpec(ClassifierSpec):
+    """Train an LSTM that reads the 28 rows of a picture as a sequence."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
+            "weight_decay": 0.0, "batch_size": 64, "flip": False, "layers": 1,
+            "bidirectional": False,
+        }
+    }  # fmt: skip
+
+    hidden: int = Field(128, ge=1, le=4096, description="Units of the LSTM.")
+    layers: int = Field(2, ge=1, le=8, description="Layers of the LSTM.")
+    bidirectional: bool = Field(True, description="Read the rows in both directions.")
+
+
+class ClassifySpec(Spec):
+    """Say what is on pictures, with a classifier that another job has trained."""
+
+    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+        min_length=1, max_length=1000, description="Pictures to classify."
+    )
+    model: Annotated[ModelFile, ModelOf(CLASSIFIERS)] = Field(
+        description="The job that trained the classifier."
+    )
+    top: int = Field(3, ge=1, le=256, description="How many of the likeliest classes to name.")
+    invert: bool | None = Field(
+        None,
+        description="Whether pictures are dark on light and must be inverted; default: by the "
+        "brightness of their border.",
+    )
+
+
+def _classifier(name: str, spec: type[Spec], summary: str) -> Kind:
+    module = name.replace("-", "_")
+    return Kind(name, spec, f"cvq_workers.models.{module}:run", summary, extra="worker")
+
+
+MLP = _classifier("fmnist-mlp", MlpSpec, "Train a two-layer network on FashionMNIST.")
+CNN = _classifier("fmnist-cnn", CnnSpec, "Train a convolutional network on FashionMNIST.")
+RNN = _classifier("fmnist-rnn", RnnSpec, "Train an LSTM over picture rows on FashionMNIST.")
+CLASSIFY = _classifier("classify", ClassifySpec, "Classify pictures with a trained model.")

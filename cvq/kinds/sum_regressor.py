@@ -1,0 +1,82 @@
+"""The specifications of `sum-regressor` and `predict-sum` (course section 1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .spec import Argument, Kind, ModelFile, ModelOf, Spec
+from .training import TrainingSpec
+
+
+class SumRegressorSpec(TrainingSpec):
+    """Learn the sum of two numbers: Linear(2, 8), ReLU, Linear(8, 1)."""
+
+    headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_error", "loss")
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "epochs": 1000, "batch_size": 2, "optimizer": "sgd", "learning_rate": 1e-3,
+            "schedule": "constant", "clip": 0.0, "samples": 0, "restarts": 0,
+        }
+    }  # fmt: skip
+
+    epochs: int = Field(20, ge=1, le=10_000, description="Passes through the training pairs.")
+    batch_size: int = Field(512, ge=1, le=65_536, description="Pairs in a step.")
+    optimizer: Literal["adamw", "adam", "sgd", "lbfgs"] = Field(
+        "lbfgs", description="Optimiser of the weights."
+    )
+    learning_rate: float = Field(1.0, gt=0, le=100, description="Peak of the learning rate.")
+    schedule: Literal["onecycle", "cosine", "constant"] = Field(
+        "constant", description="How the learning rate moves over the steps."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "fp32", description="Type of the multiplications; bf16 is too coarse for sums."
+    )
+    weight_decay: float = Field(0.0, ge=0, le=10, description="Decoupled weight decay.")
+    clip: float = Field(0.0, ge=0, le=1e6, description="Largest norm of the gradient; 0: none.")
+    samples: int = Field(
+        512,
+        ge=0,
+        le=1_000_000,
+        description="Random pairs to learn from; 0: the course's four, [1, 2] to [7, 8].",
+    )
+    span: float = Field(
+        15.0, gt=0, le=1e6, description="Random pairs are drawn from -span to span."
+    )
+    restarts: int = Field(
+        5, ge=0, le=100, description="New starts where a network died and cannot learn the sum."
+    )
+
+
+class PredictSumSpec(Spec):
+    """Add pairs of numbers with a network that learnt to."""
+
+    numbers: Annotated[list[float], Argument("NUMBER...")] = Field(
+        min_length=2, max_length=20_000, description="Numbers, two for each sum."
+    )
+    model: Annotated[ModelFile, ModelOf(("sum-regressor",))] = Field(
+        description="The job that trained the network."
+    )
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> Self:
+        if len(self.numbers) % 2:
+            raise ValueError(f"{len(self.numbers)} numbers are no pairs: give two for each sum")
+        return self
+
+
+TRAIN = Kind(
+    name="sum-regressor",
+    spec=SumRegressorSpec,
+    run="cvq_workers.models.sum_regressor:run",
+    summary="Train a small network to add two numbers.",
+    extra="worker",
+)
+PREDICT = Kind(
+    name="predict-sum",
+    spec=PredictSumSpec,
+    run="cvq_workers.models.sum_regressor:predict",
+    summary="Add pairs of numbers with a trained sum-regressor.",
+    extra="worker",
+)

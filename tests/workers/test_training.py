@@ -1,0 +1,225 @@
+"""The training loop: what it learns, what stops it, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from cvq.errors import PermanentError
+from cvq.kinds.training import TrainingSpec
+from cvq_workers import checkpoints
+from cvq_workers.training import loop, memory
+from cvq_workers.training.augment import random_flip
+from cvq_workers.training.guards import OneClassGuard, check_finite, check_labels
+from cvq_workers.training.loop import Measured, Samples, Trained, train
+
+from .recorder import Recorder
+
+CLASSES = ("left", "right")
+
+
+def halves(count: int, seed: int = 0) -> Samples:
+    """Pictures (N, 1, 8, 8) that are brighter on the left or on the right."""
+    generator = torch.Generator().manual_seed(seed)
+    pictures = torch.randint(0, 120, (count, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 2, (count,), generator=generator)
+    for picture, label in zip(pictures, labels.tolist(), strict=True):
+        picture[0, :, 4 * label : 4 * label + 4] += 100
+    return Samples(pictures, labels)
+
+
+def network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(),
+        nn.Linear(144, 2),
+    )  # fmt: skip
+
+
+def measure(net: nn.Module, pictures: Tensor, labels: Tensor) -> Measured:
+    logits = net(pictures.float() / 255).float()
+    return Measured(
+        cross_entropy(logits, labels),
+        {"accuracy": (logits.argmax(1) == labels).float().mean()},
+        logits,
+    )
+
+
+class Resuming(Recorder):
+    """A job that goes on after a step that another has saved."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        super().__init__(folder)
+        self._step = step
+
+    def resume(self) -> checkpoints.Checkpoint:
+        path = self.folder / checkpoints.file_name(self._step)
+        return checkpoints.read(path, kind="test", spec_hash="0")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks as small as these lose more by sharing work than they gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def fit(tmp_path: Path, net: nn.Module | None = None, **values: Any) -> tuple[Trained, Recorder]:
+    recorder = values.pop("recorder", None) or Recorder(tmp_path)
+    measured = values.pop("measure", measure)
+    augment = values.pop("augment", None)
+    spec = TrainingSpec(**{"epochs": 3, "batch_size": 32, "learning_rate": 1e-2, **values})
+    trained = train(
+        net or network(), halves(300), halves(80, seed=1), measured, spec, recorder,
+        augment=augment, best_by="val_accuracy", classes=CLASSES,
+    )  # fmt: skip
+    return trained, recorder
+
+
+def test_a_training_learns_and_says_how_it_went(tmp_path: Path) -> None:
+    trained, recorder = fit(tmp_path)
+    assert trained.facts["val_accuracy"] > 0.95
+    assert [row["epoch"] for row in trained.history] == [1, 2, 3]
+    assert recorder.steps[-1] == (27, 27, "step")
+    names = {name for _, values in recorder.values for name in values}
+    assert {"loss", "train_loss", "val_loss", "val_accuracy", "learning_rate"} <= names
+    assert {"images_per_second", "epoch"} <= names
+    assert not trained.network.training
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])
+def test_every_optimiser_goes_with_every_schedule(
+    tmp_path: Path, optimizer: str, schedule: str
+) -> None:
+    trained, _ = fit(tmp_path, optimizer=optimizer, schedule=schedule, epochs=4)
+    assert trained.facts["val_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stop", [4, 9, 20, 26])
+def test_an_interrupted_training_ends_with_the_same_weights(
+    tmp_path: Path, stop: int, precision: str
+) -> None:
+    values: dict[str, Any] = {
+        "ema": 0.9, "augment": random_flip, "precision": precision, "patience": 0
+    }  # fmt: skip
+    torch.manual_seed(5)
+    whole, _ = fit(tmp_path, recorder=Recorder(tmp_path, saving=True), **values)
+    recorder = Resuming(tmp_path, stop)
+    resumed, _ = fit(tmp_path, network(seed=8), recorder=recorder, **values)
+    assert recorder.steps[0][0] == stop + 1
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+    assert [r["val_loss"] for r in whole.history] == [r["val_loss"] for r in resumed.history]
+
+
+def test_the_best_weights_are_kept_and_a_training_without_gain_is_stopped(tmp_path: Path) -> None:
+    trained, _ = fit(tmp_path, epochs=30, patience=2, learning_rate=3e-2, schedule="constant")
+    values = [row["val_accuracy"] for row in trained.history]
+    assert len(values) < 30
+    assert trained.best_epoch == values.index(max(values)) + 1
+    assert len(values) == trained.best_epoch + 2
+    found = loop.evaluate(trained.network, halves(80, seed=1), measure)
+    assert found["accuracy"] == pytest.approx(max(values), abs=0.02)  # bf16 in the training
+
+
+def test_the_courses_own_bug_is_noticed_at_once(tmp_path: Path) -> None:
+    class ZeroFirst(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            loss = closure()
+            self.zero_grad(set_to_none=False)
+            super().step()
+            return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            loop,
+            "_optimiser",
+            lambda net, spec: ZeroFirst(net.parameters(), lr=spec.learning_rate),
+        )
+        with pytest.raises(PermanentError, match=r"no weight changed .* zero_grad\(\)"):
+            fit(tmp_path)
+
+
+def test_a_dead_network_is_noticed(tmp_path: Path) -> None:
+    net = network()
+    for parameter in net[:2].parameters():  # type: ignore[index]
+        nn.init.constant_(parameter, -1.0)
+    nn.init.zeros_(net[1].bias)  # type: ignore[index, arg-type]
+    with torch.no_grad():
+        net[5].bias.copy_(torch.tensor([9.0, -9.0]))  # type: ignore[index, union-attr, operator]
+        net[5].weight.zero_()  # type: ignore[index, union-attr, operator]
+    with pytest.raises(PermanentError, match=r"predicts class 0 \(left\) for all of"):
+        fit(tmp_path, net, epochs=20, learning_rate=1e-7, schedule="constant", weight_decay=0.0)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
+    def spoilt(net: nn.Module, pictures: Tensor, labels: Tensor) -> Measured:
+        return Measured(measure(net, pictures, labels).loss * float("nan"))
+
+    with pytest.raises(PermanentError, match=r"the loss is nan at step 1: .*--learning-rate"):
+        fit(tmp_path, measure=spoilt)
+    check_finite(1.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 1, 10], "outside the classes 0 to 9: 10"),
+        ([-1, 3], "outside the classes 0 to 9: -1"),
+        ([4, 4, 4], "all 3 training labels are class 4"),
+    ],
+)
+def test_labels_that_cannot_be_right_are_refused(labels: list[int], said: str) -> None:
+    with pytest.raises(PermanentError, match=said):
+        check_labels(torch.tensor(labels), 10)
+
+
+def test_a_network_may_predict_one_class_where_there_is_but_one() -> None:
+    guard = OneClassGuard()
+    guard.see(torch.eye(10)[torch.zeros(600, dtype=torch.long)], torch.zeros(600))
+    guard.check(100)
+    assert not guard.done
+    guard.see(torch.eye(10), torch.arange(10))
+    guard.check(100)
+    assert guard.done
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_one_that_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 200_000)
+    with pytest.raises(PermanentError, match=r"batch of 256 .* --batch-size (\d+) would") as error:
+        fit(tmp_path, batch_size=256)
+    size = int(str(error.value).split("--batch-size ")[1].split()[0])
+    assert 1 <= size < 256
+    assert fit(tmp_path, batch_size=size, epochs=1)[0].facts["steps"] == 300 // size
+
+
+def test_what_is_kept_for_the_backward_pass_is_counted_and_leaves_no_trace() -> None:
+    net = network()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    states = torch.get_rng_state()
+    samples = halves(2)
+
+    def loss_of(count: int) -> Tensor:
+        return measure(net, *samples.batch(slice(count), "cpu")).loss
+
+    kept = memory.bytes_per_sample(net, loss_of)
+    assert kept > 4 * 36 * 4  # the convolution's output at least: 4 channels of 6 x 6 floats
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert torch.equal(states, torch.get_rng_state())
+
+
+def test_fewer_pictures_than_a_batch_are_one_batch(tmp_path: Path) -> None:
+    trained, _ = fit(tmp_path, batch_size=4096, epochs=2)
+    assert trained.facts["steps"] == 2

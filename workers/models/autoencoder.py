@@ -1,0 +1,118 @@
+"""The autoencoder of course section 4: a picture squeezed into a few numbers and rebuilt.
+
+Paper:    Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
+          Science 2006.
+Inputs:   grey pictures of 28 x 28 pixels, scaled to [-1, 1].
+Output:   the pictures again, from `latent` numbers each; the loss is the mean squared error in
+          [-1, 1], four times that in [0, 1].
+
+What differs from the course, and why: 784-128-64-3 is kept as `preset="course"`. Wider layers with
+batch normalisation use the three numbers better.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from cvq.kinds.autoencoders import AutoencoderSpec
+
+from ..context import Context
+from ..data.dataset import Dataset, load_dataset
+from ..training.card import write_card
+from ..training.loop import Measured, Samples, Trained, evaluate, train
+from ..training.plots import save_curves
+from ..training.saved import save_model
+from . import coders
+
+HIDDEN, WIDTH, DENSE = (1024, 512, 256), 32, 256
+_BATCH = 1000
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder of pictures 0..255 (N, 1, 28, 28), rebuilt in [-1, 1]."""
+
+    def __init__(self, arch: str, latent: int) -> None:
+        super().__init__()
+        if arch == "conv":
+            self.encoder = coders.conv_encoder(latent, WIDTH, DENSE)
+            self.decoder = coders.conv_decoder(latent, WIDTH, DENSE)
+        else:
+            hidden, norm = (coders.COURSE, None) if arch == "course" else (HIDDEN, nn.BatchNorm1d)
+            self.encoder = coders.mlp_encoder(latent, hidden, norm)
+            self.decoder = coders.mlp_decoder(latent, hidden, norm)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Latents (N, latent) of pictures 0..255."""
+        latents: Tensor = self.encoder(scaled(pictures))
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures (N, 1, 28, 28) in [-1, 1]."""
+        pictures: Tensor = self.decoder(latents).float().tanh()
+        return pictures
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Rebuild pictures 0..255, in [-1, 1]."""
+        return self.decode(self.encode(pictures))
+
+
+def scaled(pictures: Tensor) -> Tensor:
+    """Pixels of 0..255 in [-1, 1]."""
+    return pictures.float() / 127.5 - 1
+
+
+def measure(network: nn.Module, pictures: Tensor, targets: Tensor) -> Measured:
+    """Mean squared error in [-1, 1]."""
+    return Measured(mse_loss(network(pictures), scaled(targets)))
+
+
+def build(spec: AutoencoderSpec) -> Autoencoder:
+    """The network that a specification asks for."""
+    return Autoencoder(spec.arch, spec.latent)
+
+
+def run(spec: AutoencoderSpec, ctx: Context) -> dict[str, Any]:
+    """Train what a job's specification says."""
+    dataset = load_dataset(
+        spec.data, channels=1, size=coders.SIZE, val_share=spec.val_share, seed=spec.seed,
+        cache=ctx.cache,
+    )  # fmt: skip
+    torch.manual_seed(spec.seed)
+    trained = train(
+        build(spec), Samples(dataset.train.images), Samples(dataset.val.images), measure, spec, ctx
+    )
+    facts = {"size": coders.SIZE, "latent": spec.latent}
+    save_model(trained.network, kind="autoencoder", spec=spec, facts=facts, ctx=ctx)
+    result = {**trained.facts, **_report(dataset, trained, ctx)}
+    write_card(
+        ctx,
+        kind="autoencoder",
+        summary=f"An autoencoder with {spec.latent} latent numbers.",
+        spec=spec,
+        data=dataset.facts,
+        figures=result,
+        use="cvq submit reconstruct PICTURE.png",
+    )
+    return result
+
+
+def _report(dataset: Dataset, trained: Trained, ctx: Context) -> dict[str, Any]:
+    network, part = trained.network.cpu(), dataset.test
+    assert isinstance(network, Autoencoder)
+    with ctx.artifact("loss.png", role="plot") as path:
+        save_curves(path, trained.history, "loss")
+    with torch.no_grad():
+        latents = torch.cat(
+            [network.encode(images) for images in torch.split(part.images, _BATCH)]
+        )
+        rebuilt = network(part.images[:20])
+        coders.save_reconstructions(ctx, part.images[:20] / 255, (rebuilt + 1) / 2)
+        coders.save_latents(ctx, latents, part, dataset.classes)
+        manifold = network.decode(coders.grid_of(latents))
+        coders.save_manifold(ctx, (manifold + 1) / 2, 12)
+    found = evaluate(network, Samples(part.images), measure)
+    return {"test_mse": found["loss"], "test_images": len(part.images)}

@@ -1,0 +1,49 @@
+"""An LSTM that reads a picture's rows as a sequence (Hochreiter and Schmidhuber, 1997).
+
+Inputs:   grey pictures of 28 x 28 pixels: 28 steps of 28 numbers.
+Output:   class probabilities, from the mean over the steps.
+
+The course names recurrent networks and shows none. The mean over all steps, rather than the last
+state, spares the network from carrying the collar past the hem.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cvq.kinds.fmnist import RnnSpec
+
+from ..context import Context
+from .classifier import train_classifier
+
+
+class RowReader(nn.Module):
+    """LSTM over rows, mean over steps, linear layer."""
+
+    def __init__(self, hidden: int, layers: int, bidirectional: bool, classes: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(
+            28, hidden, num_layers=layers, batch_first=True, bidirectional=bidirectional
+        )
+        self.head = nn.Linear(hidden * (2 if bidirectional else 1), classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits (N, classes) of pictures (N, 1, 28, 28)."""
+        states, _ = self.lstm(pictures[:, 0].contiguous())
+        logits: Tensor = self.head(states.mean(dim=1))
+        return logits
+
+
+def build(spec: RnnSpec, classes: int) -> nn.Module:
+    """The network: (N, 1, 28, 28) to logits (N, classes)."""
+    return RowReader(spec.hidden, spec.layers, spec.bidirectional, classes)
+
+
+def run(spec: RnnSpec, ctx: Context) -> dict[str, Any]:
+    """Train what a job's specification says."""
+    torch.manual_seed(spec.seed)
+    summary = f"An LSTM over rows: {spec.layers} layers of {spec.hidden} units."
+    return train_classifier("fmnist-rnn", summary, spec, ctx, lambda classes: build(spec, classes))

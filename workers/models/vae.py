@@ -1,0 +1,161 @@
+"""The variational autoencoder: a distribution over latents, and new pictures drawn from it.
+
+Paper:    Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014, whose equations are
+          named below.
+Inputs:   grey pictures of 28 x 28 pixels, scaled to [0, 1].
+Output:   -ELBO in nats a picture (equation 10): binary cross-entropy of the grey values plus KL
+          divergence of the posterior from a standard normal distribution.
+
+What differs from the course, and why: layer normalisation and GELU let the encoder use a one-cycle
+schedule with large steps; `preset="course"` has the widths of the course's autoencoder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from cvq.kinds.autoencoders import VaeSpec
+
+from ..context import Context
+from ..data.dataset import Dataset, load_dataset
+from ..training.card import write_card
+from ..training.loop import Measured, Samples, Trained, evaluate, train
+from ..training.plots import save_curves, save_grid
+from ..training.saved import save_model
+from . import coders
+
+HIDDEN, WIDTH, DENSE = (512, 512), 32, 256
+_BATCH = 1000
+
+
+class VariationalAutoencoder(nn.Module):
+    """Encoder to mean and log variance, decoder to Bernoulli logits."""
+
+    def __init__(self, arch: str, latent: int) -> None:
+        super().__init__()
+        self.latent = latent
+        if arch == "conv":
+            self.encoder = coders.conv_encoder(2 * latent, WIDTH, DENSE)
+            self.decoder = coders.conv_decoder(latent, WIDTH, DENSE)
+        else:
+            hidden, norm = (coders.COURSE, None) if arch == "course" else (HIDDEN, nn.LayerNorm)
+            self.encoder = coders.mlp_encoder(2 * latent, hidden, norm)
+            self.decoder = coders.mlp_decoder(latent, hidden, norm)
+
+    def posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance (N, latent) of pictures 0..255."""
+        mean, log_variance = self.encoder(pictures.float() / 255).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures (N, 1, 28, 28) in 0..1: the means of their pixels."""
+        pictures: Tensor = self.decoder(latents).float().sigmoid()
+        return pictures
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (N, 1, 28, 28), mean and log variance, by one draw (equation 4)."""
+        mean, log_variance = self.posterior(pictures)
+        # Drawn on the CPU, where a seed means the same on every machine.
+        noise = torch.randn(mean.shape).to(mean.device)
+        logits = self.decoder(mean + (log_variance / 2).exp() * noise)
+        return logits.float(), mean, log_variance
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence from a standard normal in nats, (N,) (appendix B)."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+
+
+def measuring(beta: float) -> Any:
+    """The measure of a training: -ELBO in nats, its parts beside it."""
+
+    def measure(network: nn.Module, pictures: Tensor, targets: Tensor) -> Measured:
+        logits, mean, log_variance = network(pictures)
+        wanted = targets.float() / 255
+        missed = binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(pictures)
+        kl = divergence(mean, log_variance).mean()
+        weight = beta if network.training else 1.0
+        return Measured(missed + weight * kl, {"reconstruction": missed, "kl": kl})
+
+    return measure
+
+
+def build(spec: VaeSpec) -> VariationalAutoencoder:
+    """The network that a specification asks for."""
+    return VariationalAutoencoder(spec.arch, spec.latent)
+
+
+def run(spec: VaeSpec, ctx: Context) -> dict[str, Any]:
+    """Train what a job's specification says."""
+    dataset = load_dataset(
+        spec.data, channels=1, size=coders.SIZE, val_share=spec.val_share, seed=spec.seed,
+        cache=ctx.cache,
+    )  # fmt: skip
+    torch.manual_seed(spec.seed)
+    trained = train(
+        build(spec),
+        Samples(dataset.train.images),
+        Samples(dataset.val.images),
+        measuring(spec.beta),
+        spec,
+        ctx,
+    )
+    facts = {"size": coders.SIZE, "latent": spec.latent}
+    save_model(trained.network, kind="vae", spec=spec, facts=facts, ctx=ctx)
+    result = {**trained.facts, **_report(dataset, trained, spec, ctx)}
+    write_card(
+        ctx,
+        kind="vae",
+        summary=f"A variational autoencoder with {spec.latent} latent dimensions.",
+        spec=spec,
+        data=dataset.facts,
+        figures=result,
+        use="cvq submit generate",
+    )
+    return result
+
+
+def walk(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """Latents (steps, latent) from one to another, along the sphere (slerp).
+
+    A straight line would pass through the middle, where a normal distribution has few points.
+    """
+    share = torch.linspace(0, 1, steps)[:, None]
+    cosine = torch.dot(first, last) / (first.norm() * last.norm()).clamp_min(1e-9)
+    angle = cosine.clamp(-0.9999, 0.9999).acos()
+    points: Tensor = ((1 - share) * angle).sin() * first + (share * angle).sin() * last
+    points /= angle.sin()
+    return points
+
+
+def _report(dataset: Dataset, trained: Trained, spec: VaeSpec, ctx: Context) -> dict[str, Any]:
+    network, part = trained.network.cpu(), dataset.test
+    assert isinstance(network, VariationalAutoencoder)
+    for name in ("loss", "kl"):
+        with ctx.artifact(f"{name}.png", role="plot") as path:
+            save_curves(path, trained.history, name)
+    torch.manual_seed(spec.seed)
+    with torch.no_grad():
+        means = torch.cat(
+            [network.posterior(images)[0] for images in torch.split(part.images, _BATCH)]
+        )
+        coders.save_reconstructions(ctx, part.images[:20] / 255, network.decode(means[:20]))
+        coders.save_latents(ctx, means, part, dataset.classes)
+        coders.save_manifold(ctx, network.decode(coders.grid_of(means)), 12)
+        samples = network.decode(torch.randn(64, spec.latent))
+        walks = torch.cat([network.decode(walk(means[i], means[i + 1], 10)) for i in (0, 2, 4, 6)])
+    with ctx.artifact("samples.png", role="plot") as path:
+        save_grid(path, coders.to_bytes(samples), columns=8, title="drawn from the prior")
+    with ctx.artifact("interpolations.png", role="plot") as path:
+        save_grid(path, coders.to_bytes(walks), columns=10, title="from one picture to another")
+    found = evaluate(network, Samples(part.images), measuring(1.0))
+    return {
+        "test_negative_elbo": found["loss"],
+        "test_reconstruction": found["reconstruction"],
+        "test_kl": found["kl"],
+        "test_images": len(part.images),
+    }

@@ -1,0 +1,1 @@
+"""Training: one loop for every model, its guards, the model file and the report it leaves."""

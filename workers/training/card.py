@@ -1,0 +1,122 @@
+"""The model card: what was trained, on what, how well, and how to do it again."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from cvq.kinds.spec import InputFile
+from cvq.kinds.training import TrainingSpec
+
+from ..context import Context
+
+_PACKAGES = ("cvq", "torch", "torchvision", "numpy", "albumentations", "scikit-learn")
+
+
+def write_card(
+    ctx: Context,
+    *,
+    kind: str,
+    summary: str,
+    spec: TrainingSpec,
+    data: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    use: str,
+) -> None:
+    """Publish `model-card.md`.
+
+    Args:
+        ctx: the job's context.
+        kind: the job kind.
+        summary: one sentence on the network.
+        spec: what was asked for.
+        data: `Dataset.facts`, or the like.
+        figures: what was measured.
+        use: the command that uses the model, without its job number.
+    """
+    text = "\n".join(
+        [
+            f"# {kind}, job {ctx.job_id}",
+            "",
+            summary,
+            "",
+            "## Figures",
+            "",
+            *_table(figures),
+            "",
+            "## Data",
+            "",
+            *_table(data),
+            "",
+            "## Values",
+            "",
+            *_table({k: _shown(getattr(spec, k)) for k in type(spec).model_fields}),
+            "",
+            "## Environment",
+            "",
+            *_table(_environment(ctx.device)),
+            "",
+            "## Do it again, use it",
+            "",
+            "```",
+            command_of(kind, spec),
+            f"{use} --model {ctx.job_id}",
+            "```",
+            "",
+            "The same device, number of threads and versions give the same weights.",
+            "",
+        ]
+    )
+    with ctx.artifact("model-card.md", role="report", media_type="text/markdown") as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def command_of(kind: str, spec: TrainingSpec) -> str:
+    """The command that submits a job with this specification."""
+    words = ["cvq", "submit", kind]
+    start = type(spec).model_construct()
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        option = name.replace("_", "-")
+        usual = None if field.is_required() else _shown(getattr(start, name, None))
+        if value is None or _shown(value) == usual:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", shlex.quote(_shown(value))]
+    return " ".join(words)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, InputFile):
+        return value.name
+    if isinstance(value, list | tuple):
+        return ",".join(_shown(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _table(values: Mapping[str, Any]) -> list[str]:
+    rows = ["| | |", "|---|---|"]
+    for name, value in values.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        rows.append(f"| {name.replace('_', ' ')} | {shown.replace('|', chr(92) + '|')} |")
+    return rows
+
+
+def _environment(device: str) -> dict[str, str]:
+    found = {"device": device, "Python": platform.python_version(), "machine": platform.platform()}
+    if device == "cuda":
+        found["device"] = torch.cuda.get_device_name()
+    found["CPU threads"] = str(torch.get_num_threads())
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
