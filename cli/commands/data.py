@@ -10,7 +10,6 @@ import click
 
 from cvq import datasets
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
-from cvq.settings import Settings
 
 from .. import options
 from ..output import dump, note
@@ -21,11 +20,17 @@ def data() -> None:
     """List, fetch and check the data sets that jobs are trained on."""
 
 
+def _home() -> Path:
+    from cvq.settings import Settings
+
+    return Settings.load().home
+
+
 @data.command("list")
 @options.as_json
 def list_(as_json: bool) -> None:
     """List the data sets that have names, and where they lie."""
-    home = Settings.load().home
+    home = _home()
     rows = []
     for known in datasets.KNOWN.values():
         found = datasets.find(known.name, home) if known.files else None
@@ -53,7 +58,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name", metavar="NAME")
 def fetch(name: str) -> None:
     """Download a data set into the data folder, unless it is on this machine already."""
-    click.echo(datasets.fetch(name, Settings.load().home))
+    click.echo(datasets.fetch(name, _home()))
 
 
 @data.command()
@@ -68,7 +73,7 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
         if not datasets.KNOWN[source].files:
             click.echo(f"{source} needs no files: it is always there")
             return
-        path = datasets.fetch(source, Settings.load().home)
+        path = datasets.fetch(source, _home())
     datasets.check_source(path)
     about = _about(path, size, grey)
     if as_json:

@@ -17,6 +17,9 @@ from .spec import Kind, Spec
 _BUILT_IN = {
     "autoencoder": "autoencoders:AUTOENCODER",
     "classify": "fmnist:CLASSIFY",
+    "colorize": "colorizer:USE",
+    "colorizer": "colorizer:TRAIN",
+    "face-vae": "faces:KIND",
     "fmnist-cnn": "fmnist:CNN",
     "fmnist-mlp": "fmnist:MLP",
     "fmnist-rnn": "fmnist:RNN",

@@ -31,7 +31,9 @@ class ClassifierSpec(TrainingSpec):
     shift_y: int = Field(
         0, ge=0, le=27, description="Shift a picture up or down by up to so many pixels."
     )
-    flip: bool = Field(True, description="Mirror every second picture.")
+    flip: bool | None = Field(
+        None, description="Mirror every second picture; default: garments yes, digits no."
+    )
     erase: float = Field(0.0, ge=0, le=1, description="Share of pictures with a part erased.")
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Probability that is spread over all classes."

@@ -152,7 +152,6 @@ class TestWaiting:
         obey(*LAB)
         said = run("drain", "lab", "--wait", "--timeout", "20s")
         assert said.out.endswith("2 workers have left\n")
-        assert "to leave" in said.err
 
     def test_json_tells_the_end(self, run: Cli, obey: Callable[..., None]) -> None:
         obey("attic.1.cc")

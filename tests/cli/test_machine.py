@@ -256,7 +256,9 @@ def test_doctor_names_a_home_that_cannot_be(run: Cli, monkeypatch: pytest.Monkey
 
 
 def test_kinds(run: Cli) -> None:
-    assert run("kinds", "-q").out.split() == ["selftest", "style-transfer"]
+    names = run("kinds", "-q").out.split()
+    assert names == sorted(names)
+    assert {"selftest", "style-transfer", "fmnist-cnn", "classify", "colorize"} <= set(names)
     assert run("kinds", "style-transfer", "--json").json["schema"]["properties"]["size"]
     assert "64 to 4096" in run("kinds", "style-transfer").out
     assert "did you mean 'selftest'?" in run("kinds", "selftset", code=2).err

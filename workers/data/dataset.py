@@ -186,9 +186,17 @@ def _split(
     facts: dict[str, Any] = {}
     if hold_out:
         held = _held_groups(train, hold_out, generator)
+        others = sorted(set(train.groups) - held)
+        if "val" not in parts and len(others) > 1:  # as strange to the network as the test part
+            checked = set(generator.permutation(others)[: max(1, round(val_share * len(others)))])
+            parts["val"] = _part(train, rest[[group in checked for group in train.groups]])
+            facts["validated on"] = ", ".join(sorted(checked))
+            held_back = held | checked
+        else:
+            held_back = held
         chosen = np.array([group in held for group in train.groups])
         parts["test"] = _part(train, rest[chosen])
-        rest = rest[~chosen]
+        rest = rest[[group not in held_back for group in train.groups]]
         facts["held out"] = ", ".join(sorted(held))
     elif "test" not in parts:
         rest, taken = stratified(rest, train.labels, TEST_SHARE, generator)

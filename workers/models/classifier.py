@@ -138,9 +138,10 @@ def measuring(smoothing: float) -> Callable[[nn.Module, Tensor, Tensor], Measure
 
 def augmentation(spec: ClassifierSpec) -> Operation | None:
     """What the specification says of shifts, flips and erased parts."""
+    flipped = spec.data.name not in ("mnist", "digits") if spec.flip is None else spec.flip
     return chain(
         random_shift(spec.shift_x, spec.shift_y) if spec.shift_x or spec.shift_y else None,
-        random_flip if spec.flip else None,
+        random_flip if flipped else None,
         random_erase(spec.erase) if spec.erase else None,
     )
 

@@ -6,11 +6,12 @@ pixel for pixel, in one gather over the batch instead of a call for each picture
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 Operation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -76,6 +77,45 @@ def _between(place: Tensor, length: Tensor, side: int) -> Tensor:
     first = (place * (side - long + 1)).floor()[:, None]
     position = torch.arange(side, device=place.device)
     return (position >= first) & (position < first + long[:, None])
+
+
+def random_affine(*, degrees: float, scale: float, shift: float) -> Operation:
+    """An operation that turns, scales and moves every picture by its own draw; edges are kept.
+
+    Args:
+        degrees: largest turn to either side.
+        scale: largest change of size, as a share.
+        shift: largest move, as a share of the side.
+    """
+
+    def apply(pictures: Tensor, generator: torch.Generator) -> Tensor:
+        draw = (2 * torch.rand(4, len(pictures), generator=generator) - 1).to(pictures.device)
+        angle, factor = draw[0] * math.radians(degrees), 1 + scale * draw[1]
+        cosine, sine = angle.cos() * factor, angle.sin() * factor
+        rows = [cosine, -sine, 2 * shift * draw[2], sine, cosine, 2 * shift * draw[3]]
+        matrix = torch.stack(rows, dim=1).view(-1, 2, 3)
+        grid = affine_grid(matrix, list(pictures.shape), align_corners=False)
+        moved: Tensor = grid_sample(
+            pictures.float(), grid, padding_mode="border", align_corners=False
+        )
+        moved = moved.round().clamp(0, 255)
+        return moved.to(pictures.dtype)
+
+    return apply
+
+
+def random_light(strength: float) -> Operation:
+    """An operation that changes every picture's contrast and brightness by up to a share."""
+
+    def apply(pictures: Tensor, generator: torch.Generator) -> Tensor:
+        draw = (2 * torch.rand(2, len(pictures), 1, 1, 1, generator=generator) - 1) * strength
+        contrast, brightness = draw.to(pictures.device)
+        values = pictures.float()
+        mean = values.mean((1, 2, 3), keepdim=True)
+        lit: Tensor = (values - mean) * (1 + contrast) + mean * (1 + brightness)
+        return lit.round().clamp(0, 255).to(pictures.dtype)
+
+    return apply
 
 
 def chain(*operations: Operation | None) -> Operation | None:

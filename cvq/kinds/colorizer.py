@@ -1,0 +1,74 @@
+"""The specifications of `colorizer` and `colorize` (course section 6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
+from .training import TrainingSpec
+
+
+class ColorizerSpec(TrainingSpec):
+    """Learn to colour grey pictures."""
+
+    headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_chroma", "loss")
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
+            "weight_decay": 0.0, "batch_size": 64, "chroma": 0.0,
+        }
+    }  # fmt: skip
+
+    data: DataSource = Field(
+        DataSource.model_validate("cifar10"),
+        description="Coloured pictures: cifar10, or a folder or zip of pictures of any size.",
+    )
+    val_share: float = Field(
+        0.02, gt=0, lt=0.9, description="Share of the training pictures to validate on."
+    )
+    epochs: int = Field(6, ge=1, le=10_000, description="Passes through the training pictures.")
+    learning_rate: float = Field(3e-3, gt=0, le=100, description="Peak of the learning rate.")
+    weight_decay: float = Field(0.02, ge=0, le=10, description="Decoupled weight decay.")
+    size: int = Field(
+        32, ge=16, le=512, multiple_of=8, description="Side of the squares to learn from, pixels."
+    )
+    width: int = Field(48, ge=8, le=512, description="Channels of the network's first layer.")
+    chroma: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="Share of the true chroma to aim at: a mean of possible colours is greyer "
+        "than each of them, and is amplified; 0: not.",
+    )
+
+
+class ColorizeSpec(Spec):
+    """Colour pictures with a network that another job has trained."""
+
+    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+        min_length=1, max_length=1000, description="Pictures to colour; their colours are unused."
+    )
+    model: Annotated[ModelFile, ModelOf(("colorizer",))] = Field(
+        description="The job that trained the colorizer."
+    )
+    strength: float = Field(
+        1.0, ge=0, le=5, description="Factor on the colours; more is gaudier, 0 is grey."
+    )
+
+
+TRAIN = Kind(
+    name="colorizer",
+    spec=ColorizerSpec,
+    run="cvq_workers.models.colorizer:run",
+    summary="Train a network that colours grey pictures.",
+    extra="worker",
+)
+USE = Kind(
+    name="colorize",
+    spec=ColorizeSpec,
+    run="cvq_workers.models.colorizer:colorize",
+    summary="Colour pictures with a trained colorizer.",
+    extra="worker",
+)

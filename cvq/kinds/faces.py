@@ -1,0 +1,55 @@
+"""The specification of `face-vae` (course section 5)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from .spec import DataSource, Kind
+from .training import TrainingSpec
+
+
+class FaceVaeSpec(TrainingSpec):
+    """Train a variational autoencoder of faces."""
+
+    headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_kl", "loss")
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "course": {
+            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
+            "weight_decay": 0.0, "ema": 0.0, "epochs": 50, "jitter": 0.0,
+        }
+    }  # fmt: skip
+
+    data: DataSource = Field(
+        description="Faces: a folder or zip, a folder in it for each person or all in one."
+    )
+    val_share: float = Field(
+        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
+    )
+    hold_out: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        [],
+        description="Folders of persons to test on, or a share of them such as 10%; default: a "
+        "tenth of all pictures.",
+    )
+    epochs: int = Field(600, ge=1, le=100_000, description="Passes through the training faces.")
+    batch_size: int = Field(64, ge=1, le=65_536, description="Samples in a step.")
+    ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
+    size: int = Field(
+        64, ge=32, le=256, multiple_of=16, description="Side of the faces in pixels."
+    )
+    color: bool = Field(False, description="Learn from coloured faces.")
+    latent: int = Field(64, ge=1, le=1024, description="Dimensions of the latent space.")
+    beta: float = Field(1.0, ge=0, le=1000, description="Weight of the KL divergence.")
+    jitter: float = Field(
+        1.0, ge=0, le=3, description="How far faces are moved, turned, scaled and lit; 0: not."
+    )
+
+
+KIND = Kind(
+    name="face-vae",
+    spec=FaceVaeSpec,
+    run="cvq_workers.models.face_vae:run",
+    summary="Train a variational autoencoder on faces.",
+    extra="worker",
+)
