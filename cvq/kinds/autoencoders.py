@@ -9,6 +9,8 @@ from pydantic import Field
 from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
 from .training import TrainingSpec
 
+GENERATORS = ("vae", "face-vae")
+
 
 class AutoencoderSpec(TrainingSpec):
     """Train an autoencoder of 28 x 28 grey pictures, scaled to [-1, 1]."""
@@ -82,7 +84,7 @@ class ReconstructSpec(Spec):
 class GenerateSpec(Spec):
     """Draw new pictures from a trained variational autoencoder."""
 
-    model: Annotated[ModelFile, ModelOf(("vae",))] = Field(
+    model: Annotated[ModelFile, ModelOf(GENERATORS)] = Field(
         description="The job that trained the autoencoder."
     )
     count: int = Field(64, ge=1, le=10_000, description="Pictures to draw.")

@@ -31,6 +31,7 @@ class ColorizerSpec(TrainingSpec):
     epochs: int = Field(6, ge=1, le=10_000, description="Passes through the training pictures.")
     learning_rate: float = Field(3e-3, gt=0, le=100, description="Peak of the learning rate.")
     weight_decay: float = Field(0.02, ge=0, le=10, description="Decoupled weight decay.")
+    ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
     size: int = Field(
         32, ge=16, le=512, multiple_of=8, description="Side of the squares to learn from, pixels."
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..context import Context
@@ -75,10 +76,11 @@ def _strided(convolution: nn.Module, width: int) -> list[nn.Module]:
     return [convolution, nn.BatchNorm2d(width), nn.GELU()]
 
 
-def to_bytes(pictures: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Pictures (N, 1, H, W) in 0..1 as (N, H, W) in 0..255."""
-    pixels = pictures[:, 0].float().clamp(0, 1).mul(255).round()
-    return pixels.to(torch.uint8).cpu().numpy()
+def to_bytes(pictures: Tensor) -> NDArray[np.uint8]:
+    """Pictures (N, 1 or 3, H, W) in 0..1 as (N, H, W) or (N, H, W, 3) in 0..255."""
+    pixels = pictures.float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1)
+    array: NDArray[np.uint8] = pixels.cpu().numpy()
+    return array[..., 0] if array.shape[-1] == 1 else array
 
 
 def save_reconstructions(

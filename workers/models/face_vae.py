@@ -34,6 +34,7 @@ from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, train
 from ..training.plots import save_curves, save_grid
 from ..training.saved import save_model
+from .coders import to_bytes
 from .vae import divergence, walk
 
 WIDTHS = (32, 64, 128, 256)  # of the layers at half the side, a quarter, an eighth, a sixteenth
@@ -56,7 +57,7 @@ class FaceAutoencoder(nn.Module):
         places, deepest = (size // 16) ** 2, WIDTHS[-1]
         ways = [channels, *WIDTHS]
         down = [_halving(a, b) for a, b in itertools.pairwise(ways)]
-        up = [_doubling(b, a) for a, b in itertools.pairwise(ways)]
+        up = [_doubling(b, a) for a, b in itertools.pairwise(WIDTHS)]
         self.encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(deepest * places, 2 * latent))
         self.decoder = nn.Sequential(
             nn.Linear(latent, deepest * places),
@@ -210,12 +211,6 @@ def principal_components(train: Tensor, test: Tensor, count: int = 32) -> float:
     return float((rebuilt - new).square().mean())
 
 
-def to_pixels(faces: Tensor) -> Any:
-    """Faces (N, C, H, W) in 0..1 as (N, H, W) or (N, H, W, 3) in 0..255."""
-    pixels = faces.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
-    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-
-
 def _report(
     dataset: Dataset, trained: Trained, network: FaceAutoencoder, spec: FaceVaeSpec, ctx: Context
 ) -> dict[str, Any]:
@@ -234,14 +229,14 @@ def _report(
     chosen = torch.cat([faces[::step][:count] / 255, rebuilt[::step][:count]])
     with ctx.artifact("reconstructions.png", role="plot") as path:
         save_grid(
-            path, to_pixels(chosen), columns=count, rows=["original", "rebuilt"],
+            path, to_bytes(chosen), columns=count, rows=["original", "rebuilt"],
             title="people held out" if spec.hold_out else "test faces",
         )  # fmt: skip
     with ctx.artifact("samples.png", role="plot") as path:
-        save_grid(path, to_pixels(samples), columns=8, title="faces of nobody")
+        save_grid(path, to_bytes(samples), columns=8, title="faces of nobody")
     if walks:
         with ctx.artifact("interpolations.png", role="plot") as path:
-            save_grid(path, to_pixels(torch.cat(walks)), columns=10)
+            save_grid(path, to_bytes(torch.cat(walks)), columns=10)
     return {
         "test_mse": float((rebuilt - faces / 255).square().mean()),
         "pca_32_mse": principal_components(dataset.train.images, faces),

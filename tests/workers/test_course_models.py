@@ -1,0 +1,301 @@
+"""The course's models: shapes, what they leave behind, and that a job uses another's model."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cvq.errors import PermanentError
+from cvq.kinds.autoencoders import AutoencoderSpec, GenerateSpec, ReconstructSpec, VaeSpec
+from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
+from cvq.kinds.faces import FaceVaeSpec
+from cvq.kinds.fmnist import ClassifySpec, CnnSpec, MlpSpec, RnnSpec
+from cvq.kinds.spec import DataSource, ImageFile, ModelFile
+from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
+from cvq_workers.models import (
+    autoencoder,
+    classify,
+    colorizer,
+    face_vae,
+    fmnist_cnn,
+    fmnist_mlp,
+    fmnist_rnn,
+    generate,
+    lab,
+    reconstruct,
+    sum_regressor,
+    vae,
+)
+from cvq_workers.training.saved import NAME, read_model
+
+from .recorder import Recorder
+
+DIGITS = {"data": DataSource.model_validate({"name": "digits"})}
+Tensor = torch.Tensor
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    (tmp_path / "trained").mkdir()
+    return Recorder(tmp_path / "trained")
+
+
+def model(recorder: Recorder) -> ModelFile:
+    return ModelFile(name="model of job 7", job=7, path=recorder.folder / NAME)
+
+
+def picture(path: Path, size: tuple[int, int] = (40, 30), seed: int = 0) -> ImageFile:
+    rough = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC).save(path)
+    return ImageFile(name=path.name, path=path)
+
+
+def archive(path: Path, count: int = 60, persons: int = 6, side: int = 40) -> DataSource:
+    """Smooth coloured pictures in a folder for each person, all different."""
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(count):
+            rough = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            content = io.BytesIO()
+            smooth = Image.fromarray(rough).resize((side, side), Image.Resampling.BICUBIC)
+            smooth.save(content, "PNG")
+            file.writestr(f"p{number % persons}/{number}.png", content.getvalue())
+    return DataSource(name=path.name, path=path)
+
+
+CLASSIFIERS = [
+    (fmnist_mlp, MlpSpec, {}),
+    (fmnist_cnn, CnnSpec, {"epochs": 2}),
+    (fmnist_cnn, CnnSpec, {"arch": "resnet", "epochs": 2, "shift_x": 1, "shift_y": 1}),
+    (fmnist_rnn, RnnSpec, {"hidden": 32, "layers": 1}),
+]
+
+
+@pytest.mark.parametrize(("module", "spec", "values"), CLASSIFIERS)
+def test_a_classifier_learns_the_digits_and_is_used(
+    recorder: Recorder, tmp_path: Path, module: Any, spec: Any, values: dict[str, Any]
+) -> None:
+    wanted = spec(**DIGITS, **{"epochs": 4, "batch_size": 32, "precision": "fp32", **values})
+    result = module.run(wanted, recorder)
+    assert result["test_accuracy"] > 0.6
+    assert result["test_images"] == 180
+    assert recorder.roles == {
+        "model.safetensors": "model", "loss.png": "plot", "accuracy.png": "plot",
+        "confusion.png": "plot", "per-class.json": "report", "mistakes.png": "plot",
+        "model-card.md": "report",
+    }  # fmt: skip
+    card = (recorder.folder / "model-card.md").read_text()
+    assert f"cvq submit {read_model(recorder.folder / NAME, [result_kind(module)]).kind}" in card
+    assert "--data digits" in card
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    files = []
+    for number in range(20):
+        pixels = (digits.images[number] * (255 / 16)).astype(np.uint8)
+        path = tmp_path / f"{number}.png"
+        shown = Image.fromarray(pixels if number % 2 else 255 - pixels)  # also dark on light
+        shown.resize((28, 28), Image.Resampling.BICUBIC).save(path)
+        files.append(ImageFile(name=path.name, path=path))
+    used = Recorder(tmp_path)
+    found = classify.run(ClassifySpec(images=files, model=model(recorder)), used)
+    right = sum(
+        each["class"] == str(label)
+        for each, label in zip(found["predictions"], digits.target, strict=False)
+    )
+    assert right >= 12
+    assert len(json.loads((tmp_path / "predictions.json").read_text())) == 20
+
+
+def result_kind(module: Any) -> str:
+    return str(module.__name__.rpartition(".")[2].replace("_", "-"))
+
+
+def test_the_courses_networks_have_the_courses_layers() -> None:
+    def sizes(network: torch.nn.Module) -> list[tuple[int, ...]]:
+        return [tuple(p.shape) for p in network.parameters() if p.ndim > 1]
+
+    cnn = fmnist_cnn.build(CnnSpec(preset="course"), 10)
+    assert sizes(cnn) == [(64, 1, 3, 3), (128, 64, 3, 3), (256, 3200), (10, 256)]
+    mlp = fmnist_mlp.build(MlpSpec(preset="course"), 10)
+    assert sizes(mlp) == [(1000, 784), (10, 1000)]
+    coder = autoencoder.build(AutoencoderSpec(preset="course"))
+    assert sizes(coder) == [(128, 784), (64, 128), (3, 64), (64, 3), (128, 64), (784, 128)]
+    course = CnnSpec(preset="course")
+    assert (course.batch_size, course.learning_rate, course.optimizer) == (64, 1e-3, "adam")
+    assert (course.shift_x, course.shift_y, course.epochs) == (10, 0, 5)
+    assert CnnSpec(preset="course", epochs=7).epochs == 7
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sums_are_learnt_whatever_the_seed(recorder: Recorder, seed: int) -> None:
+    torch.manual_seed(seed)
+    result = sum_regressor.run(SumRegressorSpec(seed=seed), recorder)
+    assert result["largest_error"] < 0.01
+    assert result["distant_error"] < 0.01
+    spec = PredictSumSpec(numbers=[8, 9, -3.5, 1], model=model(recorder))
+    (recorder.folder / "used").mkdir(exist_ok=True)
+    found = sum_regressor.predict(spec, Recorder(recorder.folder / "used"))
+    assert [row["sum"] for row in found["sums"]] == pytest.approx([17, -2.5], abs=0.01)
+
+
+@pytest.mark.parametrize("arch", ["mlp", "conv", "course"])
+def test_an_autoencoder_rebuilds(recorder: Recorder, tmp_path: Path, arch: str) -> None:
+    spec = AutoencoderSpec(**DIGITS, arch=arch, epochs=3, batch_size=64)
+    result = autoencoder.run(spec, recorder)
+    assert result["test_mse"] < 0.6
+    assert {"reconstructions.png", "latent-space.png", "manifold.png"} <= set(recorder.roles)
+    files = [picture(tmp_path / f"{n}.png", seed=n) for n in range(12)]
+    found = reconstruct.run(
+        ReconstructSpec(images=files, model=model(recorder)), Recorder(tmp_path)
+    )
+    assert len(found["pictures"]) == 12
+    assert len(found["pictures"][0]["latent"]) == 3
+
+
+@pytest.mark.parametrize("arch", ["mlp", "conv"])
+def test_a_vae_rebuilds_and_invents(recorder: Recorder, tmp_path: Path, arch: str) -> None:
+    spec = VaeSpec(**DIGITS, arch=arch, epochs=3, batch_size=64, latent=4)
+    result = vae.run(spec, recorder)
+    assert result["test_negative_elbo"] == pytest.approx(
+        result["test_reconstruction"] + result["test_kl"], rel=1e-5
+    )
+    assert result["test_kl"] > 0
+    used = Recorder(tmp_path)
+    generate.run(GenerateSpec(model=model(recorder), count=9, walks=2), used)
+    first = (tmp_path / "samples.png").read_bytes()
+    assert used.roles == {"samples.png": "result", "walks.png": "result"}
+    generate.run(GenerateSpec(model=model(recorder), count=9, walks=2), used)
+    assert (tmp_path / "samples.png").read_bytes() == first
+    file = picture(tmp_path / "x.png")
+    reconstruct.run(ReconstructSpec(images=[file], model=model(recorder)), used)
+    assert used.roles["reconstructions.png"] == "result"
+
+
+def test_the_divergence_is_that_of_torch() -> None:
+    mean, log_variance = torch.randn(5, 3), torch.randn(5, 3)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    prior = torch.distributions.Normal(torch.zeros(3), torch.ones(3))
+    expected = torch.distributions.kl_divergence(posterior, prior).sum(1)
+    torch.testing.assert_close(vae.divergence(mean, log_variance), expected)
+
+
+def test_a_walk_begins_and_ends_where_it_should() -> None:
+    first, last = torch.randn(2, 8)
+    path = vae.walk(first, last, 7)
+    torch.testing.assert_close(path[0], first)
+    torch.testing.assert_close(path[-1], last, atol=1e-5, rtol=1e-4)
+    norms = vae.walk(first / first.norm(), last / last.norm(), 7).norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones(7), atol=1e-3, rtol=1e-3)
+
+
+def test_faces_are_learnt_from_some_people_and_tried_on_others(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    spec = FaceVaeSpec(
+        data=archive(tmp_path / "faces.zip"), size=32, latent=8, epochs=3, batch_size=16,
+        hold_out=["p1"],
+    )  # fmt: skip
+    result = face_vae.run(spec, recorder)
+    assert result["test_images"] == 10
+    assert 0 < result["pca_32_mse"] < result["test_mse"] < 0.2
+    assert {"samples.png", "reconstructions.png", "interpolations.png"} <= set(recorder.roles)
+    used = Recorder(tmp_path)
+    generate.run(GenerateSpec(model=model(recorder), count=5, walks=1), used)
+    assert set(used.roles) == {"samples.png", "walks.png"}
+
+
+def test_a_colorizer_learns_and_colours_pictures_of_any_size(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    data = archive(tmp_path / "pictures.zip", side=32)
+    spec = ColorizerSpec(data=data, width=8, epochs=2, batch_size=16, val_share=0.2)
+    result = colorizer.run(spec, recorder)
+    assert result["test_grey_mse"] > 0
+    assert result["test_true_chroma"] > 10
+    files = [picture(tmp_path / "a.png", (61, 43)), picture(tmp_path / "b.png", (20, 90))]
+    used = Recorder(tmp_path)
+    found = colorizer.colorize(ColorizeSpec(images=files, model=model(recorder)), used)
+    assert found["pictures"] == ["001-a.png", "002-b.png"]
+    for name, file in zip(found["pictures"], files, strict=True):
+        assert file.path is not None
+        with Image.open(tmp_path / name) as out, Image.open(file.path) as original:
+            assert out.size == original.size
+    colorizer.colorize(ColorizeSpec(images=files[:1], model=model(recorder), strength=0), used)
+    with Image.open(tmp_path / "a.png") as out:
+        pixels = np.asarray(out).astype(int)
+    assert np.ptp(pixels, axis=2).max() <= 1, "strength 0 is grey"
+
+
+def test_lab_is_that_of_the_tables() -> None:
+    # Known values: Lindbloom's calculator, sRGB, D65.
+    known = {
+        (1.0, 1.0, 1.0): (100.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0): (0.0, 0.0, 0.0),
+        (1.0, 0.0, 0.0): (53.2408, 80.0925, 67.2032),
+        (0.0, 1.0, 0.0): (87.7347, -86.1827, 83.1793),
+        (0.0, 0.0, 1.0): (32.2970, 79.1875, -107.8602),
+    }
+    rgb = torch.tensor(list(known)).view(-1, 3, 1, 1)
+    expected = torch.tensor(list(known.values())).view(-1, 3, 1, 1)
+    torch.testing.assert_close(lab.rgb_to_lab(rgb), expected, atol=0.02, rtol=0)
+    random = torch.rand(4, 3, 8, 8)
+    back = lab.lab_to_rgb(lab.rgb_to_lab(random))
+    torch.testing.assert_close(back, random, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no model file, or damaged"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ", "no model file"),
+        (b"PK\x03\x04 something else", "no model file, or damaged"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(PermanentError, match=said):
+        read_model(path, ["fmnist-mlp"])
+
+
+def test_a_model_of_another_kind_and_a_checkpoint_are_refused(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    sum_regressor.run(SumRegressorSpec(epochs=1, restarts=0), recorder)
+    file = picture(tmp_path / "x.png")
+    with pytest.raises(PermanentError, match="is one of a sum-regressor; here a model of fmnist"):
+        classify.run(ClassifySpec(images=[file], model=model(recorder)), Recorder(tmp_path))
+    whole = (recorder.folder / NAME).read_bytes()
+    (recorder.folder / NAME).write_bytes(whole[:-20])
+    with pytest.raises(PermanentError, match="no model file, or damaged"):
+        read_model(recorder.folder / NAME, ["sum-regressor"])
+    recorder.checkpoint(3, weights=torch.zeros(2))
+    with pytest.raises(PermanentError, match="no model file of cvq"):
+        read_model(recorder.folder / "checkpoint-00000003.safetensors", ["sum-regressor"])
+
+
+def test_pictures_without_classes_cannot_be_told_apart(recorder: Recorder, tmp_path: Path) -> None:
+    path = tmp_path / "flat.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(20):
+            picture(tmp_path / "p.png", seed=number)
+            file.writestr(f"{number}.png", (tmp_path / "p.png").read_bytes())
+    with pytest.raises(PermanentError, match="has no classes: sort the pictures into a folder"):
+        fmnist_mlp.run(MlpSpec(data=DataSource(name="flat.zip", path=path)), recorder)
