@@ -28,7 +28,7 @@ class ColorizerSpec(TrainingSpec):
     val_share: float = Field(
         0.02, gt=0, lt=0.9, description="Share of the training pictures to validate on."
     )
-    epochs: int = Field(6, ge=1, le=10_000, description="Passes through the training pictures.")
+    epochs: int = Field(7, ge=1, le=10_000, description="Passes through the training pictures.")
     learning_rate: float = Field(3e-3, gt=0, le=100, description="Peak of the learning rate.")
     weight_decay: float = Field(0.02, ge=0, le=10, description="Decoupled weight decay.")
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
@@ -37,7 +37,7 @@ class ColorizerSpec(TrainingSpec):
     )
     width: int = Field(48, ge=8, le=512, description="Channels of the network's first layer.")
     chroma: float = Field(
-        0.6,
+        0.72,
         ge=0,
         le=1,
         description="Share of the true chroma to aim at: a mean of possible colours is greyer "

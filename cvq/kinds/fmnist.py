@@ -59,16 +59,22 @@ class MlpSpec(ClassifierSpec):
 class CnnSpec(ClassifierSpec):
     """Train the course's convolutional network, or a small residual one."""
 
+    weight_decay: float = Field(0.05, ge=0, le=10, description="Decoupled weight decay.")
+    ema: float = Field(0.995, ge=0, lt=1, description="Decay of the weights' moving average.")
+    width: int = Field(
+        32, ge=8, le=512, multiple_of=2, description="Channels of the residual network."
+    )
+
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "course": {
             "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
-            "weight_decay": 0.0, "batch_size": 64, "flip": False, "shift_x": 10,
+            "weight_decay": 0.0, "batch_size": 64, "flip": False, "shift_x": 10, "ema": 0.0,
         }
     }  # fmt: skip
     archs: ClassVar[dict[str, dict[str, Any]]] = {
         "resnet": {
-            "epochs": 15, "shift_x": 2, "shift_y": 2, "erase": 0.25, "learning_rate": 4e-3,
-            "weight_decay": 0.05, "ema": 0.99,
+            "epochs": 20, "shift_x": 2, "shift_y": 2, "learning_rate": 5e-3,
+            "label_smoothing": 0.05, "ema": 0.99,
         }
     }  # fmt: skip
 

@@ -182,9 +182,11 @@ def _report(
     images = dataset.test.images
     coloured, figures = colourings(network, images)
     count = min(_SHOWN, len(images))
-    grey = rgb_to_lab(images[:count].float() / 255)
+    chosen = slice(0, count * (len(images) // count), len(images) // count)
+    true = images[chosen].float() / 255
+    grey = rgb_to_lab(true)
     grey[:, 1:] = 0
-    rows = [lab_to_rgb(grey), coloured[:count], images[:count].float() / 255]
+    rows = [lab_to_rgb(grey), coloured[chosen], true]
     pixels = torch.cat(rows).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
     with ctx.artifact("colourings.png", role="plot") as path:
         save_grid(path, pixels, columns=count, rows=["grey", "coloured", "true"])

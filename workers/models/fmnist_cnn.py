@@ -25,8 +25,6 @@ from cvq.kinds.fmnist import CnnSpec
 from ..context import Context
 from .classifier import train_classifier
 
-WIDTH = 64  # of the residual network at 14 x 14 pixels
-
 
 def course_network(classes: int) -> nn.Module:
     """The course's layers, in its order."""
@@ -96,7 +94,7 @@ class ResidualNetwork(nn.Module):
 
 def build(spec: CnnSpec, classes: int) -> nn.Module:
     """The network: (N, 1, 28, 28) to logits (N, classes)."""
-    return course_network(classes) if spec.arch == "cnn" else ResidualNetwork(WIDTH, classes)
+    return course_network(classes) if spec.arch == "cnn" else ResidualNetwork(spec.width, classes)
 
 
 def run(spec: CnnSpec, ctx: Context) -> dict[str, Any]:

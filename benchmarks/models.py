@@ -1,0 +1,340 @@
+"""What the course's models reach on this machine, and how fast, against the course's own code.
+
+python -m benchmarks.models --mnist DIR --cifar10 ZIP --faces ZIP [--only NAME,...] [--json FILE]
+
+Every row is a job's own `run`, in a process of its own, with the seed given here and the official
+test part (faces: persons held out; CIFAR-10: a tenth drawn by the seed, where there is no test
+part). FashionMNIST is looked for where `cvq data list` looks. The last rows compare speeds in one
+run: a training epoch against the course's loop with the order of its step mended, and the shift
+against albumentations.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.machine import describe
+
+Row = tuple[str, str, str, str]
+
+
+class Quiet:
+    """A context without a batch system: it keeps the files and drops the rest."""
+
+    job_id, attempt, device = 0, 1, "cpu"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cache = folder, folder / "cache"
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def progress(self, done: int, total: int, unit: str = "step") -> None:
+        """Nobody looks."""
+
+    def metrics(self, step: int, **values: float) -> None:
+        """Nobody looks."""
+
+    def confirm(self) -> None:
+        """Nothing to lose."""
+
+    def resume(self) -> None:
+        """Nothing to resume."""
+
+    def checkpoint_due(self) -> bool:
+        """No checkpoints."""
+        return False
+
+    def checkpoint(self, step: int, **state: Any) -> None:
+        """No checkpoints."""
+
+    @contextmanager
+    def artifact(self, name: str, **_: Any) -> Iterator[Path]:
+        """A path in the folder."""
+        yield self.folder / name
+
+
+class Bench:
+    """Where the data is; packs folders once, and runs kinds."""
+
+    def __init__(self, sources: dict[str, Path | None], out: Path, seed: int) -> None:
+        from cvq.datasets import pack
+
+        self.out, self.seed, self.zips = out, seed, {}
+        for name, path in sources.items():
+            if path is not None:
+                self.zips[name] = path
+                if path.is_dir():
+                    self.zips[name] = pack(path, out / f"{name}.zip")
+
+    def job(self, name: str, kind: str, data: str | None = None, **values: Any) -> dict[str, Any]:
+        """The result of a kind's `run`, with `total_seconds` of the whole process."""
+        if data is not None:
+            values["data"] = {"name": data, "path": str(self.zips[data]), "sha256": data_key(data)}
+        values.setdefault("seed", self.seed)
+        started = time.perf_counter()
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            given = (kind, values, self.out / name, self.out)
+            result: dict[str, Any] = pool.apply(run_kind, given)
+        return {**result, "total_seconds": time.perf_counter() - started}
+
+
+def data_key(name: str) -> str:
+    """A stand-in for the SHA-256 that the store would give, for the cache."""
+    import hashlib
+
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def run_kind(kind: str, values: dict[str, Any], folder: Path, shared: Path) -> dict[str, Any]:
+    """Run a kind as a job process would."""
+    import torch
+
+    from cvq.kinds import get_kind, make_spec
+    from cvq.settings import Settings
+
+    logging.disable()
+    found = get_kind(kind, Settings())
+    spec = make_spec(found, values)
+    torch.manual_seed(spec.seed)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    ctx = Quiet(folder)
+    ctx.cache = shared / "cache"
+    return dict(found.load()(spec, ctx))
+
+
+def percent(value: float) -> str:
+    """A share in percent."""
+    return f"{100 * value:.2f} %"
+
+
+def accuracy(must: str, beyond: str, **values: Any) -> Callable[[Bench, str], Row]:
+    """A classifier's row."""
+
+    def measure(bench: Bench, name: str) -> Row:
+        found = bench.job(name, data="fashion-mnist", **values)
+        seconds = f"{found['total_seconds']:.0f} s"
+        return percent(found["test_accuracy"]), must, beyond, seconds
+
+    return measure
+
+
+def mean_squared(bench: Bench, name: str, **values: Any) -> Row:
+    """An autoencoder's row."""
+    found = bench.job(name, "autoencoder", "mnist", latent=3, epochs=5, **values)
+    return f"{found['test_mse']:.4f}", "≤ 0.130", "0.115", f"{found['total_seconds']:.0f} s"
+
+
+def nats(latent: int, must: str, beyond: str, **values: Any) -> Callable[[Bench, str], Row]:
+    """A variational autoencoder's row."""
+
+    def measure(bench: Bench, name: str) -> Row:
+        found = bench.job(name, "vae", "mnist", latent=latent, epochs=10, **values)
+        seconds = f"{found['total_seconds']:.0f} s"
+        return f"{found['test_negative_elbo']:.2f} nats", must, beyond, seconds
+
+    return measure
+
+
+def sums(bench: Bench, name: str) -> Row:
+    """Twenty seeds of the sum regressor."""
+    found = [bench.job(name, "sum-regressor", seed=seed) for seed in range(20)]
+    worst = max(each["largest_error"] for each in found)
+    distant = max(each["distant_error"] for each in found)
+    good = sum(each["largest_error"] < 0.01 for each in found)
+    fine = sum(each["largest_error"] < 1e-4 for each in found)
+    trained = statistics.median(each["train_seconds"] for each in found)
+    shown = (
+        f"{good} of 20 within 0.01, {fine} within 1e-4; worst {worst:.1e}; at ±1000 {distant:.2%}"
+    )
+    return shown, "20 of 20 within 0.01", "1e-4; 1 % at ±1000", f"{trained:.2f} s (training)"
+
+
+def faces(bench: Bench, name: str) -> Row:
+    """Persons held out."""
+    found = bench.job(name, "face-vae", "faces", hold_out=["s37", "s38", "s39", "s40"])
+    shown = f"{found['test_mse']:.4f} (32 principal components {found['pca_32_mse']:.4f})"
+    return shown, "≤ 0.0058", "0.0034", f"{found['total_seconds']:.0f} s"
+
+
+def colours(bench: Bench, name: str) -> Row:
+    """Squared error under the grey copy, and chroma."""
+    found = bench.job(name, "colorizer", "cifar10")
+    shown = (
+        f"{found['test_mse_under_grey']:.1%} under grey, "
+        f"{found['test_chroma_share']:.1%} of the chroma"
+    )
+    return shown, "10 % and 50 %", "25 % and 70 %", f"{found['total_seconds']:.0f} s"
+
+
+ROWS: dict[str, Callable[[Bench, str], Row]] = {
+    "sum-regressor": sums,
+    "fmnist-mlp": accuracy("≥ 88.5 %", "90 %", kind="fmnist-mlp", epochs=5),
+    "fmnist-cnn-5": accuracy("≥ 90.5 %", "92 %", kind="fmnist-cnn", epochs=5),
+    "fmnist-cnn-15": accuracy(
+        "≥ 92.2 %", "93.5 %", kind="fmnist-cnn", epochs=15, erase=0.25, shift_x=1, shift_y=1
+    ),
+    "fmnist-rnn": accuracy("≥ 88.5 %", "90.5 %", kind="fmnist-rnn", epochs=5),
+    "autoencoder": mean_squared,
+    "autoencoder-conv": lambda bench, name: mean_squared(bench, name, arch="conv"),
+    "vae-3": nats(3, "≤ 129", "125"),
+    "vae-20": nats(20, "≤ 103", "98"),
+    "face-vae": faces,
+    "colorizer": colours,
+    "fmnist-resnet": accuracy("≥ 93.5 %", "95 %", kind="fmnist-cnn", arch="resnet"),
+}
+
+
+# --- Speed against the course's own code --------------------------------------------------------
+
+
+def course_epoch(images: Any, labels: Any, seconds_each: list[float], steps: int) -> None:
+    """The course's loop as its notebook has it, zero_grad moved before backward."""
+    import albumentations
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset
+
+    shift = albumentations.Compose(
+        [albumentations.Affine(translate_px={"x": (-10, 10), "y": (0, 0)}, p=1.0)]
+    )
+
+    class Garments(Dataset[Any]):
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, index: int) -> Any:
+            picture = shift(image=images[index])["image"]
+            return torch.tensor(picture / 255.0).view(1, 28, 28).float(), labels[index]
+
+    network = nn.Sequential(
+        nn.Conv2d(1, 64, 3), nn.MaxPool2d(2), nn.Conv2d(64, 128, 3), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(3200, 256), nn.ReLU(), nn.Linear(256, 10),
+    )  # fmt: skip
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    loader = DataLoader(Garments(), batch_size=64, shuffle=True)
+    started = time.perf_counter()
+    for number, (pictures, classes) in enumerate(loader):
+        loss = nn.functional.cross_entropy(network(pictures), classes)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if number + 1 == steps:
+            break
+    seconds_each.append(time.perf_counter() - started)
+
+
+def speeds(zipped: Path, steps: int, repeat: int) -> list[tuple[str, str, str, str]]:
+    """The same steps of the same network, course and cvq in turns; and the shift alone."""
+    import albumentations
+    import torch
+
+    from cvq.datasets.reading import read
+    from cvq.kinds.fmnist import CnnSpec
+    from cvq_workers.models import classifier, fmnist_cnn
+    from cvq_workers.training.augment import random_shift
+    from cvq_workers.training.loop import Samples, train
+
+    logging.disable()
+    raw = read(zipped, channels=1, name="fashion-mnist").parts["train"]
+    assert raw.labels is not None
+    images, labels = raw.images[:, 0].copy(), raw.labels
+    tensors = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
+    spec = CnnSpec(preset="course", epochs=1)
+    theirs: list[float] = []
+    ours: list[float] = []
+    few = Samples(tensors[0][: steps * 64], tensors[1][: steps * 64])
+    for _ in range(repeat):
+        course_epoch(images, labels, theirs, steps)
+        network = classifier.Scaled(fmnist_cnn.course_network(10), 0.0, 255.0)
+        started = time.perf_counter()
+        train(
+            network, few, Samples(few.inputs[:64], few.targets[:64]),  # type: ignore[index]
+            classifier.measuring(0.0), spec, Quiet(Path(tempfile.gettempdir())),
+            augment=random_shift(10, 0), classes=tuple(map(str, range(10))),
+        )  # fmt: skip
+        ours.append(time.perf_counter() - started)
+    ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+    epoch = f"{statistics.median(ours) * len(images) / 64 / steps:.1f} s an epoch"
+    affine = albumentations.Affine(translate_px={"x": (-10, 10), "y": (0, 0)}, p=1.0)
+    started = time.perf_counter()
+    for image in images[:4000]:
+        affine(image=image)
+    one_by_one = (time.perf_counter() - started) / 4000
+    operation, generator = random_shift(10, 0), torch.Generator()
+    operation(tensors[0][:64], generator)
+    started = time.perf_counter()
+    for part in torch.split(tensors[0][:32_000], 64):
+        operation(part, generator)
+    together = (time.perf_counter() - started) / 32_000
+    shown = f"{one_by_one * 1e6:.0f} µs against {together * 1e6:.2f} µs"
+    return [
+        (f"{ratio:.1f} times faster", "2.5 times", "5 times", epoch),
+        (f"{one_by_one / together:.0f} times faster", "50 times", "-", shown),
+    ]
+
+
+@click.command()
+@click.option("--fashion-mnist", type=click.Path(path_type=Path), help="Default: as found.")
+@click.option("--mnist", type=click.Path(path_type=Path), help="A folder of IDX files.")
+@click.option("--cifar10", type=click.Path(path_type=Path), help="A folder or zip of pictures.")
+@click.option("--faces", "orl", type=click.Path(path_type=Path), help="A zip of the ORL faces.")
+@click.option("--only", default="", help="Rows to measure, separated by commas.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--repeat", default=3, show_default=True, help="Rounds of the speed comparison.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder to keep the files in.")
+def main(
+    fashion_mnist: Path | None,
+    mnist: Path | None,
+    cifar10: Path | None,
+    orl: Path | None,
+    only: str,
+    seed: int,
+    repeat: int,
+    keep: Path | None,
+) -> None:
+    """Print a row for each model: what was reached, the targets, the time."""
+    from cvq.datasets import find
+
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    out = keep or Path(tempfile.mkdtemp(prefix="cvq-models-"))
+    out.mkdir(parents=True, exist_ok=True)
+    garments = fashion_mnist or find("fashion-mnist", Path("/nowhere"))
+    sources = {"fashion-mnist": garments, "mnist": mnist, "cifar10": cifar10, "faces": orl}
+    bench = Bench(sources, out, seed)
+    wanted = [name for name in only.split(",") if name] or [*ROWS, "speed"]
+    click.echo(describe())
+    click.echo("| model | reached | must | beyond | time |\n|---|---|---|---|---|")
+    results = {}
+    for name in wanted:
+        try:
+            rows = (
+                speeds(bench.zips["fashion-mnist"], 150, repeat)
+                if name == "speed"
+                else [ROWS[name](bench, name)]
+            )
+        except KeyError as error:
+            click.echo(f"| {name} | not measured: no data {error} | | | |")
+            continue
+        for number, row in enumerate(rows):
+            title = name if name != "speed" else ("training epoch", "shift of a picture")[number]
+            click.echo(f"| {title} | " + " | ".join(row) + " |")
+            results[title] = row
+    (out / "models.json").write_text(json.dumps(results, indent=2, ensure_ascii=False))
+    if keep is None:
+        shutil.rmtree(out)
+
+
+if __name__ == "__main__":
+    main()
