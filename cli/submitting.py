@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,38 @@ def client_options(client: Client, common: Mapping[str, Any]) -> dict[str, Any]:
     if references:
         given["after"] = resolve(client, references)
     return {name: value for name, value in given.items() if value is not None}
+
+
+def submit(
+    client: Client, kind: Kind, values: Mapping[str, Any], options: Mapping[str, Any]
+) -> JobHandle:
+    """Submit a job; on a terminal a bar shows how far the packing of a data folder is."""
+    with _packing() as on_pack:
+        return client.submit(kind.name, on_pack=on_pack, **options, **values)
+
+
+@contextmanager
+def _packing() -> Iterator[Callable[[int, int], None] | None]:
+    if not on_terminal(err=True):
+        yield None
+        return
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(
+        *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console(err=True), transient=True,
+    )  # fmt: skip
+
+    def show(done: int, total: int) -> None:
+        if not bar.tasks:
+            bar.start()
+            bar.add_task("packing", total=total)
+        bar.update(bar.task_ids[0], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:

@@ -16,7 +16,9 @@ from .artifacts import ArtifactStore
 from .db import Database
 from .errors import InvalidInputError, SetupError, UsageError
 from .images import check_image
-from .kinds.spec import DataSource, ImageFile, InputFile, ModelFile, ModelOf, Spec
+from .kinds.spec import DataSource, ImageFile, InputFile, ModelFile, ModelOf, PipelineFile, Spec
+from .kinds.training import ImageTrainingSpec
+from .pipelines import check_pipeline, read_pipeline
 from .settings import Settings
 from .tables import CANCELLED, FAILED, SUCCEEDED
 
@@ -47,6 +49,11 @@ def check_inputs(
             _find_data(file, settings, download=download)
         elif file.path is None:
             raise UsageError(f"input '{file.name}': give the path of a file")
+        elif isinstance(file, PipelineFile):
+            if isinstance(spec, ImageTrainingSpec):
+                check_pipeline(file.path, spec.picture)
+            else:
+                read_pipeline(file.path)
         elif isinstance(file, ImageFile):
             check_image(file.path, settings.max_pixels)
         elif not _is_file(file.path):

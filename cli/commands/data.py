@@ -63,7 +63,12 @@ def fetch(name: str) -> None:
 
 @data.command()
 @click.argument("source", metavar="NAME|FOLDER|ZIP")
-@click.option("--size", type=int, metavar="N", help="Side in pixels that a job would ask for.")
+@click.option(
+    "--size",
+    type=click.IntRange(1, 4096),
+    metavar="N",
+    help="Side in pixels that a job would ask for.",
+)
 @click.option("--grey", is_flag=True, help="Read pictures as grey ones.")
 @options.as_json
 def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:

@@ -49,7 +49,7 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         return
     queue = client.settings.host_queue
     with processes.terminated_is_raised():
-        handle = client.submit(kind.name, queue=queue, **options, **values)
+        handle = submitting.submit(client, kind, values, {"queue": queue, **options})
         job = _follow(client, handle, queue, common["timeout"])
     if target is not None and job.state == "succeeded":
         _copy_results(client, handle, target)

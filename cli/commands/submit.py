@@ -35,7 +35,7 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     if common["dry_run"]:
         submitting.dry_run(client, kind, values, options)
         return
-    handle = client.submit(kind.name, **options, **values)
+    handle = submitting.submit(client, kind, values, options)
     waiting = common["wait"] or common["timeout"] is not None
     if not waiting:
         _show_queued(client, handle, as_json=common["as_json"], quiet=common["quiet"])

@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
-from .training import TrainingSpec
+from .training import ImageTrainingSpec
 
 GENERATORS = ("vae", "face-vae")
 
 
-class AutoencoderSpec(TrainingSpec):
+class AutoencoderSpec(ImageTrainingSpec):
     """Train an autoencoder of 28 x 28 grey pictures, scaled to [-1, 1]."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -26,18 +26,15 @@ class AutoencoderSpec(TrainingSpec):
         DataSource.model_validate("mnist"),
         description="Pictures: mnist, fashion-mnist, digits, or a folder or zip.",
     )
-    val_share: float = Field(
-        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
-    )
     arch: Literal["mlp", "conv", "course"] = Field(
         "mlp",
-        description="mlp: 1024-512-256 with batch normalisation; conv: convolutions; course: "
+        description="mlp: 1024-512-256 with layer normalisation; conv: convolutions; course: "
         "128-64 with ReLU.",
     )
     latent: int = Field(3, ge=1, le=1024, description="Numbers that a picture is squeezed into.")
 
 
-class VaeSpec(TrainingSpec):
+class VaeSpec(ImageTrainingSpec):
     """Train a variational autoencoder of 28 x 28 grey pictures."""
 
     headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_kl", "loss")
@@ -52,14 +49,15 @@ class VaeSpec(TrainingSpec):
         DataSource.model_validate("mnist"),
         description="Pictures: mnist, fashion-mnist, digits, or a folder or zip.",
     )
-    epochs: int = Field(10, ge=1, le=10_000, description="Passes through the training pictures.")
-    val_share: float = Field(
-        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
+    # The loss is a sum over pixels: a norm that would suit a mean would throttle it.
+    clip: float = Field(
+        0.0, ge=0, le=1e6, description="Largest norm of the gradient; 0: no clipping."
     )
+    epochs: int = Field(10, ge=1, le=10_000, description="Passes through the training pictures.")
     arch: Literal["mlp", "conv", "course"] = Field(
         "mlp",
-        description="mlp: 512-512 with layer normalisation; conv: convolutions; course: 128-64 "
-        "with ReLU.",
+        description="mlp: 1024-1024-512 with layer normalisation; conv: convolutions; course: "
+        "128-64 with ReLU.",
     )
     latent: int = Field(20, ge=1, le=1024, description="Dimensions of the latent space.")
     beta: float = Field(1.0, ge=0, le=1000, description="Weight of the KL divergence.")

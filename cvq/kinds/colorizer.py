@@ -7,17 +7,17 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
-from .training import TrainingSpec
+from .training import ImageTrainingSpec
 
 
-class ColorizerSpec(TrainingSpec):
+class ColorizerSpec(ImageTrainingSpec):
     """Learn to colour grey pictures."""
 
     headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_chroma", "loss")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "course": {
             "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
-            "weight_decay": 0.0, "batch_size": 64, "chroma": 0.0,
+            "weight_decay": 0.0, "batch_size": 64, "ema": 0.0, "chroma": 0.0,
         }
     }  # fmt: skip
 
@@ -43,6 +43,11 @@ class ColorizerSpec(TrainingSpec):
         description="Share of the true chroma to aim at: a mean of possible colours is greyer "
         "than each of them, and is amplified; 0: not.",
     )
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """Height, width and channels of the squares that the network learns from."""
+        return self.size, self.size, 3
 
 
 class ColorizeSpec(Spec):

@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from .spec import DataSource, Kind
-from .training import TrainingSpec
+from .training import ImageTrainingSpec
 
 
-class FaceVaeSpec(TrainingSpec):
+class FaceVaeSpec(ImageTrainingSpec):
     """Train a variational autoencoder of faces."""
 
     headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_kl", "loss")
@@ -23,9 +23,6 @@ class FaceVaeSpec(TrainingSpec):
 
     data: DataSource = Field(
         description="Faces: a folder or zip, a folder in it for each person or all in one."
-    )
-    val_share: float = Field(
-        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
     )
     hold_out: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         [],
@@ -44,6 +41,11 @@ class FaceVaeSpec(TrainingSpec):
     jitter: float = Field(
         1.0, ge=0, le=3, description="How far faces are moved, turned, scaled and lit; 0: not."
     )
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """Height, width and channels of the faces that the network learns from."""
+        return self.size, self.size, 3 if self.color else 1
 
 
 KIND = Kind(

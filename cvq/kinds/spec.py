@@ -70,6 +70,10 @@ class DataSource(InputFile):
     """
 
 
+class PipelineFile(InputFile):
+    """A pipeline that `albumentations.save` wrote: checked before the job is queued."""
+
+
 class ModelFile(InputFile):
     """The trained model of another job, given as its number, or as `@` (the last job), `@~1`.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .spec import Spec
+from .spec import DataSource, PipelineFile, Spec
 
 
 class TrainingSpec(Spec):
@@ -61,4 +61,20 @@ class TrainingSpec(Spec):
         return {**arch, **preset, **values}
 
 
-Share = Annotated[float, Field(gt=0, lt=0.9)]
+class ImageTrainingSpec(TrainingSpec):
+    """Base of the kinds that learn from pictures."""
+
+    data: DataSource
+    val_share: float = Field(
+        0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."
+    )
+    augment: PipelineFile | None = Field(
+        None,
+        description="A pipeline that albumentations.save wrote, JSON or YAML; it takes the place "
+        "of the kind's own augmentation.",
+    )
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """Height, width and channels of the pictures that the network learns from."""
+        return 28, 28, 1

@@ -7,7 +7,7 @@ Output:   the pictures again, from `latent` numbers each; the loss is the mean s
           [-1, 1], four times that in [0, 1].
 
 What differs from the course, and why: 784-128-64-3 is kept as `preset="course"`. Wider layers with
-batch normalisation use the three numbers better.
+layer normalisation use the three numbers better.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from cvq.kinds.autoencoders import AutoencoderSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
+from ..training.augment import augmentation_of
 from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, evaluate, train
 from ..training.plots import save_curves
@@ -41,7 +42,7 @@ class Autoencoder(nn.Module):
             self.encoder = coders.conv_encoder(latent, WIDTH, DENSE)
             self.decoder = coders.conv_decoder(latent, WIDTH, DENSE)
         else:
-            hidden, norm = (coders.COURSE, None) if arch == "course" else (HIDDEN, nn.BatchNorm1d)
+            hidden, norm = (coders.COURSE, None) if arch == "course" else (HIDDEN, nn.LayerNorm)
             self.encoder = coders.mlp_encoder(latent, hidden, norm)
             self.decoder = coders.mlp_decoder(latent, hidden, norm)
 
@@ -83,7 +84,13 @@ def run(spec: AutoencoderSpec, ctx: Context) -> dict[str, Any]:
     )  # fmt: skip
     torch.manual_seed(spec.seed)
     trained = train(
-        build(spec), Samples(dataset.train.images), Samples(dataset.val.images), measure, spec, ctx
+        build(spec),
+        Samples(dataset.train.images),
+        Samples(dataset.val.images),
+        measure,
+        spec,
+        ctx,
+        augment=augmentation_of(spec, None),
     )
     facts = {"size": coders.SIZE, "latent": spec.latent}
     save_model(trained.network, kind="autoencoder", spec=spec, facts=facts, ctx=ctx)

@@ -24,7 +24,14 @@ from cvq.kinds.fmnist import ClassifierSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
-from ..training.augment import Operation, chain, random_erase, random_flip, random_shift
+from ..training.augment import (
+    Operation,
+    augmentation_of,
+    chain,
+    random_erase,
+    random_flip,
+    random_shift,
+)
 from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, autocast, dtype_of, train
 from ..training.plots import save_confusion, save_curves, save_grid
@@ -137,13 +144,14 @@ def measuring(smoothing: float) -> Callable[[nn.Module, Tensor, Tensor], Measure
 
 
 def augmentation(spec: ClassifierSpec) -> Operation | None:
-    """What the specification says of shifts, flips and erased parts."""
+    """What the specification says of shifts, flips and erased parts, or its pipeline."""
     flipped = spec.data.name not in ("mnist", "digits") if spec.flip is None else spec.flip
-    return chain(
+    own = chain(
         random_shift(spec.shift_x, spec.shift_y) if spec.shift_x or spec.shift_y else None,
         random_flip if flipped else None,
         random_erase(spec.erase) if spec.erase else None,
     )
+    return augmentation_of(spec, own)
 
 
 def probabilities(network: nn.Module, pictures: Tensor, device: str, dtype: torch.dtype) -> Tensor:

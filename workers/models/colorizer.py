@@ -29,7 +29,7 @@ from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, Part, load_dataset
-from ..training.augment import random_flip
+from ..training.augment import augmentation_of, random_flip
 from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, train
 from ..training.plots import save_curves, save_grid
@@ -112,7 +112,7 @@ def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
         measure,
         spec,
         ctx,
-        augment=random_flip,
+        augment=augmentation_of(spec, random_flip),
     )
     network = trained.network.cpu()
     assert isinstance(network, Colorizer)

@@ -29,7 +29,14 @@ from cvq.kinds.faces import FaceVaeSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
-from ..training.augment import Operation, chain, random_affine, random_flip, random_light
+from ..training.augment import (
+    Operation,
+    augmentation_of,
+    chain,
+    random_affine,
+    random_flip,
+    random_light,
+)
 from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, train
 from ..training.plots import save_curves, save_grid
@@ -164,7 +171,7 @@ def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
         measuring(spec.beta),
         spec,
         ctx,
-        augment=augmentation(spec),
+        augment=augmentation_of(spec, augmentation(spec)),
     )
     network = trained.network.cpu()
     assert isinstance(network, FaceAutoencoder)

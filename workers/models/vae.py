@@ -22,13 +22,14 @@ from cvq.kinds.autoencoders import VaeSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
+from ..training.augment import augmentation_of
 from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, evaluate, train
 from ..training.plots import save_curves, save_grid
 from ..training.saved import save_model
 from . import coders
 
-HIDDEN, WIDTH, DENSE = (512, 512), 32, 256
+HIDDEN, WIDTH, DENSE = (1024, 1024, 512), 32, 256
 _BATCH = 1000
 
 
@@ -103,6 +104,7 @@ def run(spec: VaeSpec, ctx: Context) -> dict[str, Any]:
         measuring(spec.beta),
         spec,
         ctx,
+        augment=augmentation_of(spec, None),
     )
     facts = {"size": coders.SIZE, "latent": spec.latent}
     save_model(trained.network, kind="vae", spec=spec, facts=facts, ctx=ctx)

@@ -1,7 +1,8 @@
 """Augmentation of whole batches as tensor operations, drawn for each picture by itself.
 
 `shift` gives what albumentations' `Affine(translate_px=...)` gives with its constant black border,
-pixel for pixel, in one gather over the batch instead of a call for each picture.
+pixel for pixel, in one gather over the batch instead of a call for each picture. A pipeline of
+albumentations that a job brings is applied picture by picture.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
+
+from cvq.errors import InvalidInputError, PermanentError, SetupError
+from cvq.kinds.training import ImageTrainingSpec
+from cvq.pipelines import make_pipeline
 
 Operation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -114,6 +120,33 @@ def random_light(strength: float) -> Operation:
         mean = values.mean((1, 2, 3), keepdim=True)
         lit: Tensor = (values - mean) * (1 + contrast) + mean * (1 + brightness)
         return lit.round().clamp(0, 255).to(pictures.dtype)
+
+    return apply
+
+
+def augmentation_of(spec: ImageTrainingSpec, own: Operation | None) -> Operation | None:
+    """The pipeline that a job brings, else the kind's own augmentation.
+
+    Raises:
+        PermanentError: the pipeline cannot be used.
+    """
+    if spec.augment is None:
+        return own
+    if spec.augment.path is None:
+        raise PermanentError(f"{spec.augment.name} is not on this machine")
+    try:
+        pipeline = make_pipeline(spec.augment.path, spec.picture)
+    except (InvalidInputError, SetupError) as error:
+        raise PermanentError(str(error)) from None
+
+    def apply(pictures: Tensor, generator: torch.Generator) -> Tensor:
+        # Seeded for every batch, so that a resumed job draws what it would have drawn.
+        pipeline.set_random_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        grey = pictures.shape[1] == 1
+        arrays = pictures[:, 0] if grey else pictures.permute(0, 2, 3, 1)
+        changed = [pipeline(image=array)["image"] for array in arrays.cpu().contiguous().numpy()]
+        together = torch.from_numpy(np.stack(changed)).to(pictures.device)
+        return together[:, None] if grey else together.permute(0, 3, 1, 2)
 
     return apply
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from cvq.kinds.spec import InputFile
-from cvq.kinds.training import TrainingSpec
+from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
 
 from ..context import Context
 
@@ -57,6 +57,7 @@ def write_card(
             "",
             *_table({k: _shown(getattr(spec, k)) for k in type(spec).model_fields}),
             "",
+            *_pipeline(spec),
             "## Environment",
             "",
             *_table(_environment(ctx.device)),
@@ -107,6 +108,14 @@ def _table(values: Mapping[str, Any]) -> list[str]:
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)
         rows.append(f"| {name.replace('_', ' ')} | {shown.replace('|', chr(92) + '|')} |")
     return rows
+
+
+def _pipeline(spec: TrainingSpec) -> list[str]:
+    file = spec.augment if isinstance(spec, ImageTrainingSpec) else None
+    if file is None or file.path is None:
+        return []
+    text = file.path.read_text(encoding="utf-8").strip()
+    return [f"## Augmentation: {file.name}", "", "```", text, "```", ""]
 
 
 def _environment(device: str) -> dict[str, str]:

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import lr_scheduler
 
 from cvq.errors import PermanentError
 from cvq.kinds.training import TrainingSpec
@@ -28,6 +27,7 @@ from cvq.kinds.training import TrainingSpec
 from ..context import Context
 from ..precision import precision
 from . import guards, memory
+from .optimisers import make_optimiser, make_schedule
 
 log = logging.getLogger("cvq.job")
 
@@ -203,8 +203,8 @@ class _Run:
         self.per_epoch = len(training) // self.batch
         self.total = self.per_epoch * spec.epochs
         self.best_by, self.classes = best_by, classes
-        self.optimiser = _optimiser(self.network, spec)
-        self.schedule = _schedule(self.optimiser, spec, self.total)
+        self.optimiser = make_optimiser(self.network, spec)
+        self.schedule = make_schedule(self.optimiser, spec, self.total)
         self.average = copy.deepcopy(self.network).eval() if spec.ema else None
         self.state = _State()
         self.one_class = guards.OneClassGuard(lambda label: f"{label} ({classes[label]})")
@@ -365,43 +365,6 @@ class _Run:
         if self.average is not None:
             self.average.load_state_dict(found.state["average"])
         self.state = _State(**found.state["training"])
-
-
-def _optimiser(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
-    if spec.optimizer == "lbfgs":
-        return torch.optim.LBFGS(
-            network.parameters(),
-            lr=spec.learning_rate,
-            line_search_fn="strong_wolfe",
-            tolerance_grad=0.0,
-            tolerance_change=0.0,
-        )
-    # Biases and the scales of normalisations are not decayed.
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": spec.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if spec.optimizer == "sgd":
-        # Plain as in the course, with momentum where the schedule is made for it.
-        momentum = 0.0 if spec.schedule == "constant" else 0.9
-        return torch.optim.SGD(
-            groups, lr=spec.learning_rate, momentum=momentum, nesterov=momentum > 0
-        )
-    kind = torch.optim.AdamW if spec.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=spec.learning_rate)
-
-
-def _schedule(
-    optimiser: torch.optim.Optimizer, spec: TrainingSpec, total: int
-) -> lr_scheduler.LRScheduler:
-    if spec.schedule == "onecycle" and total > 1 and spec.optimizer != "lbfgs":
-        return lr_scheduler.OneCycleLR(optimiser, max_lr=spec.learning_rate, total_steps=total + 1)
-    if spec.schedule == "cosine":
-        return lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
-    return lr_scheduler.ConstantLR(optimiser, factor=1.0)
 
 
 def _moved(samples: Samples, device: str) -> Samples:

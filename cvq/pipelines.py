@@ -1,0 +1,155 @@
+"""Augmentation pipelines of albumentations, given as a file: read, checked, made.
+
+A pipeline is what `albumentations.save(pipeline, FILE)` wrote, as JSON or YAML. It is data: it
+names transforms and their numbers, and only transforms that albumentations itself has are made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidInputError, MissingExtraError
+
+Shape = tuple[int, int, int]
+
+MAX_BYTES = 1 << 20
+_TRIES = 8
+
+
+def read_pipeline(path: Path) -> dict[str, Any]:
+    """The serialised pipeline in a file; needs no albumentations.
+
+    Raises:
+        InvalidInputError: it is missing, too large, neither JSON nor YAML, or no pipeline.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise InvalidInputError(
+            f"{path} is larger than {MAX_BYTES >> 20} MiB: no pipeline is"
+        )
+    try:
+        found = _parse(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} is neither JSON nor YAML: {_line(error)}") from None
+    try:
+        names = list(_names(found["transform"]))
+    except (TypeError, KeyError, RecursionError):
+        names = []
+    if not names:
+        raise InvalidInputError(
+            f"{path} is no pipeline of albumentations: "
+            f"`albumentations.save(pipeline, {path.name!r})` writes one"
+        )
+    return dict(found)
+
+
+def make_pipeline(path: Path, shape: Shape) -> Any:
+    """Make the pipeline of a file, and try it on a picture.
+
+    Args:
+        path: the file.
+        shape: height, width and channels (1 or 3) of the pictures that it will get, uint8.
+
+    Returns:
+        an `albumentations.Compose`, called with `image=` (H, W) or (H, W, 3).
+
+    Raises:
+        InvalidInputError: it cannot be made, or does not keep size and type of a picture.
+        MissingExtraError: albumentations is not installed.
+    """
+    found = read_pipeline(path)
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network
+    try:
+        import albumentations
+    except ModuleNotFoundError:
+        raise MissingExtraError("worker", "an augmentation pipeline") from None
+    with warnings.catch_warnings():
+        # A word that a transform does not know is only warned of, and would be left out; so is a
+        # change of colours that grey pictures have not.
+        warnings.simplefilter("error", UserWarning)
+        try:
+            made = albumentations.from_dict({"transform": found["transform"]})
+        except KeyError as error:
+            raise InvalidInputError(
+                f"{path}: albumentations has no transform {error} that a file could name"
+            ) from None
+        except Exception as error:
+            raise InvalidInputError(f"{path}: {_line(error)}") from None
+        if not isinstance(made, albumentations.Compose):
+            made = albumentations.Compose([made])
+        _try(path, made, shape)
+    return made
+
+
+def _try(path: Path, pipeline: Any, shape: Shape) -> None:
+    """Apply a pipeline to noise, several times: a transform may come by chance."""
+    import numpy as np
+
+    height, width, channels = shape
+    size = (height, width) if channels == 1 else shape
+    generator = np.random.default_rng(0)
+    picture = f"a {'grey' if channels == 1 else 'coloured'} picture of {width} x {height}"
+    for seed in range(_TRIES):
+        pipeline.set_random_seed(seed)
+        noise = generator.integers(0, 256, size, dtype=np.uint8)
+        try:
+            out = pipeline(image=noise)["image"]
+        except Exception as error:
+            raise InvalidInputError(
+                f"{path} cannot be applied to {picture}: {_line(error)}"
+            ) from None
+        kind, found = getattr(out, "dtype", None), tuple(getattr(out, "shape", ()))
+        if found != size or kind != np.uint8:
+            raise InvalidInputError(
+                f"{path} turns {picture} into {kind} {found}: size and type must stay"
+            )
+
+
+def check_pipeline(path: Path, shape: Shape) -> None:
+    """Refuse a file that no job could use; without albumentations, what can be seen without it.
+
+    Raises:
+        InvalidInputError: see `read_pipeline` and `make_pipeline`.
+    """
+    try:
+        make_pipeline(path, shape)
+    except MissingExtraError:
+        read_pipeline(path)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        try:
+            import yaml
+        except ModuleNotFoundError:
+            raise
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(_line(error)) from None
+
+
+def _names(transform: Any) -> Iterator[str]:
+    """The names of a transform and of all that it contains."""
+    name = transform["__class_fullname__"]
+    if not isinstance(name, str):
+        raise TypeError
+    yield name
+    for part in transform.get("transforms", ()):
+        yield from _names(part)
+
+
+def _line(error: object) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,123 @@
+"""Augmentation pipelines from files: what is taken, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvq.errors import InvalidInputError
+from cvq.pipelines import MAX_BYTES, check_pipeline, make_pipeline, read_pipeline
+
+GREY, COLOURED = (28, 28, 1), (32, 48, 3)
+
+
+@pytest.fixture(autouse=True)
+def _no_question_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+def serialised(*transforms: dict[str, Any]) -> str:
+    return json.dumps(
+        {"transform": {"__class_fullname__": "Compose", "p": 1.0, "transforms": transforms}}
+    )
+
+
+def transform(name: str, **values: Any) -> dict[str, Any]:
+    return {"__class_fullname__": name, "p": 1.0, **values}
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+@pytest.mark.parametrize("shape", [GREY, COLOURED])
+def test_what_albumentations_saved_is_made_again(
+    tmp_path: Path, form: Any, shape: tuple[int, int, int]
+) -> None:
+    import albumentations
+    import numpy as np
+
+    given = albumentations.Compose(
+        [albumentations.HorizontalFlip(p=1.0), albumentations.OneOf([albumentations.Blur()])]
+    )
+    path = tmp_path / f"pipeline.{form}"
+    albumentations.save(given, path, data_format=form)
+    check_pipeline(path, shape)
+    made = make_pipeline(path, shape)
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8).squeeze()
+    for pipeline in (given, made):
+        pipeline.set_random_seed(7)
+    assert (made(image=picture)["image"] == given(image=picture)["image"]).all()
+
+
+def test_a_single_transform_is_a_pipeline(tmp_path: Path) -> None:
+    path = tmp_path / "flip.json"
+    path.write_text(json.dumps({"transform": transform("HorizontalFlip")}))
+    assert make_pipeline(path, GREY)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"a": [1', "is neither JSON nor YAML"),
+        ("", "is no pipeline of albumentations"),
+        ("[1, 2]", "is no pipeline of albumentations"),
+        ('{"transform": {"transforms": []}}', "is no pipeline of albumentations"),
+        ('{"transform": {"__class_fullname__": 3}}', "is no pipeline of albumentations"),
+        (serialised({"p": 1}), "is no pipeline of albumentations"),
+        ("[" * 100_000, "is neither JSON nor YAML"),
+        (b"\xff\xfe\x00", "is neither JSON nor YAML"),
+        (b" " * (MAX_BYTES + 1), "is larger than 1 MiB"),
+    ],
+)
+def test_a_file_that_is_no_pipeline_needs_no_albumentations_to_be_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | bytes, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "albumentations", None)
+    path = tmp_path / "pipeline.json"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InvalidInputError, match=said) as raised:
+        check_pipeline(path, GREY)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (serialised(transform("os.system")), "albumentations has no transform 'os.system'"),
+        (serialised({**transform("Lambda"), "name": "mine"}), "albumentations has no transform"),
+        (serialised(transform("HorizontalFlip", quality=3)), "'quality' are not valid"),
+        (serialised(transform("HorizontalFlip") | {"p": 7}), "less than or equal to 1"),
+        (serialised(transform("Resize", height=20, width=20)), "uint8 (20, 20): size and type"),
+        (serialised(transform("Normalize")), "float32 (28, 28): size and type must stay"),
+        (serialised(transform("HueSaturationValue")), "not applicable to grayscale"),
+        (serialised(transform("RandomCrop", height=50, width=50)), "cannot be applied to a grey"),
+    ],
+)
+def test_a_pipeline_that_would_fail_in_the_job_is_refused_before(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "pipeline.json"
+    path.write_text(content)
+    read_pipeline(path)  # nothing is wrong with the file itself
+    with pytest.raises(InvalidInputError) as raised:
+        check_pipeline(path, GREY)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"none\.json cannot be read"):
+        check_pipeline(tmp_path / "none.json", GREY)
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        check_pipeline(tmp_path, GREY)
+
+
+def test_without_albumentations_a_good_file_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "albumentations", None)
+    path = tmp_path / "pipeline.json"
+    path.write_text(serialised(transform("HorizontalFlip")))
+    check_pipeline(path, GREY)
