@@ -306,8 +306,9 @@ def main(
 ) -> None:
     """Print a row for each model: what was reached, the targets, the time."""
     from cvq.datasets import find
+    from cvq_workers.forkserver import job_environment
 
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    os.environ.update(job_environment())  # glibc and OpenMP read it when a process starts
     out = keep or Path(tempfile.mkdtemp(prefix="cvq-models-"))
     out.mkdir(parents=True, exist_ok=True)
     garments = fashion_mnist or find("fashion-mnist", Path("/nowhere"))

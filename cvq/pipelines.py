@@ -33,9 +33,7 @@ def read_pipeline(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:
-        raise InvalidInputError(
-            f"{path} is larger than {MAX_BYTES >> 20} MiB: no pipeline is"
-        )
+        raise InvalidInputError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no pipeline is")
     try:
         found = _parse(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -113,7 +113,7 @@ def test_a_job_waits_for_the_training_whose_model_it_uses(client: Client) -> Non
     end(client, training.id, "failed")
     with client.db.write() as session:
         store.promote(session, by="w")
-    assert (using.job.state, using.job.reason) == ("failed", "dependency-failed")
+    assert (using.refresh().state, using.refresh().reason) == ("failed", "dependency-failed")
 
 
 def test_a_model_that_cannot_be_used_is_refused(client: Client) -> None:

@@ -1,0 +1,118 @@
+"""Real workers train the course's models: killed and resumed, used by the next job, refused."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from conftest import Worker, eventually
+from cvq import Client, JobHandle, queries
+
+
+def digit(path: Path, number: int) -> Path:
+    """One of scikit-learn's digits as a picture."""
+    pixels = (load_digits().images[number] * (255 / 16)).astype(np.uint8)
+    Image.fromarray(pixels).resize((28, 28), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def model_of(handle: JobHandle) -> str:
+    with handle.client.db.read() as session:
+        model = queries.model_of(session, handle.id)
+    assert model is not None
+    return model.sha256
+
+
+def train(client: Client, **values: object) -> JobHandle:
+    """A training of some seconds, with all that has a state: momentum, average, augmentation."""
+    given = {
+        "data": "digits",
+        "epochs": 15,
+        "batch_size": 32,
+        "hidden": 16,
+        "shift_x": 1,
+        "seed": 3,
+    }
+    return client.submit("fmnist-rnn", **{**given, **values})
+
+
+def test_a_training_that_was_killed_leaves_the_same_model(
+    client: Client, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    start_worker(CVQ_CHECKPOINT_EVERY="0")
+    disturbed = train(client)
+    # Queued while its model is still being made.
+    using = client.submit(
+        "classify", images=[digit(tmp_path / "six.png", 6)], model=disturbed.id, top=2
+    )
+    assert using.job.state == "waiting"
+    for attempt in (1, 2):
+
+        def begun(number: int = attempt) -> int | None:
+            with client.db.read() as session:
+                rows = queries.attempts_of(session, disturbed.id)
+                saved = queries.checkpoints_of(session, disturbed.id)
+            mine = any(artifact.attempt == number for artifact in saved)
+            return next((row.pid for row in rows if row.number == number and mine), None)
+
+        os.kill(eventually(begun, what=f"a checkpoint of attempt {attempt}"), signal.SIGKILL)
+    job = disturbed.wait(60)
+    assert job.attempt == 3
+    assert "resumed after step" in "\n".join(disturbed.logs())
+    undisturbed = train(client)
+    assert undisturbed.wait(60).attempt == 1
+    assert model_of(disturbed) == model_of(undisturbed)
+    curve = disturbed.curve("val_accuracy")
+    assert curve == undisturbed.curve("val_accuracy")
+    result = using.wait(60).result
+    assert result is not None
+    [prediction] = result["predictions"]
+    assert prediction["class"] == "6"
+
+
+def idx(path: Path, array: np.ndarray) -> None:
+    head = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    with gzip.open(path, "wb") as file:
+        file.write(head + array.astype(np.uint8).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "said"),
+    [
+        (lambda count: np.arange(count + 1) % 3, {}, "labels"),
+        (lambda count: np.zeros(count), {}, "nothing to tell apart"),
+        (lambda count: np.arange(count) % 3, {"learning_rate": 100.0, "optimizer": "sgd"}, ""),
+    ],
+    ids=["swapped", "one class", "diverging"],
+)
+def test_a_training_that_cannot_be_says_why_and_leaves_no_model(
+    client: Client,
+    start_worker: Callable[..., Worker],
+    tmp_path: Path,
+    labels: Callable[[int], np.ndarray],
+    values: dict[str, object],
+    said: str,
+) -> None:
+    folder = tmp_path / "numbers"
+    folder.mkdir()
+    pictures = np.random.default_rng(0).integers(0, 256, (90, 28, 28))
+    for part in ("train", "t10k"):
+        idx(folder / f"{part}-images-idx3-ubyte.gz", pictures)
+        idx(folder / f"{part}-labels-idx1-ubyte.gz", labels(90))
+    start_worker()
+    handle = client.submit("fmnist-mlp", data=str(folder), clip=0, batch_size=16, **values)
+    job = handle.wait(60, check=False)
+    assert (job.state, job.reason, job.attempt) == ("failed", "error", 1), job
+    assert said in (job.error or "")
+    assert "\n" not in (job.error or "")
+    with client.db.read() as session:
+        assert queries.model_of(session, handle.id) is None
