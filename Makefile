@@ -12,7 +12,7 @@ JOBS ?= 2
 SEED ?= 1
 DATABASE ?= sqlite
 
-.PHONY: help demo install test test-fast lint types check bench storm recovery clean
+.PHONY: help demo install test test-fast lint types check bench bench-models storm recovery clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,10 @@ check: lint types test  ## All of the above, as CI does
 bench: $(VENV)/.dev  ## Print the figures: start-up, overhead of the queue
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.overhead
+
+bench-models: $(VENV)/.dev  ## Train every model: MNIST=DIR CIFAR10=ZIP FACES=ZIP (about 40 minutes)
+	$(BIN)/python -m benchmarks.models $(if $(MNIST),--mnist $(MNIST)) \
+		$(if $(CIFAR10),--cifar10 $(CIFAR10)) $(if $(FACES),--faces $(FACES))
 
 storm: $(VENV)/.dev  ## Kill and freeze everything for ten minutes, and count what is lost
 	$(BIN)/python -m benchmarks.storm --seed $(SEED) --database $(DATABASE)

@@ -157,6 +157,11 @@ def check_source(path: Path) -> None:
             raise InvalidInputError(f"{path} is neither a folder nor a zip")
     except (OSError, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
+    if not useful and any(path.rglob("data_batch_1") if path.is_dir() else ()):
+        raise InvalidInputError(
+            f"{path} has CIFAR as pickles, which could run any code: "
+            "`cvq data fetch cifar10` brings the same pictures as binary files"
+        )
     if not useful:
         raise InvalidInputError(
             f"{path} has no pictures ({', '.join(PICTURES[:4])} …), IDX files or CIFAR batches"

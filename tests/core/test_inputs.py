@@ -78,10 +78,13 @@ def test_a_folder_wins_over_a_name(
 
 def test_data_that_is_not_there_is_refused(client: Client, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "torchvision" / "cifar-10-batches-py").mkdir(parents=True)
+    (tmp_path / "torchvision" / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"pickled")
     (tmp_path / "notes.txt").write_text("no pictures")
     for given, said in (
         (str(tmp_path / "nowhere"), "does not exist, and is no known data set"),
         (str(tmp_path / "empty"), "has no pictures"),
+        (str(tmp_path / "torchvision"), "CIFAR as pickles, which could run any code"),
         (str(tmp_path / "notes.txt"), "neither a folder nor a zip"),
     ):
         with pytest.raises(InvalidInputError, match=said):

@@ -9,6 +9,7 @@ Output:   `predictions.json` and a picture of the pictures as the network saw th
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from ..training.saved import SavedModel, load_model
 from . import fmnist_cnn, fmnist_mlp, fmnist_rnn
 from .classifier import SIZE, Scaled, probabilities
 from .pictures import open_picture
+
+log = logging.getLogger("cvq.job")
 
 _SHOWN = 64
 
@@ -77,6 +80,8 @@ def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
         }
         for file, shares, places in zip(spec.images, likely.values, likely.indices, strict=True)
     ]
+    for each in predictions:
+        log.info("%s: %s (%.1f %%)", each["image"], each["class"], 100 * each["probability"])
     with ctx.artifact("predictions.json") as path:
         path.write_text(json.dumps(predictions, indent=2))
     with ctx.artifact("predictions.png", role="plot") as path:

@@ -38,7 +38,7 @@ log = logging.getLogger("cvq.job")
 
 COURSE_PAIRS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]
 COURSE_TEST = [[8.0, 9.0], [10.0, 11.0], [12.0, 13.0], [14.0, 15.0]]
-_VALIDATION = 256
+_VALIDATION, _LOGGED = 256, 100
 _GOOD = 0.1  # a larger mean error on the validation pairs is a dead network's
 _DISTANT = 1000.0
 
@@ -152,6 +152,8 @@ def predict(spec: PredictSumSpec, ctx: Context) -> dict[str, Any]:
         {"pair": pair, "sum": round(value, 6)}
         for pair, value in zip(pairs.tolist(), sums, strict=True)
     ]
+    for row in rows[:_LOGGED]:
+        log.info("%s: %s", " + ".join(f"{number:g}" for number in row["pair"]), row["sum"])
     with ctx.artifact("sums.json") as path:
         path.write_text(json.dumps(rows, indent=2))
     ctx.progress(len(rows), len(rows), "sum")
