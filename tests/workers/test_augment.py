@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from cvq.errors import PermanentError
+from cvq.kinds.colorizer import ColorizerSpec
+from cvq.kinds.fmnist import CnnSpec
 from cvq_workers.training import augment
 
 
@@ -86,3 +90,43 @@ def test_about_so_many_pictures_are_erased_in_a_part() -> None:
 
 def test_nothing_to_do_is_none() -> None:
     assert augment.chain(None, None) is None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jobs_own_pipeline_draws_for_every_picture_and_again_for_the_same_seed(
+    tmp_path: Path, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+
+    path = tmp_path / "mine.json"
+    albumentations.save(
+        albumentations.Compose([albumentations.Affine(translate_px=(-9, 9), p=1.0)]), path
+    )
+    spec = ColorizerSpec(augment=path, size=32) if channels == 3 else CnnSpec(augment=path)
+    operation = augment.augmentation_of(spec, None)
+    assert operation is not None
+    side = spec.picture[0]
+    pictures = torch.zeros(16, channels, side, side, dtype=torch.uint8)
+    pictures[:, :, side // 2, side // 2] = 255
+    first = operation(pictures, torch.Generator().manual_seed(1))
+    assert first.shape == pictures.shape
+    assert first.dtype == torch.uint8
+    assert torch.equal(first, operation(pictures, torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, operation(pictures, torch.Generator().manual_seed(2)))
+    places = {tuple(place) for place in first[:, 0].nonzero()[:, 1:].tolist()}
+    assert len(places) > 8
+
+
+def test_without_a_pipeline_a_kind_has_its_own() -> None:
+    assert augment.augmentation_of(CnnSpec(), augment.random_flip) is augment.random_flip
+
+
+def test_a_pipeline_that_is_gone_or_broken_fails_the_job(tmp_path: Path) -> None:
+    spec = CnnSpec(augment={"name": "mine.json", "sha256": "0" * 64})
+    with pytest.raises(PermanentError, match=r"mine\.json is not on this machine"):
+        augment.augmentation_of(spec, None)
+    path = tmp_path / "broken.json"
+    path.write_text("{}")
+    with pytest.raises(PermanentError, match="no pipeline"):
+        augment.augmentation_of(CnnSpec(augment=path), None)

@@ -29,7 +29,7 @@ from ..training.plots import save_curves
 from ..training.saved import save_model
 from . import coders
 
-HIDDEN, WIDTH, DENSE = (1024, 512, 256), 32, 256
+HIDDEN, WIDTH, DENSE = (1024, 512, 256), 32, (1024, 512)
 _BATCH = 1000
 
 

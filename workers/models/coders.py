@@ -23,43 +23,63 @@ COURSE = (128, 64)
 _SHOWN, _POINTS = 10, 3000
 
 
+class Flat(nn.Module):
+    """(N, C, H, W) to (N, H * W * C): the order in memory of channels_last.
+
+    nn.Flatten would hand its gradient back in another order than the activations have, and a
+    pointwise function of two orders is computed number by number.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Flatten."""
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class Folded(nn.Module):
+    """(N, side * side * channels) to (N, channels, side, side), the reverse of `Flat`."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.channels, self.side = channels, side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fold."""
+        return x.view(-1, self.side, self.side, self.channels).permute(0, 3, 1, 2)
+
+
 def mlp_encoder(numbers: int, hidden: Sequence[int], norm: type[nn.Module] | None) -> nn.Module:
     """Linear layers; normalised ones have GELU, the course's have ReLU."""
     widths = [SIZE * SIZE, *hidden]
-    layers: list[nn.Module] = [nn.Flatten()]
-    for inner, outer in itertools.pairwise(widths):
-        layers += _dense(inner, outer, norm)
-    return nn.Sequential(*layers, nn.Linear(widths[-1], numbers))
+    return nn.Sequential(nn.Flatten(), *_dense_all(widths, norm), nn.Linear(widths[-1], numbers))
 
 
 def mlp_decoder(latent: int, hidden: Sequence[int], norm: type[nn.Module] | None) -> nn.Module:
     """The encoder's layers in reverse."""
     widths = [latent, *reversed(hidden)]
-    layers: list[nn.Module] = []
-    for inner, outer in itertools.pairwise(widths):
-        layers += _dense(inner, outer, norm)
     return nn.Sequential(
-        *layers, nn.Linear(widths[-1], SIZE * SIZE), nn.Unflatten(1, (1, SIZE, SIZE))
+        *_dense_all(widths, norm),
+        nn.Linear(widths[-1], SIZE * SIZE),
+        nn.Unflatten(1, (1, SIZE, SIZE)),
     )
 
 
-def conv_encoder(numbers: int, width: int, hidden: int) -> nn.Module:
-    """Two strided convolutions, 28 to 14 to 7 pixels, and a linear layer."""
+def conv_encoder(numbers: int, width: int, hidden: Sequence[int]) -> nn.Module:
+    """Two strided convolutions, 28 to 14 to 7 pixels, and linear layers."""
     return nn.Sequential(
         *_strided(nn.Conv2d(1, width, 4, 2, 1, bias=False), width),
         *_strided(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), 2 * width),
-        nn.Flatten(),
-        *_dense(98 * width, hidden, nn.BatchNorm1d),
-        nn.Linear(hidden, numbers),
+        Flat(),
+        *_dense_all([98 * width, *hidden], nn.LayerNorm),
+        nn.Linear(hidden[-1], numbers),
     )
 
 
-def conv_decoder(latent: int, width: int, hidden: int) -> nn.Module:
-    """A linear layer and two transposed convolutions, 7 to 14 to 28 pixels."""
+def conv_decoder(latent: int, width: int, hidden: Sequence[int]) -> nn.Module:
+    """The encoder's layers in reverse: linear ones, then two transposed convolutions."""
     return nn.Sequential(
-        *_dense(latent, hidden, nn.BatchNorm1d),
-        nn.Linear(hidden, 98 * width),
-        nn.Unflatten(1, (2 * width, 7, 7)),
+        *_dense_all([latent, *reversed(hidden)], nn.LayerNorm),
+        nn.Linear(hidden[0], 98 * width),
+        Folded(2 * width, 7),
         nn.BatchNorm2d(2 * width),
         nn.GELU(),
         *_strided(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), width),
@@ -67,9 +87,12 @@ def conv_decoder(latent: int, width: int, hidden: int) -> nn.Module:
     )
 
 
-def _dense(inner: int, outer: int, norm: type[nn.Module] | None) -> list[nn.Module]:
-    linear = nn.Linear(inner, outer)
-    return [linear, nn.ReLU()] if norm is None else [linear, norm(outer), nn.GELU()]
+def _dense_all(widths: Sequence[int], norm: type[nn.Module] | None) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inner, outer in itertools.pairwise(widths):
+        layers.append(nn.Linear(inner, outer))
+        layers += [nn.ReLU()] if norm is None else [norm(outer), nn.GELU()]
+    return layers
 
 
 def _strided(convolution: nn.Module, width: int) -> list[nn.Module]:

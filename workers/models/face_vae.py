@@ -41,7 +41,7 @@ from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, train
 from ..training.plots import save_curves, save_grid
 from ..training.saved import save_model
-from .coders import to_bytes
+from .coders import Flat, Folded, to_bytes
 from .vae import divergence, walk
 
 WIDTHS = (32, 64, 128, 256)  # of the layers at half the side, a quarter, an eighth, a sixteenth
@@ -65,10 +65,10 @@ class FaceAutoencoder(nn.Module):
         ways = [channels, *WIDTHS]
         down = [_halving(a, b) for a, b in itertools.pairwise(ways)]
         up = [_doubling(b, a) for a, b in itertools.pairwise(WIDTHS)]
-        self.encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(deepest * places, 2 * latent))
+        self.encoder = nn.Sequential(*down, Flat(), nn.Linear(deepest * places, 2 * latent))
         self.decoder = nn.Sequential(
             nn.Linear(latent, deepest * places),
-            nn.Unflatten(1, (deepest, size // 16, size // 16)),
+            Folded(deepest, size // 16),
             *reversed(up),
             nn.Upsample(scale_factor=2, mode="bilinear"),
             nn.Conv2d(WIDTHS[0], channels, 3, padding=1),
