@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .spec import DataSource, Kind
 from .training import ImageTrainingSpec
@@ -42,10 +42,25 @@ class FaceVaeSpec(ImageTrainingSpec):
         1.0, ge=0, le=3, description="How far faces are moved, turned, scaled and lit; 0: not."
     )
 
+    @field_validator("hold_out")
+    @classmethod
+    def _check_share(cls, given: list[str]) -> list[str]:
+        shares = [word for word in given if word.endswith("%")]
+        if shares and (len(given) > 1 or not _is_share(shares[0][:-1])):
+            raise ValueError("give names of folders, or one share from 1% to 90%")
+        return given
+
     @property
     def picture(self) -> tuple[int, int, int]:
         """Height, width and channels of the faces that the network learns from."""
         return self.size, self.size, 3 if self.color else 1
+
+
+def _is_share(word: str) -> bool:
+    try:
+        return 1 <= float(word) <= 90
+    except ValueError:
+        return False
 
 
 KIND = Kind(

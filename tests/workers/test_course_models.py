@@ -243,6 +243,38 @@ def test_a_colorizer_learns_and_colours_pictures_of_any_size(
     assert np.ptp(pixels, axis=2).max() <= 1, "strength 0 is grey"
 
 
+def test_grey_pictures_teach_no_colours(recorder: Recorder, tmp_path: Path) -> None:
+    path = tmp_path / "grey.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(20):
+            content = io.BytesIO()
+            Image.new("L", (32, 32), 10 * number).save(content, "PNG")
+            file.writestr(f"{number}.png", content.getvalue())
+    spec = ColorizerSpec(data=DataSource(name="grey.zip", path=path), width=8, epochs=1)
+    with pytest.raises(PermanentError, match="its pictures are grey"):
+        colorizer.run(spec, recorder)
+
+
+def test_a_dozen_pictures_of_three_classes_are_enough(recorder: Recorder, tmp_path: Path) -> None:
+    data = archive(tmp_path / "few.zip", count=12, persons=3)
+    result = fmnist_mlp.run(MlpSpec(data=data, epochs=1), recorder)
+    assert result["test_images"] == 1
+
+
+def test_two_pictures_are_too_few(recorder: Recorder, tmp_path: Path) -> None:
+    data = archive(tmp_path / "few.zip", count=2, persons=2)
+    with pytest.raises(PermanentError, match="has too few pictures"):
+        fmnist_mlp.run(MlpSpec(data=data, epochs=1), recorder)
+
+
+@pytest.mark.parametrize("share", ["x%", "0%", "200%", "nan%", "%"])
+def test_a_share_of_persons_that_is_none_is_refused(share: str) -> None:
+    with pytest.raises(ValueError, match="one share from 1% to 90%"):
+        FaceVaeSpec(data=DataSource(name="faces"), hold_out=[share])
+    with pytest.raises(ValueError, match="one share"):
+        FaceVaeSpec(data=DataSource(name="faces"), hold_out=["10%", "s1"])
+
+
 def test_lab_is_that_of_the_tables() -> None:
     # Known values: Lindbloom's calculator, sRGB, D65.
     known = {

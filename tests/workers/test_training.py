@@ -16,7 +16,7 @@ from cvq.kinds.training import TrainingSpec
 from cvq_workers import checkpoints
 from cvq_workers.training import loop, memory
 from cvq_workers.training.augment import random_flip
-from cvq_workers.training.guards import OneClassGuard, check_finite, check_labels
+from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
 from cvq_workers.training.loop import Measured, Samples, Trained, train
 
 from .recorder import Recorder
@@ -166,9 +166,16 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     def spoilt(net: nn.Module, pictures: Tensor, labels: Tensor) -> Measured:
         return Measured(measure(net, pictures, labels).loss * float("nan"))
 
-    with pytest.raises(PermanentError, match=r"the loss is nan at step 1: .*--learning-rate"):
+    with pytest.raises(PermanentError, match=r"the loss is nan at step 1, .*--learning-rate"):
         fit(tmp_path, measure=spoilt)
-    check_finite(1.0, 1)
+
+
+def test_a_loss_that_runs_away_stops_the_training_and_one_that_jumps_does_not() -> None:
+    check_loss(9e3, 40, first=0.5)
+    check_loss(-1e9, 40, first=2.0)
+    for loss, first in ((2e4, 0.5), (2e6, 100.0), (float("inf"), 2.0)):
+        with pytest.raises(PermanentError, match="has run away; lower --learning-rate"):
+            check_loss(loss, 40, first)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +188,11 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
 )
 def test_labels_that_cannot_be_right_are_refused(labels: list[int], said: str) -> None:
     with pytest.raises(PermanentError, match=said):
-        check_labels(torch.tensor(labels), 10)
+        check_labels(torch.tensor(labels), 10, trained_on=True)
+
+
+def test_a_small_validation_part_may_have_one_class() -> None:
+    check_labels(torch.tensor([4]), 10, trained_on=False)
 
 
 def test_a_network_may_predict_one_class_where_there_is_but_one() -> None:

@@ -96,7 +96,9 @@ def load_dataset(
     parts, facts = _split(found, val_share, seed, hold_out)
     for name, part in parts.items():
         if not len(part):
-            raise PermanentError(f"data {data.name}: the {name} part has no pictures")
+            raise PermanentError(
+                f"data {data.name} has too few pictures: none is left for the {name} part"
+            )
     facts = {
         "name": data.name,
         "sha256": data.sha256,

@@ -39,6 +39,7 @@ from .pictures import open_picture, to_tensor
 
 AB = 110.0  # the unit of a and b
 _BATCH, _SHOWN = 500, 10
+_LEAST_CHROMA = 1.0  # in units of Lab: the eye sees no less
 _STRIDE = 8  # the deepest layer's, in pixels
 
 
@@ -104,6 +105,7 @@ def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
         spec.data, channels=3, size=spec.size, val_share=spec.val_share, seed=spec.seed,
         cache=ctx.cache,
     )  # fmt: skip
+    _check_colours(dataset)
     torch.manual_seed(spec.seed)
     trained = train(
         Colorizer(spec.width),
@@ -130,6 +132,15 @@ def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
         use="cvq submit colorize PICTURE.jpg",
     )
     return result
+
+
+def _check_colours(dataset: Dataset) -> None:
+    """Refuse pictures without colours."""
+    some = dataset.train.images[:: max(1, len(dataset.train) // _BATCH)].float() / 255
+    if rgb_to_lab(some)[:, 1:].norm(dim=1).mean() < _LEAST_CHROMA:
+        raise PermanentError(
+            f"data {dataset.name} has no colours to learn from: its pictures are grey"
+        )
 
 
 def colourings(network: Colorizer, images: Tensor) -> tuple[Tensor, dict[str, float]]:

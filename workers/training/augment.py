@@ -22,23 +22,27 @@ from cvq.pipelines import make_pipeline
 Operation = Callable[[Tensor, torch.Generator], Tensor]
 
 
-def shift(pictures: Tensor, across: Tensor, down: Tensor) -> Tensor:
+def shift(
+    pictures: Tensor, across: Tensor, down: Tensor, reach: tuple[int, int] | None = None
+) -> Tensor:
     """Move every picture by whole pixels; what comes in is black.
 
     Args:
         pictures: (N, C, H, W), of any type.
         across: (N,) pixels to the right, negative to the left.
         down: (N,) pixels down, negative up.
+        reach: the largest moves across and down that may come; default: those that do.
     """
-    x, y = int(across.abs().max()), int(down.abs().max())
-    height, width = pictures.shape[-2:]
+    x, y = reach or (int(across.abs().max()), int(down.abs().max()))
     padded = pad(pictures, (x, x, y, y))
-    rows = torch.arange(height, device=pictures.device) + y - down[:, None]
-    columns = torch.arange(width, device=pictures.device) + x - across[:, None]
-    # Indices with a channel slice between them would put the channels last.
-    first = torch.arange(len(pictures), device=pictures.device)[:, None, None, None]
-    channel = torch.arange(pictures.shape[1], device=pictures.device)[None, :, None, None]
-    return padded[first, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    height, width = pictures.shape[-2:]
+    stride = padded.shape[-1]
+    # The pixels of an unmoved picture within the padded one; a move is a constant added to all.
+    rows = torch.arange(y, y + height, device=pictures.device) * stride
+    unmoved = rows[:, None] + torch.arange(x, x + width, device=pictures.device)
+    pixels = unmoved.flatten() - (down * stride + across)[:, None]
+    chosen = pixels[:, None].expand(-1, pictures.shape[1], -1)
+    return padded.flatten(2).gather(2, chosen).view_as(pictures)
 
 
 def random_shift(across: int, down: int) -> Operation:
@@ -48,7 +52,8 @@ def random_shift(across: int, down: int) -> Operation:
         count = len(pictures)
         x = torch.randint(-across, across + 1, (count,), generator=generator)
         y = torch.randint(-down, down + 1, (count,), generator=generator)
-        return shift(pictures, x.to(pictures.device), y.to(pictures.device))
+        moved = x.to(pictures.device), y.to(pictures.device)
+        return shift(pictures, *moved, reach=(across, down))
 
     return apply
 

@@ -18,8 +18,12 @@ from cvq.errors import PermanentError
 _ENOUGH = 512
 
 
-def check_labels(labels: Tensor, classes: int) -> None:
-    """Refuse labels outside 0..classes - 1, and a set of one class.
+# So many times its first value, a loss does not come back.
+_RUN_AWAY = 1e4
+
+
+def check_labels(labels: Tensor, classes: int, *, trained_on: bool) -> None:
+    """Refuse labels outside 0..classes - 1, and a single class to train on.
 
     Raises:
         PermanentError: with the offending values.
@@ -32,23 +36,23 @@ def check_labels(labels: Tensor, classes: int) -> None:
             f"labels outside the classes 0 to {classes - 1}: {shown}; the label file is wrong, "
             "or the network has too few outputs"
         )
-    if len(found) < 2:
+    if trained_on and len(found) < 2:
         raise PermanentError(
             f"all {len(labels)} training labels are class {found[0]}: there is nothing to tell "
             "apart; are the images sorted into a folder for each class?"
         )
 
 
-def check_finite(loss: float, step: int) -> None:
-    """Refuse a loss that is no number.
+def check_loss(loss: float, step: int, first: float) -> None:
+    """Refuse a loss that is no number, or far above the first step's.
 
     Raises:
-        PermanentError: it is NaN or infinite.
+        PermanentError: it is NaN, infinite or has run away.
     """
-    if not math.isfinite(loss):
+    if not math.isfinite(loss) or loss > _RUN_AWAY * max(1.0, abs(first)):
         raise PermanentError(
-            f"the loss is {loss} at step {step}: the training has run away; lower "
-            "--learning-rate, or clip the gradients with --clip 1"
+            f"the loss is {loss:.4g} at step {step}, after {first:.4g} at the first: the training "
+            "has run away; lower --learning-rate, or clip the gradients with --clip 1"
         )
 
 

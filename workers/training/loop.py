@@ -88,6 +88,7 @@ class _State:
     """Where a training is; all of it goes into a checkpoint."""
 
     step: int = 0
+    first: float = 0.0  # loss
     smoothed: float = 0.0
     seen: float = 0.0  # weight of the smoothed loss so far
     sums: dict[str, float] = field(default_factory=dict)
@@ -188,7 +189,7 @@ class _Run:
         if classes:
             for samples in (training, validation):
                 assert samples.targets is not None
-                guards.check_labels(samples.targets, len(classes))
+                guards.check_labels(samples.targets, len(classes), trained_on=samples is training)
         if len(training) < spec.batch_size:
             log.info("%d training samples, fewer than --batch-size: one batch", len(training))
         self.spec, self.ctx, self.measure, self.augment = spec, ctx, measure, augment
@@ -284,7 +285,8 @@ class _Run:
     ) -> None:
         state, step = self.state, self.state.step
         loss = float(measured.loss.detach())
-        guards.check_finite(loss, step)
+        state.first = loss if step == 1 else state.first
+        guards.check_loss(loss, step, state.first)
         state.smoothed = _SMOOTHING * state.smoothed + (1 - _SMOOTHING) * loss
         state.seen = _SMOOTHING * state.seen + (1 - _SMOOTHING)
         if change is not None:
@@ -319,7 +321,7 @@ class _Run:
         row = {f"train_{k}": v / (self.per_epoch * self.batch) for k, v in state.sums.items()}
         row |= {f"val_{name}": value for name, value in found.items()}
         state.sums = {}
-        guards.check_finite(row["val_loss"], state.step)
+        guards.check_loss(row["val_loss"], state.step, state.first)
         rate = self.optimiser.param_groups[0]["lr"]
         self.ctx.metrics(
             state.step, epoch=epoch, learning_rate=rate, images_per_second=speed, **row
