@@ -40,9 +40,8 @@ from .job_process import main as job_main
 # again: 48,000 page faults a step in training. Keeping the memory costs nothing that matters.
 #
 # A thread of OpenMP that is done spins until the others are. Where another process wants the same
-# core, everybody spins while the last one waits for its turn: a convolution takes 35 times as long
-# and an LSTM a thousand times. After a short spin it had better sleep; alone on the machine that
-# costs a tenth at most.
+# core, everybody spins while the last one waits for its turn. After a short spin it had better
+# sleep (benchmarks/contention.py).
 COMPUTING = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),

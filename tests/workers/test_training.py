@@ -143,7 +143,7 @@ def test_the_courses_own_bug_is_noticed_at_once(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             loop,
-            "_optimiser",
+            "make_optimiser",
             lambda net, spec: ZeroFirst(net.parameters(), lr=spec.learning_rate),
         )
         with pytest.raises(PermanentError, match=r"no weight changed .* zero_grad\(\)"):

@@ -38,7 +38,7 @@ def make_optimiser(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimi
             groups, lr=spec.learning_rate, momentum=momentum, nesterov=momentum > 0
         )
     if spec.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=spec.learning_rate)
+        return torch.optim.Adam(groups, lr=spec.learning_rate, fused=True)
     # Trainings are short: the second moment has few steps to forget the first ones.
     return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, 0.99), fused=True)
 
