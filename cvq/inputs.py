@@ -123,9 +123,9 @@ def _find_model(
         job = queries.get_job(session, file.job)
         model = queries.model_of(session, job.id)
     file.name = f"model of job {job.id}"
-    wanted = ", ".join(kinds)
     if kinds and job.kind not in kinds:
-        raise UsageError(f"job {job.id} is a {job.kind}: a model of {wanted} is needed")
+        wanted = " or ".join(kinds)
+        raise UsageError(f"job {job.id} is of kind {job.kind}: a model of {wanted} is needed")
     if job.state in (FAILED, CANCELLED):
         raise UsageError(f"job {job.id} was {job.state}: it has left no model")
     if job.state != SUCCEEDED:

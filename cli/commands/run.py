@@ -30,7 +30,7 @@ _GIVE_UP_S = 30.0  # how long a cancelled job may take to stop
 def _options() -> list[click.Parameter]:
     output = click.Option(
         ["-o", "--output"], type=click.Path(), metavar="PATH",
-        help="Copy the result to this file, or into this folder.",
+        help="Copy the result to this file, or into this folder (NAME/ is made).",
     )  # fmt: skip
     return [output, *submitting.describing_options(), *submitting.answering_options()]
 
@@ -40,6 +40,8 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
 
     target = Path(common["output"]).expanduser() if common["output"] else None
     if target is not None:
+        if common["output"].endswith("/") and not common["dry_run"]:
+            _make_folder(target)
         _check_target(target)
         values = _with_format(kind, values, target)
     client = Client()
@@ -163,6 +165,13 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"-o {target}: {folder} cannot be written ({error.strerror})") from None
 
 
+def _make_folder(target: Path) -> None:
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"-o {target}: no such folder can be made ({error.strerror})") from None
+
+
 def _with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, Any]:
     """Take the format from the target's ending, where the kind knows it and none was asked for."""
     from typing import get_args
@@ -180,6 +189,8 @@ def _copy_results(client: Client, handle: JobHandle, target: Path) -> None:
     results = [artifact for artifact in handle.artifacts if artifact.role == "result"]
     if not results:
         note(f"cvq: warning: job {handle.id} has left no result to copy to {target}")
+    if len(results) > 1 and not target.suffix and not target.exists():
+        _make_folder(target)
     for count, artifact in enumerate(results, start=1):
         if target.is_dir():
             path = target / Path(artifact.name).name

@@ -55,6 +55,14 @@ def test_run_starts_a_worker_copies_the_result_and_leaves_nothing_behind(
         assert [row["state"] for row in queries.workers(session, also_gone=True)] == ["gone"]
 
 
+def test_run_makes_the_folder_that_it_is_given(
+    shell: Cli, machine: Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "made" / "here"
+    shell("run", "selftest", "--steps", 1, "--pause", 0, "-o", f"{folder}/")
+    assert [path.name for path in folder.iterdir()] == [machine.job(1).artifacts[-1].name]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_run_terminated_cancels_the_job_and_stops_the_worker(
     machine: Client, number: int, code: int

@@ -312,7 +312,7 @@ def test_a_model_of_another_kind_and_a_checkpoint_are_refused(
 ) -> None:
     sum_regressor.run(SumRegressorSpec(epochs=1, restarts=0), recorder)
     file = picture(tmp_path / "x.png")
-    with pytest.raises(PermanentError, match="is one of a sum-regressor; here a model of fmnist"):
+    with pytest.raises(PermanentError, match="is of kind sum-regressor: a model of fmnist"):
         classify.run(ClassifySpec(images=[file], model=model(recorder)), Recorder(tmp_path))
     whole = (recorder.folder / NAME).read_bytes()
     (recorder.folder / NAME).write_bytes(whole[:-20])

@@ -100,6 +100,6 @@ def read_model(path: Path, kinds: Sequence[str], what: str = "") -> SavedModel:
         )
     if about["kind"] not in kinds:
         raise PermanentError(
-            f"{what} is one of a {about['kind']}; here a model of {' or '.join(kinds)} is needed"
+            f"{what} is of kind {about['kind']}: a model of {' or '.join(kinds)} is needed"
         )
     return SavedModel(about["kind"], about["spec"], about["facts"], weights)
