@@ -178,12 +178,13 @@ def show_list(
 
 
 def fields(pairs: Sequence[tuple[str, object]]) -> None:
-    """Print names and values, one pair a line, leaving out the empty values."""
-    given = [(name, clean(value)) for name, value in pairs if value not in (None, "", [], {})]
+    """Print names and values, leaving out the empty ones; each item of a list has its own line."""
+    given = [(name, value) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in given), default=0)
     for name, value in given:
         label = click.style(name.ljust(width), bold=True) if on_terminal() else name.ljust(width)
-        click.echo(f"{label}  {value}")
+        for count, item in enumerate(value if isinstance(value, list) else [value]):
+            click.echo(f"{' ' * width if count else label}  {clean(item)}")
 
 
 def heading(text: str) -> None:

@@ -109,15 +109,39 @@ def _show_spec(client: Client, job: Job) -> None:
         fields([(name, _value(client, value)) for name, value in job.result.items()])
 
 
-def _value(client: Client, value: Any) -> str:
+def _value(client: Client, value: Any) -> str | list[str]:
+    """Text for people: files and records have a line each, plain numbers share one."""
+    if not isinstance(value, list):
+        return _item(client, value)
+    items = [_item(client, item) for item in value]
+    return items if any(isinstance(item, dict) for item in value) else ", ".join(items)
+
+
+def _item(client: Client, value: Any) -> str:
+    if isinstance(value, dict):
+        if "sha256" in value and "name" in value:
+            return _file(client, value)
+        # Records within records are left to --json.
+        plain = {key: item for key, item in value.items() if not _nested(item)}
+        return ", ".join(f"{key} {_item(client, item)}" for key, item in plain.items())
     if isinstance(value, list):
-        return ", ".join(_value(client, item) for item in value)
-    if isinstance(value, dict) and value.get("sha256") and "name" in value:
-        uri = client.artifacts.input_uri(value["sha256"])
-        return f"{value['name']} ({client.artifacts.local_path(uri) or uri})"
+        return f"({', '.join(_item(client, item) for item in value)})"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return "" if value is None else str(value)
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, dict) for item in value)
+
+
+def _file(client: Client, value: dict[str, Any]) -> str:
+    if value["sha256"] is None:
+        return str(value["name"])
+    uri = client.artifacts.input_uri(value["sha256"])
+    return f"{value['name']} ({client.artifacts.local_path(uri) or uri})"
 
 
 def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None:

@@ -45,7 +45,10 @@ class SumRegressorSpec(TrainingSpec):
         15.0, gt=0, le=1e6, description="Random pairs are drawn from -span to span."
     )
     restarts: int = Field(
-        5, ge=0, le=100, description="New starts where the sum is not learnt well; the best is kept."
+        5,
+        ge=0,
+        le=100,
+        description="New starts where the sum is not learnt well; the best is kept.",
     )
 
 

@@ -338,6 +338,26 @@ class TestWaitWatchCancel:
         assert client.job(3).cancel_requested is False
 
 
+def test_show_has_a_line_for_each_record_of_a_result(
+    run: Cli, worker: FakeWorker, client: Client
+) -> None:
+    client.submit("selftest")
+    rows = [
+        {"image": f"{name}.png", "probability": 0.918616123, "top": [{"class": "6"}]}
+        for name in ("a", "b")
+    ]
+    result = {"sums": [1.5, 2.0], "predictions": rows, "flag": True}
+    worker.finish(worker.claim(), "succeeded", result=result)
+    shown = run("show", "1").out.partition("Result\n")[2].partition("\n\n")[0]
+    assert shown.splitlines() == [
+        "sums         1.5, 2",
+        "predictions  image a.png, probability 0.918616",
+        "             image b.png, probability 0.918616",
+        "flag         yes",
+    ]
+    assert run("show", "1", "--json").json["result"] == result
+
+
 def test_status_and_workers(run: Cli, worker: FakeWorker, client: Client) -> None:
     assert "no workers" in run("workers").err
     client.submit("selftest")

@@ -124,7 +124,7 @@ def test_a_model_that_cannot_be_used_is_refused(client: Client) -> None:
     with pytest.raises(UsageError, match="99"):
         client.submit("classify", images=[picture], model=99)
     other = client.submit("sum-regressor")
-    with pytest.raises(UsageError, match="is of kind sum-regressor: a model of fmnist-cnn or fmnist-mlp"):
+    with pytest.raises(UsageError, match="sum-regressor: a model of fmnist-cnn or fmnist-mlp"):
         client.submit("classify", images=[picture], model=other.id)
     end(client, other.id, "succeeded")
     with pytest.raises(UsageError, match="has left no model"):
