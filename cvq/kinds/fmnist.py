@@ -101,7 +101,7 @@ class RnnSpec(ClassifierSpec):
     weight_decay: float = Field(0.05, ge=0, le=10, description="Decoupled weight decay.")
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
     hidden: int = Field(192, ge=1, le=4096, description="Units of the LSTM.")
-    layers: int = Field(1, ge=1, le=8, description="Layers of the LSTM.")
+    layers: int = Field(2, ge=1, le=8, description="Layers of the LSTM.")
     bidirectional: bool = Field(True, description="Read the rows in both directions.")
 
 
