@@ -18,11 +18,13 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe
+from benchmarks.machine import apart, describe
+from cvq_workers.forkserver import COMPUTING
 
+_OURS = "GOMP_SPINCOUNT"
 SETTINGS: dict[str, dict[str, str]] = {
     "as it comes": {},
-    "GOMP_SPINCOUNT=1000 (cvq)": {"GOMP_SPINCOUNT": "1000"},
+    f"{_OURS}={COMPUTING[_OURS]} (cvq)": {_OURS: COMPUTING[_OURS]},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 
@@ -91,18 +93,6 @@ def busy() -> Iterator[None]:
         process.join()
 
 
-def measured(setting: dict[str, str], steps: int) -> tuple[float, float]:
-    """Steps in a new process: OpenMP reads its environment once."""
-    kept = dict(os.environ)
-    os.environ.update(setting)
-    try:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return pool.apply(milliseconds, (steps,))
-    finally:
-        os.environ.clear()
-        os.environ.update(kept)
-
-
 @click.command()
 @click.option("--steps", default=15, show_default=True, help="Steps of each kind.")
 def main(steps: int) -> None:
@@ -110,9 +100,16 @@ def main(steps: int) -> None:
     click.echo(describe())
     click.echo("| setting | LSTM alone | beside | convolution alone | beside |")
     click.echo("|---|---|---|---|---|")
-    alone = {name: measured(setting, steps) for name, setting in SETTINGS.items()}
+
+    def measured() -> dict[str, tuple[float, float]]:
+        return {
+            name: apart(milliseconds, steps, environment={**os.environ, **setting})
+            for name, setting in SETTINGS.items()
+        }
+
+    alone = measured()
     with busy():
-        beside = {name: measured(setting, steps) for name, setting in SETTINGS.items()}
+        beside = measured()
     for name in SETTINGS:
         cells = [f"{row[name][i]:.1f} ms" for i in (0, 1) for row in (alone, beside)]
         click.echo(f"| {name} | {' | '.join(cells)} |")

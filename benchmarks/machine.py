@@ -1,11 +1,14 @@
-"""What a figure was measured on."""
+"""What a figure was measured on, and a process of its own to measure it in."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import multiprocessing
 import os
 import platform
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def describe() -> str:
@@ -29,3 +32,19 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "missing"
+
+
+def apart(function: Callable[..., Any], *given: Any, environment: Mapping[str, str]) -> Any:
+    """What a function returns in a new process with an environment.
+
+    glibc and OpenMP read theirs once, when a process starts.
+    """
+    kept = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.apply(function, given)
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)

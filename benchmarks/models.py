@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import shutil
 import statistics
@@ -26,7 +25,8 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe
+from benchmarks.machine import apart, describe
+from cvq_workers.forkserver import job_environment
 
 Row = tuple[str, str, str, str]
 _WARM = 10  # steps that are not timed
@@ -85,9 +85,9 @@ class Bench:
             values["data"] = {"name": data, "path": str(self.zips[data]), "sha256": data_key(data)}
         values.setdefault("seed", self.seed)
         started = time.perf_counter()
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            given = (kind, values, self.out / name, self.out)
-            result: dict[str, Any] = pool.apply(run_kind, given)
+        result: dict[str, Any] = apart(
+            run_kind, kind, values, self.out / name, self.out, environment=job_environment()
+        )
         return {**result, "total_seconds": time.perf_counter() - started}
 
 
@@ -297,27 +297,20 @@ def shift_seconds(zipped: Path, count: int) -> tuple[float, float]:
     return one_by_one, (time.perf_counter() - started) / (64 * (len(batches) - 1))
 
 
-def speeds(zipped: Path, repeat: int, plain: dict[str, str]) -> list[Row]:
+def speeds(zipped: Path, repeat: int) -> list[Row]:
     """An epoch of the same network, course and cvq in turns; and the shift alone.
 
-    Each in a process of its own: the course's with this one's environment as it was (`plain`),
-    cvq's with that of its jobs.
+    Each in a process of its own: the course's with this one's environment, cvq's with that of its
+    jobs.
     """
-
-    def seconds(function: Callable[..., Any], *given: Any) -> Any:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return pool.apply(function, given)
-
-    jobs = dict(os.environ)
+    plain = {"NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
+    jobs = job_environment()
     ratios, ours = [], []
     for _ in range(repeat):
-        os.environ.clear()
-        os.environ.update(plain)
-        theirs = seconds(course_epoch, zipped)
-        os.environ.update(jobs)
-        ours.append(seconds(cvq_epoch, zipped))
+        theirs = apart(course_epoch, zipped, environment=plain)
+        ours.append(apart(cvq_epoch, zipped, environment=jobs))
         ratios.append(theirs / ours[-1])
-    one_by_one, together = seconds(shift_seconds, zipped, 4000)
+    one_by_one, together = apart(shift_seconds, zipped, 4000, environment=jobs)
     epoch = f"{statistics.median(ours):.1f} s an epoch"
     shown = f"{one_by_one * 1e6:.0f} µs against {together * 1e6:.2f} µs"
     return [
@@ -347,10 +340,7 @@ def main(
 ) -> None:
     """Print a row for each model: what was reached, the targets, the time."""
     from cvq.datasets import find
-    from cvq_workers.forkserver import job_environment
 
-    plain = {"NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
-    os.environ.update(job_environment())  # glibc and OpenMP read it when a process starts
     out = keep or Path(tempfile.mkdtemp(prefix="cvq-models-"))
     out.mkdir(parents=True, exist_ok=True)
     garments = fashion_mnist or find("fashion-mnist", Path("/nowhere"))
@@ -363,7 +353,7 @@ def main(
     for name in wanted:
         try:
             rows = (
-                speeds(bench.zips["fashion-mnist"], repeat, plain)
+                speeds(bench.zips["fashion-mnist"], repeat)
                 if name == "speed"
                 else [ROWS[name](bench, name)]
             )

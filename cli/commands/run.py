@@ -54,7 +54,7 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         handle = submitting.submit(client, kind, values, {"queue": queue, **options})
         job = _follow(client, handle, queue, common["timeout"])
     if target is not None and job.state == "succeeded":
-        _copy_results(client, handle, target)
+        copy_results(client, handle, target)
     submitting.show_result(client, handle, as_json=common["as_json"], quiet=common["quiet"])
     raise_for_state(job)
 
@@ -185,7 +185,8 @@ def _with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, 
     return values | {"format": wanted}
 
 
-def _copy_results(client: Client, handle: JobHandle, target: Path) -> None:
+def copy_results(client: Client, handle: JobHandle, target: Path) -> None:
+    """Copy a job's results to a file, numbered from the second on, or into a folder."""
     results = [artifact for artifact in handle.artifacts if artifact.role == "result"]
     if not results:
         note(f"cvq: warning: job {handle.id} has left no result to copy to {target}")

@@ -114,7 +114,7 @@ def _value(client: Client, value: Any) -> str | list[str]:
     if not isinstance(value, list):
         return _item(client, value)
     items = [_item(client, item) for item in value]
-    return items if any(isinstance(item, dict) for item in value) else ", ".join(items)
+    return items if _has_records(value) else ", ".join(items)
 
 
 def _item(client: Client, value: Any) -> str:
@@ -122,7 +122,7 @@ def _item(client: Client, value: Any) -> str:
         if "sha256" in value and "name" in value:
             return _file(client, value)
         # Records within records are left to --json.
-        plain = {key: item for key, item in value.items() if not _nested(item)}
+        plain = {key: item for key, item in value.items() if not _has_records(item)}
         return ", ".join(f"{key} {_item(client, item)}" for key, item in plain.items())
     if isinstance(value, list):
         return f"({', '.join(_item(client, item) for item in value)})"
@@ -133,7 +133,7 @@ def _item(client: Client, value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _nested(value: Any) -> bool:
+def _has_records(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(item, dict) for item in value)
 
 

@@ -16,6 +16,7 @@ import pytest
 from cvq import Client, queries, store
 from cvq_cli import processes
 from cvq_cli.commands import up
+from cvq_cli.commands.run import copy_results
 
 from .conftest import Cli, FakeWorker, until
 
@@ -61,6 +62,20 @@ def test_run_makes_the_folder_that_it_is_given(
     folder = tmp_path / "made" / "here"
     shell("run", "selftest", "--steps", 1, "--pause", 0, "-o", f"{folder}/")
     assert [path.name for path in folder.iterdir()] == [machine.job(1).artifacts[-1].name]
+
+
+def test_several_results_go_into_a_folder_or_are_numbered(
+    client: Client, worker: FakeWorker, tmp_path: Path
+) -> None:
+    handle = client.submit("selftest")
+    job = worker.claim()
+    for name in ("samples.txt", "walks.txt"):
+        worker.artifact(job, name, name.encode())
+    worker.finish(job, "succeeded")
+    copy_results(client, handle, tmp_path / "both")
+    copy_results(client, handle, tmp_path / "one.txt")
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.txt")}
+    assert found >= {"both/samples.txt", "both/walks.txt", "one.txt", "one-2.txt"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])

@@ -16,8 +16,6 @@ from cvq.errors import PermanentError
 
 # Predictions looked at before a network is said to know one class only.
 _ENOUGH = 512
-
-
 # So many times its first value, a loss does not come back.
 _RUN_AWAY = 1e4
 

@@ -285,7 +285,8 @@ class _Run:
     ) -> None:
         state, step = self.state, self.state.step
         loss = float(measured.loss.detach())
-        state.first = loss if step == 1 else state.first
+        if step == 1:
+            state.first = loss
         guards.check_loss(loss, step, state.first)
         state.smoothed = _SMOOTHING * state.smoothed + (1 - _SMOOTHING) * loss
         state.seen = _SMOOTHING * state.seen + (1 - _SMOOTHING)
