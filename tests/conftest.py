@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import pytest
 from cvq import Client, Settings, queries
 from cvq.db import Database
 from cvq.embedded import stop_redis
+from waiting import HANG_S, eventually
 
 TESTS = Path(__file__).parent
 
@@ -28,17 +28,6 @@ TESTS = Path(__file__).parent
 # A shell starts background jobs with SIGINT ignored, which every child would inherit: the tests of
 # Ctrl-C would then wait for nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def eventually(look: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
-    """Poll until `look` returns something true, and return that."""
-    deadline = time.monotonic() + timeout
-    while True:
-        if found := look():
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what or look}")
-        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +160,7 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGCONT)
             os.kill(self.process.pid, sig)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=HANG_S)
 
 
 @pytest.fixture

@@ -54,7 +54,6 @@ def test_every_module_is_in_the_wheel(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_client_submits_and_asks_without_torch(wheel: Path, home: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     binaries = tmp_path / "venv" / "bin"

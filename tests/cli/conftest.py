@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from cvq import Client, Settings, store
 from cvq.jobs import Artifact, Job, Outcome
 from cvq.store import LogLine, MetricPoint
 from cvq_cli.main import cvq
+from waiting import HANG_S, eventually
 
 Cli = Callable[..., "Said"]
 
@@ -79,7 +79,7 @@ def shell(home: Path) -> Cli:
             capture_output=True,
             text=True,
             env={**os.environ, **env},
-            timeout=60,
+            timeout=HANG_S,
             check=False,
         )
         said = Said(done.returncode, done.stdout, done.stderr)
@@ -145,7 +145,7 @@ class FakeWorker:
                 return False
             return True
 
-        until(try_it)
+        eventually(try_it)
         return found[0]
 
     def log(self, job: Job, *texts: str, stream: str = "stdout") -> None:
@@ -186,9 +186,4 @@ def worker(client: Client) -> FakeWorker:
     return FakeWorker(client)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Poll until something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+until = eventually

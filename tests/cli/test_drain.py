@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from cvq import Client, queries, store, tables
+from waiting import eventually
 
-from .conftest import Cli, FakeWorker, until
+from .conftest import Cli, FakeWorker
 
 LAB = ("lab.1.aa", "lab.22.bb")
 
@@ -134,7 +135,7 @@ def obey(client: Client) -> Iterator[Callable[..., None]]:
 
     def start(*names: str) -> None:
         def work() -> None:
-            until(lambda: asked(client) >= set(names))
+            eventually(lambda: asked(client) >= set(names))
             for name in names:
                 left(client, name)
 

@@ -17,8 +17,9 @@ from cvq import Client, queries, store
 from cvq_cli import processes
 from cvq_cli.commands import up
 from cvq_cli.commands.run import copy_results
+from waiting import HANG_S, eventually
 
-from .conftest import Cli, FakeWorker, until
+from .conftest import Cli, FakeWorker
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def machine(client: Client) -> Iterator[Client]:
     for worker in processes.local_workers(client):
         if (process := processes.process_of(worker)) and process.pid != os.getpid():
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=HANG_S)
 
 
 def alive(client: Client) -> list[int]:
@@ -86,9 +87,9 @@ def test_run_terminated_cancels_the_job_and_stops_the_worker(
     process = subprocess.Popen(
         [sys.executable, "-m", "cvq_cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    until(lambda: [job for job in machine.jobs() if job.state == "running"])
+    eventually(lambda: [job for job in machine.jobs() if job.state == "running"])
     process.send_signal(number)
-    _, error = process.communicate(timeout=40)
+    _, error = process.communicate(timeout=HANG_S)
     assert process.returncode == code, error
     assert b"Traceback" not in error
     assert machine.job(1).state == "cancelled"
@@ -153,21 +154,21 @@ def test_drain_makes_real_workers_leave_and_puts_their_job_back(
 ) -> None:
     shell("up", "-d", "--workers", 2)
     shell("submit", "selftest", "--steps", 1000, "--pause", 0.1)
-    until(lambda: machine.job(1).state == "running")
+    eventually(lambda: machine.job(1).state == "running")
     said = shell("drain", machine.settings.host, "--wait", "--timeout", "30s")
     assert said.out.endswith("2 workers have left\n")
     assert "; job 1 goes back to the queue\n" in said.out
     assert (machine.job(1).state, machine.job(1).reason) == ("queued", "preempted")
-    until(lambda: alive(machine) == [])
+    eventually(lambda: alive(machine) == [])
 
 
 def test_up_in_the_foreground_stops_its_workers(machine: Client) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cvq_cli", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    until(lambda: alive(machine))
+    eventually(lambda: alive(machine))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=40)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert alive(machine) == []
 
@@ -224,13 +225,13 @@ def test_worker_takes_the_place_of_the_command(machine: Client) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        until(lambda: _row_of(machine, process.pid))
+        eventually(lambda: _row_of(machine, process.pid))
         row = _row_of(machine, process.pid)
         assert row is not None
         assert (row["slots"], sorted(row["queues"])) == (2, ["a", "b"])
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=HANG_S)
 
 
 def _row_of(client: Client, pid: int) -> dict[str, object] | None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from cvq.tables import STATES
 from cvq_cli import options
 from cvq_cli.main import COMMANDS, cvq
+from waiting import HANG_S
 
 from .conftest import Cli
 
@@ -25,7 +26,7 @@ def loaded(code: str) -> set[str]:
     """The heavy modules that a piece of code loads in a fresh Python."""
     script = f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {HEAVY} if m in sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())
@@ -163,7 +164,7 @@ def test_full_disk_is_one_line(run: Cli, shell: Cli) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "cvq_cli", "ls"],
-            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=HANG_S, check=False,
         )  # fmt: skip
     assert done.returncode == 4
     assert done.stderr == "cvq: error: No space left on device\n"
@@ -175,7 +176,7 @@ def test_a_reader_that_leaves_is_no_error(run: Cli) -> None:
     os.close(reader)
     done = subprocess.run(
         [sys.executable, "-m", "cvq_cli", "ls", "--json"],
-        stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        stdout=writer, stderr=subprocess.PIPE, text=True, timeout=HANG_S, check=False,
     )  # fmt: skip
     os.close(writer)
     assert done.stderr == ""

@@ -12,8 +12,9 @@ import pexpect
 import pytest
 
 from cvq import Client, queries
+from waiting import HANG_S, eventually
 
-from .conftest import FakeWorker, until
+from .conftest import FakeWorker
 
 Terminal = Callable[..., "pexpect.spawn[str]"]
 
@@ -29,7 +30,7 @@ def terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     def start(*words: object, width: int = 100) -> pexpect.spawn[str]:
         child = pexpect.spawn(
             sys.executable, ["-m", "cvq_cli", *map(str, words)],
-            dimensions=(40, width), timeout=20, encoding="utf-8",
+            dimensions=(40, width), timeout=HANG_S, encoding="utf-8",
         )  # fmt: skip
         child.logfile_read = io.StringIO()
         started.append(child)
@@ -136,7 +137,7 @@ def test_run_interrupted(
     code, screen = leave(child)
     assert code == 3
     assert "job 1 was cancelled by Ctrl-C" in screen
-    until(lambda: client.job(1).state == "cancelled")
+    eventually(lambda: client.job(1).state == "cancelled")
 
 
 def test_ctrl_c_while_draining_leaves_it_going_on(

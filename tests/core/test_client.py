@@ -24,6 +24,7 @@ from cvq.errors import (
     WaitTimeoutError,
 )
 from cvq.jobs import Outcome
+from waiting import HANG_S
 
 
 @pytest.fixture
@@ -124,16 +125,16 @@ def test_wait_tells_how_it_ended(client: Client) -> None:
     with pytest.raises(WaitTimeoutError, match="still queued"):
         handle.wait(0.01)
     end(client, Outcome("succeeded", result={"answer": 42}))
-    assert handle.wait(5).result == {"answer": 42}
+    assert handle.wait(HANG_S).result == {"answer": 42}
     failing = client.submit("selftest")
     end(client, Outcome("failed", reason="error", error="it broke"))
     with pytest.raises(JobFailedError, match=r"failed \(error\): it broke"):
-        failing.wait(5)
-    assert failing.wait(5, check=False).reason == "error"
+        failing.wait(HANG_S)
+    assert failing.wait(HANG_S, check=False).reason == "error"
     cancelled = client.submit("selftest")
     cancelled.cancel()
     with pytest.raises(JobCancelledError):
-        cancelled.wait(5)
+        cancelled.wait(HANG_S)
 
 
 def test_a_handle_gives_logs_curves_and_files(

@@ -22,6 +22,7 @@ from cvq.db import Database, alembic_config
 from cvq.errors import CvqError, DatabaseError, MissingExtraError, SchemaError, UsageError
 from cvq.jobs import NewJob
 from cvq.tables import now
+from waiting import HANG_S
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def test_processes_that_start_at_once_share_one_database(
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, errors
     with opened(database_url=url) as database, database.read() as session:
         assert queries.count_states(session) == {"queued": count}

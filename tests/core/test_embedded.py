@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import eventually
 from cvq.embedded import ensure_redis, socket_path, stop_redis
 from cvq.errors import BrokerError
+from waiting import HANG_S, eventually
 
 
 def servers(path: Path) -> list[psutil.Process]:
@@ -30,7 +30,7 @@ def test_many_commands_at_once_start_one_server(home: Path) -> None:
     code = "import sys; from pathlib import Path; from cvq.embedded import ensure_redis;"
     code += "ensure_redis(Path(sys.argv[1]))"
     starts = [subprocess.Popen([sys.executable, "-c", code, str(home)]) for _ in range(12)]
-    assert [start.wait(timeout=60) for start in starts] == [0] * 12
+    assert [start.wait(timeout=HANG_S) for start in starts] == [0] * 12
     assert len(servers(socket_path(home))) == 1
 
 

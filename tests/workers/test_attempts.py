@@ -16,10 +16,11 @@ import psutil
 import pytest
 from sqlalchemy import text, update
 
-from conftest import Worker, eventually
+from conftest import Worker
 from cvq import Client, JobHandle, queries, store
 from cvq import tables as t
 from cvq.jobs import Job, NewJob
+from waiting import HANG_S, eventually
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def finish(client: Client, start_worker: Callable[..., Worker]) -> Callable[...,
 
     def run(how: str, **values: Any) -> Job:
         handle = client.submit("misbehave", how=how, **values)
-        return handle.wait(30, check=False)
+        return handle.wait(HANG_S, check=False)
 
     return run
 
@@ -115,7 +116,7 @@ def test_a_frozen_process_is_found_and_killed(
 ) -> None:
     start_worker("--lease", "1")
     handle = client.submit("misbehave", how="freeze", retries=0)
-    job = handle.wait(40, check=False)
+    job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason) == ("failed", "freeze")
     [attempt] = attempts(client, handle)
     assert attempt.last_lines == ["about to freeze"]
@@ -165,7 +166,7 @@ def test_a_soft_time_limit_lets_the_job_save_itself(
 ) -> None:
     start_worker()
     handle = client.submit("misbehave", how="steps", lines=1000, soft_time_limit=0.5)
-    job = handle.wait(30, check=False)
+    job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason, job.attempt) == ("failed", "timeout", 1)
     assert job.error == "the soft time limit of 0.5 s was reached"
     with client.db.read() as session:
@@ -177,7 +178,7 @@ def test_a_soft_time_limit_ends_in_a_hard_one_for_who_does_not_listen(
 ) -> None:
     start_worker()
     handle = client.submit("misbehave", how="deaf", soft_time_limit=0.3, time_limit=1)
-    job = handle.wait(30, check=False)
+    job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason) == ("failed", "timeout")
 
 
@@ -190,7 +191,7 @@ def test_cancel_ends_the_whole_process_tree(
     said = eventually(handle.logs, what="the job to speak")[0]
     pid = eventually(lambda: attempts(client, handle)[0].pid)
     handle.cancel()
-    job = handle.wait(10, check=False)
+    job = handle.wait(HANG_S, check=False)
     assert job.state == "cancelled"
     assert not psutil.pid_exists(pid)
     if how != "deaf":
@@ -210,7 +211,7 @@ def test_a_drained_worker_gives_its_job_back_and_another_finishes_it(
     start_worker()
     eventually(lambda: handle.refresh().attempt == 2, what="a second attempt")
     handle.cancel()
-    handle.wait(10, check=False)
+    handle.wait(HANG_S, check=False)
 
 
 def test_a_second_signal_stops_a_worker_at_once(
@@ -239,7 +240,7 @@ def test_a_worker_asked_to_finish_ends_its_job_first(
     with client.db.write() as session:
         store.ask_to_drain(session, worker.row["id"], "finish")
     waiting = client.submit("selftest", steps=1)
-    assert worker.process.wait(30) == 0
+    assert worker.process.wait(HANG_S) == 0
     assert running.refresh().state == "succeeded"
     assert waiting.refresh().state == "queued"
 
@@ -260,7 +261,7 @@ def test_a_clock_that_jumps_ahead_costs_no_living_worker_its_job(
                 .values(lease_until=datetime.now(UTC) - timedelta(hours=1))
             )
         eventually(lambda: handle.refresh().lease_until > datetime.now(UTC))
-    assert handle.wait(30).attempt == 1
+    assert handle.wait(HANG_S).attempt == 1
 
 
 def test_a_killed_workers_job_dies_with_it_and_runs_elsewhere(
@@ -276,7 +277,7 @@ def test_a_killed_workers_job_dies_with_it_and_runs_elsewhere(
     eventually(lambda: handle.refresh().attempt == 2, what="a second attempt")
     assert attempts(client, handle)[0].reason == "worker-lost"
     handle.cancel()
-    handle.wait(10, check=False)
+    handle.wait(HANG_S, check=False)
 
 
 def test_a_frozen_worker_loses_its_job_and_stops_when_it_wakes(
@@ -293,7 +294,7 @@ def test_a_frozen_worker_loses_its_job_and_stops_when_it_wakes(
     os.kill(frozen.process.pid, signal.SIGCONT)
     eventually(lambda: "no longer the running one" in frozen.log.read_text())
     handle.cancel()
-    assert handle.wait(10, check=False).attempt == 2
+    assert handle.wait(HANG_S, check=False).attempt == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork server is Linux's")
@@ -301,7 +302,7 @@ def test_a_frozen_fork_server_holds_up_no_job_for_ever(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
     worker = start_worker()
-    client.submit("selftest", steps=1, pause=0).wait(30)
+    client.submit("selftest", steps=1, pause=0).wait(HANG_S)
     [server] = [
         process
         for process in psutil.Process(worker.process.pid).children()
@@ -309,9 +310,9 @@ def test_a_frozen_fork_server_holds_up_no_job_for_ever(
     ]
     server.suspend()
     stuck = client.submit("selftest", steps=1, time_limit=0.5)
-    assert stuck.wait(30, check=False).reason == "timeout"
+    assert stuck.wait(HANG_S, check=False).reason == "timeout"
     assert not server.is_running()
-    assert client.submit("selftest", steps=1, pause=0).wait(30).state == "succeeded"
+    assert client.submit("selftest", steps=1, pause=0).wait(HANG_S).state == "succeeded"
 
 
 def test_a_frozen_redis_holds_up_no_work(
@@ -324,7 +325,7 @@ def test_a_frozen_redis_holds_up_no_work(
         with client.db.write() as session:
             spec = client.check("selftest", steps=1).model_dump(mode="json")
             job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
-        assert client.job(job_id).wait(40).state == "succeeded"
+        assert client.job(job_id).wait(HANG_S).state == "succeeded"
     finally:
         frozen.kill()
 
@@ -333,7 +334,7 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
     start_worker("--lease", "1")
-    client.submit("selftest", steps=1, pause=0).wait(30)
+    client.submit("selftest", steps=1, pause=0).wait(HANG_S)
 
     def silent() -> bool:
         with client.db.read() as session:
@@ -344,7 +345,7 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
         job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
         client.broker.ring("default")
         eventually(silent)
-    job = client.job(job_id).wait(30)
+    job = client.job(job_id).wait(HANG_S)
     assert (job.state, job.attempt) == ("succeeded", 1)
 
 
@@ -356,7 +357,7 @@ def test_a_worker_that_cannot_start_says_so_with_its_exit_code(client: Client) -
         env=os.environ | {"CVQ_PRELOAD": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode == 4
@@ -372,4 +373,4 @@ def test_jobs_outlive_a_redis_that_loses_everything(
     waiting = [client.submit("selftest", steps=1) for _ in range(3)]
     client.broker.connect().flushall()
     first.cancel()
-    assert [handle.wait(20).state for handle in waiting] == ["succeeded"] * 3
+    assert [handle.wait(HANG_S).state for handle in waiting] == ["succeeded"] * 3

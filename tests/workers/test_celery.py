@@ -15,16 +15,17 @@ from typing import Any
 
 import pytest
 
-from conftest import TESTS, Worker, eventually
+from conftest import TESTS, Worker
 from cvq import Client, queries
+from waiting import HANG_S, eventually
 
 CELERY = Path(sys.executable).parent / "celery"
 
 
-def celery(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def celery(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [CELERY, "-A", "cvq_workers", *arguments],
-        capture_output=True, text=True, timeout=timeout, check=False,
+        capture_output=True, text=True, timeout=HANG_S, check=False,
     )  # fmt: skip
 
 
@@ -47,14 +48,14 @@ def celery_worker(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
 
     yield eventually(entered, what="the Celery worker")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=HANG_S) == 0
 
 
 def test_a_plain_celery_worker_is_a_full_worker(
     client: Client, celery_worker: dict[str, Any]
 ) -> None:
     assert celery_worker["slots"] == 2
-    job = client.submit("selftest", steps=3).wait(30)
+    job = client.submit("selftest", steps=3).wait(HANG_S)
     assert job.result["steps"] == 3
     assert job.progress["done"] == 3
 
@@ -84,7 +85,7 @@ def test_flower_sees_the_worker_and_its_tasks(
     def seen() -> Any:
         try:
             url = f"http://127.0.0.1:{port}/api/workers?refresh=1"
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=HANG_S) as answer:
                 found = json.load(answer)
         except OSError:
             assert flower.poll() is None
@@ -92,10 +93,10 @@ def test_flower_sees_the_worker_and_its_tasks(
         return next((info for name, info in found.items() if name.startswith("flowered@")), None)
 
     try:
-        info = eventually(seen, timeout=60, what="Flower to see the worker")
+        info = eventually(seen, what="Flower to see the worker")
     finally:
         flower.terminate()
-        flower.wait(timeout=20)
+        flower.wait(timeout=HANG_S)
         log.close()
     assert "cvq.work" in info["registered"]
     assert any(queue["name"] == "cvq.default" for queue in info["active_queues"])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from conftest import TESTS, Worker
 from cvq import Client, Settings
+from waiting import HANG_S
 
 DOCUMENTATION = TESTS.parent / "docs" / "architecture.md"
 
@@ -29,7 +30,7 @@ def test_the_kind_in_the_documentation_runs(
     monkeypatch.setattr(client, "settings", Settings.load(kinds=["mykinds"]))
     start_worker(CVQ_KINDS="mykinds", PYTHONPATH=str(tmp_path))
     handle = client.submit("blur", picture=tmp_path / "noise.png", radius=5)
-    assert handle.wait(30).result == {"radius": 5.0}
+    assert handle.wait(HANG_S).result == {"radius": 5.0}
     (saved,) = handle.save(tmp_path)
     before, after = (Image.open(tmp_path / name) for name in ("noise.png", saved.name))
     assert before.size == after.size
@@ -40,7 +41,7 @@ def test_a_job_process_starts_from_scratch_too(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
     start_worker(CVQ_START_METHOD="spawn")
-    job = client.submit("selftest", steps=2).wait(30)
+    job = client.submit("selftest", steps=2).wait(HANG_S)
     assert job.state == "succeeded"
-    crashed = client.submit("misbehave", how="segv", retries=0).wait(30, check=False)
+    crashed = client.submit("misbehave", how="segv", retries=0).wait(HANG_S, check=False)
     assert crashed.reason == "signal:SEGV"

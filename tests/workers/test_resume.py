@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Worker, eventually
+from conftest import Worker
 from cvq import Client, JobHandle, queries
 from cvq.jobs import Artifact
+from waiting import HANG_S, eventually
 
 STEPS = 120
 
@@ -71,7 +72,7 @@ def test_a_job_killed_again_and_again_ends_as_if_it_never_was(
         pid = process_of(handle, attempt)
         eventually(lambda number=attempt: len(steps_of(handle, number)) > 3)
         os.kill(pid, signal.SIGKILL)
-    job = handle.wait(60)
+    job = handle.wait(HANG_S)
     assert (job.state, job.attempt) == ("succeeded", 4)
     assert job.result == {"total": expected_total(5)}
     for attempt in (2, 3, 4):
@@ -99,7 +100,7 @@ def test_a_drained_workers_job_goes_on_elsewhere(
     assert handle.refresh().reason == "preempted"
     last = steps_of(handle, 1)[-1]
     start_worker()
-    assert handle.wait(30).result == {"total": expected_total(5)}
+    assert handle.wait(HANG_S).result == {"total": expected_total(5)}
     assert steps_of(handle, 2)[0] == last + 1
     assert f"resumed after step {last}" in said(handle)
 
@@ -131,7 +132,7 @@ def test_a_bad_checkpoint_is_told_and_the_one_before_is_taken(
     last = steps_of(handle, 1)[-1]
     spoil(handle, 1, how)
     start_worker()
-    assert handle.wait(60).result == {"total": expected_total(5)}
+    assert handle.wait(HANG_S).result == {"total": expected_total(5)}
     assert "is of no use" in said(handle)
     assert 1 < steps_of(handle, 2)[0] <= last
 
@@ -143,7 +144,7 @@ def test_without_a_good_checkpoint_the_job_begins_anew(
     drain(handle)
     spoil(handle, 2, lambda path: path.write_bytes(b""))
     start_worker()
-    assert handle.wait(60).result == {"total": expected_total(5)}
+    assert handle.wait(HANG_S).result == {"total": expected_total(5)}
     assert "no checkpoint is left: the job begins anew" in said(handle)
     assert steps_of(handle, 2)[0] == 1
 
@@ -153,7 +154,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_job(
 ) -> None:
     start_worker(CVQ_CHECKPOINT_EVERY="0")
     job = client.submit("misbehave", how="steps", lines=3, seed=5, largest=500)
-    assert job.wait(30).state == "succeeded"
+    assert job.wait(HANG_S).state == "succeeded"
     assert "no checkpoint after step 1, the job goes on" in said(job)
 
 
@@ -165,11 +166,11 @@ def test_a_store_that_takes_nothing_fails_no_checkpointing_job_until_its_end(
     shutil.rmtree(jobs, ignore_errors=True)
     jobs.write_text("in the way")  # root may write into any folder that is only marked read-only
     counting = client.submit("misbehave", how="steps", lines=3)
-    assert counting.wait(30).state == "succeeded"
+    assert counting.wait(HANG_S).state == "succeeded"
     assert "could not be stored, the job goes on" in said(counting)
     leaving = client.submit("selftest", steps=1, pause=0)
     eventually(lambda: leaving.refresh().attempt == 1 and leaving.state == "waiting")
     assert leaving.reason == "error"
     assert "artifact store" in leaving.error
     jobs.unlink()
-    assert leaving.wait(30).state == "succeeded", "it was not tried again"
+    assert leaving.wait(HANG_S).state == "succeeded", "it was not tried again"

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from conftest import Worker, eventually
+from conftest import Worker
 from cvq import Client, JobHandle, queries
+from waiting import HANG_S, eventually
 
 
 def digit(path: Path, number: int) -> Path:
@@ -65,15 +66,15 @@ def test_a_training_that_was_killed_leaves_the_same_model(
             return next((row.pid for row in rows if row.number == number and mine), None)
 
         os.kill(eventually(begun, what=f"a checkpoint of attempt {attempt}"), signal.SIGKILL)
-    job = disturbed.wait(60)
+    job = disturbed.wait(HANG_S)
     assert job.attempt == 3
     assert "resumed after step" in "\n".join(disturbed.logs())
     undisturbed = train(client)
-    assert undisturbed.wait(60).attempt == 1
+    assert undisturbed.wait(HANG_S).attempt == 1
     assert model_of(disturbed) == model_of(undisturbed)
     curve = disturbed.curve("val_accuracy")
     assert curve == undisturbed.curve("val_accuracy")
-    result = using.wait(60).result
+    result = using.wait(HANG_S).result
     assert result is not None
     [prediction] = result["predictions"]
     assert prediction["class"] == "6"
@@ -110,7 +111,7 @@ def test_a_training_that_cannot_be_says_why_and_leaves_no_model(
         idx(folder / f"{part}-labels-idx1-ubyte.gz", labels(90))
     start_worker()
     handle = client.submit("fmnist-mlp", data=str(folder), clip=0, batch_size=16, **values)
-    job = handle.wait(60, check=False)
+    job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason, job.attempt) == ("failed", "error", 1), job
     assert said in (job.error or "")
     assert "\n" not in (job.error or "")
