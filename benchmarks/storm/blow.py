@@ -20,8 +20,6 @@ from .ledger import FINAL, Strike
 from .plan import Act, Plan
 from .submit import Submitter
 
-_START_S = 90.0  # what the first workers may take
-_LEAVE_S = 60.0  # what a drained worker may take
 _MOST_DEATHS = 30  # of workers that nobody killed: there is no point in going on
 _TURN_S = 0.02
 _LOOK_S = 0.5
@@ -76,7 +74,7 @@ class Storm:
             self._supervise()
             return len(self.cluster.up()) >= wanted
 
-        if not wait_until(are_up, _START_S):
+        if not wait_until(are_up, self.cluster.options.settle):
             raise CvqError(f"the workers do not come up: {self.cluster.workers[-1].last_words()}")
 
     def _run(self, started: float, submitter: Submitter, watch: Watcher) -> None:
@@ -120,7 +118,8 @@ class Storm:
                 self._gone.add(worker.number)
                 self._note_end(worker, code)
             elif worker.leaving == "drained" and time.monotonic() > worker.leave_by:
-                self.stuck.append(f"worker {worker.number} did not leave within {_LEAVE_S:g} s")
+                patience = self.cluster.options.settle
+                self.stuck.append(f"worker {worker.number} did not leave within {patience:g} s")
                 worker.process.kill()
 
     def _note_end(self, worker: Worker, code: int) -> None:
@@ -186,7 +185,7 @@ class Storm:
         else:
             killed = act.kind == "kill-worker"
             worker.leaving = "killed" if killed else "drained"
-            worker.leave_by = time.monotonic() + _LEAVE_S
+            worker.leave_by = time.monotonic() + self.cluster.options.settle
             worker.process.send_signal(signal.SIGKILL if killed else signal.SIGTERM)
             self.cluster.start_worker()
         self.strikes.append(strike)

@@ -33,7 +33,6 @@ from .plan import StormOptions
 ROOT = Path(__file__).parents[2]
 KINDS = ("benchmarks.storm.kind", "benchmarks.recovery_kind")
 _GRACE_S = 3.0
-_LEAVE_S = 30.0  # what a worker that was asked to leave may take
 _PAUSE_S = 0.02
 
 
@@ -183,11 +182,11 @@ class Cluster:
                 worker.process.send_signal(signal.SIGTERM)
         stuck = []
         for worker in self.workers:
-            if not wait_until(partial(_has_left, worker), _LEAVE_S):
+            if not wait_until(partial(_has_left, worker), self.options.settle):
                 stuck.append(f"worker {worker.number} did not leave: {worker.last_words()}")
                 worker.process.kill()
-        # What a killed worker leaves must end by itself; what is there after a lease does not.
-        if not wait_until(lambda: not self._survivors(), self.options.lease + 2):
+        # What a killed worker leaves must end by itself.
+        if not wait_until(lambda: not self._survivors(), self.options.settle):
             self.left_behind += [_describe(process) for process in self._survivors()]
         return stuck
 

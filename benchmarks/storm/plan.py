@@ -52,7 +52,8 @@ class StormOptions:
         slots: jobs at a time of each worker.
         every: seconds between two acts, on average.
         lease: of the workers, in seconds.
-        settle: seconds after the last act in which every job must have become final.
+        settle: seconds in which what must happen has happened: workers are up, drained ones have
+            left, after the last act every job is final, and no process is left behind.
         keep: a folder for the ledger, the workers' logs and the embedded database afterwards.
     """
 
