@@ -160,15 +160,17 @@ def _show_outcome(job: Job) -> None:
 
 def _show_files(client: Client, artifacts: list[Artifact]) -> None:
     """Paths of the results in a pipe; on a terminal a line for each file."""
+    from cvq.results import results_of
+
+    results = results_of(artifacts)
     if not on_terminal():
-        for artifact in artifacts:
-            if artifact.role == "result":
-                click.echo(place(client, artifact))
+        for artifact in results:
+            click.echo(place(client, artifact))
         return
     for artifact in artifacts:
         line = f"{artifact.role:<10}  {words.size(artifact.bytes):>8}  {place(client, artifact)}"
         console().print(words.clean(line), markup=False, soft_wrap=True,
-                        style="" if artifact.role == "result" else "dim")  # fmt: skip
+                        style="" if artifact in results else "dim")  # fmt: skip
 
 
 def place(client: Client, artifact: Artifact) -> str:

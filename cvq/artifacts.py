@@ -3,6 +3,9 @@
     STORE/inputs/9f/9f86d081…            uploaded once, however many jobs read it
     STORE/jobs/42/1/result.png           what attempt 1 of job 42 left
 
+A file that is there is never written again: one that takes another's name, such as the next
+preview, gets a key of its own (`preview-2.png`), so that whoever reads the earlier reads it whole.
+
 `fsspec` makes it a folder or a bucket. Nothing outside STORE is read or written through it.
 """
 
@@ -21,6 +24,7 @@ from typing import Any
 from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, UsageError
 from .files import atomic, sha256_of, why
 from .jobs import Artifact, Lease
+from .names import Names, safe_name
 
 
 class ArtifactStore:
@@ -76,17 +80,36 @@ class ArtifactStore:
         return path
 
     def put_artifact(
-        self, lease: Lease, path: Path, *, name: str, role: str, media_type: str | None = None
+        self,
+        lease: Lease,
+        path: Path,
+        *,
+        name: str,
+        role: str,
+        media_type: str | None = None,
+        names: Names | None = None,
     ) -> Artifact:
         """Move a file into an attempt's folder and describe it. The local file is gone after.
+
+        Args:
+            lease: the attempt.
+            path: the file.
+            name: what the job calls it.
+            role: what it is for.
+            media_type: guessed from the name when not given.
+            names: those that the attempt has used, also of files that are gone again.
 
         Raises:
             StoreError: the store cannot be written.
             UsageError: the name points out of the attempt's folder, or the path is not a file.
         """
-        key = f"{self.root}/jobs/{lease.job_id}/{lease.attempt}/{safe_name(name)}"
+        name = safe_name(name)
         if path.is_symlink() or not path.is_file():  # a pipe would never end
             raise UsageError(f"artifact {name}: {path.name} is not a regular file")
+        folder = f"{self.root}/jobs/{lease.job_id}/{lease.attempt}/"
+        with self._errors(folder):
+            inside = (names or Names()).place(name, lambda path: self.fs.exists(folder + path))
+        key = folder + inside
         with self._errors(key):
             digest, size = sha256_of(path), path.stat().st_size
             self._upload(path, key, keep=False)
@@ -212,19 +235,6 @@ class ArtifactStore:
             raise StoreError(f"artifact store {self.url}: {advice}") from error
 
 
-def safe_name(name: str) -> str:
-    """The name of an artifact, refused where it would leave the folder it belongs in.
-
-    Raises:
-        UsageError: it is empty, absolute, too long, or climbs.
-    """
-    parts = PurePosixPath(name).parts
-    bad = not parts or name.startswith("/") or ".." in parts or len(name) > 300
-    if bad or any(character in name for character in "\x00\\"):
-        raise UsageError(f"{name!r} is not a name for an artifact")
-    return "/".join(parts)
-
-
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
@@ -232,6 +242,8 @@ def _protocols(fs: Any) -> tuple[str, ...]:
 def _renamed(path: Path, target: Path) -> bool:
     """Move within one file system, which costs nothing; False where that cannot be."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_nlink > 1:  # whoever holds the other link could still write to it
+        return False
     try:
         path.replace(target)
     except OSError as error:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from . import queries, store
-from .artifacts import ArtifactStore, safe_name
+from .artifacts import ArtifactStore
 from .db import Database
 from .errors import (
     BrokerError,
     CvqError,
     JobCancelledError,
     JobFailedError,
+    StoreError,
     UsageError,
     WaitTimeoutError,
 )
@@ -29,6 +30,7 @@ from .jobs import Artifact, Job, NewJob
 from .kinds import get_kind, make_spec
 from .kinds.spec import InputFile, Spec
 from .queue import Broker
+from .results import choose, missing_copies, results_of, targets
 from .settings import Settings
 from .tables import CANCELLED, QUEUED, SUCCEEDED
 
@@ -178,6 +180,27 @@ class Client:
         with self.db.write() as session:
             return store.cancel(session, job_id, self.settings.user)
 
+    def fetch(self, job_id: int, artifact: Artifact, target: Path) -> Path:
+        """Copy one of a job's files to a local path, whole or not at all.
+
+        Where the job has replaced it meanwhile, the one that took its name is copied.
+
+        Raises:
+            StoreError: it is not there, or damaged.
+        """
+        while True:
+            try:
+                return self.artifacts.fetch(artifact, target)
+            except StoreError:
+                now = next((a for a in self._files(job_id) if a.name == artifact.name), artifact)
+                if now.uri == artifact.uri:
+                    raise
+                artifact = now
+
+    def _files(self, job_id: int) -> list[Artifact]:
+        with self.db.read() as session:
+            return queries.artifacts_of(session, [job_id])[job_id]
+
     def to_json(self, job: Job) -> dict[str, Any]:
         """A job in the documented JSON shape."""
         with self.db.read() as session:
@@ -266,8 +289,12 @@ class JobHandle:
     @property
     def artifacts(self) -> list[Artifact]:
         """The files that the job has left so far."""
-        with self.client.db.read() as session:
-            return queries.artifacts_of(session, [self.id])[self.id]
+        return self.client._files(self.id)
+
+    @property
+    def results(self) -> list[Artifact]:
+        """What the job was run for: see `cvq.results.results_of`."""
+        return results_of(self.artifacts)
 
     def logs(self) -> list[str]:
         """The lines that the job has written so far."""
@@ -283,13 +310,30 @@ class JobHandle:
             found = queries.merged_points(session, self.id, names=[name], attempt=attempt)
         return [(point.step, point.value) for point in found.get(name, [])]
 
-    def save(self, folder: Path | str, *, role: str | None = "result") -> list[Path]:
-        """Copy artifacts of a role (None: of every role) into a folder; return their paths."""
-        return [
-            self.client.artifacts.fetch(artifact, Path(folder) / safe_name(artifact.name))
-            for artifact in self.artifacts
-            if role is None or artifact.role == role
-        ]
+    def save(
+        self,
+        folder: Path | str = ".",
+        *,
+        role: str | None = None,
+        name: str = "*",
+        force: bool = False,
+    ) -> list[Path]:
+        """Copy the job's files into a folder, as `cvq get` does; return their paths.
+
+        Args:
+            folder: made where it is not there.
+            role: which files; the results when not given, `all` for every role.
+            name: a pattern, as in `*.png`.
+            force: overwrite files that are there with other content.
+
+        Raises:
+            UsageError: a file is there with other content; nothing was copied.
+            StoreError: a file is not in the store, or damaged.
+        """
+        plan = targets(choose(self.artifacts, role, name), Path(folder))
+        for artifact, target in missing_copies(plan, force=force):
+            self.client.fetch(self.id, artifact, target)
+        return [target for _, target in plan]
 
 
 def raise_for_state(job: Job) -> None:

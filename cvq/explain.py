@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row
 from . import causes, queries
 from .causes import Told
 from .jobs import Artifact, Job
+from .results import results_of
 from .tables import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, WAITING
 from .words import clock, count, listing, span
 
@@ -361,7 +362,7 @@ def _succeeded(seen: _Seen) -> Told:
             f"It succeeded in {took}, at the first attempt."]  # fmt: skip
     if earlier:
         said.append(f"{_capital(listing([causes.ended_with(attempt) for attempt in earlier]))}.")
-    files = any(a.role == "result" for a in queries.artifacts_of(session, [job.id])[job.id])
+    files = results_of(queries.artifacts_of(session, [job.id])[job.id])
     word = "get" if files else "show"
     what = "copies its files here" if files else "tells all about it"
     return Told(said, [f"`cvq {word} {job.id}` {what}."])

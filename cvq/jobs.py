@@ -11,7 +11,10 @@ from sqlalchemy import Row
 from .tables import FINAL
 
 WORKER_LOST = "worker-lost"  # the one reason for which a job itself cannot be blamed
-CHECKPOINT = "checkpoint"  # the role of files that a later attempt resumes from
+# The role of files that a later attempt resumes from; `checkpoint` is a job's own to give.
+CHECKPOINT = "cvq-checkpoint"
+# Roles of files without which a job is as good: one that cannot be stored is told in its log.
+DISPENSABLE = frozenset({"preview", "sample", "plot"})
 
 
 class Lease(NamedTuple):
@@ -52,6 +55,12 @@ class Artifact:
     sha256: str
     bytes: int
     attempt: int = 0
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Artifact:
+        """Build from a row that has at least this class's columns."""
+        mapping = row._mapping
+        return cls(**{name: mapping[name] for name in cls.__dataclass_fields__})
 
     def to_json(self) -> dict[str, Any]:
         """The documented shape."""

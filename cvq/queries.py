@@ -156,12 +156,8 @@ def artifacts_of(session: Connection, job_ids: Iterable[int]) -> dict[int, list[
         for row in session.execute(query).all():
             named = found[row.job_id]
             named.pop(row.name, None)
-            named[row.name] = _artifact(row)
+            named[row.name] = Artifact.from_row(row)
     return {job_id: list(named.values()) for job_id, named in found.items()}
-
-
-def _artifact(row: Row[Any]) -> Artifact:
-    return Artifact(**{name: row._mapping[name] for name in Artifact.__dataclass_fields__})
 
 
 def attempts_of(session: Connection, job_id: int) -> list[Attempt]:
@@ -184,7 +180,7 @@ def checkpoints_of(session: Connection, job_id: int) -> list[Artifact]:
         .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == CHECKPOINT)
         .order_by(t.artifacts.c.id.desc())
     ).all()
-    return [_artifact(row) for row in rows]
+    return [Artifact.from_row(row) for row in rows]
 
 
 def model_of(session: Connection, job_id: int) -> Artifact | None:
@@ -195,7 +191,7 @@ def model_of(session: Connection, job_id: int) -> Artifact | None:
         .order_by(t.artifacts.c.id.desc())
         .limit(1)
     ).first()
-    return None if row is None else _artifact(row)
+    return None if row is None else Artifact.from_row(row)
 
 
 def parents_of(session: Connection, job_id: int) -> list[Job]:

@@ -333,6 +333,39 @@ def drop_artifacts(session: Connection, lease: Lease, artifacts: Iterable[Artifa
         )
 
 
+def drop_replaced(session: Connection, lease: Lease, grace: float) -> list[Artifact]:
+    """Forget files of a job whose name a later one has taken, also of its earlier attempts.
+
+    Args:
+        session: the transaction.
+        lease: the attempt that asks.
+        grace: seconds for which a file is kept after it was replaced.
+
+    Returns:
+        the files that are now nobody's: the caller removes them.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    _fence(session, lease)
+    late = (t.artifacts.c.created_at <= now(-grace)).label("late")
+    rows = session.execute(
+        select(t.artifacts, late)
+        .where(t.artifacts.c.job_id == lease.job_id, t.artifacts.c.role != CHECKPOINT)
+        .order_by(t.artifacts.c.id.desc())
+    ).all()
+    newer: dict[str, bool] = {}  # by name: whether the next younger file is old enough
+    dropped = []
+    for row in rows:
+        if newer.get(row.name):
+            dropped.append(row)
+        newer[row.name] = bool(row.late)
+    ids = {row.id for row in dropped}
+    session.execute(delete(t.artifacts).where(t.artifacts.c.id.in_(ids)))
+    kept = {row.uri for row in rows if row.id not in ids}
+    return [Artifact.from_row(row) for row in dropped if row.uri not in kept]
+
+
 def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> str:
     state, reason = outcome.state, outcome.reason
     changes: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}

@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
+
+# What would move a cursor, change colours, or show text in another order than it has: controls
+# below the space but the tab, C1, separators of lines, marks of direction, tags, half pairs.
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def clean(text: object) -> str:
+    """Text of which every character is seen: no job's words may steer the reader's terminal."""
+    return UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), str(text))
+
+
+def _escaped(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def span(seconds: float | None) -> str:

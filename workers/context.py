@@ -51,9 +51,14 @@ class Context(Protocol):
         """Give a path to write; when the block ends without an error, the file is published.
 
         Args:
-            name: the file's name among the job's artifacts, for example `picture.png`.
-            role: `result`, `preview`, `plot` or another short word.
+            name: the file's name among the job's artifacts, for example `picture.png`. One that
+                was used before is replaced.
+            role: `result`, `preview`, `plot` or another short word. A preview, sample or plot
+                that cannot be kept is told in the log; any other file ends the job.
             media_type: guessed from the name when not given.
+
+        Raises:
+            PermanentError: the name climbs out, a label is too long, or no file was written.
         """
 
     def confirm(self) -> None:

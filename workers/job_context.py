@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cvq.artifacts import safe_name
-from cvq.errors import PermanentError
-from cvq.jobs import CHECKPOINT
+from cvq.errors import PermanentError, UsageError
+from cvq.jobs import CHECKPOINT, DISPENSABLE
+from cvq.names import Names, check_labels, safe_name
 
 from . import checkpoints
 
@@ -161,6 +161,18 @@ class Control:
         os._exit(1)
 
 
+def _refusal(name: str, role: str, media_type: str | None) -> str | None:
+    """What is wrong with the description of an artifact, if anything."""
+    if role == CHECKPOINT:
+        return f"artifact {name}: the role {CHECKPOINT} is cvq's own, give another word"
+    try:
+        safe_name(name)
+        check_labels(name, role, media_type)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
 class JobContext:
     """The `Context` of a job that runs under a worker."""
 
@@ -192,11 +204,19 @@ class JobContext:
         self, name: str, *, role: str = "result", media_type: str | None = None
     ) -> Iterator[Path]:
         """Give a path to write; when the block ends without an error, the file is published."""
-        path = self._new_path(safe_name(name))
+        problem = _refusal(name, role, media_type)
+        if problem and role not in DISPENSABLE:
+            raise PermanentError(problem)
+        path = self._new_path("refused" if problem else safe_name(name))
         yield path
-        if not path.is_file():
-            raise PermanentError(f"artifact {name}: the job wrote no file")
-        self._publish(path, name, role, media_type)
+        if not problem and (path.is_symlink() or not path.is_file()):
+            problem = f"artifact {name}: the job wrote no regular file"
+        if not problem:
+            self._publish(path, safe_name(name), role, media_type)
+        elif role in DISPENSABLE:
+            log.warning("%s is not kept, the job goes on: %s", role, problem)
+        else:
+            raise PermanentError(problem)
         self._stop_if_asked()
 
     def confirm(self) -> None:
@@ -248,7 +268,7 @@ class JobContext:
     def _new_path(self, name: str) -> Path:
         # A folder for each, as the worker may not have fetched the last file of this name yet.
         self._published += 1
-        path = self._out / str(self._published) / name
+        path = self._out / str(self._published) / Names().place(name)
         path.parent.mkdir(parents=True)
         return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from cvq import queries, store
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError, StoreError
-from cvq.jobs import CHECKPOINT, Artifact, Job, Outcome
+from cvq.jobs import CHECKPOINT, DISPENSABLE, Artifact, Job, Outcome
+from cvq.names import Names
 from cvq.tables import SUCCEEDED
 
 from .lines import Progress
@@ -22,6 +24,8 @@ from .lines import Progress
 log = logging.getLogger("cvq.worker")
 
 _KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
+# How long a file that another has replaced stays for whoever has begun to fetch it.
+_REPLACED_S = 30.0
 
 
 class Record:
@@ -57,6 +61,9 @@ class Record:
         self._logs: list[store.LogLine] = []
         self._metrics: list[store.MetricPoint] = []
         self._uploads: list[Artifact] = []
+        self._names = Names()
+        self._published: set[str] = set()
+        self._replaced_at: float | None = None
         self._seq = 0
         self._reports = 0
 
@@ -87,11 +94,17 @@ class Record:
             return
         try:
             artifact = self._artifacts.put_artifact(
-                self._job.lease, file, name=name, role=role, media_type=media_type
+                self._job.lease,
+                file,
+                name=name,
+                role=role,
+                media_type=media_type,
+                names=self._names,
             )
             self._uploads.append(artifact)
         except (CvqError, OSError) as error:
-            if role == CHECKPOINT:  # the job is worth more; earlier ones are still there
+            # The job is worth more than a preview, or than a checkpoint that follows another.
+            if role == CHECKPOINT or role in DISPENSABLE:
                 note = f"WARNING cvq.worker: {name} could not be stored, the job goes on: {error}"
                 self.log_to("stderr")(note.encode())
                 with contextlib.suppress(OSError):
@@ -127,9 +140,12 @@ class Record:
 
         self._persist(write)
         saved = any(artifact.role == CHECKPOINT for artifact in self._uploads)
+        self._note_names()
         self._logs, self._metrics, self._uploads = [], [], []
         if saved:
             self._prune()
+        if self._replaced_at is not None and time.monotonic() > self._replaced_at + _REPLACED_S:
+            self._drop_replaced(_REPLACED_S)
 
     def finish(self, outcome: Outcome) -> str:
         """End the attempt; return the job's new state.
@@ -137,6 +153,8 @@ class Record:
         Raises:
             LeaseLostError: the lease is gone, or ran out while the database was away.
         """
+        if self._replaced_at is not None or (self._published and self._job.attempt > 1):
+            self._drop_replaced(0)
         tried = False
         spent: list[Artifact] = []
 
@@ -162,6 +180,23 @@ class Record:
                 return old
 
         self._remove(self._persist(drop))
+
+    def _note_names(self) -> None:
+        names = [artifact.name for artifact in self._uploads if artifact.role != CHECKPOINT]
+        for name in names:
+            if name in self._published and self._replaced_at is None:
+                self._replaced_at = time.monotonic()
+            self._published.add(name)
+
+    def _drop_replaced(self, grace: float) -> None:
+        """Remove files whose name another has taken, except those replaced just now."""
+
+        def drop() -> list[Artifact]:
+            with self._db.write() as session:
+                return store.drop_replaced(session, self._job.lease, grace)
+
+        self._remove(self._persist(drop))
+        self._replaced_at = time.monotonic() if grace else None
 
     def _remove(self, artifacts: list[Artifact]) -> None:
         for artifact in artifacts:

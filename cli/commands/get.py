@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +26,20 @@ if TYPE_CHECKING:
 @options.job
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
 @click.option(
-    "--role", metavar="ROLE", default="result",
-    help="Which files: result, preview, another role, or all.  [default: result]",
+    "--role", metavar="ROLE",
+    help="Which files: result, model, plot, preview, another role, or all.  [default: the "
+    "results; of a training its model, reports and plots]",
 )  # fmt: skip
 @click.option("--name", metavar="GLOB", default="*", help="Only names like this: '*.png'.")
 @click.option(
-    "-y", "--force", is_flag=True, help="Overwrite files that are there with other content."
+    "-f", "-y", "--force", is_flag=True, help="Overwrite files that are there with other content."
 )
 @options.as_json
 @options.flag("-q", "--quiet", help="Print nothing.")
 def get(
     reference: Reference,
     folder: Path,
-    role: str,
+    role: str | None,
     name: str,
     force: bool,
     as_json: bool,
@@ -51,59 +51,52 @@ def get(
     folder of their own), @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
+    from cvq.results import missing_copies
 
     client = Client()
     ids = options.resolve(client, [reference])
-    plan: list[tuple[Artifact, Path]] = []
+    plans: dict[int, list[tuple[Artifact, Path]]] = {}
     for job_id in ids:
         into = folder if options.is_single([reference]) else folder / str(job_id)
-        plan += _plan(client, job_id, into, role, name)
-    todo = _without_copies(plan, force=force)
-    for artifact, target in todo:
-        client.artifacts.fetch(artifact, target)
+        plans[job_id] = _plan(client, job_id, into, role, name)
+    todo = {job_id: missing_copies(plan, force=force) for job_id, plan in plans.items()}
+    for job_id, copies in todo.items():
+        for artifact, target in copies:
+            client.fetch(job_id, artifact, target)
+    plan = [pair for pairs in plans.values() for pair in pairs]
     if as_json:
         dump([{**artifact.to_json(), "path": str(target)} for artifact, target in plan])
     elif not quiet:
-        _tell([target for _, target in plan], len(plan) - len(todo))
+        _tell([target for _, target in plan], len(plan) - sum(map(len, todo.values())))
 
 
 def _plan(
-    client: Client, job_id: int, folder: Path, role: str, name: str
+    client: Client, job_id: int, folder: Path, role: str | None, name: str
 ) -> list[tuple[Artifact, Path]]:
-    from cvq.artifacts import safe_name
+    from cvq.results import choose, targets
 
     job = client.job(job_id)
-    chosen = [
-        artifact
-        for artifact in job.artifacts
-        if role in ("all", artifact.role) and fnmatch(artifact.name, name)
-    ]
+    files = job.artifacts
+    chosen = choose(files, role, name)
     if not chosen:
-        like = "" if name == "*" else f" like '{name}'"
-        of_role = "" if role == "all" else f" of role '{role}'"
-        raise UsageError(
-            f"job {job_id} ({job.state}) has no file{like}{of_role}: "
-            f"`cvq artifacts {job_id}` lists what it has"
-        )
-    return [(artifact, folder / safe_name(artifact.name)) for artifact in chosen]
+        raise UsageError(f"job {job_id} ({job.state}) {_lack(job_id, files, role, name)}")
+    return targets(chosen, folder)
 
 
-def _without_copies(
-    plan: Sequence[tuple[Artifact, Path]], *, force: bool
-) -> list[tuple[Artifact, Path]]:
-    """What is still to be copied; refuses, before any is, to overwrite what differs."""
-    from cvq.files import sha256_of
-
-    todo = []
-    for artifact, target in plan:
-        if target.is_dir():
-            raise UsageError(f"{target} is a folder")
-        if target.exists() and sha256_of(target) == artifact.sha256:
-            continue
-        if target.exists() and not force:
-            raise UsageError(f"{target} exists with other content: --force overwrites it")
-        todo.append((artifact, target))
-    return todo
+def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -> str:
+    """What is not there, and what is."""
+    if not files:
+        return "has left no files"
+    like = "" if name == "*" else f" like '{name}'"
+    what = (
+        "no result"
+        if role is None
+        else "no file"
+        if role == "all"
+        else f"no file of role '{role}'"
+    )
+    roles = ", ".join(dict.fromkeys(file.role for file in files))
+    return f"has {what}{like}: `cvq artifacts {job_id}` lists what it has ({roles})"
 
 
 def _tell(targets: Sequence[Path], unchanged: int) -> None:

@@ -282,7 +282,7 @@ class TestMetricsAndArtifacts:
         assert (tmp_path / "result.txt").read_text() == "result"
 
     def test_get_nothing(self, run: Cli) -> None:
-        assert "job 4 (queued) has no file of role 'result'" in run("get", "4", code=2).err
+        assert "job 4 (queued) has left no files" in run("get", "4", code=2).err
 
 
 @pytest.mark.usefixtures("history")

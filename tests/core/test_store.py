@@ -27,7 +27,7 @@ from cvq import Settings, queries, store
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import DatabaseError, LeaseLostError, UnknownJobError, UsageError
-from cvq.jobs import Artifact, Job, Lease, NewJob, Outcome
+from cvq.jobs import CHECKPOINT, Artifact, Job, Lease, NewJob, Outcome
 from cvq.store import LogLine, MetricPoint
 
 QUEUE = "default"
@@ -635,7 +635,12 @@ def test_success_forgets_the_checkpoints_and_nothing_else(database: Database) ->
     lease = claimed(database).lease
     files = [
         Artifact(name, role, "m", f"file:///{name}", "0" * 64, 1)
-        for name, role in (("c1", "checkpoint"), ("c2", "checkpoint"), ("r", "result"))
+        for name, role in (
+            ("c1", CHECKPOINT),
+            ("c2", CHECKPOINT),
+            ("r", "result"),
+            ("own", "checkpoint"),
+        )
     ]
     with database.write() as session:
         store.report(session, lease, artifacts=files)
@@ -644,7 +649,7 @@ def test_success_forgets_the_checkpoints_and_nothing_else(database: Database) ->
         assert [c.name for c in queries.checkpoints_of(session, job_id)] == ["c2"]
     finish(database, lease, DONE)
     with database.read() as session:
-        assert [a.name for a in queries.artifacts_of(session, [job_id])[job_id]] == ["r"]
+        assert [a.name for a in queries.artifacts_of(session, [job_id])[job_id]] == ["r", "own"]
     with pytest.raises(LeaseLostError), database.write() as session:
         store.drop_artifacts(session, lease, files)
 

@@ -1,0 +1,65 @@
+"""Which of a job's files are its results, and where copies of them go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from .errors import UsageError
+from .files import sha256_of
+from .jobs import CHECKPOINT, Artifact
+from .names import Names
+
+EVERY_ROLE = "all"
+# What a job leaves on its way. Whatever else it leaves is what it was run for.
+_ON_THE_WAY = frozenset({CHECKPOINT, "checkpoint", "preview", "sample"})
+
+
+def results_of(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """What a job was run for.
+
+    These are the files of role `result`; where a job has none of these, as a training, all but
+    checkpoints, previews and samples: its model, model card, reports and plots.
+    """
+    found = list(artifacts)
+    marked = [artifact for artifact in found if artifact.role == "result"]
+    return marked or [artifact for artifact in found if artifact.role not in _ON_THE_WAY]
+
+
+def choose(
+    artifacts: Iterable[Artifact], role: str | None = None, name: str = "*"
+) -> list[Artifact]:
+    """The files of a role (None: the results; `all`: of every role) with names like a pattern."""
+    found = list(artifacts)
+    if role is None:
+        found = results_of(found)
+    elif role != EVERY_ROLE:
+        found = [artifact for artifact in found if artifact.role == role]
+    return [artifact for artifact in found if fnmatch(artifact.name, name)]
+
+
+def targets(artifacts: Iterable[Artifact], folder: Path) -> list[tuple[Artifact, Path]]:
+    """Where in a folder each file goes: under its name, of which no two meet."""
+    names = Names()
+    return [(artifact, folder / names.place(artifact.name)) for artifact in artifacts]
+
+
+def missing_copies(
+    plan: Sequence[tuple[Artifact, Path]], *, force: bool
+) -> list[tuple[Artifact, Path]]:
+    """What is still to be copied.
+
+    Raises:
+        UsageError: a target has other content, which only `force` overwrites; or is a folder.
+    """
+    todo = []
+    for artifact, target in plan:
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder")
+        if target.exists() and sha256_of(target) == artifact.sha256:
+            continue
+        if target.exists() and not force:
+            raise UsageError(f"{target} exists with other content: --force overwrites it")
+        todo.append((artifact, target))
+    return todo
