@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of a job; `values` in the order of the steps."""
+    """One metric of a job.
+
+    Attributes:
+        values: in the order of the steps.
+        value: the figure that counts: of a training that is done, that of the weights it kept.
+        best, best_step: None where nothing says which way the metric is better.
+    """
 
     name: str
     steps: list[int]
     values: list[float | None]
+    value: float | None
+    best: float | None = None
+    best_step: int | None = None
 
     @property
     def finite(self) -> list[float]:
@@ -41,10 +50,14 @@ def curves_of(
 
     with client.db.read() as session:
         merged = queries.merged_points(session, job.id, names=names, attempt=attempt)
-    found = [
-        Curve(name, [point.step for point in points], [point.value for point in points])
-        for name, points in merged.items()
-    ]
+        summaries = queries.summaries_of(session, job.id) if attempt is None else {}
+    found = []
+    for name, points in merged.items():
+        steps, values = [point.step for point in points], [point.value for point in points]
+        if known := summaries.get(name):
+            found.append(Curve(name, steps, values, known.value, known.best, known.best_step))
+        else:
+            found.append(Curve(name, steps, values, values[-1]))
     first = list(headline_names(client.settings, job.kind))
     order = {name: place for place, name in enumerate(first)}
     return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
@@ -54,6 +67,8 @@ def columns() -> list[Column[Curve]]:
     """A line for each metric; the curve itself on a terminal only."""
     shown = [
         Column[Curve]("name", lambda curve: curve.name),
+        Column[Curve]("value", lambda curve: words.number(curve.value), right=True),
+        Column[Curve]("best", _best, right=True),
         Column[Curve]("last", lambda curve: words.number(curve.values[-1]), right=True),
         Column[Curve]("min", lambda curve: _extreme(min, curve), right=True),
         Column[Curve]("max", lambda curve: _extreme(max, curve), right=True),
@@ -69,6 +84,11 @@ def columns() -> list[Column[Curve]]:
             )
         )
     return shown
+
+
+def _best(curve: Curve) -> str:
+    at = f" @{curve.best_step}" if curve.best_step is not None else ""
+    return "" if curve.best is None else words.number(curve.best) + at
 
 
 def _extreme(choose: Callable[[list[float]], float], curve: Curve) -> str:

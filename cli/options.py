@@ -15,7 +15,8 @@ from cvq.errors import UnknownJobError, UsageError
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.queries import Filter
+    from cvq.filters import Filter
+    from cvq.kinds.spec import Kind
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,7 +114,8 @@ filters = together(
     click.option("--until", type=AGO, metavar="TIME", help="Submitted before."),
     click.option(
         "--where", type=CONDITION, multiple=True, metavar="CONDITION",
-        help="Only where a metric is so: 'val_accuracy>0.9'.",
+        help="Only where a metric or a number of the result is so: 'val_accuracy>0.9', "
+        "'best(loss)<0.1'; also last(), min(), max().",
     ),
 )  # fmt: skip
 
@@ -130,7 +132,7 @@ def make_filter(
     **more: Any,
 ) -> Filter:
     """The filter that the options of `filters` mean."""
-    from cvq.queries import Filter
+    from cvq.filters import Filter
 
     return Filter(
         states=_flat(status),
@@ -142,6 +144,32 @@ def make_filter(
         where=where,
         **more,
     )
+
+
+def check_filter(client: Client, wanted: Filter) -> list[str]:
+    """Refuse names that no job has; return remarks on what may be right and still finds nothing.
+
+    Raises:
+        UsageError: a metric, kind, user or tag is misspelt; the nearest is named.
+    """
+    from cvq import filters
+
+    def kinds() -> dict[str, Kind]:
+        from cvq.errors import SetupError
+        from cvq.kinds import all_kinds
+
+        try:
+            return all_kinds(client.settings)
+        except SetupError:  # a broken plug-in is no reason not to list jobs
+            return {}
+
+    def figures() -> list[str]:
+        return [
+            name for kind in kinds().values() for name in (*kind.spec.headline, *kind.spec.goals)
+        ]
+
+    with client.db.read() as session:
+        return filters.check(session, wanted, kinds=kinds, figures=figures)
 
 
 def _flat(lists: Iterable[list[str]]) -> list[str]:

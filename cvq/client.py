@@ -127,6 +127,7 @@ class Client:
             soft_time_limit=soft_time_limit,
             max_attempts=retries + 1,
             not_before=at,
+            goals=dict(spec.goals) or None,
             after=tuple(dict.fromkeys([*after, *trainings])),
         )
         _check_storable(job)

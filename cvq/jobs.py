@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
+from .goals import Goal
 from .tables import FINAL
 
 WORKER_LOST = "worker-lost"  # the one reason for which a job itself cannot be blamed
@@ -26,7 +27,10 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job about to be submitted. `spec` is the validated specification as JSON."""
+    """A job about to be submitted.
+
+    `spec` is the validated specification as JSON; `goals` are those that its kind declares.
+    """
 
     kind: str
     spec: dict[str, Any]
@@ -41,6 +45,7 @@ class NewJob:
     soft_time_limit: float | None = None
     max_attempts: int = 3
     not_before: datetime | None = None
+    goals: dict[str, Goal] | None = None
     after: tuple[int, ...] = ()
 
 
@@ -76,7 +81,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Job:
-    """One row of `jobs`. Times are aware and in UTC; `progress` is {done, total, unit, eta_s}."""
+    """One row of `jobs`. Times are aware and in UTC; `progress` is {done, total, unit, eta_s}.
+
+    `metrics` has the figure that counts of each metric: the last, or what the result says of it.
+    """
 
     id: int
     kind: str
@@ -100,6 +108,7 @@ class Job:
     not_before: datetime | None
     progress: dict[str, Any] | None
     metrics: dict[str, float | None]
+    goals: dict[str, Goal] | None
     result: dict[str, Any] | None
     error: str | None
     created_at: datetime

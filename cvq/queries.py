@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, nulls_last, or_, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
+from . import filters
 from . import tables as t
 from .errors import UnknownJobError, UsageError
+from .filters import Filter as Filter
 from .jobs import CHECKPOINT, Artifact, Attempt, Job, Lease
-from .parse import Comparison
 from .tables import now
 
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 _VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
-_SORTABLE = (
-    "id",
-    "priority",
-    "attempt",
-    "created_at",
-    "started_at",
-    "finished_at",
-    "kind",
-    "user",
-)
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which jobs to list; an empty field does not filter. `sort` is a column or a metric."""
-
-    ids: Sequence[int] = ()
-    states: Sequence[str] = ()
-    kinds: Sequence[str] = ()
-    users: Sequence[str] = ()
-    tags: Sequence[tuple[str, str | None]] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    where: Sequence[Comparison] = ()
-    sort: str | None = None
-    before: int | None = None
-    limit: int | None = None
 
 
 def get_job(session: Connection, job_id: int) -> Job:
@@ -68,54 +33,14 @@ def get_job(session: Connection, job_id: int) -> Job:
 
 def list_jobs(session: Connection, wanted: Filter) -> list[Job]:
     """Jobs, the newest first unless `sort` says otherwise."""
-    query = select(t.jobs).where(*_conditions(wanted))
-    if wanted.sort:
-        name = wanted.sort.lstrip("-")
-        column = t.jobs.c[name] if name in _SORTABLE else _metric(name)
-        order = column.desc() if wanted.sort.startswith("-") else column.asc()
-        query = query.order_by(nulls_last(order), t.jobs.c.id.desc())
-    else:
-        query = query.order_by(t.jobs.c.id.desc())
-    rows = session.execute(query.limit(wanted.limit)).all()
-    return [Job.from_row(row) for row in rows]
+    query = select(t.jobs).where(*filters.conditions(wanted)).order_by(*filters.order(wanted))
+    return [Job.from_row(row) for row in session.execute(query.limit(wanted.limit)).all()]
 
 
 def count_jobs(session: Connection, wanted: Filter) -> int:
     """How many jobs a filter finds, whatever its limit."""
-    return int(session.scalar(select(func.count(t.jobs.c.id)).where(*_conditions(wanted))) or 0)
-
-
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    jobs = t.jobs.c
-    conditions: list[ColumnElement[bool]] = []
-    for column, values in (
-        (jobs.id, wanted.ids),
-        (jobs.state, wanted.states),
-        (jobs.kind, wanted.kinds),
-        (jobs.user, wanted.users),
-    ):
-        if values:
-            conditions.append(column.in_(values))
-    for key, value in wanted.tags:
-        found = jobs.tags[key].as_string()
-        conditions.append(found.is_not(None) if value is None else found == value)
-    if wanted.since:
-        conditions.append(jobs.created_at >= wanted.since)
-    if wanted.until:
-        conditions.append(jobs.created_at < wanted.until)
-    if wanted.before:
-        conditions.append(jobs.id < wanted.before)
-    for name, sign, number in wanted.where:
-        compared: ColumnElement[Any] = (
-            jobs[name] if name in ("id", "priority", "attempt") else _metric(name)
-        )
-        conditions.append(_OPERATORS[sign](compared, number))
-    return conditions
-
-
-def _metric(name: str) -> ColumnElement[Any]:
-    value: ColumnElement[Any] = t.jobs.c.metrics[name].as_float()
-    return value
+    query = select(func.count(t.jobs.c.id)).where(*filters.conditions(wanted))
+    return int(session.scalar(query) or 0)
 
 
 def last_jobs(session: Connection, user: str, back: int) -> int:
@@ -214,6 +139,15 @@ def run_times(session: Connection, kind: str, most: int = 50) -> list[float]:
         .limit(most)
     ).all()
     return [(row.finished_at - row.started_at).total_seconds() for row in rows]
+
+
+def summaries_of(session: Connection, job_id: int) -> dict[str, Row[Any]]:
+    """Value, last, min, max, best and its step of each metric of a job."""
+    s = t.summaries.c
+    rows = session.execute(
+        select(t.summaries).where(s.job_id == job_id, s.source == "metrics").order_by(s.name)
+    ).all()
+    return {row.name: row for row in rows}
 
 
 def last_sign(session: Connection, lease: Lease) -> datetime | None:

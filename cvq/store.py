@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from . import summaries
 from . import tables as t
 from .errors import LeaseLostError, UnknownJobError
 from .fairness import fair_rank, joining_ranks, returning_rank
@@ -86,6 +87,7 @@ def submit(session: Connection, job: NewJob) -> int:
             device=job.device,
             time_limit=job.time_limit,
             soft_time_limit=job.soft_time_limit,
+            goals=job.goals,
             state=state,
             attempt=0,
             max_attempts=job.max_attempts,
@@ -266,6 +268,7 @@ def report(
         session.execute(insert(t.logs), [owner | _fit(t.logs, **line._asdict()) for line in logs])
     if points:
         session.execute(insert(t.metrics), [owner | point for point in points])
+        summaries.add_points(session, job, points)
     for artifact in artifacts:
         described = _fit(t.artifacts, **artifact.to_json())
         session.execute(insert(t.artifacts).values(**owner, **described, created_at=now()))
@@ -385,6 +388,8 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
         changes["queued_at"] = now()
         changes["fair_rank"] = returning_rank(session, job.queue, job.priority)
     ended = _fit(t.jobs, reason=reason, error=outcome.error, result=outcome.result)
+    if state == t.SUCCEEDED:
+        changes["metrics"] = job.metrics | summaries.add_result(session, job, ended["result"])
     session.execute(
         update(t.jobs).where(t.jobs.c.id == job.id).values(state=state, **ended, **changes)
     )

@@ -153,6 +153,8 @@ jobs = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("soft_time_limit", Float),
+    # Which way its kind says that its metrics are better, as it was when the job was submitted.
+    Column("goals", Json),
     # A queue is served in this order: priority, then fairness, then age.
     Index(
         "ix_jobs_queued",
@@ -233,6 +235,26 @@ metrics = Table(
     Column("value", Float),
     Column("time", UtcDateTime, nullable=False),
     Index(None, "job_id", "name", "attempt", "step"),
+)
+
+# What can be asked of a job's numbers: a row for each metric and for each number of its result.
+summaries = Table(
+    "summaries",
+    metadata,
+    _job_id(primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("source", String(10), primary_key=True),  # `metrics` or `result`
+    # The figure that counts: of a job that succeeded, what its result says under this name.
+    Column("value", Float),
+    Column("last", Float),
+    Column("min", Float),
+    Column("max", Float),
+    # The better of the two, where it is known which way this metric is better.
+    Column("best", Float),
+    Column("best_step", BigInteger),
+    Column("attempt", Integer, nullable=False),
+    Index(None, "name", "value"),
+    Index(None, "name", "best"),
 )
 
 artifacts = Table(

@@ -70,6 +70,8 @@ def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, 
     filtered = any(filters.values())
     if not references and not filtered:
         raise UsageError("which jobs? Give JOB, or a filter such as --user or --status queued")
+    for remark in options.check_filter(client, options.make_filter(**filters)):
+        note(remark)
     if not references:
         filters["status"] = filters["status"] or [list(_UNFINISHED)]
         return client.jobs(options.make_filter(**filters, sort="id"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,8 @@ from ..output import dump, dump_line, note, show_list, table
 
 if TYPE_CHECKING:
     from cvq.client import Client
+    from cvq.filters import Filter
     from cvq.jobs import Job
-    from cvq.queries import Filter
 
 
 @click.command(
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 @click.option(
     "--sort",
     metavar="KEY",
-    help="A column (id, priority, created_at, …) or a metric; -KEY descends.",
+    help="A column (id, priority, created_at, …), a metric or a number of the result; -KEY "
+    "descends, best(KEY) takes the best of the curve.",
 )
 @click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=options.DEFAULT_LIMIT, metavar="N",
@@ -49,16 +51,25 @@ def ls(
 
     client = Client()
     wanted = options.make_filter(**filters, limit=None if everything else limit)
-    form = {"as_json": as_json, "as_csv": as_csv, "quiet": quiet}
+    remarks = options.check_filter(client, wanted)
+    form: dict[str, Any] = {"as_json": as_json, "as_csv": as_csv, "quiet": quiet}
     if watch:
         _watch(client, wanted, form)
         return
     jobs = client.jobs(wanted)
-    _print(client, jobs, **form)
+    _print(client, jobs, **form, remarks=remarks)
     _hint_cut(client, wanted, len(jobs))
 
 
-def _print(client: Client, jobs: list[Job], *, as_json: bool, as_csv: bool, quiet: bool) -> None:
+def _print(
+    client: Client,
+    jobs: list[Job],
+    *,
+    as_json: bool,
+    as_csv: bool,
+    quiet: bool,
+    remarks: Sequence[str] = (),
+) -> None:
     from .. import job_table
 
     if as_json:
@@ -68,7 +79,8 @@ def _print(client: Client, jobs: list[Job], *, as_json: bool, as_csv: bool, quie
             click.echo(job.id)
     else:
         columns = job_table.columns(client.settings, _now(client))
-        show_list(columns, jobs, as_csv=as_csv, empty="no jobs")
+        empty = f"no jobs: {', '.join(remarks)}" if remarks else "no jobs"
+        show_list(columns, jobs, as_csv=as_csv, empty=empty)
 
 
 def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
@@ -82,7 +94,7 @@ def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
         note(f"… {more} more: -n {shown + more} or --all")
 
 
-def _watch(client: Client, wanted: Filter, form: dict[str, bool]) -> None:
+def _watch(client: Client, wanted: Filter, form: dict[str, Any]) -> None:
     from .. import job_table
     from ..live import repeat
 

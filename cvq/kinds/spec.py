@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..goals import Goal
 
 
 class InputFile(BaseModel):
@@ -121,6 +123,8 @@ class Spec(BaseModel):
 
     # Metrics worth a column in a progress line, most telling first.
     headline: ClassVar[tuple[str, ...]] = ()
+    # Which way metrics are better, where their names do not say so: {"colourfulness": "max"}.
+    goals: ClassVar[Mapping[str, Goal]] = {}
 
     def inputs(self) -> Iterator[InputFile]:
         """Every input file of this specification, in field order."""

@@ -81,7 +81,40 @@ class TestLs:
 
     def test_nothing_found_is_said_on_stderr(self, run: Cli) -> None:
         said = run("ls", "--user", "nobody")
-        assert (said.out, said.err) == ("", "no jobs\n")
+        assert (said.out, said.err) == ("", "no jobs: no job of user 'nobody'\n")
+
+    def test_names_that_no_job_has_are_refused_with_the_nearest(self, run: Cli) -> None:
+        for given, message in {
+            ("--where", "valeu<5"): "metric or result 'valeu': did you mean 'value'?",
+            ("--sort", "-othr"): "metric or result 'othr': did you mean 'other'?",
+            ("--kind", "fmnist-cn"): "no job of kind 'fmnist-cn': did you mean 'fmnist-cnn'?",
+            ("--tag", "od=1"): "no job with a tag 'od': did you mean 'odd'?",
+        }.items():
+            assert message in run("ls", *given, code=2).err
+            if given[0] != "--sort":
+                assert message in run("cancel", *given, code=2).err
+        assert run("ls", "-q", "--where", "total_loss<5").out == "", "a known kind records it"
+
+    def test_what_a_result_says_of_a_metric_counts(
+        self, run: Cli, client: Client, worker: FakeWorker
+    ) -> None:
+        client.submit("selftest")
+        worker.finish(worker.claim())
+        job = worker.claim()
+        worker.metric(job, "value", 0.9, 0.975, 0.963)
+        worker.finish(job, result={"value": 0.975, "test_value": 0.5})
+        assert run("ls", "-n", 1).out.rstrip().endswith("value 0.975")
+        assert run("ls", "-q", "--where", "value>0.97", "--where", "value<1").out == "5\n"
+        assert run("ls", "-q", "--where", "test_value=0.5").out == "5\n"
+        assert run("show", "5", "--json").json["metrics"] == {"value": 0.975}
+        assert run("metrics", "5").out.split()[-6:] == [
+            "value",
+            "0.975",
+            "0.963",
+            "0.9",
+            "0.975",
+            "3",
+        ]
 
     def test_wrong_status(self, run: Cli) -> None:
         assert "'done' is not one of" in run("ls", "--status", "done", code=2).err
@@ -184,9 +217,16 @@ class TestShowAttempts:
 
     @pytest.mark.usefixtures("resumed")
     def test_metrics_go_on_over_attempts(self, run: Cli) -> None:
-        assert run("metrics", "1").out.splitlines()[1].split() == ["value", "3", "3", "3", "1"]
+        assert run("metrics", "1").out.splitlines()[1].split() == [
+            "value",
+            "3",
+            "3",
+            "3",
+            "3",
+            "1",
+        ]
         first = run("metrics", "1", "--attempt", 1).out.splitlines()
-        assert first[1].split() == ["value", "4", "4", "8", "2"]
+        assert first[1].split() == ["value", "4", "4", "4", "8", "2"]
         points = run("metrics", "1", "--json").json
         assert [(point["attempt"], point["value"]) for point in points] == [(2, 3.0)]
         assert len(run("metrics", "1", "--attempt", 1, "--csv").out.splitlines()) == 3
@@ -238,9 +278,10 @@ class TestLogs:
 class TestMetricsAndArtifacts:
     def test_metrics(self, run: Cli) -> None:
         lines = run("metrics", "1").out.splitlines()
-        assert lines[0].split() == ["NAME", "LAST", "MIN", "MAX", "POINTS"]
-        assert lines[1].split() == ["value", "1", "1", "4", "3"]  # the headline metric first
-        assert lines[2].split() == ["other", "1e+09", "1e+09", "1e+09", "1"]
+        assert lines[0].split() == ["NAME", "VALUE", "BEST", "LAST", "MIN", "MAX", "POINTS"]
+        # The headline metric first.
+        assert lines[1].split() == ["value", "1", "1", "1", "4", "3"]
+        assert lines[2].split() == ["other", "1e+09", "1e+09", "1e+09", "1e+09", "1"]
 
     def test_points(self, run: Cli) -> None:
         points = run("metrics", "1", "value", "--json").json

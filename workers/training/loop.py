@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from cvq.errors import PermanentError
+from cvq.goals import goal_of
 from cvq.kinds.training import TrainingSpec
 
 from ..context import Context
@@ -120,8 +121,8 @@ def train(
         spec: the hyperparameters.
         ctx: where progress, metrics and checkpoints go.
         augment: changes a batch of training inputs, with a generator for what it draws.
-        best_by: the metric that chooses the best epoch; with `accuracy` in its name higher is
-            better, else lower.
+        best_by: the metric that chooses the best epoch; which way it is better is said by
+            `spec.goals`, else by its name (see `cvq.goals`), else lower is.
         classes: of a classifier; switches its guards on.
         resumable: whether to write checkpoints and go on from the last; a job that trains several
             networks, each within a second or two, begins anew.
@@ -330,7 +331,8 @@ class _Run:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items())
         log.info("epoch %d of %d: %s", epoch, self.spec.epochs, shown)
         state.history.append({"epoch": epoch, "step": state.step, **row})
-        value = -row[self.best_by] if "accuracy" in self.best_by else row[self.best_by]
+        upward = goal_of(self.best_by, self.spec.goals) == "max"
+        value = -row[self.best_by] if upward else row[self.best_by]
         if state.best is None or value < state.best:
             state.best, state.best_epoch = value, epoch
             state.best_weights = {k: v.clone() for k, v in network.state_dict().items()}

@@ -1,0 +1,160 @@
+"""Last, lowest, highest and best value of each metric, kept as they are reported; and results.
+
+A summary is of the curve as `queries.merged_points` gives it: an attempt that resumed, or began
+anew, takes back whatever earlier attempts had recorded from its first step on. What a job returns
+under the name of a metric is that metric's figure from then on: a training returns those of the
+epoch whose weights it keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from . import tables as t
+from .goals import goal_of
+from .jobs import Job, Lease
+
+METRICS, RESULT = "metrics", "result"
+_MOST_RESULTS = 500  # of a result with more numbers, the first so many can be asked for
+_LONGEST_NAME = 200  # as the column
+_KEY = (
+    t.summaries.c.job_id == bindparam("key_job"),
+    t.summaries.c.name == bindparam("key_name"),
+    t.summaries.c.source == METRICS,
+)
+
+
+def add_points(session: Connection, job: Job, points: Sequence[Mapping[str, Any]]) -> None:
+    """Take the points of a report, which stand in `metrics` already, into the summaries."""
+    names = list(dict.fromkeys(point["name"] for point in points))
+    s = t.summaries.c
+    held = {
+        row.name: row
+        for row in session.execute(
+            select(t.summaries).where(s.job_id == job.id, s.source == METRICS, s.name.in_(names))
+        ).all()
+    }
+    fresh, changed = [], []
+    for name in names:
+        mine = [(point["value"], point["step"]) for point in points if point["name"] == name]
+        before = held.get(name)
+        if before is not None and before.attempt != job.attempt:
+            summary = _summary_anew(session, job.lease, name, goal_of(name, job.goals))
+        else:
+            summary = _summary(before, mine, goal_of(name, job.goals))
+        last = mine[-1][0]
+        row = {"value": last, "last": last, "attempt": job.attempt, **summary}
+        if before is None:
+            fresh.append({"job_id": job.id, "name": name, "source": METRICS, **row})
+        else:
+            changed.append({"key_job": job.id, "key_name": name, **row})
+    if fresh:
+        session.execute(insert(t.summaries), fresh)
+    if changed:
+        values: dict[str, Any] = {
+            name: bindparam(name) for name in changed[0] if not name.startswith("key_")
+        }
+        session.execute(update(t.summaries).where(*_KEY).values(values), changed)
+
+
+def _summary(before: Any, points: Sequence[tuple[float | None, int]], goal: str | None) -> Any:
+    """Lowest, highest and best of what was known and some more points."""
+    finite = [(value, step) for value, step in points if value is not None]
+    known = [] if before is None or before.min is None else [(before.min, None)]
+    low = min([*known, *finite], key=lambda point: point[0], default=(None, None))
+    known = [] if before is None or before.max is None else [(before.max, None)]
+    high = max([*known, *finite], key=lambda point: point[0], default=(None, None))
+    best = {"min": low, "max": high}.get(goal or "", (None, None))
+    step = before.best_step if best[1] is None and before is not None else best[1]
+    return {
+        "min": low[0],
+        "max": high[0],
+        "best": best[0],
+        "best_step": None if best[0] is None else step,
+    }
+
+
+def _summary_anew(session: Connection, lease: Lease, name: str, goal: str | None) -> Any:
+    """The same of the whole curve, where an attempt has taken back a part of it."""
+    kept = and_(_on_curve(session, lease, name), t.metrics.c.value.is_not(None))
+    value = t.metrics.c.value
+
+    def first(order: ColumnElement[Any]) -> tuple[float | None, int | None]:
+        row = session.execute(
+            select(value, t.metrics.c.step).where(kept).order_by(order, t.metrics.c.id).limit(1)
+        ).one_or_none()
+        return (None, None) if row is None else (row.value, row.step)
+
+    low, high = first(value.asc()), first(value.desc())
+    best = {"min": low, "max": high}.get(goal or "", (None, None))
+    return {"min": low[0], "max": high[0], "best": best[0], "best_step": best[1]}
+
+
+def _on_curve(session: Connection, lease: Lease, name: str) -> ColumnElement[bool]:
+    """The points that no later attempt has taken back."""
+    m = t.metrics.c
+    own = and_(m.job_id == lease.job_id, m.name == name)
+    firsts = session.execute(
+        select(m.attempt, func.min(m.step).label("first")).where(own).group_by(m.attempt)
+    ).all()
+    parts, begun = [], math.inf
+    for row in sorted(firsts, key=lambda row: -row.attempt):
+        kept = true() if begun == math.inf else m.step < int(begun)
+        parts.append(and_(m.attempt == row.attempt, kept))
+        begun = min(begun, row.first)
+    return and_(own, or_(*parts))
+
+
+def add_result(session: Connection, job: Job, result: Any) -> dict[str, float]:
+    """Take a job's result into the summaries; return the figures that are those of metrics."""
+    numbers = dict(list(_numbers(result))[:_MOST_RESULTS]) if isinstance(result, dict) else {}
+    kept = {name: value for name, value in numbers.items() if name in job.metrics}
+    rows = []
+    for name, value in numbers.items():
+        # A metric has these of its whole curve.
+        whole = None if name in kept else value
+        rows.append(
+            {
+                "job_id": job.id, "name": name, "source": RESULT, "attempt": job.attempt,
+                "value": value, "last": whole, "min": whole, "max": whole,
+                "best": None if goal_of(name, job.goals) is None else whole,
+            }
+        )  # fmt: skip
+    if rows:
+        session.execute(insert(t.summaries), rows)
+    if kept:
+        session.execute(
+            update(t.summaries).where(*_KEY).values(value=bindparam("value")),
+            [{"key_job": job.id, "key_name": name, "value": kept[name]} for name in kept],
+        )
+    return kept
+
+
+def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a result, those of a record within it as `record.number`; yes is 1."""
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and len(name) <= _LONGEST_NAME:
+            try:
+                number = float(value)
+            except OverflowError:  # an integer that no float holds
+                continue
+            if math.isfinite(number):
+                yield name, number
