@@ -362,6 +362,7 @@ def _succeeded(seen: _Seen) -> Told:
             f"It succeeded in {took}, at the first attempt."]  # fmt: skip
     if earlier:
         said.append(f"{_capital(listing([causes.ended_with(attempt) for attempt in earlier]))}.")
+    said += [f"It warns: {warning.rstrip('.')}." for warning in job.warnings]
     files = results_of(queries.artifacts_of(session, [job.id])[job.id])
     word = "get" if files else "show"
     what = "copies its files here" if files else "tells all about it"

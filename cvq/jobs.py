@@ -132,6 +132,12 @@ class Job:
         """Whether the job has come to its end, good or bad."""
         return self.state in FINAL
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a job that succeeded says is wrong with what it made, in sentences."""
+        found = self.result.get("warnings") if isinstance(self.result, dict) else None
+        return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
     def seconds(self, now: datetime) -> float | None:
         """Run time of the last attempt so far, or None where it has not started."""
         if self.started_at is None:

@@ -106,7 +106,12 @@ def _show_spec(client: Client, job: Job) -> None:
     fields([(name, _value(client, value)) for name, value in job.spec.items()])
     if job.result:
         heading("Result")
-        fields([(name, _value(client, value)) for name, value in job.result.items()])
+        shown = {k: v for k, v in job.result.items() if not (k == "warnings" and job.warnings)}
+        fields([(name, _value(client, value)) for name, value in shown.items()])
+    if job.warnings:
+        heading("Warnings")
+        for warning in job.warnings:
+            click.echo(words.clean(warning))
 
 
 def _value(client: Client, value: Any) -> str | list[str]:

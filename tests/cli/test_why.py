@@ -41,6 +41,17 @@ def test_several_jobs(run: Cli, client: Client, worker: FakeWorker) -> None:
     assert second.startswith("job 2  selftest  succeeded\n")
 
 
+def test_what_a_training_warns_of_is_told(run: Cli, client: Client, worker: FakeWorker) -> None:
+    client.submit("selftest")
+    warnings = ["the network is no better than chance: 3 of 30 are right", "x.png is lost"]
+    worker.finish(worker.claim(), result={"warnings": warnings, "steps": 3})
+    why = run("why", "1").out
+    assert "It warns: the network is no better than chance: 3 of 30 are right." in why
+    assert "It warns: x.png is lost." in why
+    shown = run("show", "1").out
+    assert "Warnings\nthe network is no better than chance: 3 of 30 are right\nx.png" in shown
+
+
 def test_json(run: Cli, client: Client) -> None:
     enter(client)
     enter(client, queue="mine")

@@ -23,14 +23,12 @@ from cvq.kinds.autoencoders import AutoencoderSpec
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
 from ..training.augment import augmentation_of
-from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, evaluate, train
-from ..training.plots import save_curves
+from ..training.report import Report
 from ..training.saved import save_model
 from . import coders
 
 HIDDEN, WIDTH, DENSE = (1024, 512, 256), 32, (1024, 512)
-_BATCH = 1000
 
 
 class Autoencoder(nn.Module):
@@ -52,13 +50,14 @@ class Autoencoder(nn.Module):
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures (N, 1, 28, 28) in [-1, 1]."""
-        pictures: Tensor = self.decoder(latents).float().tanh()
+        """Pictures (N, 1, 28, 28) in 0..1."""
+        pictures: Tensor = (self.decoder(latents).float().tanh() + 1) / 2
         return pictures
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Rebuild pictures 0..255, in [-1, 1]."""
-        return self.decode(self.encode(pictures))
+        rebuilt: Tensor = self.decoder(self.encode(pictures)).float().tanh()
+        return rebuilt
 
 
 def scaled(pictures: Tensor) -> Tensor:
@@ -94,32 +93,24 @@ def run(spec: AutoencoderSpec, ctx: Context) -> dict[str, Any]:
     )
     facts = {"size": coders.SIZE, "latent": spec.latent}
     save_model(trained.network, kind="autoencoder", spec=spec, facts=facts, ctx=ctx)
-    result = {**trained.facts, **_report(dataset, trained, ctx)}
-    write_card(
-        ctx,
+    report = Report(ctx, trained.facts)
+    report.curves(trained, "loss")
+    with report.part("the test"):
+        _test(dataset, trained, report)
+    return report.close(
         kind="autoencoder",
         summary=f"An autoencoder with {spec.latent} latent numbers.",
         spec=spec,
         data=dataset.facts,
-        figures=result,
+        classes=dataset.classes,
         use="cvq submit reconstruct PICTURE.png",
     )
-    return result
 
 
-def _report(dataset: Dataset, trained: Trained, ctx: Context) -> dict[str, Any]:
+def _test(dataset: Dataset, trained: Trained, report: Report) -> None:
     network, part = trained.network.cpu(), dataset.test
     assert isinstance(network, Autoencoder)
-    with ctx.artifact("loss.png", role="plot") as path:
-        save_curves(path, trained.history, "loss")
-    with torch.no_grad():
-        latents = torch.cat(
-            [network.encode(images) for images in torch.split(part.images, _BATCH)]
-        )
-        rebuilt = network(part.images[:20])
-        coders.save_reconstructions(ctx, part.images[:20] / 255, (rebuilt + 1) / 2)
-        coders.save_latents(ctx, latents, part, dataset.classes)
-        manifold = network.decode(coders.grid_of(latents))
-        coders.save_manifold(ctx, (manifold + 1) / 2, 12)
     found = evaluate(network, Samples(part.images), measure)
-    return {"test_mse": found["loss"], "test_images": len(part.images)}
+    report.figures |= {"test_mse": found["loss"], "test_images": len(part.images)}
+    coders.judge(report, network, dataset)
+    coders.draw(report, network, dataset)

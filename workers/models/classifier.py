@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from cvq.kinds.fmnist import ClassifierSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
+from ..training import verdicts
 from ..training.augment import (
     Operation,
     augmentation_of,
@@ -32,13 +34,15 @@ from ..training.augment import (
     random_flip,
     random_shift,
 )
-from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, autocast, dtype_of, train
-from ..training.plots import save_confusion, save_curves, save_grid
+from ..training.plots import save_confusion, save_grid
+from ..training.report import Report
 from ..training.saved import save_model
+from .coders import to_bytes
 
 SIZE = 28
 _MISTAKES = 40
+_ONE_LINE = 20  # letters of what was said and what is
 _BATCH = 1000
 
 
@@ -110,17 +114,18 @@ def train_classifier(
     )
     facts = {"classes": list(dataset.classes), "size": SIZE}
     save_model(trained.network, kind=kind, spec=spec, facts=facts, ctx=ctx)
-    result = {**trained.facts, **_report(dataset, trained, spec, ctx)}
-    write_card(
-        ctx,
+    report = Report(ctx, trained.facts)
+    report.curves(trained, "loss", "accuracy")
+    with report.part("the test"):
+        _test(dataset, trained, spec, report)
+    return report.close(
         kind=kind,
         summary=summary,
         spec=spec,
         data=dataset.facts,
-        figures=result,
+        classes=dataset.classes,
         use="cvq submit classify PICTURE.png",
     )
-    return result
 
 
 def standard(images: Tensor) -> tuple[float, float]:
@@ -167,45 +172,60 @@ def _laid_out(pictures: Tensor) -> Tensor:
     return pictures.contiguous(memory_format=torch.channels_last)
 
 
-def _report(
-    dataset: Dataset, trained: Trained, spec: ClassifierSpec, ctx: Context
-) -> dict[str, Any]:
-    """Test, and publish what people look for; returns the figures."""
-    for name in ("loss", "accuracy"):
-        with ctx.artifact(f"{name}.png", role="plot") as path:
-            save_curves(path, trained.history, name)
-    part = dataset.test
+def _test(dataset: Dataset, trained: Trained, spec: ClassifierSpec, report: Report) -> None:
+    """Test, judge, and publish what people look for."""
+    part, classes, ctx = dataset.test, dataset.classes, report.ctx
     assert part.labels is not None
+    assert dataset.train.labels is not None
     found = probabilities(trained.network, part.images, ctx.device, dtype_of(spec, ctx.device))
     predicted, true = found.argmax(1).numpy(), part.labels.numpy()
-    places = list(range(len(dataset.classes)))
-    with ctx.artifact("confusion.png", role="plot") as path:
-        counts = confusion_matrix(true, predicted, labels=places)
-        save_confusion(path, counts, dataset.classes)
-    report: dict[str, Any] = classification_report(
-        true, predicted, labels=places, target_names=list(dataset.classes),
-        output_dict=True, zero_division=0.0,
-    )  # fmt: skip
-    with ctx.artifact("per-class.json", role="report") as path:
-        path.write_text(json.dumps(report, indent=2))
-    _save_mistakes(part.images, found, true, dataset.classes, ctx)
     loss = float(-found.gather(1, part.labels[:, None]).clamp_min(1e-12).log().mean())
     accuracy = float((predicted == true).mean())
-    return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(true)}
+    report.figures |= {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(true)}
+    trained_on = dataset.train.labels.numpy()
+    report.warn(*verdicts.of_classifier(predicted, true, trained_on, classes))
+    places = list(range(len(classes)))
+    counts = confusion_matrix(true, predicted, labels=places)
+    report.draw("confusion.png", lambda path: save_confusion(path, counts, classes))
+
+    def per_class(path: Path) -> None:
+        found = classification_report(
+            true, predicted, labels=places, target_names=list(classes),
+            output_dict=True, zero_division=0.0,
+        )  # fmt: skip
+        path.write_text(json.dumps(found, indent=2))
+
+    report.draw("per-class.json", per_class, role="report")
+    if (predicted != true).any():
+        report.draw(
+            "mistakes.png", lambda path: save_mistakes(path, part.images, found, true, classes)
+        )
 
 
-def _save_mistakes(
-    images: Tensor, found: Tensor, true: np.ndarray[Any, Any], classes: Sequence[str], ctx: Context
+def save_mistakes(
+    path: Path,
+    images: Tensor,
+    found: Tensor,
+    true: np.ndarray[Any, Any],
+    classes: Sequence[str],
 ) -> None:
-    """The wrong answers that the network was surest of."""
+    """Draw the wrong answers that the network was surest of.
+
+    Args:
+        path: the PNG.
+        images: (N, C, H, W), 0..255.
+        found: probabilities (N, classes).
+        true: labels (N,).
+        classes: their names.
+    """
     sure, answer = found.max(1)
     wrong = torch.from_numpy(answer.numpy() != true)
-    if not bool(wrong.any()):
-        return
     order = torch.where(wrong, sure, -1.0).argsort(descending=True)[: int(wrong.sum())]
     chosen = order[:_MISTAKES].tolist()
-    titles = [f"{classes[int(answer[i])]}\nis {classes[int(true[i])]}" for i in chosen]
-    with ctx.artifact("mistakes.png", role="plot") as path:
-        save_grid(
-            path, images[chosen, 0].numpy(), columns=8, titles=titles, title="the worst mistakes"
-        )
+    titles = []
+    for i in chosen:
+        said, is_ = f"said {classes[int(answer[i])]}", f"is {classes[int(true[i])]}"
+        between = ", " if len(said) + len(is_) < _ONE_LINE else ",\n"
+        titles.append(f"{said}{between}{is_}\n{sure[i]:.0%} sure")
+    title = "the worst mistakes on the test pictures"
+    save_grid(path, to_bytes(images[chosen] / 255), columns=8, titles=titles, title=title)

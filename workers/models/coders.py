@@ -7,20 +7,28 @@ activation at the end.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..context import Context
-from ..data.dataset import Part
+from ..data.dataset import Dataset, Part
+from ..training import verdicts
 from ..training.plots import save_grid, save_scatter
+from ..training.report import Report
 
 SIZE = 28
 COURSE = (128, 64)
 _SHOWN, _POINTS = 10, 3000
+_BATCH, WALKS = 500, 4
+_SIDE = 12  # pictures along each side of a manifold
+
+
+Decode = Callable[[Tensor], Tensor]
 
 
 class Flat(nn.Module):
@@ -106,49 +114,144 @@ def to_bytes(pictures: Tensor) -> NDArray[np.uint8]:
     return array[..., 0] if array.shape[-1] == 1 else array
 
 
-def save_reconstructions(
-    ctx: Context,
-    originals: Tensor,
-    rebuilt: Tensor,
-    name: str = "reconstructions.png",
-    role: str = "plot",
-) -> None:
-    """Originals above what became of them, ten to a row; both (N, 1, H, W) in 0..1."""
+class Coder(Protocol):
+    """What an autoencoder of pictures can do."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Latents (N, latent) of pictures 0..255 (N, C, H, W)."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures (N, C, H, W) in 0..1."""
+
+
+def encoded(coder: Coder, pictures: Tensor) -> Tensor:
+    """Latents (N, latent) of any number of pictures 0..255."""
+    with torch.no_grad():
+        return torch.cat([coder.encode(part) for part in torch.split(pictures, _BATCH)])
+
+
+def decoded(coder: Coder, latents: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) in 0..1 of any number of latents."""
+    with torch.no_grad():
+        return torch.cat([coder.decode(part) for part in torch.split(latents, _BATCH)])
+
+
+def judge(report: Report, coder: Coder, dataset: Dataset) -> None:
+    """Hold rebuilt test pictures against the training pictures' mean, which needs no network."""
+    true = dataset.test.images.float() / 255
+    rebuilt = decoded(coder, encoded(coder, dataset.test.images))
+    mean = dataset.train.images.float().mean(0) / 255
+    errors, others = ((x - true).square().flatten(1).mean(1) for x in (rebuilt, mean))
+    report.warn(verdicts.no_better(errors.numpy(), others.numpy(), "the mean picture"))
+
+
+def draw(report: Report, coder: Coder, dataset: Dataset) -> None:
+    """Draw test pictures and what became of them, the latent space, and a grid decoded from it."""
+    part = dataset.test
+    some = part.images[: 2 * _SHOWN]
+
+    def manifold(path: Path) -> None:
+        latents = encoded(coder, dataset.train.images[:_POINTS])
+        save_manifold(path, decoded(coder, manifold_of(latents)))
+
+    def reconstructions(path: Path) -> None:
+        rebuilt = decoded(coder, encoded(coder, some))
+        save_reconstructions(path, some / 255, rebuilt, "test pictures and what became of them")
+
+    def latents(path: Path) -> None:
+        save_latents(path, encoded(coder, part.images[:_POINTS]), part, dataset.classes)
+
+    report.draw("reconstructions.png", reconstructions)
+    report.draw("latent-space.png", latents)
+    report.draw("manifold.png", manifold)
+
+
+def draw_samples(report: Report, decode: Decode, latents: Tensor, title: str) -> None:
+    """Draw pictures that never were, eight to a row."""
+
+    def samples(path: Path) -> None:
+        with torch.no_grad():
+            save_grid(path, to_bytes(decode(latents)), columns=8, title=title)
+
+    report.draw("samples.png", samples)
+
+
+def draw_walks(report: Report, decode: Decode, walks: Sequence[Tensor]) -> None:
+    """Draw walks from one test picture to another, where there are two."""
+
+    def interpolations(path: Path) -> None:
+        with torch.no_grad():
+            pictures = to_bytes(decode(torch.cat(list(walks))))
+        title = "from one test picture to another"
+        save_grid(path, pictures, columns=len(walks[0]), title=title)
+
+    if walks:
+        report.draw("interpolations.png", interpolations)
+
+
+def save_reconstructions(path: Path, originals: Tensor, rebuilt: Tensor, title: str = "") -> None:
+    """Originals above what became of them, ten to a row; both (N, C, H, W) in 0..1."""
     rows, words = [], []
-    for start in range(0, len(originals), _SHOWN):
+    columns = min(_SHOWN, len(originals))
+    for start in range(0, len(originals), columns):
         for word, pictures in (("original", originals), ("rebuilt", rebuilt)):
-            part = to_bytes(pictures[start : start + _SHOWN])
-            blank = np.full((min(_SHOWN, len(originals)) - len(part), *part.shape[1:]), 255)
+            part = to_bytes(pictures[start : start + columns])
+            blank = np.full((columns - len(part), *part.shape[1:]), 255)
             rows.append(np.concatenate([part, blank.astype(np.uint8)]))
             words.append(word)
-    with ctx.artifact(name, role=role) as path:
-        save_grid(path, np.concatenate(rows), columns=min(_SHOWN, len(originals)), rows=words)
+    save_grid(path, np.concatenate(rows), columns=columns, rows=words, title=title)
 
 
-def save_latents(ctx: Context, latents: Tensor, part: Part, classes: Sequence[str]) -> None:
-    """The first two or three latent dimensions of the test pictures, coloured by class."""
-    if latents.shape[1] < 2:
-        return
+def save_latents(path: Path, latents: Tensor, part: Part, classes: Sequence[str]) -> None:
+    """The test pictures (N, latent), coloured by class, in two or three dimensions."""
     labels = None if part.labels is None else part.labels[:_POINTS].numpy()
-    with ctx.artifact("latent-space.png", role="plot") as path:
-        save_scatter(path, latents[:_POINTS].float().cpu().numpy(), labels, classes)
+    if latents.shape[1] <= 3:
+        names = [f"latent {number}" for number in range(1, latents.shape[1] + 1)]
+        points = latents[:, :3]
+    else:
+        mean, axes, shares = principal(latents)
+        points = (latents - mean) @ axes.T
+        names = [f"principal direction {n} ({share:.0%} of the variance)"
+                 for n, share in enumerate(shares, 1)]  # fmt: skip
+    if points.shape[1] < 2:
+        points = torch.cat([points, torch.zeros(len(points), 2 - points.shape[1])], dim=1)
+    save_scatter(path, points[:_POINTS].float().cpu().numpy(), labels, classes, names)
 
 
-def save_manifold(ctx: Context, pictures: Tensor, columns: int) -> None:
-    """Pictures (N, 1, H, W) in 0..1 decoded from a grid over two latent dimensions."""
-    with ctx.artifact("manifold.png", role="plot") as path:
-        save_grid(
-            path, to_bytes(pictures), columns=columns,
-            title="decoded from a grid over the first two latent dimensions",
-        )  # fmt: skip
+def principal(latents: Tensor, count: int = 2) -> tuple[Tensor, Tensor, list[float]]:
+    """Mean (latent,), principal directions (count, latent) and their shares of the variance."""
+    mean = latents.mean(0)
+    around = (latents - mean).double()
+    variances, axes = torch.linalg.eigh(around.T @ around)  # the smallest first
+    variances, axes = variances.flip(0).clamp_min(0), axes.T.flip(0)
+    shares = variances / variances.sum().clamp_min(1e-12)
+    return mean, axes[:count].to(latents.dtype), shares[:count].tolist()
 
 
-def grid_of(latents: Tensor, side: int = 12) -> Tensor:
-    """A grid (side^2, latent) over the middle 90 % of two dimensions, the rest at the mean."""
-    low, high = latents.quantile(0.05, dim=0), latents.quantile(0.95, dim=0)
-    grid = latents.mean(0).repeat(side * side, 1)
-    steps = torch.linspace(0, 1, side)
-    grid[:, 0] = low[0] + (high[0] - low[0]) * steps.repeat(side)
-    if latents.shape[1] > 1:
-        grid[:, 1] = low[1] + (high[1] - low[1]) * steps.repeat_interleave(side)
-    return grid
+def save_manifold(path: Path, pictures: Tensor) -> None:
+    """Pictures (N, C, H, W) in 0..1 decoded from `manifold_of`."""
+    save_grid(
+        path, to_bytes(pictures), columns=min(_SIDE, len(pictures)),
+        title="decoded along the two main directions of the latent space",
+    )  # fmt: skip
+
+
+def manifold_of(latents: Tensor) -> Tensor:
+    """Latents (side^2, latent) on a grid over where the pictures' latents lie.
+
+    The grid spans the two directions in which latents (N, latent) differ most, as any two
+    dimensions of many may mean nothing; its lines are quantiles, so that every cell is as likely
+    as the others. The rest is at the mean. One latent number gives one row.
+    """
+    mean, axes, _ = principal(latents[:_POINTS])
+    places = (latents[:_POINTS] - mean) @ axes.T
+    shares = torch.linspace(0.01, 0.99, _SIDE)
+    lines = places.quantile(shares, dim=0)  # (side, directions)
+    if len(latents) < _SIDE:  # too few to have quantiles
+        spread = places.std(0, correction=0).clamp_min(1e-6)
+        lines = places.mean(0) + torch.special.ndtri(shares)[:, None] * spread
+    across = lines[:, :1] * axes[:1]
+    if latents.shape[1] == 1:
+        return mean + across
+    down = lines[:, 1:2].flip(0) * axes[1:2]
+    return mean + (down[:, None] + across[None]).flatten(0, 1)

@@ -16,7 +16,8 @@ What differs from the course, and why:
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -29,11 +30,13 @@ from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, Part, load_dataset
+from ..training import verdicts
 from ..training.augment import augmentation_of, random_flip
-from ..training.card import write_card
-from ..training.loop import Measured, Samples, Trained, train
-from ..training.plots import save_curves, save_grid
+from ..training.loop import Measured, Samples, train
+from ..training.plots import save_grid
+from ..training.report import Report
 from ..training.saved import load_model, save_model
+from .coders import to_bytes
 from .lab import lab_to_rgb, rgb_to_lab
 from .pictures import open_picture, to_tensor
 
@@ -121,17 +124,17 @@ def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
     if spec.chroma:
         network.gain.fill_(_gain(network, dataset.val, spec.chroma))
     save_model(network, kind="colorizer", spec=spec, facts={"size": spec.size}, ctx=ctx)
-    result = {**trained.facts, **_report(dataset, trained, network, ctx)}
-    write_card(
-        ctx,
+    report = Report(ctx, trained.facts)
+    report.curves(trained, "loss", "chroma")
+    with report.part("the test"):
+        _test(dataset.test, network, report)
+    return report.close(
         kind="colorizer",
         summary="A U-Net that predicts a and b of CIE Lab from the lightness.",
         spec=spec,
         data=dataset.facts,
-        figures=result,
         use="cvq submit colorize PICTURE.jpg",
     )
-    return result
 
 
 def _check_colours(dataset: Dataset) -> None:
@@ -143,13 +146,31 @@ def _check_colours(dataset: Dataset) -> None:
         )
 
 
-def colourings(network: Colorizer, images: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Colour pictures 0..255 (N, 3, H, W) by their lightness; returns RGB 0..1 and figures.
+@dataclass(frozen=True)
+class Coloured:
+    """Pictures coloured by their lightness, RGB in 0..1, and figures of each, (N,).
 
-    The figures: `mse` in RGB and `grey_mse`, that of the grey copy with the same lightness, both
-    in 0..1; mean `chroma` and `true_chroma` in units of Lab.
+    Attributes:
+        mse: squared error in RGB.
+        grey_mse: that of the grey copy with the same lightness.
+        chroma, true_chroma: means in units of Lab.
     """
-    coloured, sums = [], torch.zeros(4, dtype=torch.float64)
+
+    pictures: Tensor
+    mse: Tensor
+    grey_mse: Tensor
+    chroma: Tensor
+    true_chroma: Tensor
+
+    def means(self) -> dict[str, float]:
+        """The figures' means over the pictures."""
+        names = ("mse", "grey_mse", "chroma", "true_chroma")
+        return {name: float(getattr(self, name).double().mean()) for name in names}
+
+
+def colourings(network: Colorizer, images: Tensor) -> Coloured:
+    """Colour pictures 0..255 (N, 3, H, W) by their lightness."""
+    found = []
     with torch.no_grad():
         for part in torch.split(images, _BATCH):
             rgb = part.float() / 255
@@ -158,17 +179,14 @@ def colourings(network: Colorizer, images: Tensor) -> tuple[Tensor, dict[str, fl
             out = lab_to_rgb(torch.cat([lab[:, :1], ab], dim=1))
             grey = lab_to_rgb(torch.cat([lab[:, :1], torch.zeros_like(ab)], dim=1))
             shown = rgb_to_lab(out)[:, 1:]  # what is left after cutting to the screen's colours
-            figures = [
-                (out - rgb).square().mean(),
-                (grey - rgb).square().mean(),
-                shown.norm(dim=1).mean(),
-                lab[:, 1:].norm(dim=1).mean(),
-            ]
-            sums += torch.stack(figures).double() * len(part)
-            coloured.append(out)
-    names = ("mse", "grey_mse", "chroma", "true_chroma")
-    means = (sums / len(images)).tolist()
-    return torch.cat(coloured), dict(zip(names, means, strict=True))
+            figures = (
+                (out - rgb).square().flatten(1).mean(1),
+                (grey - rgb).square().flatten(1).mean(1),
+                shown.norm(dim=1).flatten(1).mean(1),
+                lab[:, 1:].norm(dim=1).flatten(1).mean(1),
+            )
+            found.append((out, *figures))
+    return Coloured(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 def _gain(network: Colorizer, part: Part, share: float) -> float:
@@ -177,7 +195,7 @@ def _gain(network: Colorizer, part: Part, share: float) -> float:
     for _ in range(8):
         middle = (low + high) / 2
         network.gain.fill_(middle)
-        figures = colourings(network, part.images[:1000])[1]
+        figures = colourings(network, part.images[:1000]).means()
         if figures["chroma"] < share * figures["true_chroma"]:
             low = middle
         else:
@@ -185,29 +203,36 @@ def _gain(network: Colorizer, part: Part, share: float) -> float:
     return low if low > 1.0 else 1.0
 
 
-def _report(
-    dataset: Dataset, trained: Trained, network: Colorizer, ctx: Context
-) -> dict[str, Any]:
-    with ctx.artifact("loss.png", role="plot") as path:
-        save_curves(path, trained.history, "loss")
-    images = dataset.test.images
-    coloured, figures = colourings(network, images)
-    count = min(_SHOWN, len(images))
-    chosen = slice(0, count * (len(images) // count), len(images) // count)
-    true = images[chosen].float() / 255
-    grey = rgb_to_lab(true)
-    grey[:, 1:] = 0
-    rows = [lab_to_rgb(grey), coloured[chosen], true]
-    pixels = torch.cat(rows).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
-    with ctx.artifact("colourings.png", role="plot") as path:
-        save_grid(path, pixels, columns=count, rows=["grey", "coloured", "true"])
-    return {
+def _test(part: Part, network: Colorizer, report: Report) -> None:
+    images = part.images
+    coloured = colourings(network, images)
+    figures = coloured.means()
+    report.figures |= {
         "gain": float(network.gain),
         **{f"test_{name}": value for name, value in figures.items()},
-        "test_mse_under_grey": 1 - figures["mse"] / figures["grey_mse"],
-        "test_chroma_share": figures["chroma"] / figures["true_chroma"],
+        "test_mse_under_grey": _gain_on(figures["mse"], figures["grey_mse"]),
+        "test_chroma_share": figures["chroma"] / max(figures["true_chroma"], 1e-9),
         "test_images": len(images),
     }
+    errors, grey = coloured.mse.numpy(), coloured.grey_mse.numpy()
+    report.warn(verdicts.no_better(errors, grey, "the grey copy"))
+    step = max(1, len(images) // _SHOWN)
+    chosen = slice(0, step * _SHOWN, step)
+
+    def examples(path: Path) -> None:
+        true = images[chosen].float() / 255
+        lab = rgb_to_lab(true)
+        lab[:, 1:] = 0
+        pixels = to_bytes(torch.cat([lab_to_rgb(lab), coloured.pictures[chosen], true]))
+        words = ["grey", "coloured", "true"]
+        save_grid(path, pixels, columns=len(true), rows=words, title="test pictures")
+
+    report.draw("colourings.png", examples)
+
+
+def _gain_on(error: float, grey: float) -> float:
+    """The share by which an error is below that of grey; pictures without colours leave none."""
+    return 1 - error / grey if grey > 0 else 0.0
 
 
 def coloured_picture(

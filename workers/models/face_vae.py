@@ -37,15 +37,15 @@ from ..training.augment import (
     random_flip,
     random_light,
 )
-from ..training.card import write_card
-from ..training.loop import Measured, Samples, Trained, train
-from ..training.plots import save_curves, save_grid
+from ..training.loop import Measured, Samples, train
+from ..training.report import Report
 from ..training.saved import save_model
-from .coders import Flat, Folded, to_bytes
-from .vae import divergence, walk
+from . import coders
+from .coders import Flat, Folded
+from .vae import divergence, walks_between
 
 WIDTHS = (32, 64, 128, 256)  # of the layers at half the side, a quarter, an eighth, a sixteenth
-_BATCH, _SHOWN = 250, 10
+_SHOWN = 10
 
 
 class FaceAutoencoder(nn.Module):
@@ -80,6 +80,10 @@ class FaceAutoencoder(nn.Module):
         """Mean and log variance (N, latent) of faces 0..255."""
         mean, log_variance = self.encoder(faces.float() / 127.5 - 1).float().chunk(2, dim=1)
         return mean, log_variance.clamp(-12, 4)
+
+    def encode(self, faces: Tensor) -> Tensor:
+        """Posterior means (N, latent) of faces 0..255."""
+        return self.posterior(faces)[0]
 
     def decode(self, latents: Tensor) -> Tensor:
         """Faces (N, C, size, size) in 0..1."""
@@ -127,7 +131,7 @@ def measuring(beta: float) -> Any:
         error = (rebuilt - targets.float() / 255).square().mean()
         kl = divergence(mean, log_variance).mean()
         if not network.training:
-            return Measured(error, {"kl": kl})
+            return Measured(error, {"mse": error, "kl": kl})
         numbers = rebuilt[0].numel()
         loss = error.clamp_min(1e-8).log() / 2 + beta * kl / numbers
         return Measured(loss, {"mse": error, "kl": kl})
@@ -178,29 +182,22 @@ def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
     _fit_latents(network, dataset.train.images)
     facts = {"size": spec.size, "latent": spec.latent}
     save_model(network, kind="face-vae", spec=spec, facts=facts, ctx=ctx)
-    result = {**trained.facts, **_report(dataset, trained, network, spec, ctx)}
-    write_card(
-        ctx,
+    report = Report(ctx, trained.facts)
+    report.curves(trained, "mse", "kl")
+    with report.part("the test"):
+        _test(dataset, network, spec, report)
+    return report.close(
         kind="face-vae",
         summary=f"A variational autoencoder of faces with {spec.latent} latent dimensions.",
         spec=spec,
         data=dataset.facts,
-        figures=result,
         use="cvq submit generate",
     )
-    return result
-
-
-def means_of(network: FaceAutoencoder, faces: Tensor) -> Tensor:
-    """Posterior means (N, latent) of faces 0..255."""
-    with torch.no_grad():
-        parts = torch.split(faces, _BATCH)
-        return torch.cat([network.posterior(part)[0] for part in parts])
 
 
 def _fit_latents(network: FaceAutoencoder, faces: Tensor) -> None:
     """Describe the latents of faces and their mirror images by a normal distribution."""
-    means = means_of(network, torch.cat([faces, faces.flip(-1)]))
+    means = coders.encoded(network, torch.cat([faces, faces.flip(-1)]))
     network.center.copy_(means.mean(0))
     # Shrunk towards its diagonal: there may be fewer faces than a covariance needs.
     covariance = means.T.cov()
@@ -218,34 +215,25 @@ def principal_components(train: Tensor, test: Tensor, count: int = 32) -> float:
     return float((rebuilt - new).square().mean())
 
 
-def _report(
-    dataset: Dataset, trained: Trained, network: FaceAutoencoder, spec: FaceVaeSpec, ctx: Context
-) -> dict[str, Any]:
+def _test(dataset: Dataset, network: FaceAutoencoder, spec: FaceVaeSpec, report: Report) -> None:
     faces = dataset.test.images
-    with ctx.artifact("loss.png", role="plot") as path:
-        save_curves(path, trained.history, "loss")
-    means = means_of(network, faces)
-    generator = torch.Generator().manual_seed(spec.seed)
-    with torch.no_grad():
-        rebuilt = torch.cat([network.decode(part) for part in torch.split(means, _BATCH)])
-        samples = network.decode(network.draw(48, generator))
-        pairs = [(means[i], means[-1 - i]) for i in range(min(4, len(means) // 2))]
-        walks = [network.decode(walk(first, last, 10)) for first, last in pairs]
-    count = min(_SHOWN, len(faces))
-    step = max(1, len(faces) // count)
-    chosen = torch.cat([faces[::step][:count] / 255, rebuilt[::step][:count]])
-    with ctx.artifact("reconstructions.png", role="plot") as path:
-        save_grid(
-            path, to_bytes(chosen), columns=count, rows=["original", "rebuilt"],
-            title="people held out" if spec.hold_out else "test faces",
-        )  # fmt: skip
-    with ctx.artifact("samples.png", role="plot") as path:
-        save_grid(path, to_bytes(samples), columns=8, title="faces of nobody")
-    if walks:
-        with ctx.artifact("interpolations.png", role="plot") as path:
-            save_grid(path, to_bytes(torch.cat(walks)), columns=10)
-    return {
+    means = coders.encoded(network, faces)
+    rebuilt = coders.decoded(network, means)
+    report.figures |= {
         "test_mse": float((rebuilt - faces / 255).square().mean()),
         "pca_32_mse": principal_components(dataset.train.images, faces),
         "test_images": len(faces),
     }
+    coders.judge(report, network, dataset)
+    step = max(1, len(faces) // _SHOWN)
+    some = slice(0, step * _SHOWN, step)
+    title = "people held out" if spec.hold_out else "test faces"
+    report.draw(
+        "reconstructions.png",
+        lambda path: coders.save_reconstructions(
+            path, faces[some] / 255, rebuilt[some], f"{title} and what became of them"
+        ),
+    )
+    generator = torch.Generator().manual_seed(spec.seed)
+    coders.draw_samples(report, network.decode, network.draw(48, generator), "faces of nobody")
+    coders.draw_walks(report, network.decode, walks_between(means))

@@ -36,15 +36,16 @@ def run(spec: ReconstructSpec, ctx: Context) -> dict[str, Any]:
         if saved.kind == "vae":
             coder = vae.build(VaeSpec.model_validate(saved.spec))
             saved.into(coder)
-            latents = coder.posterior(pictures)[0]
+            latents = coder.encode(pictures)
             rebuilt: Tensor = coder.decode(latents)
         else:
             plain = autoencoder.build(AutoencoderSpec.model_validate(saved.spec))
             saved.into(plain)
             latents = plain.encode(pictures)
-            rebuilt = (plain.decode(latents) + 1) / 2
+            rebuilt = plain.decode(latents)
     originals = pictures / 255
-    coders.save_reconstructions(ctx, originals, rebuilt, role="result")
+    with ctx.artifact("reconstructions.png") as path:
+        coders.save_reconstructions(path, originals, rebuilt, f"by the model of {saved.kind}")
     errors = (rebuilt - originals).square().mean((1, 2, 3)).tolist()
     rows = [
         {"image": file.name, "mse": error, "latent": [round(x, 5) for x in latent]}

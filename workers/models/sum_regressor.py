@@ -30,9 +30,9 @@ from torch.nn.functional import mse_loss
 from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
 
 from ..context import Context
-from ..training.card import write_card
+from ..training import verdicts
 from ..training.loop import Measured, Samples, Trained, train
-from ..training.plots import save_curves
+from ..training.report import Report
 from ..training.saved import load_model, save_model
 
 log = logging.getLogger("cvq.job")
@@ -110,20 +110,18 @@ def run(spec: SumRegressorSpec, ctx: Context) -> dict[str, Any]:
     with torch.no_grad():
         course = final(_pairs(COURSE_TEST)).tolist()
     save_model(final, kind="sum-regressor", spec=spec, facts={"unit": unit}, ctx=ctx)
-    with ctx.artifact("loss.png", role="plot") as path:
-        save_curves(path, best.history, "loss")
-    result = {
-        **best.facts,
+    report = Report(ctx, best.facts)
+    report.curves(best, "loss", "error")
+    largest = max(abs(value - sum(pair)) for value, pair in zip(course, COURSE_TEST, strict=True))
+    report.figures |= {
         "starts": len(tried),
         "train_seconds": round(sum(each.facts["train_seconds"] for each in tried), 3),
         "sums": [round(value, 6) for value in course],
-        "largest_error": max(
-            abs(value - sum(pair)) for value, pair in zip(course, COURSE_TEST, strict=True)
-        ),
+        "largest_error": largest,
         "distant_error": _distant_error(final),
     }
-    write_card(
-        ctx,
+    report.warn(_judged(final, pairs, held_out))
+    return report.close(
         kind="sum-regressor",
         summary="Linear(2, 8), ReLU, Linear(8, 1): adds two numbers.",
         spec=spec,
@@ -132,10 +130,17 @@ def run(spec: SumRegressorSpec, ctx: Context) -> dict[str, Any]:
             "span": spec.span if spec.samples else "course",
             "validation pairs": len(held_out),
         },
-        figures=result,
         use="cvq submit predict-sum 8 9",
     )
-    return result
+
+
+def _judged(network: nn.Module, pairs: Tensor, held_out: Tensor) -> str | None:
+    """Hold the sums of pairs held out against the mean of the sums that were learnt from."""
+    true = held_out.sum(1)
+    with torch.no_grad():
+        errors = (network(held_out) - true).square()
+    others = (pairs.sum(1).mean() - true).square()
+    return verdicts.no_better(errors.numpy(), others.numpy(), "the mean sum")
 
 
 def _distant_error(network: nn.Module) -> float:

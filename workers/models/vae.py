@@ -23,14 +23,12 @@ from cvq.kinds.autoencoders import VaeSpec
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
 from ..training.augment import augmentation_of
-from ..training.card import write_card
 from ..training.loop import Measured, Samples, Trained, evaluate, train
-from ..training.plots import save_curves, save_grid
+from ..training.report import Report
 from ..training.saved import save_model
 from . import coders
 
 HIDDEN, WIDTH, DENSE = (1024, 1024, 512), 32, (1024, 512)
-_BATCH = 1000
 
 
 class VariationalAutoencoder(nn.Module):
@@ -51,6 +49,14 @@ class VariationalAutoencoder(nn.Module):
         """Mean and log variance (N, latent) of pictures 0..255."""
         mean, log_variance = self.encoder(pictures.float() / 255).float().chunk(2, dim=1)
         return mean, log_variance
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Posterior means (N, latent) of pictures 0..255."""
+        return self.posterior(pictures)[0]
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Latents (count, latent) from the prior."""
+        return torch.randn(count, self.latent, generator=generator)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (N, 1, 28, 28) in 0..1: the means of their pixels."""
@@ -108,17 +114,18 @@ def run(spec: VaeSpec, ctx: Context) -> dict[str, Any]:
     )
     facts = {"size": coders.SIZE, "latent": spec.latent}
     save_model(trained.network, kind="vae", spec=spec, facts=facts, ctx=ctx)
-    result = {**trained.facts, **_report(dataset, trained, spec, ctx)}
-    write_card(
-        ctx,
+    report = Report(ctx, trained.facts)
+    report.curves(trained, "loss", "kl")
+    with report.part("the test"):
+        _test(dataset, trained, spec, report)
+    return report.close(
         kind="vae",
         summary=f"A variational autoencoder with {spec.latent} latent dimensions.",
         spec=spec,
         data=dataset.facts,
-        figures=result,
+        classes=dataset.classes,
         use="cvq submit generate",
     )
-    return result
 
 
 def walk(first: Tensor, last: Tensor, steps: int) -> Tensor:
@@ -134,30 +141,28 @@ def walk(first: Tensor, last: Tensor, steps: int) -> Tensor:
     return points
 
 
-def _report(dataset: Dataset, trained: Trained, spec: VaeSpec, ctx: Context) -> dict[str, Any]:
+def walks_between(latents: Tensor, steps: int = 10, most: int = coders.WALKS) -> list[Tensor]:
+    """Walks from one latent to another, as many as there are pairs, but no more than `most`."""
+    pairs = [(latents[i], latents[-1 - i]) for i in range(min(most, len(latents) // 2))]
+    return [walk(first, last, steps) for first, last in pairs]
+
+
+def _test(dataset: Dataset, trained: Trained, spec: VaeSpec, report: Report) -> None:
     network, part = trained.network.cpu(), dataset.test
     assert isinstance(network, VariationalAutoencoder)
-    for name in ("loss", "kl"):
-        with ctx.artifact(f"{name}.png", role="plot") as path:
-            save_curves(path, trained.history, name)
     torch.manual_seed(spec.seed)
-    with torch.no_grad():
-        means = torch.cat(
-            [network.posterior(images)[0] for images in torch.split(part.images, _BATCH)]
-        )
-        coders.save_reconstructions(ctx, part.images[:20] / 255, network.decode(means[:20]))
-        coders.save_latents(ctx, means, part, dataset.classes)
-        coders.save_manifold(ctx, network.decode(coders.grid_of(means)), 12)
-        samples = network.decode(torch.randn(64, spec.latent))
-        walks = torch.cat([network.decode(walk(means[i], means[i + 1], 10)) for i in (0, 2, 4, 6)])
-    with ctx.artifact("samples.png", role="plot") as path:
-        save_grid(path, coders.to_bytes(samples), columns=8, title="drawn from the prior")
-    with ctx.artifact("interpolations.png", role="plot") as path:
-        save_grid(path, coders.to_bytes(walks), columns=10, title="from one picture to another")
     found = evaluate(network, Samples(part.images), measuring(1.0))
-    return {
+    report.figures |= {
         "test_negative_elbo": found["loss"],
         "test_reconstruction": found["reconstruction"],
         "test_kl": found["kl"],
         "test_images": len(part.images),
     }
+    coders.judge(report, network, dataset)
+    coders.draw(report, network, dataset)
+    generator = torch.Generator().manual_seed(spec.seed)
+    coders.draw_samples(
+        report, network.decode, network.draw(64, generator), "drawn from the prior"
+    )
+    some = part.images[: 2 * coders.WALKS]
+    coders.draw_walks(report, network.decode, walks_between(network.encode(some)))

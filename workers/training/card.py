@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -27,6 +27,7 @@ def write_card(
     data: Mapping[str, Any],
     figures: Mapping[str, Any],
     use: str,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Publish `model-card.md`.
 
@@ -37,7 +38,8 @@ def write_card(
         spec: what was asked for.
         data: `Dataset.facts`, or the like.
         figures: what was measured.
-        use: the command that uses the model, without its job number.
+        use: the command that uses the model, without its job number; empty where none does.
+        warnings: what is wrong with the model.
     """
     text = "\n".join(
         [
@@ -45,6 +47,7 @@ def write_card(
             "",
             summary,
             "",
+            *_list("Warnings", warnings),
             "## Figures",
             "",
             *_table(figures),
@@ -66,7 +69,7 @@ def write_card(
             "",
             "```",
             command_of(kind, spec),
-            f"{use} --model {ctx.job_id}",
+            *([f"{use} --model {ctx.job_id}"] if use else []),
             "```",
             "",
             "The same device, number of threads and versions give the same weights.",
@@ -108,6 +111,10 @@ def _table(values: Mapping[str, Any]) -> list[str]:
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)
         rows.append(f"| {name.replace('_', ' ')} | {shown.replace('|', chr(92) + '|')} |")
     return rows
+
+
+def _list(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *(f"- {line}" for line in lines), ""] if lines else []
 
 
 def _pipeline(spec: TrainingSpec) -> list[str]:
