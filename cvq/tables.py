@@ -31,7 +31,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # The Alembic revision that this code expects; tests hold it equal to the newest migration.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 QUEUED, WAITING, RUNNING = "queued", "waiting", "running"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
