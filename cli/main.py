@@ -6,6 +6,7 @@ stands in the table; a test holds it equal to the command's own.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -147,7 +148,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, CvqError):
         return _say(str(error), error.exit_code)
     if isinstance(error, OSError) and error.strerror:
-        _drop_output()
+        drop_output()
         where = f"{error.filename}: " if error.filename else ""
         return _say(f"{where}{error.strerror}", ENVIRONMENT)
     what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -167,20 +168,19 @@ def _report_usage(error: click.ClickException) -> int:
 def _say(message: str, code: int) -> int:
     from .words import clean
 
-    click.echo(f"cvq: error: {clean(' '.join(message.splitlines()))}", err=True)
+    with contextlib.suppress(OSError):  # stderr is full or closed: the exit code says it
+        click.echo(f"cvq: error: {clean(' '.join(message.splitlines()))}", err=True)
     return code
 
 
 def _leave_pipe() -> int:
     """Whoever read our output has gone: leave quietly."""
-    _drop_output()
+    drop_output()
     return BROKEN_PIPE
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Let Python's flush at its end meet no second error, with an exit code of its own."""
-    import contextlib
-
     with contextlib.suppress(OSError):  # a stdout without a file descriptor needs none of this
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -214,6 +214,9 @@ def cvq() -> None:
 
 def main() -> NoReturn:
     """The console script."""
+    from cvq.surroundings import prepare
+
+    prepare()
     # Imports make 100,000 lasting objects; looking through them for garbage costs 40 ms.
     gc.set_threshold(100_000, 50, 50)
     # pydantic otherwise reads the metadata of every installed package, in search of plug-ins.

@@ -5,6 +5,7 @@ In a pipe no cell is cut or wrapped and no control character is written.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -36,8 +37,9 @@ def console(*, err: bool = False) -> Console:
 
 
 def note(message: str) -> None:
-    """A line for people, on stderr, beside the result."""
-    click.echo(message, err=True)
+    """A line for people, on stderr, beside the result; nothing fails where nobody can read it."""
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True)
 
 
 def hint(message: str) -> None:

@@ -22,9 +22,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, UsageError
-from .files import atomic, sha256_of, why
+from .files import atomic, make_home, sha256_of, why
 from .jobs import Artifact, Lease
 from .names import Names, safe_name
+from .settings import Settings
 
 
 class ArtifactStore:
@@ -35,7 +36,11 @@ class ArtifactStore:
 
         self.url = url.rstrip("/")
         try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.url)
+            if self.url.startswith("file://"):  # a path as it stands, also with '::' in it
+                self.fs = fsspec.filesystem("file")
+                self.root = self.fs._strip_protocol(self.url)
+            else:
+                self.fs, self.root = fsspec.core.url_to_fs(self.url)
         except ImportError as error:
             if self.url.startswith("s3:"):
                 raise MissingExtraError("s3", f"the artifact store {self.url}") from None
@@ -233,6 +238,17 @@ class ArtifactStore:
         except Exception as error:  # each fsspec backend raises errors of its own
             advice = why(error) if isinstance(error, OSError) else f"{error}"
             raise StoreError(f"artifact store {self.url}: {advice}") from error
+
+
+def open_store(settings: Settings) -> ArtifactStore:
+    """The store that the settings name. The default one is in the home folder, which is made.
+
+    Raises:
+        SetupError: there is no such store, or the home folder cannot be made.
+    """
+    if settings.store_url is None:
+        make_home(settings.home)
+    return ArtifactStore(settings.store)
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

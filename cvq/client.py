@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import queries, store
-from .artifacts import ArtifactStore
+from .artifacts import ArtifactStore, open_store
 from .db import Database
 from .errors import (
     BrokerError,
@@ -64,7 +64,7 @@ class Client:
     @cached_property
     def artifacts(self) -> ArtifactStore:
         """The artifact store."""
-        return ArtifactStore(self.settings.store)
+        return open_store(self.settings)
 
     def submit(
         self,

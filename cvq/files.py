@@ -16,6 +16,21 @@ from .errors import SetupError, StoreError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def make_home(folder: Path) -> None:
+    """Make a home folder, which only this user may enter, where there is none yet.
+
+    Raises:
+        SetupError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        advice = "set CVQ_HOME to a folder that you can write"
+        raise SetupError(f"{folder} cannot be made: {why(error)}; {advice}") from error
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold an exclusive lock between processes; it ends with the process, whatever happens.
@@ -23,8 +38,8 @@ def lock(path: Path) -> Iterator[None]:
     Raises:
         SetupError: the folder cannot be written.
     """
+    make_home(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = path.open("w")
     except OSError as error:
         advice = "set CVQ_HOME to a folder that you can write"

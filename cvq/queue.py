@@ -13,6 +13,7 @@ import os
 import socket
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from .embedded import ensure_redis
 from .errors import BrokerError
@@ -72,7 +73,8 @@ class Broker:
             if url.startswith("unix://"):  # which Celery spells in its own way
                 url = url.replace("unix:", "redis+socket:", 1).replace("?db=", "?virtual_host=")
             return url
-        return f"redis+socket://{ensure_redis(self.settings.home)}"
+        path = quote(str(ensure_redis(self.settings.home)))  # a home may be called a#b%20;c?d
+        return f"redis+socket://{path}"
 
     def ring(self, queue: str, times: int = 1) -> None:
         """Send doorbells to a queue, all in one trip.

@@ -10,6 +10,7 @@ import click
 
 from cvq.errors import CvqError, SetupError
 from cvq.settings import Settings
+from cvq.surroundings import prepare
 
 from .devices import choose_devices, find_devices, make_slots
 
@@ -32,6 +33,7 @@ def main(
     burst: bool,
 ) -> None:
     """Run one worker until it is told to stop."""
+    prepare()
     try:
         settings = Settings.load(**({} if lease is None else {"lease": lease}))
         chosen = make_slots(choose_devices(device, find_devices(os.environ)), slots)

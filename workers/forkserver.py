@@ -32,6 +32,7 @@ from typing import Any
 from cvq.errors import CvqError
 from cvq.kinds import all_kinds
 from cvq.settings import Settings
+from cvq.surroundings import leave_removed_folder
 
 from .job_process import PR_SET_CHILD_SUBREAPER
 from .job_process import main as job_main
@@ -130,6 +131,7 @@ class Launcher:
             return self._socket
         if self._socket is not None:
             self._socket.close()
+        leave_removed_folder()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
@@ -142,6 +144,7 @@ class Launcher:
         return ours
 
     def _spawn(self, job_file: Path, stdout: int, stderr: int, control: int, status: int) -> None:
+        leave_removed_folder()
         process = subprocess.Popen(
             [sys.executable, "-m", "cvq_workers.job_process", str(job_file), str(control)],
             stdin=subprocess.DEVNULL,

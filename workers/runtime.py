@@ -20,9 +20,10 @@ from functools import cached_property
 
 import cvq
 from cvq import queries, store
-from cvq.artifacts import ArtifactStore
+from cvq.artifacts import ArtifactStore, open_store
 from cvq.db import Database
 from cvq.errors import BrokerError, CvqError, DatabaseError, MissingExtraError
+from cvq.files import make_home
 from cvq.jobs import Job
 from cvq.queue import Broker
 from cvq.settings import Settings
@@ -82,7 +83,7 @@ class Runtime:
     @cached_property
     def artifacts(self) -> ArtifactStore:
         """The artifact store."""
-        return ArtifactStore(self.settings.store)
+        return open_store(self.settings)
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -107,6 +108,7 @@ class Runtime:
 
     def start(self) -> None:
         """Enter the worker in the database and start its heartbeat."""
+        make_home(self.settings.home)
         self._launcher.warm_up()
         for slot in self.slots:
             self._free.put(slot)

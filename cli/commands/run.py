@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cvq.errors import JobCancelledError, SetupError, UsageError, WaitTimeoutError
+from cvq.files import make_home
 
 from .. import processes, submitting
 from ..from_spec import KindGroup
@@ -89,6 +90,7 @@ def _worker(client: Client, queue: str, job_id: int) -> Iterator[_Worker]:
     if _served(client, queue):
         yield _Worker()
         return
+    make_home(client.settings.home)
     log = client.settings.home / "logs" / f"run-{job_id}.log"
     worker = _Worker(processes.start(["--queues", queue, "--slots", "1"], log), log)
     try:

@@ -86,32 +86,14 @@ def look(client: Client) -> Look:
 
 
 def _look_at_redis(client: Client, queues: list[str]) -> tuple[str, dict[str, int]]:
-    if client.broker.embedded and not embedded_redis_is_up(client):
-        return "stopped", {}
+    from cvq.embedded import redis_answers
+
     try:
+        if client.broker.embedded and not redis_answers(client.settings.home):
+            return "stopped", {}
         return "up", client.broker.lengths(queues)
     except CvqError as error:
         return str(error), {}
-
-
-def embedded_redis_is_up(client: Client) -> bool:
-    """Whether the embedded Redis answers; it is not started by asking."""
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    from cvq.embedded import socket_path
-
-    path = socket_path(client.settings.home)
-    if not path.exists():
-        return False
-    server = redis.Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0))
-    try:
-        return bool(server.ping())
-    except redis.RedisError:
-        return False
-    finally:
-        server.close()
 
 
 def to_json(seen: Look) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq.errors import CvqError
+
 from .. import submitting
 from ..from_spec import KindGroup
+from ..main import drop_output
 from ..output import dump, hint, note
 from ..words import clean, title
 
@@ -36,14 +40,26 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         submitting.dry_run(client, kind, values, options)
         return
     handle = submitting.submit(client, kind, values, options)
-    waiting = common["wait"] or common["timeout"] is not None
-    if not waiting:
-        _show_queued(client, handle, as_json=common["as_json"], quiet=common["quiet"])
-    elif not (common["as_json"] or common["quiet"]):
+    if not (common["wait"] or common["timeout"] is not None):
+        _tell(client, handle, common)
+        return
+    if not (common["as_json"] or common["quiet"]):
         note(_queued_line(handle.job))
     _warn_if_unserved(client, handle.job)
-    if waiting:
-        _follow(client, handle, common)
+    _follow(client, handle, common)
+
+
+def _tell(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
+    """Say that the job is queued. Who cannot be told has queued it all the same."""
+    try:
+        _show_queued(client, handle, as_json=common["as_json"], quiet=common["quiet"])
+        sys.stdout.flush()
+        _warn_if_unserved(client, handle.job)
+    except (OSError, CvqError) as error:
+        drop_output()
+        said = error.strerror if isinstance(error, OSError) else error
+        note(f"cvq: warning: job {handle.id} is queued, but what is known of it could not be "
+             f"printed: {said}")  # fmt: skip
 
 
 def _queued_line(job: Job) -> str:

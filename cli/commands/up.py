@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cvq.errors import SetupError
+from cvq.files import make_home
 
 from .. import options, processes, words
 from ..output import dump, hint, note
@@ -111,6 +112,7 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
     Raises:
         SetupError: one has stopped, or not come up in time.
     """
+    make_home(client.settings.home)
     started: dict[int, tuple[subprocess.Popen[bytes], Path]] = {}
     for given in fresh:
         log = _free_log(client, [path for _, path in started.values()])

@@ -11,7 +11,6 @@ from cvq.errors import CvqError
 
 from .. import options, words
 from ..output import dump, paint
-from .status import embedded_redis_is_up
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -52,9 +51,12 @@ def why(references: Sequence[Reference], as_json: bool) -> None:
 
 def _redis_problem(client: Client) -> str | None:
     """What is wrong with Redis; the embedded one is not started by asking."""
-    if client.broker.embedded:
-        return None if embedded_redis_is_up(client) else "the embedded Redis is stopped"
+    from cvq.embedded import redis_answers
+
     try:
+        if client.broker.embedded:
+            up = redis_answers(client.settings.home)
+            return None if up else "the embedded Redis is stopped"
         client.broker.connect()
     except CvqError as error:
         return str(error)

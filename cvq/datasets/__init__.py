@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidInputError, MissingExtraError, SetupError, UsageError
+from ..files import make_home
 
 PICTURES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 # A fixed time, so that the same files give the same zip: the first that the format knows.
@@ -100,6 +101,7 @@ def fetch(name: str, home: Path) -> Path:
         from torchvision.datasets.utils import download_and_extract_archive
     except ModuleNotFoundError:
         raise MissingExtraError("worker", f"downloading {name}") from None
+    make_home(home)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if isinstance(known.download, str):

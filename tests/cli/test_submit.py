@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from cvq import Client
 from cvq_cli import submitting
+from waiting import HANG_S
 
 from .conftest import Cli, FakeWorker
 
@@ -229,3 +232,19 @@ def test_wait_times_out(run: Cli, client: Client) -> None:
     said = run("submit", "selftest", "--timeout", "0.2", code=124)
     assert "job 1 is still queued after 0.2 s: it goes on" in said.err
     assert client.job(1).state == "queued"
+
+
+@pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", ">/dev/full", ">/dev/full 2>&1"])
+def test_a_job_that_is_queued_is_no_failure_whoever_hears_of_it(
+    client: Client, home: Path, streams: str
+) -> None:
+    """A script that saw a failure would submit the job again."""
+    command = ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "cvq_cli"]
+    done = subprocess.run(
+        [*command, "submit", "selftest"], capture_output=True, text=True, timeout=HANG_S
+    )
+    assert done.returncode == 0, done.stderr
+    assert [job.state for job in client.jobs()] == ["queued"]
+    if streams == ">/dev/full":
+        assert "job 1 is queued, but" in done.stderr
+        assert "No space left" in done.stderr

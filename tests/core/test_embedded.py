@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cvq.embedded import ensure_redis, socket_path, stop_redis
+from cvq.embedded import ensure_redis, redis_answers, socket_path, stop_redis
 from cvq.errors import BrokerError
 from waiting import HANG_S, eventually
 
@@ -59,6 +59,64 @@ def test_a_socket_left_by_a_killed_server_is_no_obstacle(home: Path) -> None:
     assert path.exists()
     assert ensure_redis(home) == path
     assert [found.pid for found in servers(path)] != [server.pid]
+
+
+def test_a_frozen_server_is_replaced_and_does_not_stay(home: Path) -> None:
+    path = ensure_redis(home)
+    (server,) = servers(path)
+    server.suspend()
+    assert ensure_redis(home) == path
+    eventually(lambda: not server.is_running(), what="the frozen server to be killed")
+    (fresh,) = servers(path)
+    fresh.suspend()
+    assert stop_redis(home)
+    eventually(lambda: not servers(path), what="the frozen server to be stopped")
+
+
+def test_who_has_a_dead_servers_number_is_left_alone(home: Path) -> None:
+    path = ensure_redis(home)
+    (server,) = servers(path)
+    server.kill()
+    eventually(lambda: not psutil.pid_exists(server.pid))
+    words = f"valkey-server unixsocket:{path}"
+    stranger = subprocess.Popen([sys.executable, "-c", "input()", words], stdin=subprocess.PIPE)
+    (home / "redis.pid").write_text(f"{stranger.pid}\n")
+    assert ensure_redis(home) == path
+    assert stranger.poll() is None
+    stranger.communicate(b"\n", timeout=HANG_S)
+    assert stranger.returncode == 0
+
+
+def test_it_starts_without_standard_streams(home: Path) -> None:
+    code = "import sys; from pathlib import Path; from cvq.embedded import ensure_redis;"
+    code += "ensure_redis(Path(sys.argv[1]))"
+    command = 'exec "$@" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", command, "sh", sys.executable, "-c", code, str(home)])
+    assert done.returncode == 0
+    assert redis_answers(home)
+    assert "crash" not in (home / "redis.log").read_text().lower()
+
+
+@pytest.mark.parametrize("how", ["open", "link"])
+def test_a_folder_that_others_could_have_made_is_not_used(home: Path, how: str) -> None:
+    """Whatever listens there: it may be a stranger's, and serve what a stranger wants."""
+    deep = home / ("x" * 120)
+    deep.mkdir()
+    path = ensure_redis(deep)
+    moved = path.parent.with_name(path.parent.name + "-moved")
+    if how == "open":
+        path.parent.chmod(0o755)
+    else:
+        path.parent.rename(moved)
+        path.parent.symlink_to(moved)
+    for use in (ensure_redis, stop_redis, redis_answers):
+        with pytest.raises(BrokerError, match="not this user's alone: set CVQ_HOME"):
+            use(deep)
+    if how == "link":
+        path.parent.unlink()
+        moved.rename(path.parent)
+    path.parent.chmod(0o700)
+    assert stop_redis(deep)
 
 
 def test_a_long_home_gets_a_short_private_socket(home: Path) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 
+from conftest import close
 from cvq import Client, Settings
+from cvq.embedded import stop_redis
 from cvq.errors import BrokerError
+from cvq.jobs import Lease
 from cvq.queue import TASK, Broker, broker_queue
 
 
@@ -74,3 +78,22 @@ def test_a_dead_redis_is_named_without_its_password(url: str) -> None:
 def test_what_is_no_redis_url_is_said_so() -> None:
     with pytest.raises(BrokerError, match="not a Redis URL"):
         Broker(Settings.load(broker_url="http://example.org")).connect()
+
+
+@pytest.mark.parametrize(
+    "name", ["a#b", "a%20b", "a;b", "q?x=1", "sp ace", "new\nline", "größe-日本", "co::lon", "[*]"]
+)
+def test_a_home_may_be_called_anything(home: Path, name: str) -> None:
+    client = Client(Settings.load(home=home / name))
+    handle = client.submit("selftest")
+    app = Celery(broker=client.broker.celery_url(), set_as_current=False)
+    with app.connection_for_read() as connection:
+        assert connection.default_channel.client.llen(broker_queue("default")) == 1
+    app.close()
+    result = client.settings.home / "result"
+    result.write_text("done")
+    made = client.artifacts.put_artifact(Lease(handle.id, 1), result, name="r", role="result")
+    assert client.artifacts.fetch(made, home / "fetched").read_text() == "done"
+    assert (client.settings.home / "store/jobs/1/1/r").exists()
+    close(client)
+    stop_redis(client.settings.home)

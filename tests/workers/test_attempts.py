@@ -298,6 +298,23 @@ def test_a_frozen_worker_loses_its_job_and_stops_when_it_wakes(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork server is Linux's")
+def test_a_worker_whose_start_folder_is_gone_runs_its_jobs(
+    client: Client,
+    start_worker: Callable[..., Worker],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    worker = start_worker()
+    monkeypatch.undo()
+    gone.rmdir()
+    [server] = psutil.Process(worker.process.pid).children()
+    server.kill()
+    assert client.submit("selftest", retries=0).wait(HANG_S).state == "succeeded"
+
+
 def test_a_frozen_fork_server_holds_up_no_job_for_ever(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
