@@ -7,6 +7,7 @@ checked by the specification itself, so that each rule stands in one place.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from cvq.kinds.spec import Kind
 
+# Put before a negative number, so that Click does not take it for an option.
+_MARK = "\0"
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
 _PREFIX = "spec_"  # keeps a kind's fields apart from the options that every job has
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -104,6 +108,14 @@ class _DescribedArgument(click.Argument):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """The argument's name and what it means."""
         return self.make_metavar(ctx), self.description
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert what stands there; a negative number comes with a mark (see `KindCommand`)."""
+        if isinstance(value, str):
+            value = value.removeprefix(_MARK)
+        elif isinstance(value, tuple | list):
+            value = tuple(item.removeprefix(_MARK) for item in value)
+        return super().type_cast_value(ctx, value)
 
 
 def _argument(name: str, field: FieldInfo, metavar: str | None) -> click.Argument:
@@ -209,6 +221,29 @@ def read_params(path: Path) -> dict[str, Any]:
 
 class KindCommand(click.Command):
     """A command for one kind; its help shows the kind's options and every job's apart."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; a negative number that is no option's value is an argument, and no option."""
+        valued = {
+            word
+            for param in self.params
+            if isinstance(param, click.Option) and not param.is_flag
+            for word in param.opts
+        }
+        end = args.index("--") if "--" in args else len(args)
+        before = ["", *args]
+        marked = [
+            _MARK + word
+            if index < end and before[index] not in valued and _NEGATIVE.fullmatch(word)
+            else word
+            for index, word in enumerate(args)
+        ]
+        try:
+            return super().parse_args(ctx, marked)
+        except click.UsageError as error:
+            if _MARK not in error.message:
+                raise
+            raise click.UsageError(error.message.replace(_MARK, ""), error.ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Two sections of options."""

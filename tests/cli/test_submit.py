@@ -78,6 +78,37 @@ def test_lists_choices_and_flags(run: Cli, pictures: Pictures, client: Client) -
     assert spec["init"]["name"] == "style.png"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "-3 5 --model 1",
+        "--model 1 -3 5",
+        "-3 --priority 4 5.0 --model=1",
+        "--no-gpu -3 5 --model 1",
+        "--model 1 -- -3 5",
+        "-3 --model 1 -- 5",
+    ],
+)
+def test_negative_numbers_are_arguments(run: Cli, client: Client, given: str) -> None:
+    client.submit("sum-regressor")
+    run("submit", "predict-sum", *given.split())
+    assert client.job(2).spec["numbers"] == [-3, 5]
+    numbers = ["-.5", "-2e-3", "-1E6", "-7.", "--name", "-4", "--model", "1"]
+    run("submit", "predict-sum", *numbers)
+    assert client.job(3).spec["numbers"] == [-0.5, -0.002, -1e6, -7]
+    assert client.job(3).name == "-4"
+
+
+def test_negative_numbers_where_none_belong(run: Cli) -> None:
+    for given, message in {
+        "predict-sum -3 5 --model 1 --seed -1": "seed: Input should be greater than or equal to 0",
+        "predict-sum -3x 5 --model 1": "no such option '-3'",
+        "predict-sum -inf 5 --model 1": "numbers: Input should be a finite number",
+        "selftest -3": "got unexpected extra argument (-3)",
+    }.items():
+        assert message in run("submit", *given.split(), code=2).err
+
+
 def test_params_give_values_and_the_command_line_wins(
     run: Cli, pictures: Pictures, tmp_path: Path
 ) -> None:
