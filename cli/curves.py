@@ -66,13 +66,13 @@ def curves_of(
 def columns() -> list[Column[Curve]]:
     """A line for each metric; the curve itself on a terminal only."""
     shown = [
-        Column[Curve]("name", lambda curve: curve.name),
+        Column[Curve]("name", lambda curve: curve.name, least=10, after=1),
         Column[Curve]("value", lambda curve: words.number(curve.value), right=True),
-        Column[Curve]("best", _best, right=True),
-        Column[Curve]("last", lambda curve: words.number(curve.values[-1]), right=True),
-        Column[Curve]("min", lambda curve: _extreme(min, curve), right=True),
-        Column[Curve]("max", lambda curve: _extreme(max, curve), right=True),
-        Column[Curve]("points", lambda curve: str(len(curve.values)), right=True),
+        Column[Curve]("best", _best, right=True, rank=1),
+        Column[Curve]("last", lambda curve: words.number(curve.values[-1]), right=True, rank=3),
+        Column[Curve]("min", lambda curve: _extreme(min, curve), right=True, rank=4),
+        Column[Curve]("max", lambda curve: _extreme(max, curve), right=True, rank=5),
+        Column[Curve]("points", lambda curve: str(len(curve.values)), right=True, rank=6),
     ]
     if on_terminal():
         shown.append(
@@ -80,7 +80,9 @@ def columns() -> list[Column[Curve]]:
                 "curve",
                 lambda curve: words.sparkline(curve.values),
                 style=lambda _: "cyan",
-                cut=True,
+                rank=2,
+                least=10,
+                short=lambda curve, width: words.thinned(curve, width),
             )
         )
     return shown

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 def columns(client: Client) -> list[Column[Artifact]]:
     """Name, role, type, size, and where it is."""
     return [
-        Column("name", lambda file: file.name),
-        Column("role", lambda file: file.role),
-        Column("type", lambda file: file.media_type),
-        Column("size", lambda file: words.size(file.bytes), lambda file: file.bytes, right=True),
-        Column("place", lambda file: place(client, file)),
+        Column("name", lambda file: file.name, least=16, after=1),
+        Column("role", lambda file: file.role, rank=1),
+        Column("type", lambda file: file.media_type, rank=3),
+        Column(
+            "size",
+            lambda file: words.size(file.bytes),
+            lambda file: file.bytes,
+            right=True,
+            rank=2,
+        ),
+        Column("place", lambda file: place(client, file), below=True),
     ]

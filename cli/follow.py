@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cvq.jobs import Job
     from cvq.settings import Settings
 
+_NARROW, _WIDE = 50, 80  # terminals
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.1
 
@@ -74,15 +75,21 @@ class _Bar:
 
     def show(self, job: Job) -> None:
         at = job.progress or {}
+        width = self.progress.console.width
+        shown: dict[str, Any] = {
+            "description": f"job {job.id}",
+            "state": _state(job) if width >= _WIDE else words.state(_state(job), 9),
+            "count": f"{at['done']}/{at['total']}" if at.get("total") and width >= _NARROW else "",
+            "left": _left(job) if width >= _WIDE else "",
+        }
+        taken = sum(len(text) + 1 for text in shown.values()) + _bar_width(width) + 4
+        figures = words.figures(job, self.headline, width - taken)
         self.progress.update(
             self.task,
-            description=f"job {job.id}",
-            state=_state(job),
             total=at.get("total"),
             completed=at.get("done", 0),
-            count=f"{at['done']}/{at['total']}" if at.get("total") else "",
-            left=_left(job),
-            metrics=words.headline(job, self.headline, most=3),
+            metrics=figures,
+            **shown,
         )
 
     def say(self, text: str) -> None:
@@ -99,18 +106,25 @@ def _make_progress() -> Progress:
     def column(text: str, **more: Any) -> TextColumn:
         return TextColumn(text, table_column=Column(no_wrap=True, **more), markup=False)
 
+    target = console(err=True)
+    bar = _bar_width(target.width)
     return Progress(
         SpinnerColumn(),
         column("{task.description}"),
         column("{task.fields[state]}"),
-        BarColumn(bar_width=30),
+        *([BarColumn(bar_width=bar)] if bar else []),
         column("{task.fields[count]}"),
         column("{task.fields[left]}"),
         column("{task.fields[metrics]}", overflow="ellipsis", ratio=1),
-        console=console(err=True),
+        console=target,
         expand=True,
         transient=True,
     )
+
+
+def _bar_width(width: int) -> int:
+    """Of what is not needed for id, state and figures."""
+    return 30 if width >= 100 else 10 if width >= _WIDE else 0
 
 
 def _left(job: Job) -> str:

@@ -36,16 +36,20 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
             words.outcome,
             lambda job: job.state,
             style=lambda job: words.STATE_STYLES[job.state],
+            least=9,
+            after=3,
+            short=words.state,
         ),
-        Column("kind", lambda job: job.kind),
-        Column("name", words.title, cut=True),
-        Column("user", lambda job: job.user, cut=True),
+        Column("kind", lambda job: job.kind, rank=2, least=10, after=4),
+        Column("name", words.title, rank=3, least=12),
+        Column("user", lambda job: job.user, rank=6, least=8),
         Column(
             "age",
             lambda job: words.age(job.created_at, now),
             lambda job: iso(job.created_at),
             "created_at",
             right=True,
+            rank=5,
         ),
         Column(
             "time",
@@ -53,9 +57,12 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
             lambda job: job.seconds(now),
             "seconds",
             right=True,
+            rank=4,
         ),
-        Column("progress", _progress, _done, right=True),
-        Column("headline", headline, cut=True),
+        Column(
+            "progress", _progress, _done, right=True, rank=1, least=8, after=5, short=words.done
+        ),
+        Column("headline", headline, least=8, after=0, short=words.figure),
     ]
 
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .table import Column as Column
+from .table import plain_table as plain_table
+from .table import table as table
 from .words import clean
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
 T = TypeVar("T")
-
-_LEAST_CUT = 6  # cells: what a column that may be cut keeps
 
 
 def on_terminal(*, err: bool = False) -> bool:
@@ -59,29 +59,6 @@ def dump_line(value: Any) -> None:
     sys.stdout.flush()
 
 
-@dataclass(frozen=True)
-class Column(Generic[T]):
-    """A column of a table.
-
-    Attributes:
-        name: its heading.
-        text: the cell as people read it.
-        raw: the cell in CSV; the text where not given.
-        key: the heading in CSV; the name where not given.
-        style: rich's style of a cell.
-        right: numbers stand right.
-        cut: whether a terminal too narrow for everything may cut this column.
-    """
-
-    name: str
-    text: Callable[[T], str]
-    raw: Callable[[T], Any] | None = None
-    key: str | None = None
-    style: Callable[[T], str] | None = None
-    right: bool = False
-    cut: bool = False
-
-
 def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
     """Print rows as CSV with a heading."""
     import csv
@@ -95,72 +72,11 @@ def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
 def show_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
     """Print rows as a table."""
     if on_terminal():
-        console().print(table(columns, rows))
+        # Only what must not be cut is longer than a line: the terminal itself wraps it.
+        console().print(table(columns, rows), soft_wrap=True)
     else:
         for line in plain_table(columns, rows):
             click.echo(line)
-
-
-def plain_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> list[str]:
-    """Lines of aligned columns; nothing is cut."""
-    cells = [[column.name.upper() for column in columns]]
-    cells += [[clean(column.text(row)) for column in columns] for row in rows]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    return [
-        "  ".join(
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
-
-
-def table(columns: Sequence[Column[T]], rows: Sequence[T]) -> RenderableType:
-    """A rich table of the same cells; columns that are empty in every row are left out."""
-    from rich.table import Table
-    from rich.text import Text
-
-    cells = [[clean(column.text(row)) for row in rows] for column in columns]
-    shown = [i for i, column_cells in enumerate(cells) if any(column_cells)]
-    widths = _fit([columns[i] for i in shown], [cells[i] for i in shown])
-    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for i, width in zip(shown, widths, strict=True):
-        drawn.add_column(
-            columns[i].name.upper(),
-            justify="right" if columns[i].right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            width=width,
-        )
-    for at, row in enumerate(rows):
-        styles = [columns[i].style for i in shown]
-        drawn.add_row(
-            *(
-                Text(cells[i][at], style=style(row) if style else "")
-                for i, style in zip(shown, styles, strict=True)
-            )
-        )
-    return drawn
-
-
-def _fit(columns: Sequence[Column[T]], cells: Sequence[list[str]]) -> list[int]:
-    """Widths that fit the terminal: only what may be cut is cut, the widest first."""
-    from rich.cells import cell_len
-
-    widths = [
-        max(cell_len(text) for text in [column.name, *texts])
-        for column, texts in zip(columns, cells, strict=True)
-    ]
-    excess = sum(widths) + 2 * (len(widths) - 1) - console().width
-    while excess > 0:
-        width, at = max(
-            ((widths[i], i) for i, column in enumerate(columns) if column.cut), default=(0, 0)
-        )
-        if width <= _LEAST_CUT:
-            break
-        widths[at] -= 1
-        excess -= 1
-    return widths
 
 
 def show_list(

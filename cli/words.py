@@ -27,6 +27,8 @@ STATE_STYLES = {
     "silent": "red",
     "gone": "dim",
 }
+_MOST_NAMES = 4  # of a job without a name
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 _BARS = "▁▂▃▄▅▆▇█"
 # What would move the cursor or change colours: everything below a space but the tab, and C1.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9}
@@ -41,6 +43,40 @@ def cut(text: str, most: int = 200) -> str:
     """A line without control characters, its end left out where it is very long."""
     line = clean(text)
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def middle(text: str, width: int) -> str:
+    """A text in so many cells of a terminal, its middle left out where it is too long."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    if width < 2:
+        return "…"[:width]
+    end = (width - 1) // 2
+    tail = set_cell_size(text[::-1], end)[::-1].lstrip() if end else ""
+    return set_cell_size(text, width - 1 - end).rstrip() + "…" + tail
+
+
+def figure(text: str, width: int) -> str:
+    """A figure such as `val_accuracy 0.93` in a width: its name gives way, the number stays."""
+    name, _, number = text.rpartition(" ")
+    room = width - len(number) - 1
+    return f"{middle(name, room)} {number}" if room > 1 else number
+
+
+def state(text: str, width: int) -> str:
+    """`failed (attempts-exhausted)` in a width: the reason gives way, the state stays."""
+    word = text.partition(" (")[0].partition(",")[0]
+    room = width - len(word) - 3
+    if room > 4 and text.endswith(")"):
+        return f"{word} ({text[len(word) + 2 : -1][: room - 1]}…)"
+    return word
+
+
+def done(text: str, width: int) -> str:
+    """`30/100, 12s left` in a width: without the time that is left."""
+    return middle(text.partition(",")[0], width)
 
 
 def one_line(text: str) -> str:
@@ -81,6 +117,11 @@ def sparkline(values: Sequence[float | None], width: int = 40) -> str:
     return "".join(" " if v is None else _BARS[round((v - low) * scale)] for v in chosen)
 
 
+def thinned(curve: str, width: int) -> str:
+    """A sparkline in fewer cells, drawn from some of its values."""
+    return "".join(curve[place * len(curve) // width] for place in range(width))
+
+
 def inputs(spec: dict[str, Any]) -> list[str]:
     """The names of the files that a stored specification reads, in field order."""
     names = []
@@ -92,8 +133,15 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 
 def title(job: Job) -> str:
-    """What a job is called: its name, else its inputs."""
-    return clean(job.name or " ".join(inputs(job.spec)))
+    """What a job is called: its name, else its inputs, or how many these are."""
+    if job.name:
+        return clean(job.name)
+    names = inputs(job.spec)
+    if len(names) <= _MOST_NAMES:
+        return clean(" ".join(names))
+    pictures = all(name.lower().endswith(_PICTURES) for name in names)
+    count = f"{len(names)} {'pictures' if pictures else 'files'}"
+    return clean(f"{count}: {names[0]} … {names[-1]}")
 
 
 def progress(job: Job) -> str:
@@ -110,6 +158,15 @@ def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
     """The first few headline metrics that a job has: `total_loss 21.5`."""
     chosen = [name for name in names if name in job.metrics] or sorted(job.metrics)
     return "  ".join(f"{clean(name)} {number(job.metrics[name])}" for name in chosen[:most])
+
+
+def figures(job: Job, names: Sequence[str], width: int, most: int = 3) -> str:
+    """As many headline metrics as a width holds; of the first, the number in any case."""
+    for several in range(most, 1, -1):
+        text = headline(job, names, most=several)
+        if len(text) <= width:
+            return text
+    return figure(headline(job, names), width)
 
 
 def outcome(job: Job) -> str:

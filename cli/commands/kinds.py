@@ -52,8 +52,8 @@ def to_json(kind: Kind) -> dict[str, Any]:
 def _columns() -> list[Column[Kind]]:
     return [
         Column("kind", lambda kind: kind.name),
-        Column("needs", lambda kind: f"cvq[{kind.extra}]" if kind.extra else ""),
-        Column("summary", lambda kind: kind.summary, cut=True),
+        Column("needs", lambda kind: f"cvq[{kind.extra}]" if kind.extra else "", rank=1),
+        Column("summary", lambda kind: kind.summary, wrap=True),
     ]
 
 
@@ -72,7 +72,7 @@ def _show(kind: Kind, *, as_csv: bool) -> None:
         Column[str]("value", given),
         Column[str]("default", lambda name: default_of(fields[name]) or ""),
         Column[str]("bounds", lambda name: bounds_of(fields[name])),
-        Column[str]("meaning", lambda name: fields[name].description or "", cut=True),
+        Column[str]("meaning", lambda name: fields[name].description or "", wrap=True),
     ]
     if as_csv:
         show_list(columns, list(fields), as_csv=True)

@@ -158,7 +158,7 @@ def _lines(seen: Look) -> list[str]:
 
 def _queue_columns() -> list[Column[tuple[str, tuple[int, int | None]]]]:
     return [
-        Column("queue", lambda item: item[0]),
+        Column("queue", lambda item: item[0], least=12),
         Column("queued", lambda item: str(item[1][0]), right=True),
         Column(
             "doorbells", lambda item: "" if item[1][1] is None else str(item[1][1]), right=True
@@ -169,8 +169,8 @@ def _queue_columns() -> list[Column[tuple[str, tuple[int, int | None]]]]:
 def _running_columns() -> list[Column[Job]]:
     return [
         Column("running", lambda job: str(job.id), right=True),
-        Column("kind", lambda job: job.kind),
-        Column("name", words.title, cut=True),
-        Column("worker", lambda job: job.lease_owner or ""),
+        Column("kind", lambda job: job.kind, rank=1, least=14),
+        Column("name", words.title, rank=2, least=12),
+        Column("worker", lambda job: job.lease_owner or "", rank=3, least=12),
         Column("progress", words.progress, right=True),
     ]

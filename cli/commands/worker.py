@@ -113,19 +113,20 @@ def columns() -> list[Column[_Row]]:
     """What a list of workers shows."""
     now = datetime.now().astimezone()
     return [
-        Column("id", lambda row: row["id"]),
+        Column("id", lambda row: row["id"], least=16, after=1),
         Column("state", state_of, style=lambda row: words.STATE_STYLES[state_of(row)]),
-        Column("host", lambda row: row["host"]),
-        Column("pid", lambda row: str(row["pid"]), right=True),
-        Column("devices", lambda row: ",".join(map(str, row["devices"]))),
-        Column("slots", lambda row: str(row["slots"]), right=True),
-        Column("queues", lambda row: ",".join(row["queues"]), cut=True),
-        Column("running", lambda row: ",".join(map(str, row["running"]))),
+        Column("host", lambda row: row["host"], rank=4, least=12),
+        Column("pid", lambda row: str(row["pid"]), right=True, rank=6),
+        Column("devices", lambda row: ",".join(map(str, row["devices"])), rank=2, least=8),
+        Column("slots", lambda row: str(row["slots"]), right=True, rank=5),
+        Column("queues", lambda row: ",".join(row["queues"]), rank=3, least=8),
+        Column("running", lambda row: ",".join(map(str, row["running"])), rank=1, least=8),
         Column(
             "up",
             lambda row: words.age(row["started_at"], now),
             lambda row: row["started_at"].isoformat(),
             "started_at",
             right=True,
+            rank=7,
         ),
     ]

@@ -1,0 +1,167 @@
+"""What a narrow terminal still shows: id, state and figure survive longest."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from cvq import Client, Settings
+from cvq.jobs import Job
+from cvq_cli import curves, files, job_table, words
+from cvq_cli.commands import kinds, worker
+from cvq_cli.curves import Curve
+from cvq_cli.table import Column, plain_table, table
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+WIDTHS = (20, 40, 60, 80, 120, 200)
+
+
+def job(**given: Any) -> Job:
+    values: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
+    values |= {
+        "id": 123456, "kind": "style-transfer", "state": "succeeded", "user": "mnemosyne",
+        "spec": {}, "tags": {}, "metrics": {}, "priority": 5, "attempt": 1,
+        "created_at": NOW - timedelta(days=2), "started_at": NOW - timedelta(hours=2),
+        "finished_at": NOW, "cancel_requested": False,
+    }  # fmt: skip
+    return Job(**values | given)
+
+
+PICTURES = [{"name": f"picture-{n}.png", "sha256": "0" * 64} for n in range(48)]
+JOBS = [
+    job(spec={"images": PICTURES}, metrics={"total_loss": 21.531}),
+    job(id=7, kind="fmnist-cnn", name="a name that is much too long for anybody to read " * 3,
+        state="failed", reason="attempts-exhausted", metrics={"val_accuracy": 0.93}),
+    job(id=8, name="日本語の名前はもっと長い" * 4, state="running", finished_at=None,
+        progress={"done": 30, "total": 100, "eta_s": 12.0}, metrics={"total_loss": 1e-7}),
+    job(id=9, state="queued", cancel_requested=True, started_at=None, finished_at=None),
+]  # fmt: skip
+
+
+def drawn(columns: list[Column[Any]], rows: list[Any], width: int) -> list[str]:
+    return table(columns, rows, width).plain.splitlines()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_list_of_jobs(width: int) -> None:
+    from rich.cells import cell_len
+
+    lines = drawn(job_table.columns(Settings(), NOW), JOBS, width)
+    assert len(lines) == len(JOBS) + 1
+    assert max(map(cell_len, lines)) <= max(width, 27)
+    for line, shown in zip(lines[1:], JOBS, strict=True):
+        assert line.split()[0] == str(shown.id)
+        assert shown.state in line
+    assert lines[1].endswith("21.53")
+    assert lines[2].endswith("0.93")
+    if width >= 40:
+        assert lines[1].endswith(" total_loss 21.53")
+        assert lines[2].endswith(" val_accuracy 0.93")
+    if width >= 60:
+        assert "30/100" in lines[3]
+    if width >= 80:
+        assert "48 pic" in lines[1]
+    if width >= 120:
+        assert "style-transfer" in lines[1]
+        assert "failed (attempts-exhausted)" in lines[2]
+        assert "30/100, 12s left" in lines[3]
+    if width >= 200:
+        assert "48 pictures: picture-0.png … picture-47.png" in lines[1]
+        assert "mnemosyne" in lines[1]
+
+
+def test_columns_of_a_list_go_one_after_the_other() -> None:
+    """The least important goes first, wholly; none is squeezed to nothing."""
+    columns = job_table.columns(Settings(), NOW)
+    seen = [drawn(columns, JOBS, width)[0].split() for width in range(200, 10, -1)]
+    gone = [name for before, after in pairwise(seen)
+            for name in before if name not in after]  # fmt: skip
+    assert gone == ["USER", "AGE", "TIME", "NAME", "KIND", "PROGRESS"]
+    assert seen[-1] == ["ID", "STATE", "HEADLINE"]
+
+
+def test_in_a_pipe_nothing_is_cut() -> None:
+    text = "\n".join(plain_table(job_table.columns(Settings(), NOW), JOBS))
+    assert "…" not in text.replace("picture-0.png … picture-47.png", "")
+    assert JOBS[1].name
+    assert JOBS[1].name.strip() in text
+
+
+@pytest.mark.parametrize("width", WIDTHS[1:])
+def test_files_keep_name_and_place(client: Client, width: int) -> None:
+    from cvq.jobs import Artifact
+
+    uri = f"file://{client.settings.home}/store/jobs/1/1/"
+    rows = [
+        Artifact(name, "result", "application/json", uri + name, "0" * 64, 12)
+        for name in ("a.json", "report-of-every-class-and-every-threshold.json")
+    ]
+    text = "\n".join(drawn(files.columns(client), rows, width))
+    for row in rows:
+        assert f"{client.settings.home}/store/jobs/1/1/{row.name}" in text
+    assert "a.json" in text
+    assert re.search(r"report-of.*…?.*\.json +result" if width >= 40 else "report", text)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_metrics_keep_name_and_value(width: int) -> None:
+    shown = [Curve("val_accuracy", [1, 2], [0.975, 0.963], 0.975, 0.975, 1)]
+    lines = drawn(curves.columns(), shown, width)
+    assert re.search(r"val.*acy +0\.975", lines[1])
+    assert (" 0.975 @1" in lines[1]) == (width >= 40)
+    assert ("POINTS" in lines[0]) == (width >= 60)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_workers_keep_id_and_state(width: int) -> None:
+    row = {
+        "id": "a-host-with-a-name.example.org-4242", "state": "up", "alive": True, "pid": 4242,
+        "host": "a-host-with-a-name.example.org", "devices": ["cuda:0", "cuda:1"], "slots": 2,
+        "queues": ["default", "gpu", "host.a-host-with-a-name.example.org"], "running": [12, 13],
+        "started_at": NOW,
+    }  # fmt: skip
+    head, line = drawn(worker.columns(), [row], width)
+    assert head.split()[:2] == ["ID", "STATE"]
+    assert re.match(r"a-host\S*4242 +up", line)
+    assert ("12,13" in line) == (width >= 40)
+
+
+@pytest.mark.parametrize("width", WIDTHS[1:])
+def test_kinds_are_told_whole(width: int) -> None:
+    from cvq.kinds import all_kinds
+
+    found = list(all_kinds(Settings()).values())
+    lines = drawn(kinds._columns(), found, width)
+    assert max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    for kind in found:
+        assert kind.name in text
+    for word in found[0].summary.split():
+        assert word in text
+
+
+def test_shortened_words() -> None:
+    assert words.middle("a_long_name.png", 9) == "a_lo….png"
+    assert words.middle("short", 9) == "short"
+    assert words.middle("日本語の名前", 7) == "日…前"
+    assert [words.middle("abc", width) for width in (0, 1, 2, 3)] == ["", "…", "a…", "abc"]
+    assert words.figure("val_accuracy 0.93", 12) == "val…acy 0.93"
+    assert words.figure("val_accuracy 0.93", 4) == "0.93"
+    assert words.figure("a name of words 1e-07", 12) == "a n…ds 1e-07"
+    assert words.state("failed (attempts-exhausted)", 20) == "failed (attempts-e…)"
+    assert words.state("failed (attempts-exhausted)", 9) == "failed"
+    assert words.state("running, to be cancelled", 9) == "running"
+
+
+def test_titles_of_many_files_are_short() -> None:
+    def named(*names: str) -> str:
+        return words.title(job(spec={"files": [{"name": n, "sha256": None} for n in names]}))
+
+    assert named("a.png", "b.jpg") == "a.png b.jpg"
+    assert named("a.png", "b.JPG", "c.png", "d.png", "z.png") == "5 pictures: a.png … z.png"
+    assert named("a.png", "b.zip", "c.png", "d.png", "z.png") == "5 files: a.png … z.png"
+    assert words.title(job(name="mine", spec={"images": PICTURES})) == "mine"
