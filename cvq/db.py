@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
 
 from .errors import DatabaseError, MissingExtraError, SchemaError, UsageError
 from .files import lock
+from .jobs import EncodedJson
 from .settings import Settings
 from .tables import SCHEMA_VERSION
 
@@ -186,6 +187,8 @@ def _url(settings: Settings) -> URL:
 
 
 def _json(value: Any) -> str:
+    if isinstance(value, EncodedJson):
+        return value.text
     # SQLite finds a key like 'größe' only where it is not written as escapes.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 

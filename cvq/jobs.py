@@ -18,6 +18,13 @@ CHECKPOINT = "cvq-checkpoint"
 DISPENSABLE = frozenset({"preview", "sample", "plot"})
 
 
+@dataclass(frozen=True)
+class EncodedJson:
+    """A value that is JSON already, to be stored as it is: a job's large result."""
+
+    text: str
+
+
 class Lease(NamedTuple):
     """The right to write about a job: its id and the attempt that holds it."""
 
@@ -245,7 +252,7 @@ class Outcome:
     reason: str | None = None
     error: str | None = None
     traceback: str | None = None
-    result: dict[str, Any] | None = None
+    result: dict[str, Any] | EncodedJson | None = None
     retry: bool = False
     peak_memory: int | None = None
 

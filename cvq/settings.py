@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .errors import UsageError
 
+INSIDE_JOB = "CVQ_INSIDE_JOB"  # set in a job's process, to the job's number
+
 
 def _user() -> str:
     try:
@@ -25,6 +27,8 @@ def _user() -> str:
 
 def config_files() -> list[Path]:
     """The `cvq.toml` files that are read where they exist, the strongest last."""
+    if INSIDE_JOB in os.environ:
+        return []  # a job is told what it needs; URLs with passwords are not its business
     return [Path(platformdirs.user_config_dir("cvq")) / "cvq.toml", Path("cvq.toml")]
 
 
@@ -82,13 +86,17 @@ class Settings(BaseModel):
         ["numpy", "PIL.Image", "torch", "safetensors.torch"],
         description="Modules that a worker loads once, for all its job processes.",
     )
+    pass_env: list[str] = Field(
+        [],
+        description="Environment variables that jobs get besides the usual, as in WANDB_API_KEY.",
+    )
     start_method: str | None = Field(
         None,
         pattern="^(fork|spawn)$",
         description="How job processes start: fork (from a server with PyTorch loaded) or spawn.",
     )
 
-    @field_validator("kinds", "preload", mode="before")
+    @field_validator("kinds", "preload", "pass_env", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (

@@ -1,50 +1,54 @@
 """One attempt of one job, from the claim to the fenced finish, watched from its slot's thread.
 
-    stage inputs ─▶ start the process ─▶ pump its output and events into the store ─▶ finish
+    bring inputs ─▶ start the process ─▶ hear what it says ─▶ wait for its files ─▶ finish
 
-Everything is written under the attempt's lease. The first write that is refused ends the process:
-somebody else has the job now.
+The slot's thread only watches: it takes what the process says and judges. What may take long
+is done beside it (`background.py`), so that a cancel, a drain and a time limit are obeyed at once,
+and nothing that is slow is taken for frozen. Everything is written under the attempt's lease. The
+first write that is refused ends the process: somebody else has the job now.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import os
-import selectors
 import shutil
-import signal
-import socket
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from cvq import queries
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
-from cvq.errors import CvqError, LeaseLostError, PermanentError, StoreError
+from cvq.errors import LeaseLostError
 from cvq.jobs import WORKER_LOST, Artifact, Job, Outcome
 from cvq.settings import Settings
 from cvq.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
+from . import results
+from .background import Background, Storing
 from .death import OomWatch, cause_of
 from .devices import Slot
-from .forkserver import Launcher
-from .job_context import lease_clock
-from .lines import LineSplitter
+from .failures import describe, may_pass
+from .job_context import EXIT_CUT, lease_clock
+from .launcher import Launcher
+from .process import JobProcess
 from .record import Record
 from .staging import stage
 
 log = logging.getLogger("cvq.worker")
 
-_FLUSH_S = 0.2  # how often output reaches the store
+_TICK_S = 0.1  # how soon a verdict is carried out
 _STOP_S = 0.5  # what a cancelled process gets between SIGTERM and SIGKILL
 _UNHEARD_S = 2.0  # what the news of a kill may take
-_START_S = 20.0  # what a process may need before it answers the first beat
+_TIMEOUT = "timeout"
+_STARTS = 3  # fork servers that may die before one has started the process
+_CUT = (
+    "the job closed its connection to the worker: a descriptor that it had not opened itself, "
+    "as os.closerange() does"
+)
 
 
 class Attempt:
@@ -75,17 +79,13 @@ class Attempt:
         self._artifacts = artifacts
         self._launcher = launcher
         self._folder = settings.home / "scratch" / f"{job.id}-{job.attempt}"
-        self._control, self._job_control = socket.socketpair()
         self._oom = OomWatch()
-        # When the first beat was sent that the process has not answered yet.
-        self._asked_at: float | None = None
-        self._answered = False
+        self._process: JobProcess | None = None
+        self._storing: Storing | None = None
         self._kill_at: float | None = None
         self._verdict: Outcome | None = None
         self._lost = False
         self._state_lock = threading.Lock()
-        self._pid: int | None = None
-        self._end: dict[str, Any] | None = None
         self._said: dict[str, Any] = {}
         self._record = Record(
             job,
@@ -101,15 +101,15 @@ class Attempt:
     def beat(self, renewed_at: float) -> None:
         """The lease was renewed, by a statement sent at this time of `lease_clock`."""
         self.leased_until = renewed_at + self._settings.lease
-        self._oom.look(self._pid)
-        if self._asked_at is None:
-            self._asked_at = time.monotonic()
-        self._tell(f"beat {self.leased_until}\n".encode())
+        if (process := self._process) is not None:
+            self._oom.look(process.pid)
+            process.beat(self.leased_until)
 
     def cancel(self) -> None:
         """Somebody wants the job cancelled."""
         self._condemn(Outcome(CANCELLED), _STOP_S)
-        self._terminate()
+        if (process := self._process) is not None:
+            process.terminate()
 
     def stop(self, grace: float) -> None:
         """The worker drains: the process may save its work for `grace` seconds."""
@@ -129,12 +129,8 @@ class Attempt:
             self._kill_at = min(self._kill_at or deadline, deadline)
 
     def _tell(self, word: bytes) -> None:
-        with contextlib.suppress(OSError):
-            self._control.send(word, socket.MSG_DONTWAIT)
-
-    def _terminate(self) -> None:
-        with self._state_lock:
-            self._signal(signal.SIGTERM)
+        if (process := self._process) is not None:
+            process.tell(word)
 
     # ------------------------------------------------------------ in the slot's thread
 
@@ -145,23 +141,41 @@ class Attempt:
             the job's new state, or None where the lease was lost.
         """
         try:
-            outcome = self._run_process()
+            outcome = self._attempt()
             return self._record.finish(outcome)
         except LeaseLostError as error:
             log.warning("%s", error)
             return None
         finally:
-            self._kill()
-            self._control.close()
-            self._job_control.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _model_of(self, job_id: int) -> Artifact | None:
-        with self._db.read() as session:
-            return queries.model_of(session, job_id)
-
-    def _run_process(self) -> Outcome:
+    def _attempt(self) -> Outcome:
+        """Do everything but the finish; whatever goes wrong here is how the attempt ended."""
         try:
+            self._storing = Storing(self._record, lambda: self._tell(b"confirmed\n"))
+            try:
+                if (job_file := self._bring_inputs()) is not None:
+                    self._run_process(job_file)
+                    self._await_files()
+            finally:
+                self._end_process()
+                # Room for the end to be written, should this job have filled the disk.
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._storing.close()
+            self._check_storing()
+            self._record.flush()
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            log.warning("job %s attempt %s: %s", *self.lease, describe(error)["message"])
+            return self._failed(error)
+        return self._judge()
+
+    def _bring_inputs(self) -> Path | None:
+        """Bring the job's files here; None where the attempt was condemned meanwhile."""
+        found: list[Path] = []
+
+        def bring() -> None:
             with self._db.read() as session:
                 saved = queries.checkpoints_of(session, self.job.id)
             job_file = stage(
@@ -172,75 +186,101 @@ class Attempt:
                 artifacts=self._artifacts,
                 saved=saved,
                 model_of=self._model_of,
-                expires=lambda: self.leased_until,
             )
-        except LeaseLostError:
-            raise
-        except Exception as error:  # a store that is down, a plug-in that is gone
-            permanent = isinstance(error, PermanentError) or not isinstance(error, CvqError)
-            return Outcome(
-                FAILED,
-                reason="error",
-                error=str(error) or type(error).__name__,
-                traceback=traceback.format_exc(),
-                retry=not permanent,
+            found.append(job_file)
+            if self._is_over or self._lost:  # left to itself: nobody else cleans up
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+        self._beside(bring, "cvq-stage")
+        return None if self._is_over else found[0]
+
+    def _model_of(self, job_id: int) -> Artifact | None:
+        with self._db.read() as session:
+            return queries.model_of(session, job_id)
+
+    def _beside(self, function: Callable[[], None], name: str) -> None:
+        """Do something in another thread while this one watches; leave it once condemned."""
+        work = Background(function, name)
+        work.start()
+        while work.is_alive() and not self._is_over:
+            work.join(_TICK_S)
+            self._enforce()
+        if not work.is_alive() and work.error is not None:
+            raise _as_exception(work.error)
+
+    def _run_process(self, job_file: Path) -> None:
+        """Run the process to its end."""
+        for _ in range(_STARTS):
+            process = self._process = JobProcess(
+                self._launcher,
+                output=self._record.log_to,
+                hear=self._on_event,
+                begun=self._on_begun,
             )
-        with contextlib.ExitStack() as stack:
-            pipes = {}
-            ends = []
-            for stream in ("stdout", "stderr"):
-                reading, writing = os.pipe()
-                pipes[reading] = stream
-                ends.append(writing)
-                stack.callback(os.close, reading)
-            try:
-                status = self._launcher.start(
-                    job_file, stdout=ends[0], stderr=ends[1], control=self._job_control.fileno()
-                )
-            finally:
-                for end in ends:
-                    os.close(end)
-            self._job_control.close()
-            stack.callback(os.close, status)
-            self._pump(pipes, status)
-        return self._judge()
+            launch = Background(lambda process=process: process.launch(job_file), "cvq-launch")  # type: ignore[misc]
+            launch.start()
+            self._watch(process, launch)
+            if process.pid is not None or self._is_over:
+                return
+            process.close()
 
-    def _pump(self, pipes: dict[int, str], status: int) -> None:
-        """Carry output and events to the store until the process has ended and all is read."""
-        with selectors.DefaultSelector() as selector:
-            handlers: dict[int, Callable[[bytes], None]] = {}
-            for reading, stream in pipes.items():
-                handlers[reading] = LineSplitter(self._record.log_to(stream)).feed
-            events = LineSplitter(self._on_event, limit=None)
-            handlers[self._control.fileno()] = events.feed
-            handlers[status] = LineSplitter(self._on_status, limit=None).feed
-            for descriptor in handlers:
-                selector.register(descriptor, selectors.EVENT_READ)
-            flush_at = time.monotonic() + _FLUSH_S
-            while selector.get_map():
-                for key, _ in selector.select(max(0.0, flush_at - time.monotonic())):
-                    data = self._read(key.fd)
-                    handlers[key.fd](data)
-                    if not data:
-                        selector.unregister(key.fd)
-                self._enforce()
-                if time.monotonic() >= flush_at:
-                    self._record.flush(self._pid)
-                    flush_at = time.monotonic() + _FLUSH_S
-        self._record.flush(self._pid)
+    def _watch(self, process: JobProcess, launch: Background) -> None:
+        """Hear the process until it is gone."""
+        while not process.gone:
+            process.read(_TICK_S, paused=self._record.full)
+            self._record.pid = process.pid
+            self._enforce()
+            if process.pid is None:
+                if launch.error is not None:
+                    raise _as_exception(launch.error)
+                if self._is_over:  # it will find its leash cut, and not begin
+                    return
+                process.end_frozen_server()
+        process.drain()
 
-    def _read(self, descriptor: int) -> bytes:
-        try:
-            if descriptor == self._control.fileno():
-                return self._control.recv(1 << 16)
-            return os.read(descriptor, 1 << 16)
-        except OSError:  # a process that was killed resets its socket
-            return b""
+    def _await_files(self) -> None:
+        """Wait for what the process has published, as long as somebody wants it."""
+        assert self._storing is not None
+        while self._storing.busy and self._storing.error is None:
+            self._enforce()
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                return
+            threading.Event().wait(_TICK_S / 2)
+
+    def _end_process(self) -> None:
+        if self._process is not None:
+            if not self._process.gone:
+                self._process.kill_directly()
+            self._process.close()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing need be begun any more."""
+        if self._verdict is None or self._kill_at is None:
+            return False
+        # At its soft time limit a job may still begin, and save what an earlier attempt has left.
+        return self._verdict.reason != _TIMEOUT or time.monotonic() >= self._kill_at
 
     def _enforce(self) -> None:
-        """Kill the process when its time is up, whatever the reason."""
+        """Carry out what was decided, and decide what is due."""
+        self._check_storing()
         if self._lost:
             raise LeaseLostError(*self.lease)
+        self._check_limits()
+        process = self._process
+        if process is None or process.gone:
+            return
+        if (silent := process.frozen(self._settings.lease)) is not None:
+            error = f"the job's process was frozen: it answered nothing for {silent:.0f} s"
+            self._condemn(Outcome(FAILED, reason="freeze", error=error, retry=True), 0)
+        if process.hung_up() and not self._said:
+            self._condemn(Outcome(FAILED, reason="error", error=_CUT), 0)
+        if self._kill_at is not None and (late := time.monotonic() - self._kill_at) >= 0:
+            process.kill()
+            if late > _UNHEARD_S:
+                process.kill_directly()
+
+    def _check_limits(self) -> None:
         ran = time.monotonic() - self._record.progress.started
         hard, soft = self.job.time_limit, self.job.soft_time_limit
         if hard is not None and ran > hard:
@@ -250,50 +290,36 @@ class Attempt:
             grace = self._settings.grace if hard is None else hard - ran
             self._condemn(_timeout(f"the soft time limit of {soft:g} s was reached"), grace)
             self._tell(b"stop\n")
-        silent = 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
-        if self._end is None and silent > (
-            self._settings.lease if self._answered else self._patience
-        ):
-            error = f"the job's process was frozen: it answered nothing for {silent:.0f} s"
-            self._condemn(Outcome(FAILED, reason="freeze", error=error, retry=True), 0)
-        if self._kill_at is not None and (late := time.monotonic() - self._kill_at) >= 0:
-            self._kill()
-            if late > _UNHEARD_S:  # a kill is told at once, unless the fork server is frozen
-                self._launcher.abandon()
 
-    @property
-    def _patience(self) -> float:
-        return max(self._settings.lease, _START_S)
+    def _check_storing(self) -> None:
+        if self._storing is not None and (error := self._storing.error) is not None:
+            raise _as_exception(error)
 
     # ------------------------------------------------------------ what the process says
 
-    def _on_status(self, line: bytes) -> None:
-        message = json.loads(line)
-        if "pid" in message:
-            with self._state_lock:
-                self._pid = message["pid"]
-        else:
-            with self._state_lock:
-                self._end = message
+    def _on_begun(self) -> None:
+        """The process waits for its first beat."""
+        if (process := self._process) is not None:
+            process.beat(self.leased_until)
+            if self._verdict is not None:
+                process.tell(b"stop\n")
 
-    def _on_event(self, line: bytes) -> None:
-        try:
-            message = json.loads(line)
-        except ValueError:  # the process was killed in the middle of a line
-            return
+    def _on_event(self, message: dict[str, Any]) -> None:
+        assert self._storing is not None
         event = message.pop("event")
-        self._asked_at, self._answered = None, True
-        if event == "alive":
-            return
         if event == "progress":
             self._record.progress.update(**message)
         elif event == "metrics":
             self._record.add_metrics(message["step"], message["values"], message["time"])
         elif event == "artifact":
-            self._record.upload(**message)
+            self._storing.upload(message)
         elif event == "confirm":
-            self._record.flush(self._pid, even_nothing=True)
-            self._tell(b"confirmed\n")
+            self._storing.confirm()
+        elif event == "nonsense":
+            note = f"WARNING cvq.worker: the job sent what is no report: {message['line']}"
+            self._record.log_to("stderr")(note.encode())
+        elif event == "result" and message.get("in_file"):
+            self._said[event] = {"result": results.read(self._folder)}
         else:
             self._said[event] = message
 
@@ -301,20 +327,25 @@ class Attempt:
 
     def _judge(self) -> Outcome:
         """How the attempt ended, from what the process said and how it died."""
-        end = self._end or {}
+        process = self._process
+        end = (process and process.end) or {}
         memory = end.get("peak_memory")
         done = self._said.get("result")
         # Whatever became of the process after it had said its result: the work is done.
         failed_upload = self._record.upload_error
-        if done is not None and failed_upload is None:
+        assert self._storing is not None
+        if done is not None and failed_upload is None and not self._storing.busy:
             return Outcome(SUCCEEDED, result=done["result"], peak_memory=memory)
         if self._verdict is not None:
             return Outcome(**asdict(self._verdict) | {"peak_memory": memory})
         if failed_upload is not None:
-            again = isinstance(failed_upload, StoreError)
+            again = may_pass(failed_upload)
             return Outcome(FAILED, "error", str(failed_upload), retry=again, peak_memory=memory)
-        if "abandoned" in self._said:
-            error = f"the job's process ended itself: {self._said['abandoned']['why']}"
+        if process is None or process.pid is None:
+            error = f"{_STARTS} fork servers died before one had started the job's process"
+            return Outcome(FAILED, WORKER_LOST, error, retry=True)
+        if process.abandoned is not None:
+            error = f"the job's process ended itself: {process.abandoned}"
             return Outcome(FAILED, WORKER_LOST, error, retry=True, peak_memory=memory)
         failure = self._said.get("error")
         if failure is not None:
@@ -326,19 +357,26 @@ class Attempt:
                 retry=failure["retry"],
                 peak_memory=memory,
             )
+        if end.get("exit") == EXIT_CUT:
+            return Outcome(FAILED, "error", _CUT, peak_memory=memory)
         cause = cause_of(end, out_of_memory=self._oom.killed())
         return Outcome(FAILED, *cause, retry=True, peak_memory=memory)
 
-    def _signal(self, number: int) -> None:
-        """Signal the process group; only while its number cannot be another's."""
-        if self._pid is not None and self._end is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, number)
+    def _failed(self, error: Exception) -> Outcome:
+        said = describe(error)
+        return Outcome(
+            FAILED,
+            reason=said["reason"],
+            error=said["message"],
+            traceback=said["traceback"],
+            retry=said["retry"],
+        )
 
-    def _kill(self) -> None:
-        with self._state_lock:
-            self._signal(signal.SIGKILL)
+
+def _as_exception(error: BaseException) -> Exception:
+    """What a thread has raised, to be raised here: a plug-in's `sys.exit` ends no slot."""
+    return error if isinstance(error, Exception) else RuntimeError(describe(error)["message"])
 
 
 def _timeout(error: str) -> Outcome:
-    return Outcome(FAILED, reason="timeout", error=error)
+    return Outcome(FAILED, reason=_TIMEOUT, error=error)

@@ -13,7 +13,7 @@ def cause_of(end: dict[str, Any], *, out_of_memory: bool) -> tuple[str, str]:
     """Reason and explanation of an end.
 
     Args:
-        end: what the fork server reported: `exit` or `signal`; empty where it died itself.
+        end: what the supervisor reported: `exit` or `signal`; empty where it died itself.
         out_of_memory: whether the kernel has just killed some process for lack of memory.
     """
     number = end.get("signal")
@@ -24,7 +24,7 @@ def cause_of(end: dict[str, Any], *, out_of_memory: bool) -> tuple[str, str]:
         return f"signal:{name}", f"the job's process was killed by signal {name}"
     if end.get("exit") is not None:
         return f"exit:{end['exit']}", f"the job's process left with exit code {end['exit']}"
-    return WORKER_LOST, "the fork server died"
+    return WORKER_LOST, "the job's supervisor died, and the job with it"
 
 
 def signal_name(number: int) -> str:

@@ -1,10 +1,11 @@
-"""What a model talks to inside a job process: the control socket, and the context on top of it.
+"""What a model talks to inside a job process: its two sockets, and the context on top of them.
 
-The process knows neither the database nor the store. Events leave as JSON lines through the
-control socket. Through the same socket the worker sends a beat whenever it has renewed the lease,
-and the process answers it: one that does not answer is frozen, and its worker kills it. A beat
-says until when the lease lasts. A process that has heard of no longer one kills itself then,
-before anybody else can have begun the job anew.
+The process knows neither the database nor the store. Events leave as JSON lines through one
+socket. Through the other, the pulse, the worker sends a beat whenever it has renewed the lease,
+and a thread answers that does nothing else: a process that does not answer is frozen, and its
+worker kills it. No report goes through the pulse, so that no amount of output holds an answer up.
+A beat says until when the lease lasts. A process that has heard of no longer one kills itself
+then, before anybody else can have begun the job anew.
 """
 
 from __future__ import annotations
@@ -36,7 +37,13 @@ log = logging.getLogger("cvq.job")
 _CHECKPOINT_SHARE = 20
 
 
+# A line that one call can write without its being mixed with another process's.
+LONGEST_EVENT = 60_000
+EXIT_CUT = 94  # the job has closed its sockets
+
 _SLICE_S = 0.25
+_INT64 = 1 << 63
+_METRICS_AT_ONCE = 200
 
 
 def lease_clock() -> float:
@@ -56,8 +63,7 @@ class StopRequestedError(BaseException):
 class Request:
     """What a job process is told, through a JSON file.
 
-    `expires` is when the lease ends, on `lease_clock`; `checkpoint` is the file to resume from;
-    `notes` are lines for the job's log.
+    `checkpoint` is the file to resume from; `notes` are lines for the job's log.
     """
 
     job_id: int
@@ -72,53 +78,98 @@ class Request:
     threads: int
     environment: dict[str, str]
     kinds: list[str]
-    expires: float
     checkpoint: str | None
     checkpoint_every: float
     notes: list[str]
 
 
 class Control:
-    """The job's end of the control socket: events and answers out, beats and the word stop in.
+    """The job's ends of both sockets: events out; beats, answers and the word stop on the pulse.
+
+    A child that the job forks inherits this. It may report, as the job; it answers no beats, and
+    what becomes of it does not end the job.
 
     Args:
-        descriptor: of the socket.
-        expires: when the lease ends if no beat comes, on `lease_clock`.
+        events: descriptor of the socket for events.
+        pulse: of the one for beats.
     """
 
-    def __init__(self, descriptor: int, expires: float) -> None:
-        self._socket = socket.socket(fileno=descriptor)
+    def __init__(self, events: int, pulse: int) -> None:
+        for descriptor in (events, pulse):
+            os.set_inheritable(descriptor, False)
+        self._events = socket.socket(fileno=events)
+        self._pulse = socket.socket(fileno=pulse)
+        self._identities = {each: _identity(each) for each in (self._events, self._pulse)}
         self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(self._pulse, select.POLLIN)
+        self._owner = os.getpid()
         self._rest = b""
-        self._expires = expires
+        self._expires: float | None = None
         self._lock = threading.Lock()
         self.stop_requested = threading.Event()
         self._confirmed = threading.Event()
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this is the job's process, and not a child that it has forked."""
+        return os.getpid() == self._owner
+
+    def begin(self) -> None:
+        """Say that the process runs, wait for the first beat, and answer all others."""
+        os.register_at_fork(after_in_child=self._become_child)
+        # A process that was stopped must not take one more step under a lease that ended.
+        signal.signal(signal.SIGCONT, lambda *_: self._check_lease())
+        self._answer(b"begun\n")
+        while self._expires is None:  # else it would begin under a lease that it does not know
+            self._read(_SLICE_S)
+        self._check_lease()
+        threading.Thread(target=self._listen, name="cvq-lease", daemon=True).start()
+
     def confirm(self) -> None:
         """Ask the worker to store all that was sent, and wait for its word that it has."""
+        if not self.is_own:
+            raise PermanentError(
+                "ctx.confirm() is for the job's own process, not for its children"
+            )
         self._confirmed.clear()
         self.send("confirm")
         self._confirmed.wait()  # without a word, `_listen` ends this process with the lease
 
     def send(self, event: str, **values: Any) -> None:
-        """Send one event; the lock keeps lines whole when threads of the job report, too."""
-        self._check_lease()
-        line = json.dumps({"event": event, **values}).encode() + b"\n"
-        with self._lock:
-            self._socket.sendall(line)
+        """Send one event, also from a thread or a child of the job's."""
+        self._send(json.dumps({"event": event, **values}).encode())
 
-    def watch(self) -> None:
-        """Start listening to the worker, and look at the lease whenever the process wakes."""
-        # A process that was stopped must not take one more step under a lease that ended.
-        signal.signal(signal.SIGCONT, lambda *_: self._check_lease())
-        self._read(0)  # the beats of the time that this process took to start
-        threading.Thread(target=self._listen, name="cvq-lease", daemon=True).start()
+    def send_result(self, encoded: bytes | None) -> None:
+        """Send the result, or say that it lies in its file."""
+        self._send(b'{"event": "result", "result": %s}' % (encoded or b'null, "in_file": true'))
+
+    def _send(self, line: bytes) -> None:
+        if len(line) > LONGEST_EVENT:
+            raise PermanentError(
+                f"a report of {len(line)} bytes at once: no more than {LONGEST_EVENT} are taken"
+            )
+        self._check_lease()
+        with self._lock:
+            self._check_sockets()
+            try:
+                # One call for a whole line, which the kernel does not mix with another process's.
+                self._events.sendall(line + b"\n")
+            except OSError:
+                self._check_sockets()
+                self._end("the worker has gone")
+
+    def _become_child(self) -> None:
+        self._lock = threading.Lock()  # another thread may have held it
 
     def _check_lease(self) -> None:
-        if lease_clock() >= self._expires:
+        if self._expires is not None and lease_clock() >= self._expires and self.is_own:
             self._end("the lease ended")
+
+    def _check_sockets(self) -> None:
+        """End with a code that says so where the job has closed what is not its own."""
+        for each, identity in self._identities.items():
+            if _identity(each) != identity:
+                os._exit(EXIT_CUT)
 
     def _listen(self) -> None:
         while True:
@@ -127,10 +178,12 @@ class Control:
 
     def _read(self, seconds: float) -> None:
         """Wait at most so long for the worker, and hear what it says."""
-        if not self._poll.poll(seconds * 1000):
+        ready = self._poll.poll(seconds * 1000)
+        self._check_sockets()
+        if not ready:
             return
         try:
-            heard = self._socket.recv(1 << 16)
+            heard = self._pulse.recv(1 << 16)
         except OSError:
             heard = b""
         if not heard:
@@ -143,21 +196,24 @@ class Control:
         word, _, value = said.partition(b" ")
         if word == b"beat":
             # An old beat, read late, prolongs nothing: it says itself how long it counts.
-            self._expires = max(self._expires, float(value))
-            with contextlib.suppress(OSError):
-                self.send("alive")
+            self._expires = max(self._expires or 0.0, float(value))
+            self._answer(b"alive\n")
         elif word == b"stop":
             self.stop_requested.set()
         elif word == b"confirmed":
             self._confirmed.set()
 
-    def _end(self, why: str) -> NoReturn:
-        """End at once, and the job's own children, too: somebody else may have the job soon."""
+    def _answer(self, word: bytes) -> None:
         with contextlib.suppress(OSError):
-            # On a line of its own, should another thread have been in the middle of one.
-            line = b"\n" + json.dumps({"event": "abandoned", "why": why}).encode() + b"\n"
-            self._socket.send(line, socket.MSG_DONTWAIT)
-        os.killpg(0, signal.SIGKILL)
+            self._pulse.send(word, socket.MSG_DONTWAIT)
+
+    def _end(self, why: str) -> NoReturn:
+        """End at once: somebody else may have the job soon. The supervisor ends the children."""
+        if not self.is_own:
+            os._exit(1)
+        self._answer(b"abandoned " + why.encode() + b"\n")
+        with contextlib.suppress(OSError):
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
 
@@ -171,6 +227,27 @@ def _refusal(name: str, role: str, media_type: str | None) -> str | None:
     except UsageError as error:
         return str(error)
     return None
+
+
+def _int64(name: str, value: int) -> int:
+    """A whole number that a database can hold.
+
+    Raises:
+        PermanentError: it is larger than 64 bits hold.
+    """
+    number = int(value)
+    if not -_INT64 <= number < _INT64:
+        raise PermanentError(f"{name} is a number beyond 2**63, which no database can hold")
+    return number
+
+
+def _identity(owned: socket.socket) -> tuple[int, int] | None:
+    """What tells a socket from whatever may have its descriptor later."""
+    try:
+        status = os.fstat(owned.fileno())
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 class JobContext:
@@ -190,13 +267,17 @@ class JobContext:
 
     def progress(self, done: int, total: int, unit: str = "step") -> None:
         """Say that `done` of `total` units are done."""
-        self._control.send("progress", done=int(done), total=int(total), unit=unit)
+        self._control.send(
+            "progress", done=_int64("done", done), total=_int64("total", total), unit=str(unit)
+        )
         self._stop_if_asked()
 
     def metrics(self, step: int, **values: float) -> None:
         """Record named numbers at a step."""
-        numbers = {name: float(value) for name, value in values.items()}
-        self._control.send("metrics", step=int(step), values=numbers, time=time.time())
+        numbers = [(name, float(value)) for name, value in values.items()]
+        for start in range(0, len(numbers), _METRICS_AT_ONCE):
+            some = dict(numbers[start : start + _METRICS_AT_ONCE])
+            self._control.send("metrics", step=_int64("step", step), values=some, time=time.time())
         self._stop_if_asked()
 
     @contextmanager
@@ -268,7 +349,8 @@ class JobContext:
     def _new_path(self, name: str) -> Path:
         # A folder for each, as the worker may not have fetched the last file of this name yet.
         self._published += 1
-        path = self._out / str(self._published) / Names().place(name)
+        # A child of the job's counts for itself.
+        path = self._out / f"{os.getpid()}-{self._published}" / Names().place(name)
         path.parent.mkdir(parents=True)
         return path
 

@@ -8,68 +8,88 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import io
 import json
 import logging
 import os
 import random
-import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
-from cvq.errors import PermanentError, TemporaryError
 from cvq.kinds import get_kind, make_spec
 from cvq.settings import Settings
 
+from . import results
+from .failures import describe
 from .job_context import Control, JobContext, Request, StopRequestedError
+from .supervisor import die_with_parent
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop, to be run again elsewhere
-# Of the file system or the network: they may be gone at the next attempt.
-_TEMPORARY = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS}
-
-_PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 _LINE_BUFFERED = 1  # _IOLBF of every C library
 
 log = logging.getLogger("cvq.job")
 
 
-def main(job_file: Path, control_descriptor: int) -> int:
-    """Run the attempt that `job_file` describes; return the exit code."""
+def main(job_file: Path, events: int, pulse: int) -> int:
+    """Run the attempt that `job_file` describes; return the exit code.
+
+    Args:
+        job_file: a `Request` as JSON.
+        events: descriptor of the socket that carries what the job says.
+        pulse: of the one that carries beats and their answers.
+    """
+    die_with_parent()
     request = Request(**json.loads(job_file.read_text()))
-    control = Control(control_descriptor, request.expires)
-    control.watch()
-    _settle_in(request)
+    control = Control(events, pulse)
+    control.begin()
+    code = 1
     try:
-        result = _run(request, control)
+        _settle_in(request)
+        result = results.write(_run(request, control), Path(request.folder))
     except StopRequestedError:
-        control.send("stopped")
-        return EXIT_STOPPED
-    except Exception as error:
-        control.send("error", **_describe(error))
-        return 1
-    control.send("result", result=result)
-    return 0
+        code = EXIT_STOPPED
+        if control.is_own:
+            control.send("stopped")
+    except SystemExit as error:
+        code = _exit_code(error)
+        if control.is_own and not isinstance(error.code, int | None):
+            control.send("error", **describe(error))
+    except BaseException as error:
+        if control.is_own:
+            control.send("error", **describe(error))
+        else:
+            traceback.print_exc()
+    else:
+        code = 0
+        if control.is_own:
+            control.send_result(result)
+    if not control.is_own:
+        os._exit(code)  # a child that the job has forked: the job itself goes on
+    return code
 
 
-def _run(request: Request, control: Control) -> dict[str, Any]:
-    kind = get_kind(request.kind, Settings.load(kinds=request.kinds))
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if isinstance(error.code, int) else 1
+
+
+def _run(request: Request, control: Control) -> Any:
+    # The job's own settings: neither the worker's environment nor `cvq.toml` is the job's to see.
+    kind = get_kind(request.kind, Settings.model_validate({"kinds": request.kinds}))
     spec = make_spec(kind, request.spec)
     for file in spec.inputs():
         if file.key in request.inputs:
             file.path = Path(request.inputs[file.key])
     run = kind.load()
     _seed(spec.seed, request.threads)
-    result = run(spec, JobContext(request, control)) or {}
-    # Through JSON and back, so that what cannot be stored fails here, with a traceback.
-    checked: dict[str, Any] = json.loads(json.dumps(result, allow_nan=False))
-    return checked
+    return run(spec, JobContext(request, control)) or {}
 
 
 def _settle_in(request: Request) -> None:
-    """Make this process the job's own: device, folder, output, death with the parent."""
+    """Make this process the job's own: device, folder, output."""
     os.environ.update(request.environment)
     os.chdir(request.folder)
     # Unbuffered, so that the last line before a crash is kept.
@@ -82,10 +102,6 @@ def _settle_in(request: Request) -> None:
     )
     with contextlib.suppress(OSError, AttributeError, ValueError):
         c = ctypes.CDLL(None)
-        if sys.platform == "linux":
-            c.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            # A daemon that the job starts stays below it, and so below the fork server.
-            c.prctl(PR_SET_CHILD_SUBREAPER, 1)
         # What C code prints is kept line by line, too.
         c.setvbuf(ctypes.c_void_p.in_dll(c, "stdout"), None, _LINE_BUFFERED, 0)
     for note in request.notes:
@@ -101,26 +117,5 @@ def _seed(seed: int, threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _describe(error: Exception) -> dict[str, Any]:
-    """An exception as the worker stores it: what, why, and whether to try again."""
-    names = {cls.__name__ for cls in type(error).__mro__}
-    reason = "error"
-    if isinstance(error, MemoryError):
-        reason = "oom"
-    elif "OutOfMemoryError" in names:  # torch.OutOfMemoryError, without importing torch
-        reason = "cuda-oom"
-    message = (
-        str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
-    )
-    return {
-        "reason": reason,
-        "message": message,
-        "traceback": traceback.format_exc(),
-        # A deterministic program fails the same way again; a connection or a disk may come back.
-        "retry": isinstance(error, ConnectionError | TimeoutError | TemporaryError)
-        or (isinstance(error, OSError) and error.errno in _TEMPORARY),
-    }
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

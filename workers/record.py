@@ -23,6 +23,9 @@ from .lines import Progress
 
 log = logging.getLogger("cvq.worker")
 
+_FULL = 4_000_000  # bytes that may wait to be stored, before the job is made to wait
+_EACH = 100  # bytes of a line or number besides its text
+_AT_ONCE = 2_000  # lines and numbers in one transaction
 _KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
 # How long a file that another has replaced stays for whoever has begun to fetch it.
 _REPLACED_S = 30.0
@@ -51,6 +54,7 @@ class Record:
         holds: Callable[[float], bool],
     ) -> None:
         self.progress = Progress()
+        self.pid: int | None = None
         self.upload_error: CvqError | None = None
         self._job = job
         self._folder = folder
@@ -64,27 +68,39 @@ class Record:
         self._names = Names()
         self._published: set[str] = set()
         self._replaced_at: float | None = None
+        self._waiting = 0  # bytes of lines and numbers that are not stored yet
+        self._collecting = threading.Lock()
+        self._writing = threading.Lock()
+        self._given_up = False
         self._seq = 0
         self._reports = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be stored that the job must wait, too."""
+        return self._waiting > _FULL
 
     def log_to(self, stream: str) -> Callable[[bytes], None]:
         """What takes the lines of a stream."""
 
         def add(line: bytes) -> None:
-            self._seq += 1
             # A terminal shows what follows the last carriage return; Postgres takes no NUL.
             shown = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
             text = shown.replace("\x00", "\ufffd")
-            self._logs.append(store.LogLine(self._seq, datetime.now(UTC), stream, text))
+            with self._collecting:
+                self._seq += 1
+                self._logs.append(store.LogLine(self._seq, datetime.now(UTC), stream, text))
+                self._waiting += len(line) + _EACH
 
         return add
 
     def add_metrics(self, step: int, values: dict[str, float], seconds: float) -> None:
         """Take named numbers of a step, at a time in seconds since the epoch."""
         when = datetime.fromtimestamp(seconds, UTC)
-        self._metrics += [
-            store.MetricPoint(name, step, value, when) for name, value in values.items()
-        ]
+        points = [store.MetricPoint(name, step, value, when) for name, value in values.items()]
+        with self._collecting:
+            self._metrics += points
+            self._waiting += len(points) * _EACH
 
     def upload(self, path: str, name: str, role: str, media_type: str | None) -> None:
         """Move a file of the job's into the store; what goes wrong is in `upload_error`."""
@@ -101,7 +117,11 @@ class Record:
                 media_type=media_type,
                 names=self._names,
             )
-            self._uploads.append(artifact)
+            with self._collecting:
+                if not self._given_up:
+                    self._uploads.append(artifact)
+                    return
+            self._remove([artifact])  # the attempt has ended without it
         except (CvqError, OSError) as error:
             # The job is worth more than a preview, or than a checkpoint that follows another.
             if role == CHECKPOINT or role in DISPENSABLE:
@@ -114,15 +134,30 @@ class Record:
                 error if isinstance(error, CvqError) else PermanentError(f"{name}: {error}")
             )
 
-    def flush(self, pid: int | None, *, even_nothing: bool = False) -> None:
+    def give_up_uploads(self) -> None:
+        """Forget the files that are still on their way."""
+        with self._collecting:
+            self._given_up = True
+
+    def flush(self, *, even_nothing: bool = False) -> None:
         """Write what has come in since the last time.
 
         Raises:
             LeaseLostError: the lease is gone, or ran out while the database was away.
+            CvqError: the database does not take something; it is left out from here on.
         """
-        progress = self.progress.take()
-        if not (even_nothing or self._logs or self._metrics or self._uploads or progress):
-            return
+        while self.flush_part(even_nothing=even_nothing):
+            even_nothing = False
+
+    def flush_part(self, *, even_nothing: bool = False) -> bool:
+        """Write so much that it holds nobody up; return whether there may be more."""
+        with self._writing:
+            return self._flush_part(even_nothing)
+
+    def _flush_part(self, even_nothing: bool) -> bool:
+        logs, metrics, uploads, progress = self._take()
+        if not (even_nothing or logs or metrics or uploads or progress):
+            return False
         self._reports += 1
 
         def write() -> None:
@@ -131,21 +166,34 @@ class Record:
                     session,
                     self._job.lease,
                     number=self._reports,
-                    pid=pid,
+                    pid=self.pid,
                     progress=progress,
-                    logs=self._logs,
-                    metrics=self._metrics,
-                    artifacts=self._uploads,
+                    logs=logs,
+                    metrics=metrics,
+                    artifacts=uploads,
                 )
 
         self._persist(write)
-        saved = any(artifact.role == CHECKPOINT for artifact in self._uploads)
-        self._note_names()
-        self._logs, self._metrics, self._uploads = [], [], []
-        if saved:
+        if any(artifact.role == CHECKPOINT for artifact in uploads):
             self._prune()
+        self._note_names(uploads)
         if self._replaced_at is not None and time.monotonic() > self._replaced_at + _REPLACED_S:
             self._drop_replaced(_REPLACED_S)
+        return len(logs) == _AT_ONCE or len(metrics) == _AT_ONCE
+
+    def _take(
+        self,
+    ) -> tuple[
+        list[store.LogLine], list[store.MetricPoint], list[Artifact], dict[str, Any] | None
+    ]:
+        with self._collecting:
+            logs, self._logs = self._logs[:_AT_ONCE], self._logs[_AT_ONCE:]
+            metrics, self._metrics = self._metrics[:_AT_ONCE], self._metrics[_AT_ONCE:]
+            uploads, self._uploads = self._uploads, []
+            taken = sum(len(line.text) + _EACH for line in logs) + len(metrics) * _EACH
+            # Characters are not bytes: what is left is reckoned anew when all is taken.
+            self._waiting = self._waiting - taken if self._logs or self._metrics else 0
+            return logs, metrics, uploads, self.progress.take()
 
     def finish(self, outcome: Outcome) -> str:
         """End the attempt; return the job's new state.
@@ -181,8 +229,8 @@ class Record:
 
         self._remove(self._persist(drop))
 
-    def _note_names(self) -> None:
-        names = [artifact.name for artifact in self._uploads if artifact.role != CHECKPOINT]
+    def _note_names(self, uploads: list[Artifact]) -> None:
+        names = [artifact.name for artifact in uploads if artifact.role != CHECKPOINT]
         for name in names:
             if name in self._published and self._replaced_at is None:
                 self._replaced_at = time.monotonic()

@@ -30,8 +30,8 @@ from cvq.settings import Settings
 
 from .attempt import Attempt
 from .devices import Slot
-from .forkserver import Launcher
 from .job_context import lease_clock
+from .launcher import Launcher
 from .reaper import Reaper
 
 log = logging.getLogger("cvq.worker")
@@ -70,7 +70,9 @@ class Runtime:
         self._redis_epoch: str | None = None
         self._redis_down = False
         self._unheard = False
-        self._launcher = Launcher(settings.start_method, settings.preload)
+        self._launcher = Launcher(
+            settings.start_method, settings.preload, settings.kinds, settings.pass_env
+        )
         self._hands: list[threading.Thread] = []
 
     @cached_property

@@ -13,7 +13,7 @@ from cvq.errors import CheckpointError, PermanentError, StoreError
 from cvq.jobs import Artifact, Job
 from cvq.kinds import get_kind, make_spec
 from cvq.kinds.spec import ModelFile
-from cvq.settings import Settings
+from cvq.settings import INSIDE_JOB, Settings
 
 from . import checkpoints
 from .devices import Slot
@@ -29,7 +29,6 @@ def stage(
     artifacts: ArtifactStore,
     saved: Iterable[Artifact],
     model_of: Callable[[int], Artifact | None],
-    expires: Callable[[], float],
 ) -> Path:
     """Bring a job's inputs and its last good checkpoint here; return the path of its request.
 
@@ -41,7 +40,6 @@ def stage(
         artifacts: the store.
         saved: the job's checkpoints, the newest first.
         model_of: finds the model that a job has left.
-        expires: says when the lease ends unless it is renewed, on `lease_clock`.
 
     Raises:
         PermanentError: the job cannot run here, however often it is tried.
@@ -75,9 +73,8 @@ def stage(
         cache=str(cache),
         device=slot.kind if gpu else "cpu",
         threads=slot.threads,
-        environment=slot.environment(gpu=gpu),
+        environment={**slot.environment(gpu=gpu), INSIDE_JOB: str(job.id)},
         kinds=settings.kinds,
-        expires=expires(),
         checkpoint=None if checkpoint is None else str(checkpoint),
         checkpoint_every=settings.checkpoint_every,
         notes=notes,

@@ -1,0 +1,85 @@
+"""What an exception means to the batch system: reason, words, and whether to try again."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from typing import Any
+
+from cvq.errors import CvqError, PermanentError, StoreError, TemporaryError
+
+DISK_FULL = "disk-full"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+# Of the file system or the network: they may be gone at the next attempt.
+_TEMPORARY = {*_FULL, errno.EIO, errno.ESTALE, errno.EROFS}
+_LONGEST = 20_000  # characters of a message or traceback that are kept
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Reason, message and traceback of an exception, and whether another attempt may pass."""
+    reason = "error"
+    if isinstance(error, MemoryError):
+        reason = "oom"
+    elif "OutOfMemoryError" in {cls.__name__ for cls in type(error).__mro__}:
+        reason = "cuda-oom"  # torch.OutOfMemoryError, without importing torch
+    elif is_full(error):
+        reason = DISK_FULL
+    return {
+        "reason": reason,
+        "message": _message(error, reason),
+        "traceback": shorten(_traceback(error)),
+        "retry": may_pass(error),
+    }
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk had no room."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def may_pass(error: BaseException) -> bool:
+    """A deterministic program fails the same way again; a connection or a disk may come back."""
+    if isinstance(error, KeyboardInterrupt | ConnectionError | TimeoutError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in _TEMPORARY
+    return isinstance(error, TemporaryError | StoreError)
+
+
+def words_of(error: BaseException) -> str:
+    """What an exception says of itself, also where that raises another."""
+    try:
+        return _printable(str(error))
+    except BaseException as second:
+        return f"(its __str__ raised {type(second).__name__})"
+
+
+def shorten(text: str) -> str:
+    """Cut what is too long for a history, and say so."""
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+
+
+def _message(error: BaseException, reason: str) -> str:
+    words = words_of(error)
+    if isinstance(error, SystemExit):
+        return shorten(words)  # `sys.exit("no licence")` is a message to people
+    if isinstance(error, PermanentError) or (isinstance(error, CvqError) and words):
+        return shorten(words)
+    said = shorten(f"{type(error).__name__}: {words}")
+    return f"the disk is full: {said}" if reason == DISK_FULL else said
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return _printable("".join(traceback.format_exception(error)))
+    except BaseException as second:  # whatever a class of the job's own does when it is shown
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"{frames}{type(error).__name__} ({type(second).__name__} while it was shown)"
+
+
+def _printable(text: str) -> str:
+    """Without half of a surrogate pair, which no database takes."""
+    return text.encode("utf-8", "replace").decode()
