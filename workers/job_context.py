@@ -80,6 +80,7 @@ class Request:
     kinds: list[str]
     checkpoint: str | None
     checkpoint_every: float
+    max_pixels: int
     notes: list[str]
 
 

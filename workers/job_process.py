@@ -18,6 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from cvq import images
 from cvq.kinds import get_kind, make_spec
 from cvq.settings import Settings
 
@@ -83,6 +84,7 @@ def _run(request: Request, control: Control) -> Any:
     for file in spec.inputs():
         if file.key in request.inputs:
             file.path = Path(request.inputs[file.key])
+    images.limit_pixels(request.max_pixels)
     run = kind.load()
     _seed(spec.seed, request.threads)
     return run(spec, JobContext(request, control)) or {}

@@ -77,6 +77,7 @@ def stage(
         kinds=settings.kinds,
         checkpoint=None if checkpoint is None else str(checkpoint),
         checkpoint_every=settings.checkpoint_every,
+        max_pixels=settings.max_pixels,
         notes=notes,
     )
     job_file = folder / "job.json"

@@ -6,11 +6,11 @@ Nothing is unpacked to a disk, and nothing is unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import logging
 import re
-import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -21,18 +21,19 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ..decoding import Paper, decode_picture, ink, paper_for, square
 from ..errors import PermanentError
-from ..images import FORMATS
 from . import PICTURES, is_useful
 
 log = logging.getLogger("cvq.job")
 
 MOST_BYTES = 8 << 30  # of decoded pixels
-_MOST_PIXELS = 100_000_000  # of one picture
 _MOST_FILE = 2 << 30
 _CORRUPT_SHARE = 0.05
+_TRANSPARENT = (".png", ".webp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
+_SAMPLED = 200  # pictures that are asked for the colour of their ink
 _NAMED = 5
 _PARTS = {
     "train": "train", "training": "train",
@@ -69,12 +70,23 @@ class Raw:
 
 @dataclass
 class Found:
-    """What a zip holds: parts by their names (`train`, `val`, `test`), and what was skipped."""
+    """What a zip holds.
+
+    Attributes:
+        format: in words.
+        parts: by their names: `train`, `val`, `test`.
+        classes: their names.
+        corrupt: a line for each picture that is damaged and left out.
+        paper: what shows through where pictures are transparent.
+        noted: a line for each picture that was not taken as it stands.
+    """
 
     format: str
     parts: dict[str, Raw]
     classes: tuple[str, ...]
     corrupt: list[str] = field(default_factory=list)
+    paper: Paper = "white"
+    noted: list[str] = field(default_factory=list)
 
 
 def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: str = "") -> Found:
@@ -226,7 +238,10 @@ def _read_pictures(
             f"{len(chosen)} pictures of {size} x {size} pixels are more than "
             f"{MOST_BYTES >> 30} GiB: give a smaller --size, or fewer pictures"
         )
-    pictures, corrupt = _decode_all(archive, chosen, channels, size)
+    paper = _paper(archive, chosen)
+    noted: list[str] = []
+    pictures, corrupt = _decode_all(archive, chosen, channels, size, paper, noted)
+    noted.sort()
     kept = [entry for entry, picture in zip(chosen, pictures, strict=True) if picture is not None]
     good = [picture for picture in pictures if picture is not None]
     _judge(corrupt, len(chosen))
@@ -250,18 +265,36 @@ def _read_pictures(
         )  # fmt: skip
     if "train" not in parts:
         raise PermanentError(f"data {name} has no pictures to train on, only {', '.join(parts)}")
-    return Found("pictures", parts, classes, corrupt)
+    return Found("pictures", parts, classes, corrupt, paper, noted)
+
+
+def _paper(archive: zipfile.ZipFile, entries: Sequence[Any]) -> Paper:
+    """One paper for all of them, by the ink of some."""
+    able = [entry for entry in entries if entry.filename.lower().endswith(_TRANSPARENT)]
+    inks = []
+    for entry in able[:: max(1, len(able) // _SAMPLED)]:
+        with contextlib.suppress(Exception):  # damaged: told when all are read
+            inks.append(ink(_content(archive, entry)))
+    return paper_for([each for each in inks if each is not None])
 
 
 def _decode_all(
-    archive: zipfile.ZipFile, entries: Sequence[Any], channels: Literal[1, 3], size: int | None
+    archive: zipfile.ZipFile,
+    entries: Sequence[Any],
+    channels: Literal[1, 3],
+    size: int | None,
+    paper: Paper,
+    noted: list[str],
 ) -> tuple[list[Bytes | None], list[str]]:
     def decode(item: tuple[Any, bytes | Exception]) -> Bytes | str:
         entry, data = item
         try:
             if isinstance(data, Exception):
                 raise data
-            return decode_picture(data, channels, size)
+            return decode_picture(
+                data, channels, size, paper=paper,
+                note=lambda words: noted.append(f"{entry.filename} {words}"),
+            )  # fmt: skip
         except Exception as error:  # decoders raise what they stumble over
             return f"{entry.filename}: {error}"
 
@@ -283,22 +316,6 @@ def _decode_all(
         results += pool.map(decode, waiting)
     corrupt = [result for result in results if isinstance(result, str)]
     return [None if isinstance(result, str) else result for result in results], corrupt
-
-
-def decode_picture(data: bytes, channels: Literal[1, 3], size: int | None) -> Bytes:
-    """A picture file as (H, W) or (H, W, 3), cut square where a size is given."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                raise ValueError(f"{opened.width} x {opened.height} pixels are too many")
-            mode = "L" if channels == 1 else "RGB"
-            if size:
-                opened.draft(mode, (2 * size, 2 * size))
-            picture = ImageOps.exif_transpose(opened).convert(mode)
-    if size and picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(picture)
 
 
 def _judge(corrupt: Sequence[str], count: int) -> None:
@@ -349,20 +366,15 @@ def fitted(images: Bytes, channels: Literal[1, 3], size: int | None) -> Bytes:
     if images.shape[1] != channels:
         if channels == 3:
             images = np.repeat(images, 3, axis=1)
-        else:  # the luma of Rec. 601, as Pillow's
-            weights = np.array([0.299, 0.587, 0.114], np.float32)
-            grey = np.einsum("nchw,c->nhw", images, weights, optimize=True)
-            images = grey.round().astype(np.uint8)[:, None]
+        else:  # the luma of Rec. 601, to the digit as Pillow takes it
+            weights = np.array([19595, 38470, 7471], np.uint32)
+            sums = np.einsum("nchw,c->nhw", images, weights, dtype=np.uint32)
+            images = ((sums + 0x8000) >> 16).astype(np.uint8)[:, None]
     if size is None or images.shape[2:] == (size, size):
         return images
+    shape = images.shape[2:] if channels == 1 else (*images.shape[2:], 3)
     resized = [
-        np.asarray(
-            ImageOps.fit(
-                Image.fromarray(picture.transpose(1, 2, 0).squeeze()),
-                (size, size),
-                Image.Resampling.BICUBIC,
-            )
-        )
+        np.asarray(square(Image.fromarray(picture.transpose(1, 2, 0).reshape(shape)), size))
         for picture in images
     ]
     return np.stack(resized).reshape(len(images), size, size, channels).transpose(0, 3, 1, 2)

@@ -74,8 +74,8 @@ class ReconstructSpec(Spec):
     )
     invert: bool | None = Field(
         None,
-        description="Whether pictures are dark on light and must be inverted; default: by the "
-        "brightness of their border.",
+        description="Whether to invert the pictures; default: they are taken as those that the "
+        "model was trained on.",
     )
 
 

@@ -117,8 +117,8 @@ class ClassifySpec(Spec):
     top: int = Field(3, ge=1, le=256, description="How many of the likeliest classes to name.")
     invert: bool | None = Field(
         None,
-        description="Whether pictures are dark on light and must be inverted; default: by the "
-        "brightness of their border.",
+        description="Whether to invert the pictures; default: they are taken as those that the "
+        "model was trained on.",
     )
 
 

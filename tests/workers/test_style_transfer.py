@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from cvq import decoding
 from cvq.errors import PermanentError
 from cvq.kinds.style_transfer import StyleTransferSpec
 from cvq_workers import checkpoints
@@ -297,7 +298,7 @@ def test_transparency_shows_white_paper(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "YCbCr", "RGBA"])
 def test_every_mode_becomes_the_same_picture(mode: str) -> None:
     expected = scene().convert("L").convert("RGB") if mode in ("L", "LA") else scene()
-    opened = pictures.as_rgb(scene().quantize(8) if mode == "P" else scene().convert(mode))
+    opened = decoding.as_rgb(scene().quantize(8) if mode == "P" else scene().convert(mode))
     assert opened.mode == "RGB"
     if mode != "1":
         assert distance(opened, expected) < 6
@@ -309,7 +310,7 @@ def test_sixteen_bits_are_scaled_not_cut_off(tmp_path: Path) -> None:
     opened = pictures.open_picture(tmp_path / "deep.png")
     expected = np.asarray(opened)[0, :, 0]
     assert np.abs(expected - np.linspace(0, 255, 64)).max() <= 1
-    floats = pictures.as_rgb(Image.fromarray((ramp / 65535).astype(np.float32)))
+    floats = decoding.as_rgb(Image.fromarray((ramp / 65535).astype(np.float32)))
     assert np.abs(np.asarray(floats)[0, :, 0] - np.linspace(0, 255, 64)).max() <= 1
 
 
@@ -317,9 +318,9 @@ def test_a_colour_profile_is_converted_and_a_broken_one_ignored() -> None:
     lab = ImageCms.createProfile("sRGB")
     content = scene()
     content.info["icc_profile"] = ImageCms.ImageCmsProfile(lab).tobytes()
-    assert distance(pictures.as_rgb(content), scene()) < 1
+    assert distance(decoding.as_rgb(content), scene()) < 1
     content.info["icc_profile"] = b"nonsense"
-    assert distance(pictures.as_rgb(content), scene()) == 0
+    assert distance(decoding.as_rgb(content), scene()) == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", None])

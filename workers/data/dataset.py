@@ -23,11 +23,14 @@ from torch import Tensor
 from cvq.datasets.reading import Found, Raw, fitted, read
 from cvq.errors import PermanentError
 from cvq.kinds.spec import DataSource
+from cvq.words import listing
+
+from .seen import seen_of
 
 log = logging.getLogger("cvq.job")
 
 TEST_SHARE = 0.1
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 Index = NDArray[np.int64]
 
@@ -53,6 +56,7 @@ class Dataset:
         train, val, test: its parts.
         classes: their names; empty where there are no labels.
         facts: what a model card says of the data.
+        seen: what the network saw of a picture, kept with the model: see `workers/data/seen.py`.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Dataset:
     test: Part
     classes: tuple[str, ...]
     facts: dict[str, Any]
+    seen: dict[str, Any]
 
 
 def load_dataset(
@@ -99,19 +104,42 @@ def load_dataset(
             raise PermanentError(
                 f"data {data.name} has too few pictures: none is left for the {name} part"
             )
+    _check_variety(data.name, parts["train"].images)
+    seen = seen_of(parts["train"].images, found.paper)
     facts = {
         "name": data.name,
         "sha256": data.sha256,
         "format": found.format,
         "pixels": " x ".join(map(str, parts["train"].images.shape[2:])),
         **{f"{name} pictures": len(part) for name, part in parts.items()},
+        "polarity": seen["polarity"],
+        "shown where transparent": found.paper,
         "classes": len(found.classes),
         "seed of the split": seed,
         "damaged pictures left out": len(found.corrupt),
         **facts,
     }
     log.info("data %s: %s", data.name, ", ".join(f"{len(p)} {n}" for n, p in parts.items()))
-    return Dataset(data.name, classes=found.classes, facts=facts, **parts)
+    if found.noted:
+        log.warning("data %s: %s", data.name, listing(found.noted))
+    return Dataset(data.name, classes=found.classes, facts=facts, seen=seen, **parts)
+
+
+def _check_variety(name: str, images: Tensor) -> None:
+    """Refuse pictures of which each is like the other: nothing can be learnt from them.
+
+    Raises:
+        PermanentError: they are alike, to the pixel.
+    """
+    if len(images) < 2 or bool((images[1] != images[0]).any()):
+        return
+    if bool((images == images[:1]).all()):
+        low, high = int(images.min()), int(images.max())
+        values = f"every pixel is {low}" if low == high else f"pixels from {low} to {high}"
+        raise PermanentError(
+            f"data {name}: all {len(images)} training pictures are alike ({values}): there is "
+            "nothing to learn from them; look at the files"
+        )
 
 
 def _digits(channels: Literal[1, 3], size: int | None) -> Found:
@@ -148,14 +176,18 @@ def _from_cache(stem: Path) -> Found | None:
             if len(images) != raw["count"] or (labels is not None and len(labels) != len(images)):
                 return None
             parts[name] = Raw(images, labels, raw["groups"], raw["names"])
-        return Found(about["format"], parts, tuple(about["classes"]), about["corrupt"])
+        return Found(
+            about["format"], parts, tuple(about["classes"]), about["corrupt"], about["paper"],
+            about["noted"],
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         return None
 
 
 def _into_cache(found: Found, stem: Path) -> None:
     about: dict[str, Any] = {
-        "format": found.format, "classes": found.classes, "corrupt": found.corrupt, "parts": {}
+        "format": found.format, "classes": found.classes, "corrupt": found.corrupt,
+        "paper": found.paper, "noted": found.noted, "parts": {},
     }  # fmt: skip
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)

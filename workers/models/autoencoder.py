@@ -91,7 +91,7 @@ def run(spec: AutoencoderSpec, ctx: Context) -> dict[str, Any]:
         ctx,
         augment=augmentation_of(spec, None),
     )
-    facts = {"size": coders.SIZE, "latent": spec.latent}
+    facts = {"size": coders.SIZE, "latent": spec.latent, "seen": dataset.seen}
     save_model(trained.network, kind="autoencoder", spec=spec, facts=facts, ctx=ctx)
     report = Report(ctx, trained.facts)
     report.curves(trained, "loss")

@@ -112,7 +112,7 @@ def train_classifier(
         best_by="val_accuracy",
         classes=dataset.classes,
     )
-    facts = {"classes": list(dataset.classes), "size": SIZE}
+    facts = {"classes": list(dataset.classes), "size": SIZE, "seen": dataset.seen}
     save_model(trained.network, kind=kind, spec=spec, facts=facts, ctx=ctx)
     report = Report(ctx, trained.facts)
     report.curves(trained, "loss", "accuracy")

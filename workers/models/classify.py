@@ -1,8 +1,8 @@
 """Say what is on pictures, with a classifier that another job has trained.
 
-Inputs:   pictures of any size. They are turned grey, cut square around the middle and resized to
-          28 x 28. FashionMNIST and its kin are light on dark: a picture with a light border is
-          inverted, unless `invert` says otherwise.
+Inputs:   pictures of any size, decoded as those that the classifier learnt from: see
+          `workers/data/seen.py`. A picture that looks like a negative of them is named in the log,
+          and inverted only where `invert` says so.
 Output:   `predictions.json` and a picture of the pictures as the network saw them.
 """
 
@@ -12,21 +12,18 @@ import json
 import logging
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import nn
 
-from cvq.errors import PermanentError
 from cvq.kinds.fmnist import CLASSIFIERS, ClassifySpec, CnnSpec, MlpSpec, RnnSpec
 
 from ..context import Context
+from ..data.seen import as_trained
 from ..training.plots import save_grid
 from ..training.saved import SavedModel, load_model
 from . import fmnist_cnn, fmnist_mlp, fmnist_rnn
-from .classifier import SIZE, Scaled, probabilities
-from .pictures import open_picture
+from .classifier import Scaled, probabilities
+from .coders import to_bytes
 
 log = logging.getLogger("cvq.job")
 
@@ -45,28 +42,13 @@ def network_of(saved: SavedModel) -> nn.Module:
     return saved.into(Scaled(inner))
 
 
-def prepared(picture: Image.Image, invert: bool | None) -> NDArray[np.uint8]:
-    """A picture as the classifiers were trained on: (28, 28), light on dark."""
-    grey = ImageOps.fit(picture.convert("L"), (SIZE, SIZE), Image.Resampling.LANCZOS)
-    pixels = np.asarray(grey)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    dark_on_light = border.mean() > 127 if invert is None else invert
-    return 255 - pixels if dark_on_light else pixels.copy()
-
-
 def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
     """Classify what a job's specification names."""
     saved = load_model(spec.model, CLASSIFIERS)
     network = network_of(saved).to(ctx.device)
     classes = saved.facts["classes"]
-    pixels = []
-    for number, file in enumerate(spec.images, 1):
-        if file.path is None:
-            raise PermanentError(f"{file.name} is not on this machine")
-        pixels.append(prepared(open_picture(file.path, file.name), spec.invert))
-        ctx.progress(number, len(spec.images), "picture")
-    pictures = np.stack(pixels)
-    found = probabilities(network, torch.from_numpy(pictures)[:, None], ctx.device, torch.float32)
+    pictures = as_trained(spec.images, saved.facts, ctx, invert=spec.invert)
+    found = probabilities(network, pictures, ctx.device, torch.float32)
     likely = found.topk(min(spec.top, len(classes)))
     predictions = [
         {
@@ -86,5 +68,7 @@ def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
         path.write_text(json.dumps(predictions, indent=2))
     with ctx.artifact("predictions.png", role="plot") as path:
         titles = [f"{each['class']}\n{each['probability']:.0%}" for each in predictions[:_SHOWN]]
-        save_grid(path, pictures[:_SHOWN], columns=min(8, len(titles)), titles=titles)
+        save_grid(
+            path, to_bytes(pictures[:_SHOWN] / 255), columns=min(8, len(titles)), titles=titles
+        )
     return {"model": spec.model.job, "kind": saved.kind, "predictions": predictions[:100]}

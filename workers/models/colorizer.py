@@ -123,7 +123,8 @@ def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
     assert isinstance(network, Colorizer)
     if spec.chroma:
         network.gain.fill_(_gain(network, dataset.val, spec.chroma))
-    save_model(network, kind="colorizer", spec=spec, facts={"size": spec.size}, ctx=ctx)
+    facts = {"size": spec.size, "seen": dataset.seen}
+    save_model(network, kind="colorizer", spec=spec, facts=facts, ctx=ctx)
     report = Report(ctx, trained.facts)
     report.curves(trained, "loss", "chroma")
     with report.part("the test"):
@@ -261,11 +262,12 @@ def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
     saved = load_model(spec.model, ["colorizer"])
     network = Colorizer(ColorizerSpec.model_validate(saved.spec).width)
     saved.into(network)
+    paper = saved.facts.get("seen", {}).get("background", "white")
     names = []
     for number, file in enumerate(spec.images, 1):
         if file.path is None:
             raise PermanentError(f"{file.name} is not on this machine")
-        picture = open_picture(file.path, file.name)
+        picture = open_picture(file.path, file.name, paper=paper)
         out = coloured_picture(network, picture, saved.facts["size"], spec.strength)
         stem = PurePath(file.name).stem or "picture"
         name = f"{stem}.png" if len(spec.images) == 1 else f"{number:03}-{stem}.png"

@@ -180,7 +180,7 @@ def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
     network = trained.network.cpu()
     assert isinstance(network, FaceAutoencoder)
     _fit_latents(network, dataset.train.images)
-    facts = {"size": spec.size, "latent": spec.latent}
+    facts = {"size": spec.size, "latent": spec.latent, "seen": dataset.seen}
     save_model(network, kind="face-vae", spec=spec, facts=facts, ctx=ctx)
     report = Report(ctx, trained.facts)
     report.curves(trained, "mse", "kl")

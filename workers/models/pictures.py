@@ -1,89 +1,63 @@
 """Pictures from files to float tensors and back, as every model of pictures needs them.
 
-Whatever a camera, a scanner or a drawing program wrote becomes upright 8-bit sRGB; what a job
-made is written with the job's number and specification inside, so that a picture that has left
-the store still tells how to make it again.
+`cvq/decoding.py` says how files are read; what a job made is written with the job's number and
+specification inside, so that a picture that has left the store still tells how to make it again.
 """
 
 from __future__ import annotations
 
 import json
-from io import BytesIO
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 from torch import Tensor
 
+from cvq import decoding
 from cvq.errors import PermanentError
+from cvq.images import PictureError
 
-PAPER = (255, 255, 255)  # what shows through where a picture is transparent
+log = logging.getLogger("cvq.job")
+
 JPEG_QUALITY = 95
 
 
-def open_picture(path: Path, name: str | None = None) -> Image.Image:
+def open_picture(
+    path: Path, name: str | None = None, *, paper: decoding.Paper = "white"
+) -> Image.Image:
     """Open a picture of any format and mode as upright sRGB without transparency.
 
     Args:
         path: the file.
         name: what an error calls it, where the file lies under another name.
+        paper: what shows through where it is transparent.
 
     Raises:
-        PermanentError: it is not a picture, damaged, or too large to be decoded safely.
+        PermanentError: it is not a picture, damaged, or too large.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return as_rgb(image)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise PermanentError(f"{name or path} cannot be read as a picture: {error}") from error
+    with named(path, name) as note:
+        return decoding.picture(path, paper=paper, note=note)
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Turn a picture of any mode into mode RGB: upright, sRGB, opaque, 8 bits.
+@contextmanager
+def named(path: Path, name: str | None = None) -> Iterator[decoding.Note]:
+    """Give a note that goes into the job's log, and errors, under a picture's name.
 
     Raises:
-        ValueError: Pillow knows no way from its mode to RGB.
+        PermanentError: the block met a picture that cannot be used.
     """
-    image = ImageOps.exif_transpose(image)
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        opaque = Image.new("RGB", image.size, PAPER)
-        opaque.paste(image, mask=image.getchannel("A"))
-        image = opaque
-    if profile and image.mode in ("RGB", "CMYK"):
-        image = _to_srgb(image, profile)
-    return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale greyscale of 16 or 32 bits, or of floats, to 0..255; Pillow itself would cut it off.
-
-    Integers are taken as 16 bits, the most that cameras and scanners write; floats as 0..1. A
-    picture that goes beyond is scaled by its own maximum.
-    """
-    values = np.asarray(image, dtype=np.float64)
-    full = max(1.0 if image.mode == "F" else 65535.0, float(np.nanmax(values)))
-    scaled = np.nan_to_num(values / full).clip(0, 1)
-    return Image.fromarray(np.round(scaled * 255).astype(np.uint8))
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    what = name or str(path)
     try:
-        converted = ImageCms.profileToProfile(
-            image,
-            ImageCms.ImageCmsProfile(BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-        )
-    except (ImageCms.PyCMSError, OSError):  # a broken profile is no reason to refuse a picture
-        return image
-    return converted or image
+        yield lambda note: log.warning("%s %s", what, note)
+    except PictureError as error:
+        raise PermanentError(f"{what} cannot be read as a picture: it {error}") from error
+    except OSError as error:
+        raise PermanentError(f"{what} cannot be read as a picture: {error}") from error
 
 
 def to_tensor(image: Image.Image) -> Tensor:

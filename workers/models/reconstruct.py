@@ -1,6 +1,6 @@
 """Squeeze pictures through an autoencoder that another job has trained, and back.
 
-Inputs:   pictures of any size, prepared as for `classify`: 28 x 28, light on dark.
+Inputs:   pictures of any size, decoded as those that the autoencoder learnt from.
 Output:   `reconstructions.png`, originals above what became of them; the error of each in [0, 1].
 """
 
@@ -8,30 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cvq.errors import PermanentError
 from cvq.kinds.autoencoders import AutoencoderSpec, ReconstructSpec, VaeSpec
 
 from ..context import Context
+from ..data.seen import as_trained
 from ..training.saved import load_model
 from . import autoencoder, coders, vae
-from .classify import prepared
-from .pictures import open_picture
 
 
 def run(spec: ReconstructSpec, ctx: Context) -> dict[str, Any]:
     """Rebuild the pictures that a job's specification names."""
     saved = load_model(spec.model, ["autoencoder", "vae"])
-    pixels = []
-    for number, file in enumerate(spec.images, 1):
-        if file.path is None:
-            raise PermanentError(f"{file.name} is not on this machine")
-        pixels.append(prepared(open_picture(file.path, file.name), spec.invert))
-        ctx.progress(number, len(spec.images), "picture")
-    pictures = torch.from_numpy(np.stack(pixels))[:, None]
+    pictures = as_trained(spec.images, saved.facts, ctx, invert=spec.invert)
     with torch.no_grad():
         if saved.kind == "vae":
             coder = vae.build(VaeSpec.model_validate(saved.spec))
