@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
 
 from .errors import DatabaseError, MissingExtraError, SchemaError, UsageError
 from .files import lock
+from .installing import install_hint
 from .jobs import EncodedJson
 from .settings import Settings
 from .tables import SCHEMA_VERSION
@@ -104,7 +105,7 @@ class Database:
         if version is not None and version > SCHEMA_VERSION:
             raise SchemaError(
                 f"database {self} has schema {version}, newer than this cvq's {SCHEMA_VERSION}: "
-                "upgrade cvq (pip install -U cvq)"
+                f"upgrade cvq ({install_hint()})"
             )
         if not self.embedded:
             raise SchemaError(

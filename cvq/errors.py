@@ -28,6 +28,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
+from .installing import install_hint
+
 
 class CvqError(Exception):
     """Base of all; `exit_code` is what the command line exits with."""
@@ -87,7 +89,7 @@ class MissingExtraError(SetupError):
     """An optional dependency group is not installed."""
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs more packages: pip install 'cvq[{extra}]'")
+        super().__init__(f"{needed_for} needs more packages: {install_hint(extra)}")
 
 
 class JobFailedError(CvqError):

@@ -57,7 +57,8 @@ def test_every_module_is_in_the_wheel(wheel: Path) -> None:
 def test_a_client_submits_and_asks_without_torch(wheel: Path, home: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     binaries = tmp_path / "venv" / "bin"
-    subprocess.run([binaries / "pip", "install", "-q", str(wheel)], check=True)
+    install = [binaries / "pip", "install", "-q", "--only-binary", ":all:"]
+    subprocess.run([*install, str(wheel)], check=True)
     environment = {**os.environ, "CVQ_HOME": str(home)}
 
     def cvq(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,5 +80,6 @@ def test_a_client_submits_and_asks_without_torch(wheel: Path, home: Path, tmp_pa
     assert cvq("db", "check").returncode == 0
     worker = cvq("worker")
     assert worker.returncode == 4
-    assert "pip install 'cvq[worker]'" in worker.stderr
+    advice = f"pip install 'cvq[worker] @ {wheel.as_uri()}'"
+    assert advice in worker.stderr
     stop_redis(home)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import SchemaError
+from cvq.installing import install_hint
 
 from .. import options
 from ..output import dump
@@ -86,5 +87,5 @@ def _refuse_newer(database: Database, version: str | None) -> None:
     if version is not None and version > SCHEMA_VERSION:
         raise SchemaError(
             f"{database} has schema {version}, newer than this cvq's {SCHEMA_VERSION}: "
-            "upgrade cvq (pip install -U cvq)"
+            f"upgrade cvq ({install_hint()})"
         )

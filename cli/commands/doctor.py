@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import CvqError
+from cvq.installing import install_hint
 
 from .. import options, processes, words
 from ..output import dump, paint
@@ -114,7 +115,7 @@ def _store(client: Client) -> str:
 def _packages(_client: Client) -> Finding | str:
     missing = [name for name in _WORKER_PACKAGES if find_spec(name) is None]
     if missing:
-        advice = "to work here, not only submit: pip install 'cvq[worker]'"
+        advice = f"to work here, not only submit: {install_hint('worker')}"
         return Finding("packages", "note", f"{', '.join(missing)} not installed; {advice}")
     return "everything that a worker needs is installed"
 

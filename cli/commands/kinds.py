@@ -52,7 +52,7 @@ def to_json(kind: Kind) -> dict[str, Any]:
 def _columns() -> list[Column[Kind]]:
     return [
         Column("kind", lambda kind: kind.name),
-        Column("needs", lambda kind: f"cvq[{kind.extra}]" if kind.extra else "", rank=1),
+        Column("extra", lambda kind: kind.extra or "", rank=1),
         Column("summary", lambda kind: kind.summary, wrap=True),
     ]
 

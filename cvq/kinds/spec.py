@@ -144,7 +144,7 @@ class Kind:
         spec: the pydantic model of its values.
         run: `module:function` of `run(spec, ctx) -> dict`, imported only in a job's process.
         summary: one line for `cvq kinds`.
-        extra: the optional dependency group that `run` needs, as in `pip install 'cvq[worker]'`.
+        extra: the optional dependency group that `run` needs, as in `pip install '.[worker]'`.
     """
 
     name: str

