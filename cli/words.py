@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from cvq.words import span as span
 if TYPE_CHECKING:
     from cvq.jobs import Job
 
-STATE_STYLES = {
+STATE_STYLES: defaultdict[str, str] = defaultdict(str)  # no style for a state of somebody's own
+STATE_STYLES |= {
     "waiting": "yellow",
     "queued": "yellow",
     "running": "cyan",

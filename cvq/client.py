@@ -29,6 +29,7 @@ from .inputs import check_inputs, store_inputs
 from .jobs import Artifact, Job, NewJob
 from .kinds import get_kind, make_spec
 from .kinds.spec import InputFile, Spec
+from .matching import Needs, worker_misfit
 from .queue import Broker
 from .results import choose, missing_copies, results_of, targets
 from .settings import Settings
@@ -353,12 +354,19 @@ def raise_for_state(job: Job) -> None:
         )
 
 
-def unserved(client: Client, job: Job) -> bool:
-    """Whether a queued job has no live worker that would take it."""
+def unserved(client: Client, job: Job) -> str | None:
+    """Why no live worker would take a queued job, in a line; None where one would."""
     if job.state != QUEUED:
-        return False
+        return None
     with client.db.read() as session:
-        return not queries.live_workers(session, job.queue)
+        serving = queries.live_workers(session, job.queue)
+    if not serving:
+        return f"no live worker serves the queue '{job.queue}': `cvq up -d` starts one"
+    needs = Needs.of(job)
+    misfits = [worker_misfit(needs, worker["devices"], worker["kinds"]) for worker in serving]
+    if None in misfits:
+        return None
+    return f"no live worker can run job {job.id} now: `cvq why {job.id}` says what it needs"
 
 
 def _check_options(priority: int, retries: int) -> None:

@@ -11,9 +11,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from .errors import DatabaseError, MissingExtraError, SchemaError, UsageError
+from .errors import DatabaseError, MissingExtraError, SchemaError, SetupError, UsageError
 from .files import lock
 from .installing import install_hint
 from .jobs import EncodedJson
@@ -69,11 +77,11 @@ class Database:
         try:
             with engine.begin() as connection:
                 yield connection
-        except (DataError, OverflowError, UnicodeEncodeError) as error:
-            said = _reason(error) if isinstance(error, DataError) else str(error)
-            raise UsageError(f"the database cannot hold this value: {said}") from error
-        except DBAPIError as error:
-            raise DatabaseError(f"database {self}: {_reason(error)}") from error
+        except (StatementError, PoolTimeoutError, OverflowError, UnicodeEncodeError) as error:
+            said = _reason(error) if isinstance(error, DBAPIError) else str(error)
+            if is_about_a_value(error):
+                raise UsageError(f"the database cannot hold this value: {said}") from error
+            raise DatabaseError(f"database {self}: {said}") from error
 
     def current_version(self) -> str | None:
         """The schema's version in the database, or None where there is no schema."""
@@ -165,6 +173,21 @@ class Database:
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
+
+
+def is_about_a_value(error: Exception) -> bool:
+    """Whether an error is a value's fault, so that trying again would bring it again.
+
+    It may be the database's, which refused the value, or Python's, which could not read it. An
+    error of the connection, the server or the disk is neither, nor is a lack of memory.
+    """
+    if isinstance(error, DBAPIError):
+        # Of Postgres: a program limit, as for JSON that is nested too deep.
+        limit = str(getattr(error.orig, "sqlstate", None) or "").startswith("54")
+        return limit or isinstance(error, DataError | IntegrityError)
+    if isinstance(error, SQLAlchemyError):
+        return isinstance(error, StatementError)  # a value that its type could not convert
+    return not isinstance(error, SetupError | MemoryError | OSError)
 
 
 def _url(settings: Settings) -> URL:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row
 from . import causes, queries
 from .causes import Told
 from .jobs import Artifact, Job
+from .matching import Misfit, Needs, worker_misfit
 from .results import results_of
 from .tables import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, WAITING
 from .words import clock, count, listing, span
@@ -22,6 +23,7 @@ from .words import clock, count, listing, span
 _SOON_S = 10.0  # a queued job that waits longer beside a free slot is worth a look
 _SILENT_S = 5.0  # a worker is heard of twice a second
 _QUIET_S = 120.0  # a job that writes nothing for so long is worth a look
+_MOST_WORKERS = 3  # that an explanation names each
 _FEWEST, _LONGER = 3, 1.5  # how many jobs tell what is usual, and what is longer than that
 
 _Worker = dict[str, Any]
@@ -54,8 +56,10 @@ def explain(session: Connection, job: Job, *, redis: str | None = None) -> Expla
         job: as it was read in this session.
         redis: what is wrong with Redis, where the caller has asked.
     """
-    tell = _BY_STATE[job.state]
+    tell = _BY_STATE.get(job.state, _odd)
     said, advice = tell(_Seen(session, job, queries.database_time(session), redis))
+    if job.damage:
+        said.append(f"Its row in the database is damaged: {'; '.join(job.damage.values())}.")
     return Explanation(job.id, job.state, " ".join(said), tuple(advice))
 
 
@@ -121,20 +125,42 @@ def _queued(seen: _Seen) -> Told:
     known = [w for w in queries.workers(session) if job.queue in w["queues"]]
     serving = [worker for worker in known if worker["alive"]]
     taking = [worker for worker in serving if worker["state"] == "up" and not worker["drain"]]
-    able = [worker for worker in taking if job.device != "gpu" or _has_gpu(worker)]
+    needs = Needs.of(job)
+    misfits = [_misfit(needs, worker) for worker in taking]
+    able = [worker for worker, no in zip(taking, misfits, strict=True) if no is None]
     if not serving:
         told = _unserved(job, known)
     elif not taking:
         leaving = f"Every worker of the queue '{job.queue}' is about to leave: {_ids(serving)}."
         told = Told([leaving], [_start(job.queue)])
     elif not able:
-        none = f"no live worker of the queue '{job.queue}' has one: {_ids(taking)}"
-        other = f"Or `cvq cancel {job.id}`, and submit it again without --gpu."
-        told = Told([f"It asks for a GPU, and {none}."], [_start(job.queue, gpu=True), other])
+        told = _unfit(job, needs, taking)
     else:
         free = [worker for worker in able if worker["slots"] > len(worker["running"])]
         told = _next(seen, free) if free else _busy(seen, able)
     return Told(_tried(seen) + told.said, told.advice)
+
+
+def _misfit(needs: Needs, worker: _Worker) -> Misfit | None:
+    return worker_misfit(needs, worker["devices"], worker["kinds"])
+
+
+def _unfit(job: Job, needs: Needs, taking: list[_Worker]) -> Told:
+    """Why none of the workers that serve its queue can run a job."""
+    if job.device == "gpu" and not any(_has_gpu(worker) for worker in taking):
+        none = f"no live worker of the queue '{job.queue}' has one: {_ids(taking)}"
+        other = f"Or `cvq cancel {job.id}`, and submit it again without --gpu."
+        return Told([f"It asks for a GPU, and {none}."], [_start(job.queue, gpu=True), other])
+    said = [f"No live worker of the queue '{job.queue}' can run it."]
+    advice = []
+    for worker in taking[:_MOST_WORKERS]:
+        if no := _misfit(needs, worker):
+            said.append(f"{worker['id']} {no.why}.")
+            advice.append(f"For {worker['id']}: {no.advice}.")
+    if len(taking) > _MOST_WORKERS:
+        said.append(f"So it is with {len(taking) - _MOST_WORKERS} more.")
+    restart = "A worker is restarted by `cvq drain WORKER`, and `cvq up -d` on its machine."
+    return Told(said, [*advice, restart])
 
 
 def _unserved(job: Job, silent: list[_Worker]) -> Told:
@@ -201,7 +227,11 @@ def _start(queue: str, *, gpu: bool = False) -> str:
 def _running(seen: _Seen) -> Told:
     job, now = seen.job, seen.now
     ran = job.seconds(now) or 0.0
-    [*earlier, attempt] = queries.attempts_of(seen.session, job.id)
+    attempts = queries.attempts_of(seen.session, job.id)
+    if not attempts:
+        noted = f"It has been running for {span(ran)}, with no attempt noted."
+        return Told([noted], [f"If it hangs, `cvq cancel {job.id}` stops it."])
+    [*earlier, attempt] = attempts
     where = f"{attempt.host} ({attempt.device})" if attempt.device else attempt.host
     said = [f"It has been running on {where} for {span(ran)}."]
     if earlier:
@@ -356,7 +386,10 @@ def _request(seen: _Seen) -> Row[Any] | None:
 
 def _succeeded(seen: _Seen) -> Told:
     session, job = seen.session, seen.job
-    *earlier, last = queries.attempts_of(session, job.id)
+    attempts = queries.attempts_of(session, job.id)
+    if not attempts:
+        return Told(["It succeeded."], [f"`cvq show {job.id}` tells all about it."])
+    *earlier, last = attempts
     took = span(last.seconds(seen.now))
     said = [f"It succeeded in {took}, at attempt {last.number}." if earlier else
             f"It succeeded in {took}, at the first attempt."]  # fmt: skip
@@ -367,6 +400,11 @@ def _succeeded(seen: _Seen) -> Told:
     word = "get" if files else "show"
     what = "copies its files here" if files else "tells all about it"
     return Told(said, [f"`cvq {word} {job.id}` {what}."])
+
+
+def _odd(seen: _Seen) -> Told:
+    said = f"It is in the state '{seen.job.state}', which cvq does not know: no worker takes it."
+    return Told([said], [f"`cvq cancel {seen.job.id}` ends it."])
 
 
 # ---------------------------------------------------------------------------- words

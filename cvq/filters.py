@@ -93,7 +93,7 @@ def order(wanted: Filter) -> list[ColumnElement[Any]]:
 
 
 def _tagged(key: str, value: str | None) -> ColumnElement[bool]:
-    found = t.jobs.c.tags[key].as_string()
+    found = t.readable(t.jobs.c.tags)[key].as_string()
     condition: ColumnElement[bool] = found.is_not(None) if value is None else found == value
     return condition
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row
 
 from .goals import Goal
-from .tables import FINAL
+from .tables import FINAL, UNREADABLE_TIME, Unreadable
+from .words import one_line
 
 WORKER_LOST = "worker-lost"  # the one reason for which a job itself cannot be blamed
 # The role of files that a later attempt resumes from; `checkpoint` is a job's own to give.
@@ -91,6 +93,9 @@ class Job:
     """One row of `jobs`. Times are aware and in UTC; `progress` is {done, total, unit, eta_s}.
 
     `metrics` has the figure that counts of each metric: the last, or what the result says of it.
+
+    `damage` has the columns that hold what they cannot (a specification that is a list, say), each
+    with a few words; they read as empty.
     """
 
     id: int
@@ -116,18 +121,20 @@ class Job:
     progress: dict[str, Any] | None
     metrics: dict[str, float | None]
     goals: dict[str, Goal] | None
-    result: dict[str, Any] | None
+    result: Any
     error: str | None
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    damage: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: Row[Any]) -> Job:
         """Build from a row that has at least this class's columns."""
-        mapping = row._mapping
-        return cls(**{name: mapping[name] for name in cls.__dataclass_fields__})
+        names = [name for name in cls.__dataclass_fields__ if name != "damage"]
+        values, damage = _read(row, names)
+        return cls(**values, damage=damage)
 
     @property
     def lease(self) -> Lease:
@@ -209,8 +216,7 @@ class Attempt:
     @classmethod
     def from_row(cls, row: Row[Any]) -> Attempt:
         """Build from a row that has at least this class's columns."""
-        mapping = row._mapping
-        return cls(**{name: mapping[name] for name in cls.__dataclass_fields__})
+        return cls(**_read(row, cls.__dataclass_fields__)[0])
 
     def seconds(self, now: datetime) -> float:
         """Run time so far, or to the end."""
@@ -252,9 +258,67 @@ class Outcome:
     reason: str | None = None
     error: str | None = None
     traceback: str | None = None
-    result: dict[str, Any] | EncodedJson | None = None
+    result: Any | EncodedJson = None
     retry: bool = False
     peak_memory: int | None = None
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _is_progress(value: Any) -> bool:
+    numbers = (value.get("done"), value.get("total")) if isinstance(value, dict) else ("",)
+    return all(number is None or _is_number(number) for number in numbers) and "done" in value
+
+
+def _are_metrics(value: Any) -> bool:
+    return isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values())
+
+
+def _is_lines(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)
+
+
+# What a column has to hold where it is not NULL, and what is read instead. A database keeps
+# what somebody has written past cvq, and SQLite any type in any column.
+_SHAPES: dict[str, tuple[Callable[[Any], bool], Any]] = {
+    "tags": (_is_record, {}),
+    "spec": (_is_record, {}),
+    "metrics": (_are_metrics, {}),
+    "progress": (_is_progress, None),
+    "goals": (_is_record, None),
+    "result": (lambda value: not isinstance(value, Unreadable), None),
+    "time_limit": (_is_number, None),
+    "soft_time_limit": (_is_number, None),
+    "priority": (_is_number, 0),
+    "attempt": (_is_number, 0),
+    "max_attempts": (_is_number, 1),
+    "versions": (_is_record, None),
+    "last_lines": (_is_lines, None),
+    "pid": (_is_number, None),
+    "peak_memory": (_is_number, None),
+}
+_NEVER_NULL = ("tags", "spec", "metrics")
+
+
+def _read(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of a row, and which of them it cannot have."""
+    values: dict[str, Any] = {}
+    damage: dict[str, str] = {}
+    mapping: Mapping[Any, Any] = row._mapping
+    for name in names:
+        value = mapping[name]
+        fits, instead = _SHAPES.get(name, (lambda value: value != UNREADABLE_TIME, value))
+        if (value is None and name in _NEVER_NULL) or (value is not None and not fits(value)):
+            damage[name] = f"its {name} cannot be read: {one_line(repr(value), 60)}"
+            value = instead
+        values[name] = value
+    return values, damage
 
 
 def iso(time: datetime | None) -> str | None:

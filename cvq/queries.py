@@ -134,7 +134,12 @@ def run_times(session: Connection, kind: str, most: int = 50) -> list[float]:
     jobs = t.jobs.c
     rows = session.execute(
         select(jobs.started_at, jobs.finished_at)
-        .where(jobs.kind == kind, jobs.state == t.SUCCEEDED)
+        .where(
+            jobs.kind == kind,
+            jobs.state == t.SUCCEEDED,
+            jobs.started_at.is_not(None),
+            jobs.finished_at.is_not(None),
+        )
         .order_by(jobs.id.desc())
         .limit(most)
     ).all()
@@ -239,6 +244,17 @@ def queued_by_queue(session: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(query).all()}
 
 
+def queued_by_needs(session: Connection) -> dict[tuple[str, str], int]:
+    """How many jobs are queued on each queue that need the same (see `matching.Needs.key`)."""
+    jobs = t.jobs.c
+    query = (
+        select(jobs.queue, jobs.needs, func.count())
+        .where(t.in_state(t.QUEUED))
+        .group_by(jobs.queue, jobs.needs)
+    )
+    return {(row[0], row[1]): row[2] for row in session.execute(query).all()}
+
+
 def ahead_of(session: Connection, job: Job) -> int:
     """How many queued jobs of the same queue will be claimed before this one."""
     rank = select(t.jobs.c.fair_rank).where(t.jobs.c.id == job.id).scalar_subquery()
@@ -306,6 +322,8 @@ def workers(session: Connection, *, also_gone: bool = False) -> list[dict[str, A
     found = []
     for row in session.execute(query).all():
         worker = dict(row._mapping)
+        for name in ("devices", "queues"):
+            worker[name] = worker[name] if isinstance(worker[name], list) else []
         silent = worker.pop("now") - worker["seen_at"]
         worker["alive"] = worker["state"] != "gone" and silent < timedelta(seconds=row.lease)
         worker["running"] = running.get(worker["id"], [])

@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    Column,
+    BigInteger,
     ColumnElement,
     Connection,
+    Integer,
     Select,
     Table,
     and_,
@@ -27,18 +28,24 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from . import summaries
 from . import tables as t
-from .errors import LeaseLostError, UnknownJobError
+from .db import is_about_a_value
+from .errors import LeaseLostError, UnknownJobError, UsageError
 from .fairness import fair_rank, joining_ranks, returning_rank
 from .jobs import CHECKPOINT, WORKER_LOST, Artifact, Job, Lease, NewJob, Outcome
+from .matching import Needs, Offer, misfit
 from .tables import now
 
 _RETRY_BASE_S, _RETRY_MAX_S = 2.0, 300.0
 _LAST_LINES = 10
+_MOST_LOOKS = 20  # at jobs that do not fit or cannot be started, in one transaction
+_NEEDED = ("spec", "time_limit", "soft_time_limit", "attempt", "max_attempts")  # to start a job
 
 
 class LogLine(NamedTuple):
@@ -84,6 +91,7 @@ def submit(session: Connection, job: NewJob) -> int:
             tags=job.tags,
             spec=job.spec,
             spec_hash=job.spec_hash,
+            needs=Needs.of(job).key,
             device=job.device,
             time_limit=job.time_limit,
             soft_time_limit=job.soft_time_limit,
@@ -118,78 +126,167 @@ def claim(
     lease: float,
     device: str | None = None,
     versions: dict[str, str] | None = None,
+    offer: Offer | None = None,
 ) -> Job | None:
-    """Take the best queued job of these queues as a new attempt, or return None.
+    """Take the best queued job of these queues that fits, as a new attempt, or return None.
 
     `token` makes it idempotent: a claim whose answer was lost after the commit is asked for
     again with the same token and returns the same job.
+
+    `offer` says what the slot can run; without one, any job fits. A job that cannot be claimed,
+    because a value of its own cannot be read or stored, fails, and the next is taken.
     """
     # A token lasts as long as its attempt, so the state need not be asked for.
     taken = session.execute(select(t.jobs).where(t.jobs.c.claim_token == token)).one_or_none()
     if taken is not None:
         return Job.from_row(taken)
-    best = _best_first(session, queues)
-    job = next(
-        (job for queue in best if (job := _take(session, queue, worker, token, lease))), None
-    )
-    if job is None:
-        return None
-    session.execute(
-        insert(t.attempts).values(
-            **_fit(t.attempts, worker=worker, host=host, device=device, versions=versions),
-            job_id=job.id,
-            number=job.attempt,
-            seed=job.spec.get("seed"),
-            started_at=now(),
-        )
-    )
-    _event(session, job.id, f"attempt {job.attempt} started", worker)
-    return job
+    attempt = _fit(t.attempts, worker=worker, host=host, device=device, versions=versions)
+    busy: set[tuple[str, str]] = set()
+    for _ in range(_MOST_LOOKS):
+        place = next(iter(_best_first(session, queues, offer, busy)), None)
+        if place is None:
+            return None
+        job_id = session.scalar(_head(*place).with_for_update(skip_locked=True))
+        if job_id is None:  # whatever there is, others are taking it
+            busy.add(place)
+        elif job := _take_or_pass(session, job_id, attempt, token, lease, offer):
+            return job
+    return None  # the next claim goes on
 
 
-def _queued(*columns: Column[Any], queue: str) -> Select[Any]:
-    """The job that a queue serves next: one look into its index."""
+_Place = tuple[str, str]  # a queue, and what its jobs need (`Needs.key`)
+
+
+def _best_first(
+    session: Connection, queues: Collection[str], offer: Offer | None, busy: Collection[_Place]
+) -> list[_Place]:
+    """Where jobs are queued that may fit, the place with the best first.
+
+    Jobs that need the same are next to each other in an index. There is one look for each need,
+    however many jobs are queued.
+    """
+    jobs = t.jobs.c
+    heads = []
+    for queue in queues:
+        needs = None
+        while head := session.execute(
+            select(jobs.needs, jobs.priority, jobs.fair_rank, jobs.id)
+            .where(t.in_state(t.QUEUED), jobs.queue == queue)
+            .where(true() if needs is None else jobs.needs > needs)
+            .order_by(jobs.needs, jobs.priority.desc(), jobs.fair_rank, jobs.id)
+            .limit(1)
+        ).one_or_none():
+            needs = head.needs
+            refused = offer is not None and needs in offer.refused
+            if not refused and (queue, needs) not in busy:
+                heads.append((-head.priority, head.fair_rank, head.id, (queue, needs)))
+    return [place for *_, place in sorted(heads)]
+
+
+def _head(queue: str, needs: str) -> Select[Any]:
+    """The id of the job that comes next at a place."""
+    jobs = t.jobs.c
     return (
-        select(*columns)
-        .where(t.in_state(t.QUEUED), t.jobs.c.queue == queue)
-        .order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
+        select(jobs.id)
+        .where(t.in_state(t.QUEUED), jobs.queue == queue, jobs.needs == needs)
+        .order_by(jobs.priority.desc(), jobs.fair_rank, jobs.id)
         .limit(1)
     )
 
 
-def _best_first(session: Connection, queues: Collection[str]) -> list[str]:
-    """The queues that have a job, the one with the best first."""
-    heads = []
-    for queue in queues:
-        head = session.execute(
-            _queued(t.jobs.c.priority, t.jobs.c.fair_rank, t.jobs.c.id, queue=queue)
-        ).one_or_none()
-        if head is not None:
-            heads.append((-head.priority, head.fair_rank, head.id, queue))
-    return [queue for *_, queue in sorted(heads)]
+def _take_or_pass(
+    session: Connection,
+    job_id: int,
+    attempt: dict[str, Any],
+    token: str,
+    lease: float,
+    offer: Offer | None,
+) -> Job | None:
+    """Take a job that this session has locked; else leave it to others, or let it fail."""
+    try:
+        with session.begin_nested():
+            return _take(session, job_id, attempt, token, lease, offer)
+    except _MisfitError as misfit:
+        assert offer is not None
+        offer.refused.add(misfit.key)
+        changes = {"needs": misfit.key}  # which it may not have yet
+        session.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(**changes))
+    except Exception as error:
+        if not is_about_a_value(error):
+            raise
+        _fail_unclaimed(session, job_id, _said(error), attempt["worker"])
+    return None
 
 
-def _take(session: Connection, queue: str, worker: str, token: str, lease: float) -> Job | None:
-    """Make the best job of a queue this worker's, or return None."""
-    best = _queued(t.jobs.c.id, queue=queue).with_for_update(skip_locked=True).scalar_subquery()
-    row = session.execute(
-        update(t.jobs)
-        .where(t.jobs.c.id == best, t.in_state(t.QUEUED))
-        .values(
-            state=t.RUNNING,
-            attempt=t.jobs.c.attempt + 1,
-            lease_owner=worker,
-            lease_until=now(lease),
-            claim_token=token,
-            reason=None,
-            error=None,
-            progress=None,
+class _MisfitError(Exception):
+    """The job needs something else; `key` is that of its needs."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+def _take(
+    session: Connection,
+    job_id: int,
+    attempt: dict[str, Any],
+    token: str,
+    lease: float,
+    offer: Offer | None,
+) -> Job:
+    job = Job.from_row(
+        session.execute(
+            update(t.jobs)
+            .where(t.jobs.c.id == job_id)
+            .values(
+                state=t.RUNNING,
+                attempt=t.jobs.c.attempt + 1,
+                lease_owner=attempt["worker"],
+                lease_until=now(lease),
+                claim_token=token,
+                reason=None,
+                error=None,
+                progress=None,
+                started_at=now(),
+                finished_at=None,
+            )
+            .returning(t.jobs)
+        ).one()
+    )
+    needed = [job.damage[name] for name in _NEEDED if name in job.damage]
+    if needed:
+        raise UsageError("; ".join(needed))
+    needs = Needs.of(job)
+    if offer is not None and misfit(needs, offer.device, offer.announced):
+        raise _MisfitError(needs.key)
+    session.execute(
+        insert(t.attempts).values(
+            **attempt,
+            **_fit(t.attempts, seed=job.spec.get("seed")),
+            job_id=job.id,
+            number=job.attempt,
             started_at=now(),
-            finished_at=None,
         )
-        .returning(t.jobs)
-    ).one_or_none()
-    return None if row is None else Job.from_row(row)
+    )
+    _event(session, job.id, f"attempt {job.attempt} started", attempt["worker"])
+    return job
+
+
+def _fail_unclaimed(session: Connection, job_id: int, why: str, by: str) -> None:
+    """Let a queued job fail, as nobody could ever start it."""
+    error = plain(f"it cannot be started: {why}")
+    session.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == job_id)
+        .values(state=t.FAILED, finished_at=now(), **_fit(t.jobs, reason="error", error=error))
+    )
+    _event(session, job_id, "failed (error)", by)
+
+
+def _said(error: Exception) -> str:
+    """What an error says, in one line; of a database's own, only the first."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__
 
 
 def renew(
@@ -662,10 +759,26 @@ def _fit(table: Table, **values: Any) -> dict[str, Any]:
     """What a job or worker says of itself: storable, and cut to the columns' lengths.
 
     Postgres refuses what is longer, and the attempt that said it would never end.
+
+    Raises:
+        UsageError: a whole number is larger than the column; the message names both.
     """
     fitted = {}
     for name, value in values.items():
-        length = getattr(table.c[name].type, "length", None)
+        column = table.c[name].type
         clean = storable(value)
+        if isinstance(column, Integer) and isinstance(clean, int):
+            bits = 64 if isinstance(column, BigInteger) else 32
+            if not -(2 ** (bits - 1)) <= clean < 2 ** (bits - 1):
+                raise UsageError(
+                    f"the {name} is a number of {clean.bit_length() + 1} bits, "
+                    f"and the database holds {bits} of them"
+                )
+        length = getattr(column, "length", None)
         fitted[name] = clean[:length] if isinstance(clean, str) else clean
     return fitted
+
+
+def plain(text: str) -> str:
+    """The text in characters that every database can hold, whatever its encoding."""
+    return text.encode("ascii", "backslashreplace").decode()

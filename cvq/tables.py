@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # The Alembic revision that this code expects; tests hold it equal to the newest migration.
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 
 QUEUED, WAITING, RUNNING = "queued", "waiting", "running"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
@@ -39,8 +40,20 @@ STATES = (WAITING, QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
 FINAL = (SUCCEEDED, FAILED, CANCELLED)
 
 
+class Unreadable(str):
+    """What stands in a column that should hold JSON, and is none."""
+
+
+# What is read where a column should hold a time, and does not.
+UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC: `timestamptz` on Postgres, sortable text on SQLite."""
+    """An aware datetime in UTC: `timestamptz` on Postgres, sortable text on SQLite.
+
+    SQLite keeps anything in any column. What is no time is read as `UNREADABLE_TIME`: one damaged
+    row must not stop a statement that reads many.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -57,6 +70,24 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read a time, or `UNREADABLE_TIME`."""
+        return _tolerant(super().result_processor(dialect, coltype), lambda _: UNREADABLE_TIME)
+
+
+def _tolerant(read: Callable[[Any], Any] | None, instead: Callable[[Any], Any]) -> Any:
+    """A result processor that gives something else where a value cannot be read."""
+    if read is None:
+        return None
+
+    def process(value: Any) -> Any:
+        try:
+            return read(value)
+        except (ValueError, TypeError, RecursionError):
+            return instead(value)
+
+    return process
 
 
 class now(FunctionElement[datetime]):  # noqa: N801 - it reads as SQL
@@ -85,7 +116,7 @@ def _now_postgresql(element: now, compiler: Any, **kw: Any) -> str:
 
 
 class Json(TypeDecorator[Any]):
-    """JSON: `jsonb` on Postgres, text on SQLite; None is NULL."""
+    """JSON: `jsonb` on Postgres, text on SQLite; None is NULL. What is no JSON is `Unreadable`."""
 
     impl = JSON(none_as_null=True)
     cache_ok = True
@@ -101,6 +132,28 @@ class Json(TypeDecorator[Any]):
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
         """Let `column["key"]` take its type from JSON, not from the key."""
         return self.impl_instance.coerce_compared_value(op, value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read JSON, or `Unreadable`."""
+        return _tolerant(super().result_processor(dialect, coltype), Unreadable)
+
+
+class readable(FunctionElement[Any]):  # noqa: N801 - it reads as SQL
+    """A column of JSON to look into: NULL where it is none, which SQLite would stop at."""
+
+    type = Json()
+    inherit_cache = True
+
+
+@compiles(readable, "sqlite")
+def _readable_sqlite(element: readable, compiler: Any, **kw: Any) -> str:
+    column = compiler.process(element.clauses, **kw)
+    return f"CASE WHEN json_valid({column}) THEN {column} END"
+
+
+@compiles(readable, "postgresql")
+def _readable_postgresql(element: readable, compiler: Any, **kw: Any) -> str:
+    return str(compiler.process(element.clauses, **kw))
 
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
@@ -155,10 +208,24 @@ jobs = Table(
     Column("soft_time_limit", Float),
     # Which way its kind says that its metrics are better, as it was when the job was submitted.
     Column("goals", Json),
+    # Jobs with the same word need the same of a worker (`matching.Needs.key`); empty where that
+    # has not been looked at yet.
+    Column("needs", String(40), nullable=False, server_default=text("''")),
     # A queue is served in this order: priority, then fairness, then age.
     Index(
         "ix_jobs_queued",
         "queue",
+        text("priority DESC"),
+        "fair_rank",
+        "id",
+        sqlite_where=text("state = 'queued'"),
+        postgresql_where=text("state = 'queued'"),
+    ),
+    # The same, apart for each kind of worker that jobs need.
+    Index(
+        "ix_jobs_needs",
+        "queue",
+        "needs",
         text("priority DESC"),
         "fair_rank",
         "id",
@@ -313,6 +380,8 @@ workers = Table(
     Column("state", String(20), nullable=False),
     # How somebody wants it to leave: `stop` its jobs, or `finish` them first.
     Column("drain", String(10)),
+    # What it can run, as `matching.announcement` writes it; NULL from a cvq that did not say.
+    Column("kinds", Json),
     Index(None, "seen_at"),
 )
 

@@ -25,9 +25,11 @@ from cvq.db import Database
 from cvq.errors import BrokerError, CvqError, DatabaseError, MissingExtraError
 from cvq.files import make_home
 from cvq.jobs import Job
+from cvq.matching import Offer
 from cvq.queue import Broker
 from cvq.settings import Settings
 
+from .announce import announcement
 from .attempt import Attempt
 from .devices import Slot
 from .job_context import lease_clock
@@ -74,6 +76,7 @@ class Runtime:
             settings.start_method, settings.preload, settings.kinds, settings.pass_env
         )
         self._hands: list[threading.Thread] = []
+        self._offers: dict[str, Offer] = {}
 
     @cached_property
     def db(self) -> Database:
@@ -112,8 +115,10 @@ class Runtime:
         """Enter the worker in the database and start its heartbeat."""
         make_home(self.settings.home)
         self._launcher.warm_up()
+        announced = announcement(self.settings)
         for slot in self.slots:
             self._free.put(slot)
+            self._offers[slot.kind] = Offer(slot.kind, announced)
         with self.db.write() as session:
             store.worker_started(
                 session,
@@ -125,6 +130,7 @@ class Runtime:
                 slots=len(self.slots),
                 versions=self.versions,
                 lease=self.settings.lease,
+                kinds=announced,
             )
         self._clean_scratch()
         # Apart: a Redis that hangs holds up neither a lease nor the search for dead ones.
@@ -173,6 +179,7 @@ class Runtime:
                         lease=self.settings.lease,
                         device=slot.device,
                         versions=self.versions,
+                        offer=self._offers[slot.kind],
                     )
                 if job is not None and lease_clock() - asked_at > self.settings.lease / 2:
                     # The database kept us waiting. No process is born under a lease half gone.
@@ -279,10 +286,15 @@ class Runtime:
             self._leave()
 
     def _queued(self) -> dict[str, int]:
-        """How many jobs wait on each of this worker's queues that has any."""
+        """How many jobs wait on each of this worker's queues that one of its slots may take."""
         with self.db.read() as session:
-            queued = queries.queued_by_queue(session)
-        return {name: count for name, count in queued.items() if name in self.queues}
+            queued = queries.queued_by_needs(session)
+        offers = self._offers.values()
+        counts: dict[str, int] = {}
+        for (name, needs), count in queued.items():
+            if name in self.queues and any(needs not in offer.refused for offer in offers):
+                counts[name] = counts.get(name, 0) + count
+        return counts
 
     def _tend_doorbells(self) -> None:
         """Ring for queued jobs whose doorbell is gone: a slot idles, a job waits, none rings.

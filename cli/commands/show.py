@@ -104,14 +104,25 @@ def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) ->
 def _show_spec(client: Client, job: Job) -> None:
     heading("Specification")
     fields([(name, _value(client, value)) for name, value in job.spec.items()])
-    if job.result:
+    for damaged in job.damage.values():
+        click.echo(words.clean(f"The job's row in the database is damaged: {damaged}"))
+    if job.result not in (None, {}):
         heading("Result")
-        shown = {k: v for k, v in job.result.items() if not (k == "warnings" and job.warnings)}
-        fields([(name, _value(client, value)) for name, value in shown.items()])
+        _show_result(client, job)
     if job.warnings:
         heading("Warnings")
         for warning in job.warnings:
             click.echo(words.clean(warning))
+
+
+def _show_result(client: Client, job: Job) -> None:
+    if isinstance(job.result, dict):
+        shown = {k: v for k, v in job.result.items() if not (k == "warnings" and job.warnings)}
+        fields([(name, _value(client, value)) for name, value in shown.items()])
+        return
+    lines = _value(client, job.result)  # of a plug-in: a number, a list
+    for line in [lines] if isinstance(lines, str) else lines:
+        click.echo(words.clean(line))
 
 
 def _value(client: Client, value: Any) -> str | list[str]:

@@ -81,8 +81,8 @@ def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: boo
 def _warn_if_unserved(client: Client, job: Job) -> None:
     from cvq.client import unserved
 
-    if unserved(client, job):
-        note(f"no live worker serves the queue '{clean(job.queue)}': `cvq up -d` starts one")
+    if why := unserved(client, job):
+        note(clean(why))
 
 
 def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,14 +42,29 @@ def all_kinds(settings: Settings) -> dict[str, Kind]:
 
     Third parties add kinds in two ways: an entry point in the group `cvq.kinds` that names a
     `Kind`, or a module with a `KIND` (or a list `KINDS`) named in the setting `kinds`.
+
+    Raises:
+        SetupError: a plug-in cannot be loaded.
     """
+    kinds, broken = find_kinds(settings)
+    for what, error in broken.items():
+        raise _broken(what, error)
+    return kinds
+
+
+def find_kinds(settings: Settings) -> tuple[dict[str, Kind], dict[str, str]]:
+    """Every kind that can be loaded, and what is wrong with each plug-in that cannot."""
     kinds = [_built_in(name) for name in _BUILT_IN]
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        kinds.append(_load(f"entry point {point.name}", point.load))
-    for name in settings.kinds:
-        kinds.extend(_load(f"CVQ_KINDS module {name}", lambda name=name: _kinds_in(name)))
+    broken: dict[str, str] = {}
+    for what, load in _plug_ins(settings):
+        try:
+            kinds.extend(load())
+        except BaseException as error:  # a plug-in may fail in any way, sys.exit among them
+            if isinstance(error, KeyboardInterrupt) and _in_main_thread():
+                raise  # Ctrl-C
+            broken[what] = f"{type(error).__name__}: {error}"
     named = {kind.name: kind for kind in reversed(kinds)}  # no plug-in takes a built-in's name
-    return dict(sorted(named.items()))
+    return dict(sorted(named.items())), broken
 
 
 def get_kind(name: str, settings: Settings) -> Kind:
@@ -54,18 +72,47 @@ def get_kind(name: str, settings: Settings) -> Kind:
 
     Raises:
         UnknownKindError: there is none; the message names the nearest.
+        SetupError: there is none, and a plug-in that may have it cannot be loaded.
     """
     if name in _BUILT_IN:
         return _built_in(name)  # without looking for plug-ins, which takes 50 ms
-    kinds = all_kinds(settings)
-    if name not in kinds:
-        raise UnknownKindError(name, kinds)
-    return kinds[name]
+    kinds, broken = find_kinds(settings)
+    if name in kinds:
+        return kinds[name]
+    for what, error in broken.items():
+        raise _broken(what, error)
+    raise UnknownKindError(name, kinds)
+
+
+def _plug_ins(settings: Settings) -> Iterator[tuple[str, Callable[[], list[Kind]]]]:
+    """What each plug-in is called, and what loads its kinds."""
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        yield f"entry point {point.name}", partial(_kinds_of, point)
+    for name in settings.kinds:
+        yield f"CVQ_KINDS module {name}", partial(_kinds_in, name)
+
+
+def _broken(what: str, error: str) -> SetupError:
+    return SetupError(f"{what} cannot be loaded: {error}")
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _kinds_of(point: EntryPoint) -> list[Kind]:
+    return [_checked(point.load())]
 
 
 def _kinds_in(module_name: str) -> list[Kind]:
     module = import_module(module_name)
-    return getattr(module, "KINDS", None) or [module.KIND]
+    return [_checked(kind) for kind in getattr(module, "KINDS", None) or [module.KIND]]
+
+
+def _checked(kind: Any) -> Kind:
+    if not isinstance(kind, Kind):
+        raise TypeError(f"{kind!r} is no Kind")
+    return kind
 
 
 def _built_in(name: str) -> Kind:
@@ -102,10 +149,3 @@ def explain(error: ValidationError, kind: Kind) -> str:
             continue
         parts.append(f"{names[0]}: {message}{shown}" if names else message)
     return f"{kind.name}: " + "; ".join(dict.fromkeys(parts))
-
-
-def _load(what: str, load: Any) -> Any:
-    try:
-        return load()
-    except Exception as error:  # a plug-in may fail in any way
-        raise SetupError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error

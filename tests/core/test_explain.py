@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, insert, update
+from sqlalchemy import Table, update
 
 from cvq import queries, store
 from cvq import tables as t
@@ -242,6 +242,35 @@ def test_queued_for_a_gpu_that_nobody_has(database: Database) -> None:
     )
     arrive(database, "lab.2", devices=["cuda:1"])
     assert "A slot is free on lab.2:" in said(database, job_id)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "why_", "advice"),
+    [
+        ({}, "does not know the kind 'selftest'.", "install its plug-in there"),
+        (
+            {"selftest": {"fields": [], "missing": []}},
+            "has another version of selftest, which does not know 'seed'.",
+            "bring the same version of cvq (or of the plug-in) there and restart it.",
+        ),
+        (
+            {"selftest": {"fields": None, "missing": ["torch"]}},
+            "cannot run selftest, as torch is not installed there.",
+            "install torch there and restart it.",
+        ),
+    ],
+)
+def test_queued_for_a_worker_that_can(
+    database: Database, kinds: Any, why_: str, advice: str
+) -> None:
+    arrive(database, kinds={"kinds": kinds, "broken": {}})
+    job_id = submit(database, spec={"seed": 1})
+    told = why(database, job_id)
+    assert told.why == f"No live worker of the queue 'default' can run it. lab.1 {why_}"
+    assert told.advice[0].startswith(f"For lab.1: {advice}")
+    assert "cvq drain" in told.advice[1]
+    arrive(database, "lab.2")  # of a cvq that announces nothing
+    assert "A slot is free on lab.2" in said(database, job_id)
 
 
 def test_queued_behind_a_job_on_the_only_slot(database: Database) -> None:
@@ -745,19 +774,13 @@ def test_succeeded_in_the_end(database: Database) -> None:
 # ---------------------------------------------------------------------------- whatever there is
 
 
-@pytest.mark.parametrize("state", t.STATES)
+@pytest.mark.parametrize("state", [*t.STATES, "paused"])
 def test_a_job_of_any_state_without_any_history_is_explained(
     database: Database, state: str
 ) -> None:
     job_id = submit(database)
     with database.write() as session:
         session.execute(update(t.jobs).values(state=state, progress={"done": 0}))
-        if state in (t.RUNNING, t.SUCCEEDED):  # these have an attempt by all means
-            session.execute(
-                insert(t.attempts).values(
-                    job_id=job_id, number=1, worker="w", host="h", started_at=now()
-                )
-            )
     told = why(database, job_id)
     assert told.state == state
     assert told.why.endswith(".")

@@ -21,13 +21,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, event, func, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, StatementError
 
 from cvq import Settings, queries, store
 from cvq import tables as t
-from cvq.db import Database
+from cvq.db import Database, is_about_a_value
 from cvq.errors import DatabaseError, LeaseLostError, UnknownJobError, UsageError
+from cvq.explain import explain
 from cvq.jobs import CHECKPOINT, Artifact, Job, Lease, NewJob, Outcome
+from cvq.matching import Needs, Offer
 from cvq.store import LogLine, MetricPoint
 
 QUEUE = "default"
@@ -49,6 +52,7 @@ def claim(
     lease: float = 60.0,
     queues: tuple[str, ...] = (QUEUE,),
     worker: str = "w",
+    offer: Offer | None = None,
 ) -> Job | None:
     with database.write() as session:
         return store.claim(
@@ -58,6 +62,7 @@ def claim(
             queues=queues,
             token=token or uuid.uuid4().hex,
             lease=lease,
+            offer=offer,
         )
 
 
@@ -90,6 +95,138 @@ DONE = Outcome(t.SUCCEEDED, result={})
 def _no_backoff(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "backoff" not in request.node.name:
         monkeypatch.setattr(store, "_backoff", lambda attempt: -1.0)
+
+
+# ---------------------------------------------------------------------------- damaged rows
+
+_DAMAGE = {
+    "spec is a list": "spec='[1]'",
+    "spec is null": "spec='null'",
+    "spec is no JSON": "spec='{oops'",
+    "time limit is no number": "time_limit='abc'",
+    "retries are no number": "max_attempts='many'",
+}
+_BEARABLE = {
+    "tags are a number": "tags='7'",
+    "tags are no JSON": "tags='{oops'",
+    "metrics are no JSON": "metrics='oops'",
+    "created some time": "created_at='yesterday'",
+    "queued some time": "queued_at='yesterday'",
+    "result is no JSON": "result='{'",
+}
+
+
+def damaged(database: Database, column: str) -> int:
+    """A queued job, a column of which holds what it cannot; skipped where the database objects."""
+    (job_id,) = submit(database, new())
+    try:
+        with database.write() as session:
+            session.execute(text(f"UPDATE jobs SET {column} WHERE id = {job_id}"))
+    except (UsageError, DatabaseError):
+        assert not database.is_sqlite
+        pytest.skip("Postgres does not take it in the first place")
+    return job_id
+
+
+def test_a_value_that_the_database_refuses_blocks_no_queue(database: Database) -> None:
+    bad, good = submit(database, NewJob("own", {"seed": 2**70}, "0", "ann"), new())
+    assert claimed(database).id == good
+    job = get(database, bad)
+    assert (job.state, job.reason, job.attempt) == ("failed", "error", 0)
+    assert job.error == (
+        "it cannot be started: the seed is a number of 72 bits, and the database holds 64 of them"
+    )
+
+
+@pytest.mark.parametrize("column", _DAMAGE.values(), ids=_DAMAGE)
+def test_a_damaged_job_fails_by_itself(database: Database, column: str) -> None:
+    bad = damaged(database, column)
+    (good,) = submit(database, new())
+    assert claimed(database).id == good
+    job = get(database, bad)
+    assert (job.state, job.reason) == ("failed", "error")
+    assert job.error is not None
+    assert job.error.startswith(f"it cannot be started: its {column.partition('=')[0]} cannot")
+
+
+@pytest.mark.parametrize("column", [*_DAMAGE.values(), *_BEARABLE.values()])
+def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> None:
+    bad = {state: damaged(database, column) for state in t.STATES}
+    (other,) = submit(database, new("bob"))
+    while (lease := claimed(database).lease).job_id != other:
+        pass  # what can be claimed in spite of it
+    with database.write() as session:
+        due = {"lease_owner": "x", "lease_until": t.now(-9), "not_before": t.now(-9)}
+        for state, job_id in bad.items():
+            row = t.jobs.update().where(t.jobs.c.id == job_id)
+            session.execute(row.values(state=state, **due))
+        assert store.renew(session, "w", 60, [lease]) == {lease: False}
+        store.report(session, lease, metrics=[MetricPoint("x", 1, 2.0, datetime.now(UTC))])
+        assert store.promote(session, "w") == 1
+        assert [job_id for job_id, _ in store.reap(session, "w")] == [bad[t.RUNNING]]
+    with database.read() as session:
+        assert queries.list_jobs(session, queries.Filter(tags=[("a", None)])) == []
+        for job in queries.list_jobs(session, queries.Filter()):
+            assert job.to_json([])["id"] == job.id
+            assert explain(session, job).why
+    assert finish(database, lease, DONE) == t.SUCCEEDED
+    with database.write() as session:
+        assert all(store.cancel(session, job_id, "ann").finished for job_id in bad.values())
+
+
+def test_only_a_value_is_a_rows_fault() -> None:
+    assert is_about_a_value(OverflowError())
+    assert is_about_a_value(IntegrityError("", {}, Exception()))
+    assert is_about_a_value(StatementError("", "", {}, ValueError()))
+    assert not is_about_a_value(OperationalError("", {}, Exception("gone")))
+    assert not is_about_a_value(ProgrammingError("", {}, Exception("no such table")))
+    assert not is_about_a_value(MemoryError())
+    assert not is_about_a_value(DatabaseError("away"))
+
+
+# ---------------------------------------------------------------------------- what fits
+
+_KINDS: dict[str, Any] = {"kinds": {"selftest": {"fields": ["seed"], "missing": []}}, "broken": {}}
+
+
+def test_a_claim_takes_what_fits(database: Database) -> None:
+    gpu, unknown, newer, good, other = submit(
+        database,
+        new(device="gpu", priority=9),
+        NewJob("nope", {}, "0", "ann", priority=9),
+        NewJob("selftest", {"seed": 1, "news": 1}, "0", "ann", priority=9),
+        new(priority=1),
+        new(priority=2, device="cpu"),
+    )
+    offer = Offer("cpu", _KINDS)
+    assert [claimed(database, offer=offer).id for _ in range(2)] == [other, good]
+    assert claim(database, offer=offer) is None
+    assert [get(database, job_id).state for job_id in (gpu, unknown, newer)] == ["queued"] * 3
+    assert [get(database, job_id).attempt for job_id in (gpu, unknown, newer)] == [0] * 3
+    assert claimed(database, offer=Offer("cuda", _KINDS)).id == gpu
+    assert claimed(database).id == unknown  # of a cvq that announces nothing
+
+
+def test_jobs_of_an_older_schema_are_matched_when_their_turn_comes(database: Database) -> None:
+    gpu, good, later = submit(database, new(device="gpu"), new(), new(device="gpu"))
+    with database.write() as session:
+        session.execute(t.jobs.update().values(needs=""))
+    offer = Offer("cpu", _KINDS)
+    assert claimed(database, offer=offer).id == good
+    assert claim(database, offer=offer) is None
+    assert get(database, gpu).state == get(database, later).state == "queued"
+    assert [claimed(database, offer=Offer("cuda", _KINDS)).id for _ in range(2)] == [gpu, later]
+
+
+def test_what_does_not_fit_is_passed_over_whole(database: Database) -> None:
+    submit(database, *[new(device="gpu", priority=9) for _ in range(200)])
+    (good,) = submit(database, new())
+    offer = Offer("cpu", _KINDS)
+    sent: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *a: sent.append(a[2]))
+    assert claimed(database, offer=offer).id == good
+    assert offer.refused == {Needs.of(new(device="gpu")).key}
+    assert len(sent) < 25, sent
 
 
 # ---------------------------------------------------------------------------- any interleaving

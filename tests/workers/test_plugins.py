@@ -11,6 +11,7 @@ from PIL import Image
 
 from conftest import TESTS, Worker
 from cvq import Client, Settings
+from cvq.explain import explain
 from waiting import HANG_S
 
 DOCUMENTATION = TESTS.parent / "docs" / "architecture.md"
@@ -45,3 +46,31 @@ def test_a_job_process_starts_from_scratch_too(
     assert job.state == "succeeded"
     crashed = client.submit("misbehave", how="segv", retries=0).wait(HANG_S, check=False)
     assert crashed.reason == "signal:SEGV"
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"CVQ_KINDS": ""}, "does not know the kind 'misbehave'"),
+        ({"CVQ_KINDS": "leaving"}, "leaving could not be loaded (SystemExit: no licence)"),
+    ],
+)
+def test_a_worker_leaves_to_others_what_it_cannot_run(
+    client: Client,
+    start_worker: Callable[..., Worker],
+    tmp_path: Path,
+    environment: dict[str, str],
+    reason: str,
+) -> None:
+    (tmp_path / "leaving.py").write_text("import sys; sys.exit('no licence')")
+    start_worker("--device", "cpu", **environment, PYTHONPATH=f"{tmp_path}:{TESTS}")
+    unknown = client.submit("misbehave", how="flood", retries=0)
+    gpu = client.submit("selftest", gpu=True, queue="default", retries=0)
+    assert client.submit("selftest", steps=1).wait(HANG_S).state == "succeeded"
+    with client.db.read() as session:
+        told = [explain(session, handle.refresh()).why for handle in (unknown, gpu)]
+    assert reason in told[0]
+    assert "It asks for a GPU" in told[1]
+    start_worker("--device", "cpu")
+    assert unknown.wait(HANG_S).attempt == 1
+    assert gpu.refresh().state == "queued"

@@ -1,0 +1,125 @@
+"""Which worker can run which job: one rule, for the claim and for `cvq why`. Pure functions.
+
+A job needs a kind, fields of that kind's specification, and perhaps a GPU. A worker announces what
+it has when it starts. `misfit` compares the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from .jobs import Job, NewJob
+from .words import listing
+
+# What a worker announces: {"kinds": {name: {"fields": [...] or null, "missing": [...]}},
+# "broken": {plug-in: error}}. None from a cvq that does not announce: it may know anything.
+Announced = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job needs of a worker.
+
+    Attributes:
+        device: `gpu`, `cpu` (never a GPU, which a worker with one can see to) or None for either.
+        kind: the job kind.
+        fields: the fields that its specification gives, all of which the kind has to know.
+    """
+
+    device: str | None
+    kind: str
+    fields: frozenset[str]
+
+    @classmethod
+    def of(cls, job: Job | NewJob) -> Needs:
+        """What this job needs."""
+        return cls(job.device, job.kind, frozenset(job.spec))
+
+    @cached_property
+    def key(self) -> str:
+        """A word that jobs with the same needs share."""
+        text = json.dumps([self.device, self.kind, sorted(self.fields)])
+        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+@dataclass
+class Offer:
+    """What a slot can run, and which needs were found not to fit.
+
+    Attributes:
+        device: `cpu`, `mps` or `cuda`.
+        announced: what its worker announces.
+        refused: keys of needs that do not fit; the claim adds to it and passes over them.
+    """
+
+    device: str
+    announced: Announced
+    refused: set[str] = field(default_factory=set)
+
+
+class Misfit(NamedTuple):
+    """Why a worker cannot run a job, to follow its name; and what to do there."""
+
+    why: str
+    advice: str
+
+
+def misfit(needs: Needs, device: str, announced: Announced) -> Misfit | None:
+    """Why a slot cannot run a job, or None where it can.
+
+    Args:
+        needs: of the job.
+        device: of the slot: `cpu`, `mps`, `cuda`, also with a number as in `cuda:1`.
+        announced: by the slot's worker.
+    """
+    if needs.device == "gpu" and device == "cpu":
+        return Misfit("has no GPU", "start a worker on a machine with a GPU")
+    if needs.device not in (None, "gpu", "cpu"):
+        return Misfit(f"has no device '{needs.device}'", "submit it again, with --gpu or --no-gpu")
+    return None if announced is None else _kind_misfit(needs, announced)
+
+
+def worker_misfit(needs: Needs, devices: Iterable[str], announced: Announced) -> Misfit | None:
+    """Why none of a worker's slots can run a job, or None where one can."""
+    found = [misfit(needs, str(device), announced) for device in devices]
+    return None if None in found or not found else found[0]
+
+
+def _kind_misfit(needs: Needs, announced: Mapping[str, Any]) -> Misfit | None:
+    kind = announced.get("kinds", {}).get(needs.kind)
+    if kind is None:
+        return _unknown_kind(needs.kind, announced.get("broken", {}))
+    if kind["missing"]:
+        packages = listing(list(kind["missing"]))
+        return Misfit(
+            f"cannot run {needs.kind}, as {packages} is not installed there",
+            f"install {packages} there and restart it",
+        )
+    fields = kind["fields"]
+    unknown = sorted(needs.fields - set(needs.fields if fields is None else fields))
+    if unknown:
+        names = listing([f"'{name}'" for name in unknown])
+        return Misfit(
+            f"has another version of {needs.kind}, which does not know {names}",
+            "bring the same version of cvq (or of the plug-in) there and restart it",
+        )
+    return None
+
+
+def _unknown_kind(kind: str, broken: Mapping[str, str]) -> Misfit:
+    if broken:
+        what, error = next(iter(broken.items()))
+        return Misfit(
+            f"does not know the kind '{kind}', and its {what} could not be loaded ({error})",
+            "mend that plug-in there and restart it",
+        )
+    return Misfit(
+        f"does not know the kind '{kind}'",
+        "install its plug-in there (or name its module in CVQ_KINDS, or upgrade cvq) "
+        "and restart it",
+    )
