@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 from cvq.errors import CheckpointError, PermanentError
 
-FORMAT, VERSION = "cvq-checkpoint", "1"
+from .state_tree import put_together, take_apart
+
+FORMAT, VERSION = "cvq-checkpoint", "2"
+_READABLE = ("1", VERSION)
 
 
 class Checkpoint(NamedTuple):
@@ -39,16 +42,21 @@ def write(path: Path, *, kind: str, spec_hash: str, step: int, state: dict[str, 
         kind: of the job, as `spec_hash`: no other job resumes from it.
         step: how far the job is.
         state: tensors and numpy arrays, numbers, words and None, in dictionaries, lists and
-            tuples of any depth, as `state_dict()` gives them.
+            tuples of any depth, as `state_dict()` gives them. One tensor under two names stays
+            one; tensors that overlap otherwise come back apart.
 
     Raises:
-        PermanentError: there is something else in it.
+        PermanentError: there is something in it that would not come back as it is; the message
+            names its place.
         OSError: the file cannot be written; also a full disk.
     """
     from safetensors import SafetensorError
 
     leaves: dict[str, Any] = {}
-    tree = _take_apart({"state": state, "random": _random_states()}, leaves)
+    tree = {
+        "state": take_apart(state, leaves, "state"),
+        "random": take_apart(_random_states(), leaves, "random"),
+    }
     metadata = {
         "format": FORMAT,
         "version": VERSION,
@@ -56,7 +64,7 @@ def write(path: Path, *, kind: str, spec_hash: str, step: int, state: dict[str, 
         "spec_hash": spec_hash,
         "step": str(step),
         "framework": "pt" if "torch" in sys.modules else "np",
-        "tree": json.dumps(tree),
+        "tree": _json(tree),
     }
     partial = path.with_name(path.name + ".partial")
     try:
@@ -92,11 +100,14 @@ def read(path: Path, *, kind: str, spec_hash: str) -> Checkpoint:
     with safe_open(path, framework=metadata["framework"]) as file:
         leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     try:
-        whole = _put_together(json.loads(metadata["tree"]), leaves)
-        _set_random_states(whole["random"])
-    except (KeyError, ValueError, TypeError) as error:
+        tree = json.loads(metadata["tree"])
+        if metadata["version"] == "1":
+            tree = dict(tree["dict"])
+        state = put_together(tree["state"], leaves)
+        _set_random_states(put_together(tree["random"], leaves))
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path.name} is damaged: {error!r}") from error
-    return Checkpoint(int(metadata["step"]), whole["state"])
+    return Checkpoint(int(metadata["step"]), state)
 
 
 def _metadata(path: Path, kind: str, spec_hash: str) -> dict[str, str]:
@@ -110,15 +121,23 @@ def _metadata(path: Path, kind: str, spec_hash: str) -> dict[str, str]:
         raise CheckpointError(f"{path.name} is no checkpoint, or cut off: {error}") from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path.name} is no checkpoint of cvq")
-    if metadata.get("version") != VERSION:
+    if metadata.get("version") not in _READABLE:
         raise CheckpointError(
-            f"{path.name} has version {metadata.get('version')}, this cvq reads {VERSION}"
+            f"{path.name} has version {metadata.get('version')}, this cvq reads "
+            f"{' and '.join(_READABLE)}"
         )
     if metadata.get("kind") != kind:
         raise CheckpointError(f"{path.name} is one of a {metadata.get('kind')} job, not of {kind}")
     if metadata.get("spec_hash") != spec_hash:
         raise CheckpointError(f"{path.name} is one of a job with another specification")
     return dict(metadata)
+
+
+def _json(tree: Any) -> str:
+    try:
+        return json.dumps(tree, allow_nan=False)
+    except RecursionError:
+        raise PermanentError("state is nested too deep for a checkpoint, or in itself") from None
 
 
 def _save(leaves: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:
@@ -135,71 +154,6 @@ def _save(leaves: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:
         for name, leaf in leaves.items()
     }
     safetensors.torch.save_file(tensors, path, metadata)
-
-
-# --- Trees into JSON and leaves ---------------------------------------------------------------
-
-
-def _take_apart(value: Any, leaves: dict[str, Any]) -> Any:
-    """JSON for a value; tensors and arrays go into `leaves`, which JSON names."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, dict):
-        return {
-            "dict": [[_take_apart(k, leaves), _take_apart(v, leaves)] for k, v in value.items()]
-        }
-    if isinstance(value, list | tuple):
-        word = "list" if isinstance(value, list) else "tuple"
-        return {word: [_take_apart(item, leaves) for item in value]}
-    name = str(len(leaves))
-    if (torch := sys.modules.get("torch")) and isinstance(value, torch.Tensor):
-        # A copy: safetensors refuses tensors that share memory, as views and tied weights do.
-        leaves[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        # The order in memory, as of channels_last, decides in which order sums are added up.
-        return {"tensor": [name, None if value.is_contiguous() else _dense_strides(value)]}
-    if (numpy := sys.modules.get("numpy")) and isinstance(value, numpy.ndarray | numpy.generic):
-        array = numpy.ascontiguousarray(value)
-        if array.dtype.hasobject:
-            raise PermanentError("a checkpoint holds no array of Python objects")
-        leaves[name] = array.reshape(-1).view(numpy.uint8).copy()
-        return {"array": [name, array.dtype.str, list(numpy.shape(value))]}
-    raise PermanentError(
-        f"a checkpoint holds tensors, arrays, numbers and words, not a {type(value).__name__}"
-    )
-
-
-def _dense_strides(tensor: Any) -> list[int]:
-    """The strides of a copy that keeps the order of a tensor's dimensions in memory."""
-    import torch
-
-    return list(torch.empty_like(tensor, device="meta").stride())
-
-
-def _laid_out(tensor: Any, strides: list[int]) -> Any:
-    import torch
-
-    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
-
-
-def _put_together(tree: Any, leaves: dict[str, Any]) -> Any:
-    if not isinstance(tree, dict):
-        return tree
-    ((word, inside),) = tree.items()
-    if word == "dict":
-        return {_put_together(k, leaves): _put_together(v, leaves) for k, v in inside}
-    if word in ("list", "tuple"):
-        items = [_put_together(item, leaves) for item in inside]
-        return items if word == "list" else tuple(items)
-    if word == "tensor":
-        name, strides = inside
-        return leaves[name] if strides is None else _laid_out(leaves[name], strides)
-    import numpy
-
-    name, dtype, shape = inside
-    leaf = leaves[name]
-    raw = leaf if isinstance(leaf, numpy.ndarray) else leaf.numpy()
-    array: Any = raw.copy().view(dtype).reshape(shape)
-    return array if shape else array[()]
 
 
 # --- Random generators ------------------------------------------------------------------------

@@ -92,4 +92,7 @@ class Context(Protocol):
             step: how many steps are done.
             state: tensors, arrays, numbers and words, in dictionaries, lists and tuples: what
                 `state_dict()` gives. The random generators are saved without being named.
+
+        Raises:
+            PermanentError: there is something in the state that would not come back as it is.
         """

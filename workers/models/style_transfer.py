@@ -265,7 +265,7 @@ def stylize(
 
 
 def _state(picture: Tensor, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    return {"picture": picture, "optimiser": optimiser.state_dict()}
+    return {"picture": picture.detach(), "optimiser": optimiser.state_dict()}
 
 
 def named(losses: Losses, options: Options) -> dict[str, float]:
