@@ -166,10 +166,9 @@ def _report_usage(error: click.ClickException) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    from .words import clean
+    from .output import note
 
-    with contextlib.suppress(OSError):  # stderr is full or closed: the exit code says it
-        click.echo(f"cvq: error: {clean(' '.join(message.splitlines()))}", err=True)
+    note(f"cvq: error: {' '.join(message.splitlines())}")
     return code
 
 
@@ -186,14 +185,18 @@ def drop_output() -> None:
 
 
 def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
-    click.echo(f"cvq: warning: {message}", err=True)
+    from .output import note
+
+    note(f"cvq: warning: {' '.join(str(message).splitlines())}")
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from cvq import __version__
 
-        click.echo(f"cvq {__version__}")
+        from .output import say
+
+        say(f"cvq {__version__}")
         ctx.exit()
 
 

@@ -1,17 +1,21 @@
 """What commands print: tables, JSON, CSV; with rich on a terminal, plain lines in a pipe.
 
-In a pipe no cell is cut or wrapped and no control character is written.
+Everything that a command writes goes through here, and nothing leaves that would steer the
+reader's terminal: names, errors and logs are others' words. In a pipe no cell is cut or wrapped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from cvq.words import UNPRINTABLE
 
 from .table import Column as Column
 from .table import plain_table as plain_table
@@ -19,9 +23,13 @@ from .table import table as table
 from .words import clean
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 T = TypeVar("T")
+
+_COLOURS = re.compile("(\x1b\\[[0-9;]*m)")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def on_terminal(*, err: bool = False) -> bool:
@@ -33,13 +41,41 @@ def console(*, err: bool = False) -> Console:
     """A rich console; rich itself honours NO_COLOR and TERM=dumb."""
     from rich.console import Console
 
-    return Console(stderr=err, highlight=False, soft_wrap=False)
+    class CleanConsole(Console):
+        """One that shows what would steer the terminal as a mark, as wide as it was."""
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                text = segment.text
+                if segment.control is None and text != "\n" and UNPRINTABLE.search(text):
+                    segment = segment._replace(text=UNPRINTABLE.sub(_mark, text))
+                yield segment
+
+    return CleanConsole(stderr=err, highlight=False, soft_wrap=False)
+
+
+def _mark(found: re.Match[str]) -> str:
+    return found[0] if found[0] == "\n" else "\ufffd"
+
+
+def say(text: object = "", *, err: bool = False) -> None:
+    """Print lines; on a terminal colours stay, and nothing else that is not text."""
+    given = str(text)
+    parts = _COLOURS.split(given) if on_terminal(err=err) else [given]
+    shown = [part if _COLOURS.fullmatch(part) else _lines(part) for part in parts]
+    click.echo("".join(shown), err=err)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(clean(line) for line in text.split("\n"))
 
 
 def note(message: str) -> None:
     """A line for people, on stderr, beside the result; nothing fails where nobody can read it."""
     with contextlib.suppress(OSError):
-        click.echo(message, err=True)
+        say(message, err=True)
 
 
 def hint(message: str) -> None:
@@ -50,13 +86,21 @@ def hint(message: str) -> None:
 
 def dump(value: Any) -> None:
     """JSON for people and programs."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    say(_json(value, indent=2))
 
 
 def dump_line(value: Any) -> None:
     """One JSON value on one line, at once: for what goes on."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    say(_json(value))
     sys.stdout.flush()
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    # Outside of words JSON has no such character but the end of a line.
+    return UNPRINTABLE.sub(
+        lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text
+    ).replace("\x7f", "\\u007f")
 
 
 def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
@@ -66,7 +110,23 @@ def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([column.key or column.name for column in columns])
     for row in rows:
-        writer.writerow([(column.raw or column.text)(row) for column in columns])
+        writer.writerow([_cell((column.raw or column.text)(row)) for column in columns])
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    text = f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
+    return _lines(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and not text.startswith(("\t", "\r"))
 
 
 def show_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
@@ -76,7 +136,7 @@ def show_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
         console().print(table(columns, rows), soft_wrap=True)
     else:
         for line in plain_table(columns, rows):
-            click.echo(line)
+            say(line)
 
 
 def show_list(
@@ -102,13 +162,13 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
     for name, value in given:
         label = click.style(name.ljust(width), bold=True) if on_terminal() else name.ljust(width)
         for count, item in enumerate(value if isinstance(value, list) else [value]):
-            click.echo(f"{' ' * width if count else label}  {clean(item)}")
+            say(f"{' ' * width if count else label}  {clean(item)}")
 
 
 def heading(text: str) -> None:
     """A blank line and a title."""
-    click.echo()
-    click.secho(text, bold=True) if on_terminal() else click.echo(text)
+    say()
+    say(click.style(text, bold=True) if on_terminal() else text)
 
 
 def paint(text: str, colour: str) -> str:

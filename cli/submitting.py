@@ -11,7 +11,7 @@ import click
 
 from . import words
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, resolve
-from .output import console, dump, note, on_terminal
+from .output import console, dump, note, on_terminal, say
 
 if TYPE_CHECKING:
     from cvq.client import Client, JobHandle
@@ -145,7 +145,7 @@ def show_result(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool
     if as_json:
         dump(client.to_json(job))
     elif quiet:
-        click.echo(job.id)
+        say(job.id)
     else:
         _show_outcome(job)
         _show_files(client, handle.artifacts)
@@ -165,7 +165,7 @@ def _show_files(client: Client, artifacts: list[Artifact]) -> None:
     results = results_of(artifacts)
     if not on_terminal():
         for artifact in results:
-            click.echo(place(client, artifact))
+            say(place(client, artifact))
         return
     for artifact in artifacts:
         line = f"{artifact.role:<10}  {words.size(artifact.bytes):>8}  {place(client, artifact)}"

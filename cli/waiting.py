@@ -32,13 +32,15 @@ class Spinner:
 
     def show(self, text: str) -> None:
         """Say what is being waited for now."""
+        from rich.text import Text  # as it is: square brackets in it are no markup
+
         if text == self.said:
             return
         self.said = text
         if not on_terminal(err=True):
             note(text)
         elif self.status is None:
-            self.status = console(err=True).status(text)
+            self.status = console(err=True).status(Text(text))
             self.status.start()
         else:
-            self.status.update(text)
+            self.status.update(Text(text))

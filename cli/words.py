@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cvq import words
+from cvq.words import clean as clean
 from cvq.words import clock as clock
 from cvq.words import count as count
 from cvq.words import size as size
@@ -32,13 +33,6 @@ STATE_STYLES |= {
 _MOST_NAMES = 4  # of a job without a name
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 _BARS = "▁▂▃▄▅▆▇█"
-# What would move the cursor or change colours: everything below a space but the tab, and C1.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9}
-
-
-def clean(text: object) -> str:
-    """Text without control characters: a job's words must not steer the reader's terminal."""
-    return str(text).translate(_CONTROLS)
 
 
 def cut(text: str, most: int = 200) -> str:

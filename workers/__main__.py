@@ -11,6 +11,7 @@ import click
 from cvq.errors import CvqError, SetupError
 from cvq.settings import Settings
 from cvq.surroundings import prepare
+from cvq.words import clean
 
 from .devices import choose_devices, find_devices, make_slots
 
@@ -44,7 +45,7 @@ def main(
         app.cvq_runtime().check()
         _allow_root()
     except CvqError as error:
-        click.echo(f"cvq: error: {error}", err=True)
+        click.echo(f"cvq: error: {clean(error)}", err=True)
         sys.exit(error.exit_code)
     node = name or f"cvq-{os.getpid()}"
     arguments = ["worker", "-n", f"{node}@{settings.host}", "-l", log_level]

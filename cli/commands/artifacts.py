@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import options
-from ..output import dump, show_list
+from ..output import dump, say, show_list
 
 if TYPE_CHECKING:
     from cvq.parse import Reference
@@ -38,7 +38,7 @@ def artifacts(
         dump([file.to_json() for file in found])
     elif quiet:
         for file in found:
-            click.echo(place(client, file))
+            say(place(client, file))
     else:
         show_list(
             columns(client), found, as_csv=as_csv, empty=f"job {job.id} has left no such files"

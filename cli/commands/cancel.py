@@ -10,7 +10,7 @@ import click
 from cvq.errors import UsageError
 
 from .. import options
-from ..output import dump, note, show_table
+from ..output import dump, note, say, show_table
 from ..words import clean, title
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def cancel(
         dump([client.to_json(after) for _, after in done])
     elif quiet:
         for _, after in done:
-            click.echo(after.id)
+            say(after.id)
     else:
         for before, after in done:
-            click.echo(_what_happened(before, after))
+            say(_what_happened(before, after))
     return 0
 
 
@@ -103,7 +103,7 @@ def _show(client: Client, jobs: Sequence[Job], *, as_json: bool, quiet: bool) ->
         dump(job_table.as_json(client, jobs))
     elif quiet:
         for job in jobs:
-            click.echo(job.id)
+            say(job.id)
     elif jobs:
         with client.db.read() as session:
             now = queries.database_time(session)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..output import say
+
 _INSTALL = {
     "bash": '# Install: add this line to ~/.bashrc:\n#   eval "$(cvq completion bash)"',
     "zsh": "# Install: add this line to ~/.zshrc, after compinit:\n"
@@ -22,5 +24,5 @@ def completion(shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(made(cvq, {}, "cvq", "_CVQ_COMPLETE").source().strip())
-    click.echo(f"\n{_INSTALL[shell]}")
+    say(made(cvq, {}, "cvq", "_CVQ_COMPLETE").source().strip())
+    say(f"\n{_INSTALL[shell]}")

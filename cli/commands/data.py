@@ -12,7 +12,7 @@ from cvq import datasets
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
 
 from .. import options
-from ..output import dump, note
+from ..output import dump, note, say
 
 
 @click.group(epilog="\b\nExamples:\n  cvq data list\n  cvq data check faces.zip")
@@ -50,15 +50,15 @@ def list_(as_json: bool) -> None:
         return
     for known, found in rows:
         place = str(found) if found else f"not here: cvq data fetch {known.name}"
-        click.echo(f"{known.name:<14} {known.about}")
-        click.echo(f"{'':<14} {place if known.files else 'always there'}")
+        say(f"{known.name:<14} {known.about}")
+        say(f"{'':<14} {place if known.files else 'always there'}")
 
 
 @data.command()
 @click.argument("name", metavar="NAME")
 def fetch(name: str) -> None:
     """Download a data set into the data folder, unless it is on this machine already."""
-    click.echo(datasets.fetch(name, _home()))
+    say(datasets.fetch(name, _home()))
 
 
 @data.command()
@@ -76,7 +76,7 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
     path = Path(source).expanduser()
     if not path.exists() and source in datasets.KNOWN:
         if not datasets.KNOWN[source].files:
-            click.echo(f"{source} needs no files: it is always there")
+            say(f"{source} needs no files: it is always there")
             return
         path = datasets.fetch(source, _home())
     datasets.check_source(path)
@@ -84,12 +84,12 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
     if as_json:
         dump(about)
         return
-    click.echo(f"{source}: {about['format']}")
+    say(f"{source}: {about['format']}")
     for name, part in about["parts"].items():
         labels = f", {part['classes']} classes" if part["classes"] else ", without labels"
-        click.echo(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
+        say(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
     if about["classes"]:
-        click.echo(f"  classes {', '.join(about['classes'][:20])}")
+        say(f"  classes {', '.join(about['classes'][:20])}")
     for line in about["damaged"]:
         note(f"damaged: {line}")
 

@@ -10,7 +10,7 @@ from cvq.errors import SchemaError
 from cvq.installing import install_hint
 
 from .. import options
-from ..output import dump
+from ..output import dump, say
 
 if TYPE_CHECKING:
     from cvq.db import Database
@@ -33,9 +33,9 @@ def upgrade(as_json: bool) -> None:
     if as_json:
         dump({"database": str(database), "before": before, "current": after})
     elif before == after:
-        click.echo(f"{database} has schema {after} already")
+        say(f"{database} has schema {after} already")
     else:
-        click.echo(f"{database} is upgraded from {before or 'nothing'} to schema {after}")
+        say(f"{database} is upgraded from {before or 'nothing'} to schema {after}")
 
 
 @db.command()
@@ -47,7 +47,7 @@ def current(as_json: bool) -> None:
     if as_json:
         dump({"database": str(database), "current": version})
     else:
-        click.echo(version or "none")
+        say(version or "none")
 
 
 @db.command()
@@ -70,7 +70,7 @@ def check(as_json: bool) -> None:
             f"this cvq needs {SCHEMA_VERSION}: run `cvq db upgrade`"
         )
     if not as_json:
-        click.echo(f"{database} has schema {version}, as needed")
+        say(f"{database} has schema {version}, as needed")
 
 
 def _database() -> Database:

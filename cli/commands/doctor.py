@@ -14,7 +14,7 @@ from cvq.errors import CvqError
 from cvq.installing import install_hint
 
 from .. import options, processes, words
-from ..output import dump, paint
+from ..output import dump, paint, say
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -52,7 +52,7 @@ def doctor(as_json: bool) -> int:
 
 def _print(finding: Finding) -> None:
     level = paint(f"{finding.level:<8}", _STYLES[finding.level])
-    click.echo(f"{level} {finding.check:<10} {words.clean(finding.text)}")
+    say(f"{level} {finding.check:<10} {words.clean(finding.text)}")
 
 
 def _examine() -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options, processes, words
-from ..output import dump, note
+from ..output import dump, note, say
 from ..waiting import Spinner
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def down(timeout: float | None, as_json: bool) -> None:
         return
     if killed:
         note(f"{killed} had to be killed; their jobs are found by other workers")
-    click.echo(f"{words.count(stopped, 'worker')} stopped"
+    say(f"{words.count(stopped, 'worker')} stopped"
                + (", Redis stopped" if redis else ""))  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import click
 from cvq.errors import UsageError, WaitTimeoutError
 
 from .. import options, words
-from ..output import dump, hint, note
+from ..output import dump, hint, note, say
 from ..waiting import Spinner
 from .worker import state_of, to_json
 
@@ -53,7 +53,7 @@ def drain(
     rows = _ask(client, names, "finish" if finish else "stop")
     if not as_json:
         for row in rows:
-            click.echo(_asked(row))
+            say(_asked(row))
     left_over: list[_Row] = []
     if wait or timeout is not None:
         ids = [row["id"] for row in rows]
@@ -150,7 +150,7 @@ def _show_end(rows: Sequence[_Row], *, waited: bool) -> None:
         return
     gone = sum(row["state"] == "gone" for row in rows)
     if gone:
-        click.echo(f"{words.count(gone, 'worker')} {'has' if gone == 1 else 'have'} left")
+        say(f"{words.count(gone, 'worker')} {'has' if gone == 1 else 'have'} left")
     if silent := len(rows) - gone:
         note(f"{words.count(silent, 'worker')} {'is' if silent == 1 else 'are'} silent: dead or "
              "cut off, and other workers take over their jobs")  # fmt: skip

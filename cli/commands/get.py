@@ -11,7 +11,7 @@ import click
 from cvq.errors import UsageError
 
 from .. import options
-from ..output import dump, note
+from ..output import dump, note, say
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -101,6 +101,6 @@ def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -
 
 def _tell(targets: Sequence[Path], unchanged: int) -> None:
     for target in targets:
-        click.echo(target)
+        say(target)
     if unchanged:
         note(f"{unchanged} of {len(targets)} were there already")

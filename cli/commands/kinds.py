@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options
-from ..output import Column, dump, heading, on_terminal, show_list, show_table
+from ..output import Column, dump, heading, on_terminal, say, show_list, show_table
 
 if TYPE_CHECKING:
     from cvq.kinds.spec import Kind
@@ -34,7 +34,7 @@ def kinds(name: str | None, as_json: bool, as_csv: bool, quiet: bool) -> None:
         dump([to_json(kind) for kind in found])
     elif quiet:
         for kind in found:
-            click.echo(kind.name)
+            say(kind.name)
     else:
         show_list(_columns(), found, as_csv=as_csv)
 
@@ -77,7 +77,7 @@ def _show(kind: Kind, *, as_csv: bool) -> None:
     if as_csv:
         show_list(columns, list(fields), as_csv=True)
         return
-    click.echo(f"{kind.name}: {kind.summary}")
+    say(f"{kind.name}: {kind.summary}")
     if not on_terminal():
         heading("Fields")
         show_table(columns, list(fields))
@@ -91,4 +91,4 @@ def _show(kind: Kind, *, as_csv: bool) -> None:
                 for name, field in fields.items()
             ]
         )
-    click.echo(formatter.getvalue().rstrip())
+    say(formatter.getvalue().rstrip())

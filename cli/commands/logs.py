@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options
-from ..output import dump_line, note, on_terminal
+from ..output import dump_line, note, on_terminal, say
 from ..words import clean
 
 if TYPE_CHECKING:
@@ -116,6 +116,6 @@ def _print(rows: list[Any], *, as_json: bool) -> None:
                 }
             )
         elif row.stream == "stderr" and on_terminal():
-            click.secho(clean(row.text), dim=True)
+            say(click.style(clean(row.text), dim=True))
         else:
-            click.echo(clean(row.text))
+            say(clean(row.text))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options
-from ..output import dump, dump_line, note, show_list, table
+from ..output import dump, dump_line, note, say, show_list, table
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -76,7 +76,7 @@ def _print(
         dump(job_table.as_json(client, jobs))
     elif quiet:
         for job in jobs:
-            click.echo(job.id)
+            say(job.id)
     else:
         columns = job_table.columns(client.settings, _now(client))
         empty = f"no jobs: {', '.join(remarks)}" if remarks else "no jobs"

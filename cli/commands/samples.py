@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .. import options
-from ..output import dump, hint
+from ..output import dump, hint, say
 
 
 @click.command(epilog="\b\nExample:\n  cvq samples pictures")
@@ -30,7 +30,7 @@ def samples(folder: Path, size: int, force: bool, as_json: bool) -> None:
         dump({name: str(path) for name, path in paths.items()})
         return
     for path in paths.values():
-        click.echo(path)
+        say(path)
     pictures = " ".join(shlex.quote(str(path)) for path in paths.values())
     painted = shlex.quote(str(folder / "painted.png"))
     hint(f"now try: cvq run style-transfer {pictures} -o {painted}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options, words
-from ..output import Column, dump, fields, heading, paint, show_table
+from ..output import Column, dump, fields, heading, paint, say, show_table
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -41,7 +41,7 @@ def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> Non
         return
     for count, job_id in enumerate(ids):
         if count:
-            click.echo()
+            say()
         _show(client, client.job(job_id).job, whole=traceback)
 
 
@@ -76,7 +76,7 @@ def _show(client: Client, job: Job, *, whole: bool) -> None:
 
 def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) -> None:
     state = paint(words.outcome(job), words.STATE_STYLES[job.state])
-    click.echo(f"job {job.id}  {words.clean(job.kind)}  {state}")
+    say(f"job {job.id}  {words.clean(job.kind)}  {state}")
     queue = f"{job.queue}, priority {job.priority}"
     if ahead is not None:
         queue += f", {ahead} before it"
@@ -112,7 +112,7 @@ def _show_spec(client: Client, job: Job) -> None:
     if job.warnings:
         heading("Warnings")
         for warning in job.warnings:
-            click.echo(words.clean(warning))
+            say(words.clean(warning))
 
 
 def _show_result(client: Client, job: Job) -> None:
@@ -180,7 +180,7 @@ def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None
     for attempt in attempts:
         # The last one's error has a section of its own.
         if attempt.error and not (attempt is attempts[-1] and attempt.error == job.error):
-            click.echo(f"attempt {attempt.number}: {words.one_line(attempt.error)}")
+            say(f"attempt {attempt.number}: {words.one_line(attempt.error)}")
 
 
 def _show_metrics(client: Client, job: Job) -> None:
@@ -203,16 +203,14 @@ def _show_artifacts(client: Client, artifacts: list[Artifact]) -> None:
 def _show_events(events: Sequence[Any]) -> None:
     heading("Events")
     for event in events:
-        click.echo(
-            f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}"
-        )
+        say(f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}")
 
 
 def _show_error(job: Job) -> None:
     if job.error:
         heading("Error")
         for line in job.error.strip().splitlines():
-            click.echo(words.clean(line))
+            say(words.clean(line))
 
 
 def _show_last_lines(job: Job, attempts: Sequence[Attempt], *, whole: bool) -> None:
@@ -224,7 +222,7 @@ def _show_last_lines(job: Job, attempts: Sequence[Attempt], *, whole: bool) -> N
     for attempt in ended_badly:
         heading(f"Last lines of attempt {attempt.number}")
         for line in attempt.last_lines or []:
-            click.echo(words.clean(line) if whole else words.cut(line))
+            say(words.clean(line) if whole else words.cut(line))
 
 
 def _show_traceback(attempts: Sequence[Attempt], *, whole: bool) -> None:
@@ -235,6 +233,6 @@ def _show_traceback(attempts: Sequence[Attempt], *, whole: bool) -> None:
     shown = lines if whole else lines[-_TRACEBACK_LINES:]
     heading(f"Traceback of attempt {attempt.number}")
     if len(shown) < len(lines):
-        click.echo(f"… {len(lines) - len(shown)} lines more: --traceback")
+        say(f"… {len(lines) - len(shown)} lines more: --traceback")
     for line in shown:
-        click.echo(words.clean(line))
+        say(words.clean(line))

@@ -10,7 +10,7 @@ import click
 from cvq.errors import CvqError
 
 from .. import options, words
-from ..output import Column, console, dump, dump_line, on_terminal, plain_table, table
+from ..output import Column, console, dump, dump_line, on_terminal, plain_table, say, table
 from . import worker
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def status(as_json: bool, watch: bool) -> None:
         elif on_terminal():
             console().print(_draw(seen))
         else:
-            click.echo("\n".join(_lines(seen)))
+            say("\n".join(_lines(seen)))
 
     if watch:
         repeat(lambda: look(client), _draw, tell)

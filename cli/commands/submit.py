@@ -12,7 +12,7 @@ from cvq.errors import CvqError
 from .. import submitting
 from ..from_spec import KindGroup
 from ..main import drop_output
-from ..output import dump, hint, note
+from ..output import dump, hint, note, say
 from ..words import clean, title
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: boo
     if as_json:
         dump(client.to_json(job))
     elif quiet:
-        click.echo(job.id)
+        say(job.id)
     else:
-        click.echo(_queued_line(job))
+        say(_queued_line(job))
         hint(f"`cvq watch {job.id}` follows it, `cvq show {job.id}` tells all, "
              f"`cvq get {job.id}` copies its files here")  # fmt: skip
 

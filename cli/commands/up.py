@@ -16,7 +16,7 @@ from cvq.errors import SetupError
 from cvq.files import make_home
 
 from .. import options, processes, words
-from ..output import dump, hint, note
+from ..output import dump, hint, note, say
 from ..waiting import Spinner
 from .worker import to_json
 
@@ -194,7 +194,7 @@ def _tell(client: Client, *, as_json: bool) -> None:
         dump([to_json(row) for row in rows])
         return
     count = len(rows)
-    click.echo(f"{count} {'worker is' if count == 1 else 'workers are'} up on this machine")
+    say(f"{count} {'worker is' if count == 1 else 'workers are'} up on this machine")
     if count:
         hint(
             "`cvq workers` lists them, `cvq down` stops them; "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import options
-from ..output import dump_line, on_terminal
+from ..output import dump_line, on_terminal, say
 from ..words import clean
 from .logs import LogReader
 
@@ -70,7 +70,7 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
             # Read after the job's state, so that the last look misses no line.
             for row in reader.read():
                 text = clean(row.text)
-                follower.say(text) if on_terminal() else click.echo(text)
+                follower.say(text) if on_terminal() else say(text)
             follower(job)
 
         job = handle.wait(timeout, check=False, on_look=look)

@@ -10,7 +10,7 @@ import click
 from cvq.errors import CvqError
 
 from .. import options, words
-from ..output import dump, paint
+from ..output import dump, paint, say
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -45,7 +45,7 @@ def why(references: Sequence[Reference], as_json: bool) -> None:
         return
     for number, (job, explanation) in enumerate(zip(jobs, found, strict=True)):
         if number:
-            click.echo()
+            say()
         _show(job, explanation)
 
 
@@ -65,7 +65,7 @@ def _redis_problem(client: Client) -> str | None:
 
 def _show(job: Job, explanation: Explanation) -> None:
     state = paint(words.outcome(job), words.STATE_STYLES[job.state])
-    click.echo(f"job {job.id}  {words.clean(job.kind)}  {state}")
-    click.echo(words.clean(explanation.why))
+    say(f"job {job.id}  {words.clean(job.kind)}  {state}")
+    say(words.clean(explanation.why))
     for line in explanation.advice:
-        click.echo(f"→ {words.clean(line)}")
+        say(f"→ {words.clean(line)}")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .. import options, words
-from ..output import Column, dump, show_list
+from ..output import Column, dump, say, show_list
 
 _Row = dict[str, Any]
 
@@ -72,7 +72,7 @@ def workers(everything: bool, as_json: bool, as_csv: bool, quiet: bool, watch: b
             dump([to_json(row) for row in rows])
         elif quiet:
             for row in rows:
-                click.echo(row["id"])
+                say(row["id"])
         else:
             show_list(columns(), rows, as_csv=as_csv, empty="no workers: `cvq up -d` starts one")
 
