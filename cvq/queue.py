@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 TASK = "cvq.work"
 _TIMEOUT_S = 5.0
 _EPOCH = "cvq.epoch"
-_PREFIX = "cvq."  # cvq's queues stay apart from another application's on the same Redis
+PREFIX = "cvq."  # cvq's queues stay apart from another application's on the same Redis
 
 
 def broker_queue(queue: str) -> str:
     """The name of a queue at the broker."""
-    return _PREFIX + queue
+    return PREFIX + queue
 
 
 class Broker:
@@ -88,7 +88,7 @@ class Broker:
             return
         try:
             name = broker_queue(queue)
-            self.connect().lpush(name, *(_message(name, queue) for _ in range(times)))
+            self.connect().lpush(name, *(doorbell(queue) for _ in range(times)))
         except redis.RedisError as error:
             raise BrokerError(f"{self} does not answer ({error})") from error
 
@@ -153,8 +153,8 @@ class Broker:
         return client
 
 
-def _message(name: str, queue: str) -> str:
-    """A task message, protocol 2, as kombu's Redis transport stores it."""
+def doorbell(queue: str) -> str:
+    """A task message for a queue, protocol 2, as kombu's Redis transport stores it."""
     task_id = str(uuid.uuid4())
     args = [queue]
     body = json.dumps(
@@ -185,7 +185,7 @@ def _message(name: str, queue: str) -> str:
                 "correlation_id": task_id,
                 "reply_to": "",
                 "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": name},
+                "delivery_info": {"exchange": "", "routing_key": broker_queue(queue)},
                 "priority": 0,
                 "body_encoding": "base64",
                 "delivery_tag": str(uuid.uuid4()),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
+import socket
+import threading
+import time
 from functools import cache
 from typing import Any
 
@@ -13,10 +18,15 @@ from kombu.entity import Queue
 from cvq.queue import TASK, Broker, broker_queue
 from cvq.settings import Settings
 
+from .bell import Once
 from .devices import Slot, find_devices, make_slots
 from .runtime import Runtime
 
-_TURN_S = 0.05
+_LEAVE_S = 5.0  # what Celery may need to leave once every job has
+_TIMEOUT_S = 5.0
+_CONNECT_S = 3.0
+# A connection that is cut off without a word is given up after so many seconds.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
 
 
 class JobsStep(bootsteps.StartStopStep):
@@ -31,10 +41,9 @@ class JobsStep(bootsteps.StartStopStep):
             devices = list(dict.fromkeys(slot.device for slot in runtime.slots))
             runtime.slots = make_slots(devices, worker.concurrency)
         runtime.start()
-        if worker.hub is not None:
-            # A worker without prefetch asks for its next doorbell when its event loop turns, and
-            # nothing turns it when a slot falls free: that alone would cost up to a second.
-            worker.hub.call_repeatedly(_TURN_S, lambda: None)
+        worker.app.cvq_hang_up()
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(Once())
 
     def stop(self, worker: Any) -> None:
         """Wait for the running jobs to come to rest."""
@@ -68,6 +77,22 @@ def create_app(
         broker_url=Broker(settings).celery_url(),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a Redis that is away for an hour comes back
+        broker_transport_options={
+            "socket_timeout": _TIMEOUT_S,
+            "socket_connect_timeout": _CONNECT_S,
+            "socket_keepalive": True,
+            "socket_keepalive_options": {
+                getattr(socket, name): value
+                for name, value in _KEEPALIVE.items()
+                if hasattr(socket, name)
+            },
+            "ack_emulation": False,  # a doorbell that was lost is rung again
+            "priority_steps": [0],
+        },
+        # Names of cvq's own: another Celery application on the same Redis is not heard.
+        control_exchange="cvq",
+        event_exchange="cvq.events",
+        task_default_exchange="cvq",
         task_queues=[Queue(broker_queue(name)) for name in queues],
         task_default_queue=broker_queue("default"),
         # JSON only, in and out.
@@ -79,7 +104,8 @@ def create_app(
         task_acks_late=False,
         task_reject_on_worker_lost=False,
         # Each thread is a slot. A busy worker leaves the doorbells to the others.
-        worker_pool="threads",
+        worker_pool="cvq_workers.bell:Pool",
+        worker_consumer="cvq_workers.bell:Consumer",
         worker_concurrency=len(slots),
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
@@ -106,14 +132,36 @@ def create_app(
 
     app.steps["worker"].add(JobsStep)
 
+    leaving = threading.Thread(target=lambda: _leave(runtime()), daemon=True)
+
     @signals.worker_shutting_down.connect(weak=False)
     def drain(**_: Any) -> None:
         runtime().drain()
+        with contextlib.suppress(RuntimeError):  # it runs already: a second signal
+            leaving.start()
+
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+    def hang_up() -> None:
+        """Take SIGHUP as SIGTERM, or not at all (nohup). Celery would start itself anew."""
+        signal.signal(
+            signal.SIGHUP, signal.SIG_IGN if ignored else signal.getsignal(signal.SIGTERM)
+        )
+
+    app.cvq_hang_up = hang_up
 
     # Celery's own lines about doorbells say nothing that cvq's about jobs do not.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return app
+
+
+def _leave(runtime: Runtime) -> None:
+    """Leave, also where Celery waits for a Redis that hangs."""
+    runtime.close()
+    time.sleep(_LEAVE_S)
+    logging.getLogger("cvq.worker").warning("Redis hangs: leaving without a word to it")
+    os._exit(0)
 
 
 def served_queues(settings: Settings, slots: list[Slot]) -> list[str]:

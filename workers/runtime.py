@@ -39,6 +39,7 @@ from .reaper import Reaper
 log = logging.getLogger("cvq.worker")
 
 _TICK_S = 0.5  # how soon a cancel is seen
+_HAND_S = 2.0  # what a helper's last act may take
 _UPKEEP_S = 1.0  # how soon a dead worker's jobs and lost doorbells are looked for
 
 
@@ -68,6 +69,7 @@ class Runtime:
         self._leaving = False
         self._stops = 0
         self._stopping = threading.Event()
+        self._closing = threading.Lock()
         self._reaper = Reaper(settings.lease)
         self._redis_epoch: str | None = None
         self._redis_down = False
@@ -344,13 +346,18 @@ class Runtime:
             attempt.stop(grace)
 
     def close(self) -> None:
-        """Drain, wait for the jobs' ends, and leave nothing behind."""
+        """Drain, wait for the jobs' ends, and leave nothing behind; once, whoever calls first."""
+        with self._closing:
+            if not self._stopping.is_set():
+                self._close()
+
+    def _close(self) -> None:
         if not self._stops:
             self.drain()
         self._wait_for(lambda: not self._attempts)
         self._stopping.set()
         for thread in self._hands:
-            thread.join()
+            thread.join(_HAND_S)  # one may wait for a Redis that hangs
         with contextlib.suppress(CvqError), self.db.write() as session:
             store.worker_left(session, self.id)
         self._launcher.close()
