@@ -18,6 +18,7 @@ from .artifacts import ArtifactStore, open_store
 from .db import Database
 from .errors import (
     BrokerError,
+    BrokerTimeoutError,
     CvqError,
     JobCancelledError,
     JobFailedError,
@@ -110,7 +111,7 @@ class Client:
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
         trainings = check_inputs(spec, self.settings, lambda: self.db, download=True)
-        self.broker.connect()  # before the job exists, so that a dead Redis leaves none behind
+        trouble = self._broker_trouble()
         database = self.db
         store_inputs(spec, self.artifacts, on_pack)
         dumped = spec.model_dump(mode="json")
@@ -134,7 +135,7 @@ class Client:
         _check_storable(job)
         with database.write() as session:
             job_id = store.submit(session, job)
-        self._ring(job.queue, job_id)
+        self._ring(job.queue, job_id, trouble)
         return JobHandle(self, job_id)
 
     def check(
@@ -208,8 +209,21 @@ class Client:
         with self.db.read() as session:
             return job.to_json(queries.artifacts_of(session, [job.id])[job.id])
 
-    def _ring(self, queue: str, job_id: int) -> None:
+    def _broker_trouble(self) -> BrokerError | None:
+        """Ask for a PONG before the job exists, so that a dead Redis leaves none behind.
+
+        One that is there and slow keeps no job from being queued, and is asked once.
+        """
         try:
+            self.broker.connect()
+        except BrokerTimeoutError as error:
+            return error
+        return None
+
+    def _ring(self, queue: str, job_id: int, trouble: BrokerError | None) -> None:
+        try:
+            if trouble is not None:
+                raise trouble
             self.broker.ring(queue)
         except BrokerError as error:
             # The job is safe; a worker finds it by itself when Redis is back.

@@ -9,6 +9,7 @@
     │   ├── DatabaseError
     │   ├── SchemaError
     │   ├── BrokerError
+    │   │   └── BrokerTimeoutError
     │   ├── StoreError
     │   └── MissingExtraError
     ├── JobFailedError          1    a job that somebody waited for failed
@@ -79,6 +80,10 @@ class SchemaError(SetupError):
 
 class BrokerError(SetupError):
     """Redis cannot be reached or started."""
+
+
+class BrokerTimeoutError(BrokerError):
+    """Redis is there, and does not answer in time."""
 
 
 class StoreError(SetupError):

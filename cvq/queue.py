@@ -8,22 +8,34 @@ Celery would cost every `cvq submit` a quarter of a second.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import logging
 import os
 import socket
+import threading
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
 from .embedded import ensure_redis
-from .errors import BrokerError
+from .errors import BrokerError, BrokerTimeoutError
 from .settings import Settings
 
 if TYPE_CHECKING:
     import redis
 
+T = TypeVar("T")
+
+log = logging.getLogger("cvq.queue")
+
 TASK = "cvq.work"
+CONNECT_TIMEOUT_S = 3.0
 _TIMEOUT_S = 5.0
+# TCP_USER_TIMEOUT is in milliseconds, and Linux's alone.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
 _EPOCH = "cvq.epoch"
 PREFIX = "cvq."  # cvq's queues stay apart from another application's on the same Redis
 
@@ -52,18 +64,21 @@ class Broker:
         """A client whose server has just answered; the embedded server is started if need be.
 
         Raises:
-            BrokerError: the server does not answer.
+            BrokerTimeoutError: the server is there, and does not answer in time.
+            BrokerError: there is none, or it refuses.
         """
-        import redis
-
         if self._client is not None:
             try:
-                self._client.ping()
+                self._ask(self._client.ping)
                 return self._client
-            except redis.RedisError:  # gone since the last time, and perhaps back
-                self._client.close()
-                self._client = None
+            except Exception:  # gone since the last time, and perhaps back
+                self._drop()
         self._client = self._open()
+        try:
+            self._ask(self._client.ping)
+        except Exception as error:
+            self._drop()
+            raise self._failure(error) from error
         return self._client
 
     def celery_url(self) -> str:
@@ -82,15 +97,11 @@ class Broker:
         Raises:
             BrokerError: Redis does not answer; the jobs stay safe in the database.
         """
-        import redis
-
         if times < 1:
             return
-        try:
-            name = broker_queue(queue)
-            self.connect().lpush(name, *(doorbell(queue) for _ in range(times)))
-        except redis.RedisError as error:
-            raise BrokerError(f"{self} does not answer ({error})") from error
+        name = broker_queue(queue)
+        bells = [doorbell(queue) for _ in range(times)]
+        self._do(lambda client: client.lpush(name, *bells), {name: "list"})
 
     def lengths(self, queues: list[str]) -> dict[str, int]:
         """How many doorbells wait on each queue.
@@ -98,15 +109,14 @@ class Broker:
         Raises:
             BrokerError: Redis does not answer.
         """
-        import redis
 
-        try:
-            pipeline = self.connect().pipeline(transaction=False)
+        def look(client: redis.Redis) -> dict[str, int]:
+            pipeline = client.pipeline(transaction=False)
             for queue in queues:
                 pipeline.llen(broker_queue(queue))
             return dict(zip(queues, pipeline.execute(), strict=True))
-        except redis.RedisError as error:
-            raise BrokerError(f"{self} does not answer ({error})") from error
+
+        return self._do(look, {broker_queue(queue): "list" for queue in queues})
 
     def epoch(self) -> str:
         """A word that is another one once Redis has lost its memory, and all doorbells with it.
@@ -114,15 +124,70 @@ class Broker:
         Raises:
             BrokerError: Redis does not answer.
         """
-        import redis
 
-        try:
-            pipeline = self.connect().pipeline(transaction=False)
+        def look(client: redis.Redis) -> str:
+            pipeline = client.pipeline(transaction=False)
             pipeline.set(_EPOCH, uuid.uuid4().hex, nx=True)
             pipeline.get(_EPOCH)
-            return bytes(pipeline.execute()[1] or b"").decode()
-        except redis.RedisError as error:
-            raise BrokerError(f"{self} does not answer ({error})") from error
+            return bytes(pipeline.execute()[1] or b"").decode(errors="replace")
+
+        return self._do(look, {_EPOCH: "string"})
+
+    def _do(self, act: Callable[[redis.Redis], T], types: dict[str, str]) -> T:
+        """Ask Redis for something; a key of another type that is in the way is set aside."""
+        client = self.connect()
+        try:
+            try:
+                return self._ask(lambda: act(client))
+            except Exception as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                self._ask(lambda: _set_aside(client, types))
+                return self._ask(lambda: act(client))
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def _ask(self, act: Callable[[], T]) -> T:
+        """Do something with Redis, or give it up after a few seconds altogether.
+
+        Not by the socket's timeout alone, which begins anew with each byte of an answer.
+        """
+        answers: SimpleQueue[tuple[T, None] | tuple[None, Exception]] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                answers.put((act(), None))
+            except Exception as error:
+                answers.put((None, error))
+
+        threading.Thread(target=run, name="cvq-redis", daemon=True).start()
+        try:
+            answer, error = answers.get(timeout=_TIMEOUT_S)
+        except Empty:
+            self._drop()  # which ends the thread as well
+            raise TimeoutError(f"no answer within {_TIMEOUT_S:g} s") from None
+        if error is not None:
+            raise error
+        return cast(T, answer)
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                self._client.close()
+                self._client.connection_pool.disconnect()
+        self._client = None
+
+    def _failure(self, error: Exception) -> BrokerError:
+        """What to tell of an error: a broker may raise any, and its driver too."""
+        import redis
+
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        told = f"{self} does not answer ({said})"
+        if isinstance(error, redis.TimeoutError | TimeoutError):
+            return BrokerTimeoutError(told)
+        if not isinstance(error, redis.ResponseError):
+            told += ": start it, or unset CVQ_BROKER_URL to use the embedded one"
+        return BrokerError(told)
 
     def _open(self) -> redis.Redis:
         import redis
@@ -132,25 +197,38 @@ class Broker:
         # By default a dead server is tried for three seconds, and a frozen one never given up.
         once: Any = {"retry": Retry(NoBackoff(), 1), "socket_timeout": _TIMEOUT_S}
         if self.settings.broker_url is None:
-            path = ensure_redis(self.settings.home)
-            client = redis.Redis(unix_socket_path=str(path), **once)
-        else:
-            try:
-                client = redis.Redis.from_url(
-                    self.settings.broker_url, socket_connect_timeout=3, **once
-                )
-            except ValueError:  # its message could show a part of the password
-                raise BrokerError(
-                    "CVQ_BROKER_URL is not a Redis URL: give redis://[:password@]host:6379/0 "
-                    "(in the password, write / as %2F and @ as %40)"
-                ) from None
+            return redis.Redis(unix_socket_path=str(ensure_redis(self.settings.home)), **once)
+        if not self.settings.broker_url.startswith("unix:"):
+            once |= {
+                "socket_connect_timeout": CONNECT_TIMEOUT_S,
+                "socket_keepalive": True,
+                "socket_keepalive_options": keepalive_options(),
+            }
         try:
-            client.ping()
-        except redis.RedisError as error:
-            client.close()
-            advice = "start it, or unset CVQ_BROKER_URL to use the embedded one"
-            raise BrokerError(f"Redis at {self} does not answer ({error}): {advice}") from error
-        return client
+            return redis.Redis.from_url(self.settings.broker_url, **once)
+        except ValueError:  # its message could show a part of the password
+            raise BrokerError(
+                "CVQ_BROKER_URL is not a Redis URL: give redis://[:password@]host:6379/0 "
+                "(in the password, write / as %2F and @ as %40)"
+            ) from None
+
+
+def keepalive_options() -> dict[int, int]:
+    """Socket options by which a connection that was cut off is given up within half a minute."""
+    return {
+        getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
+    }
+
+
+def _set_aside(client: redis.Redis, types: dict[str, str]) -> None:
+    for name, wanted in types.items():
+        found = cast(bytes, client.type(name)).decode()
+        if found not in (wanted, "none"):
+            client.rename(name, f"{name}.aside")
+            log.warning(
+                "Redis had a %s at %s, where cvq keeps a %s: it is now called %s.aside",
+                found, name, wanted, name,
+            )  # fmt: skip
 
 
 def doorbell(queue: str) -> str:

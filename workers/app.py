@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Any
 from celery import Celery, bootsteps, signals
 from kombu.entity import Queue
 
-from cvq.queue import TASK, Broker, broker_queue
+from cvq.queue import CONNECT_TIMEOUT_S, TASK, Broker, broker_queue, keepalive_options
 from cvq.settings import Settings
 
 from .bell import Once
@@ -24,9 +23,6 @@ from .runtime import Runtime
 
 _LEAVE_S = 5.0  # what Celery may need to leave once every job has
 _TIMEOUT_S = 5.0
-_CONNECT_S = 3.0
-# A connection that is cut off without a word is given up after so many seconds.
-_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
 
 
 class JobsStep(bootsteps.StartStopStep):
@@ -79,13 +75,9 @@ def create_app(
         broker_connection_max_retries=None,  # a Redis that is away for an hour comes back
         broker_transport_options={
             "socket_timeout": _TIMEOUT_S,
-            "socket_connect_timeout": _CONNECT_S,
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "socket_keepalive": True,
-            "socket_keepalive_options": {
-                getattr(socket, name): value
-                for name, value in _KEEPALIVE.items()
-                if hasattr(socket, name)
-            },
+            "socket_keepalive_options": keepalive_options(),
             "ack_emulation": False,  # a doorbell that was lost is rung again
             "priority_steps": [0],
         },

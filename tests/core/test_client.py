@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,33 @@ def test_a_redis_that_dies_before_the_doorbell_loses_no_job(
     with pytest.warns(UserWarning, match=r"job 1 is queued, but .* does not answer"):
         client.submit("selftest")
     assert [job.state for job in client.jobs()] == ["queued"]
+
+
+@pytest.mark.parametrize("drips", [b"", b"+"])
+def test_a_redis_that_answers_too_slowly_holds_up_no_job(home: Path, drips: bytes) -> None:
+    """It is given up after a few seconds altogether, though each byte comes in time."""
+    hung_up = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while not hung_up.wait(0.2):
+                connection.sendall(drips)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = Client(Settings.load(broker_url=f"redis://127.0.0.1:{server.getsockname()[1]}"))
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(server.accept()[0],)).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        with pytest.warns(UserWarning, match=r"job 1 is queued, but .*no answer within"):
+            client.submit("selftest")
+        hung_up.set()
+        server.shutdown(socket.SHUT_RDWR)
+    assert [job.state for job in client.jobs()] == ["queued"]
+    client.db.engine.dispose()
 
 
 def test_wait_tells_how_it_ended(client: Client) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from sqlalchemy import text, update
 from conftest import Worker
 from cvq import Client, JobHandle, queries, store
 from cvq import tables as t
+from cvq.embedded import ensure_redis, stop_redis
 from cvq.jobs import Job, NewJob
 from waiting import HANG_S, eventually
 
@@ -338,13 +341,29 @@ def test_a_frozen_redis_holds_up_no_work(
     start_worker()
     frozen = psutil.Process(client.broker.connect().info("server")["process_id"])
     frozen.suspend()
-    try:
-        with client.db.write() as session:
-            spec = client.check("selftest", steps=1).model_dump(mode="json")
-            job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
-        assert client.job(job_id).wait(HANG_S).state == "succeeded"
-    finally:
-        frozen.kill()
+    with client.db.write() as session:
+        spec = client.check("selftest", steps=1).model_dump(mode="json")
+        job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
+    assert client.job(job_id).wait(HANG_S).state == "succeeded"
+    eventually(lambda: not frozen.is_running(), what="the frozen server to be replaced")
+
+
+def test_a_frozen_redis_keeps_no_worker_from_leaving(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    """A server of somebody else's, which no worker may replace."""
+    elsewhere = Path(tempfile.mkdtemp(prefix="cvq-redis-"))
+    socket = ensure_redis(elsewhere)
+    worker = start_worker(CVQ_BROKER_URL=f"unix://{socket}")
+    handle = client.submit("misbehave", how="hang", retries=0)
+    eventually(lambda: handle.refresh().progress)
+    server = psutil.Process(int((elsewhere / "redis.pid").read_text()))
+    server.suspend()
+    assert worker.stop(signal.SIGTERM) == 0
+    assert (handle.refresh().state, handle.job.reason) == ("queued", "preempted")
+    server.resume()
+    assert stop_redis(elsewhere)
+    shutil.rmtree(elsewhere)
 
 
 def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
