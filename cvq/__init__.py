@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .client import Client, JobHandle
     from .errors import CvqError
-    from .kinds.spec import Argument, ImageFile, InputFile, Kind, Spec
+    from .kinds.fmnist import ClassifierSpec
+    from .kinds.spec import (
+        Argument,
+        DataSource,
+        ImageFile,
+        InputFile,
+        Kind,
+        ModelFile,
+        ModelOf,
+        Spec,
+    )
+    from .kinds.training import ImageTrainingSpec, TrainingSpec
     from .settings import Settings
 
 __version__ = "0.1.0"
@@ -28,21 +39,33 @@ _HOMES = {
     "CvqError": ".errors",
     "Settings": ".settings",
     "Argument": ".kinds.spec",
+    "ClassifierSpec": ".kinds.fmnist",
+    "DataSource": ".kinds.spec",
     "ImageFile": ".kinds.spec",
+    "ImageTrainingSpec": ".kinds.training",
     "InputFile": ".kinds.spec",
     "Kind": ".kinds.spec",
+    "ModelFile": ".kinds.spec",
+    "ModelOf": ".kinds.spec",
     "Spec": ".kinds.spec",
+    "TrainingSpec": ".kinds.training",
 }
 __all__ = [
     "Argument",
+    "ClassifierSpec",
     "Client",
     "CvqError",
+    "DataSource",
     "ImageFile",
+    "ImageTrainingSpec",
     "InputFile",
     "JobHandle",
     "Kind",
+    "ModelFile",
+    "ModelOf",
     "Settings",
     "Spec",
+    "TrainingSpec",
     "__version__",
 ]
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from . import datasets, parse, queries
 from .artifacts import ArtifactStore
 from .db import Database
-from .errors import InvalidInputError, SetupError, UsageError
+from .errors import InvalidInputError, SetupError, UnknownKindError, UsageError
 from .images import check_image
+from .jobs import Job
+from .kinds import get_kind, offering
 from .kinds.spec import DataSource, ImageFile, InputFile, ModelFile, ModelOf, PipelineFile, Spec
 from .kinds.training import ImageTrainingSpec
 from .pipelines import check_pipeline, read_pipeline
@@ -44,7 +46,7 @@ def check_inputs(
     waiting = []
     for file in spec.inputs():
         if isinstance(file, ModelFile):
-            waiting += _find_model(file, _kinds_of(spec, file), settings, database())
+            waiting += _find_model(file, _offer_of(spec, file), settings, database())
         elif isinstance(file, DataSource):
             _find_data(file, settings, download=download)
         elif file.path is None:
@@ -110,7 +112,7 @@ def _find_data(file: DataSource, settings: Settings, *, download: bool) -> None:
 
 
 def _find_model(
-    file: ModelFile, kinds: tuple[str, ...], settings: Settings, database: Database
+    file: ModelFile, offer: str | None, settings: Settings, database: Database
 ) -> list[int]:
     with database.read() as session:
         if file.reference is not None:
@@ -123,9 +125,8 @@ def _find_model(
         job = queries.get_job(session, file.job)
         model = queries.model_of(session, job.id)
     file.name = f"model of job {job.id}"
-    if kinds and job.kind not in kinds:
-        wanted = " or ".join(kinds)
-        raise UsageError(f"job {job.id} is of kind {job.kind}: a model of {wanted} is needed")
+    if offer:
+        _check_offer(job, offer, settings)
     if job.state in (FAILED, CANCELLED):
         raise UsageError(f"job {job.id} was {job.state}: it has left no model")
     if job.state != SUCCEEDED:
@@ -136,11 +137,24 @@ def _find_model(
     return []
 
 
-def _kinds_of(spec: Spec, file: ModelFile) -> tuple[str, ...]:
+def _check_offer(job: Job, offer: str, settings: Settings) -> None:
+    try:
+        offers = get_kind(job.kind, settings).offers
+    except UnknownKindError:
+        raise UsageError(
+            f"job {job.id} is of kind {job.kind}, which is not known here: name the module that "
+            "has it in CVQ_KINDS, as for its training"
+        ) from None
+    if offer not in offers:
+        wanted = " or ".join(offering(offer, settings))
+        raise UsageError(f"job {job.id} is of kind {job.kind}: a model of {wanted} is needed")
+
+
+def _offer_of(spec: Spec, file: ModelFile) -> str | None:
     for name, field in type(spec).model_fields.items():
         if getattr(spec, name) is file:
-            return next((m.kinds for m in field.metadata if isinstance(m, ModelOf)), ())
-    return ()
+            return next((m.offer for m in field.metadata if isinstance(m, ModelOf)), None)
+    return None
 
 
 def _is_file(path: Path) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 
 from cvq import images
 from cvq.kinds import get_kind, make_spec
+from cvq.kinds.spec import ModelFile
 from cvq.settings import Settings
 
 from . import results
@@ -84,6 +85,8 @@ def _run(request: Request, control: Control) -> Any:
     for file in spec.inputs():
         if file.key in request.inputs:
             file.path = Path(request.inputs[file.key])
+        if isinstance(file, ModelFile):
+            file.modules = request.kinds
     images.limit_pixels(request.max_pixels)
     run = kind.load()
     _seed(spec.seed, request.threads)

@@ -104,6 +104,11 @@ def _kinds_of(point: EntryPoint) -> list[Kind]:
     return [_checked(point.load())]
 
 
+def offering(offer: str, settings: Settings) -> list[str]:
+    """The names of the kinds whose models offer something, in order."""
+    return [name for name, kind in all_kinds(settings).items() if offer in kind.offers]
+
+
 def _kinds_in(module_name: str) -> list[Kind]:
     module = import_module(module_name)
     return [_checked(kind) for kind in getattr(module, "KINDS", None) or [module.KIND]]

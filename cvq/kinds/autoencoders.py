@@ -9,8 +9,6 @@ from pydantic import Field
 from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
 from .training import ImageTrainingSpec
 
-GENERATORS = ("vae", "face-vae")
-
 
 class AutoencoderSpec(ImageTrainingSpec):
     """Train an autoencoder of 28 x 28 grey pictures, scaled to [-1, 1]."""
@@ -69,7 +67,7 @@ class ReconstructSpec(Spec):
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to reconstruct."
     )
-    model: Annotated[ModelFile, ModelOf(("autoencoder", "vae"))] = Field(
+    model: Annotated[ModelFile, ModelOf("autoencoder")] = Field(
         description="The job that trained the autoencoder."
     )
     invert: bool | None = Field(
@@ -82,7 +80,7 @@ class ReconstructSpec(Spec):
 class GenerateSpec(Spec):
     """Draw new pictures from a trained variational autoencoder."""
 
-    model: Annotated[ModelFile, ModelOf(GENERATORS)] = Field(
+    model: Annotated[ModelFile, ModelOf("generator")] = Field(
         description="The job that trained the autoencoder."
     )
     count: int = Field(64, ge=1, le=10_000, description="Pictures to draw.")
@@ -96,6 +94,8 @@ AUTOENCODER = Kind(
     run="cvq_workers.models.autoencoder:run",
     summary="Train an autoencoder on MNIST.",
     extra="worker",
+    offers=("autoencoder",),
+    network="cvq_workers.models.autoencoder:network",
 )
 VAE = Kind(
     name="vae",
@@ -103,6 +103,8 @@ VAE = Kind(
     run="cvq_workers.models.vae:run",
     summary="Train a variational autoencoder on MNIST.",
     extra="worker",
+    offers=("autoencoder", "generator"),
+    network="cvq_workers.models.vae:network",
 )
 RECONSTRUCT = Kind(
     name="reconstruct",

@@ -56,7 +56,7 @@ class ColorizeSpec(Spec):
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to colour; their colours are unused."
     )
-    model: Annotated[ModelFile, ModelOf(("colorizer",))] = Field(
+    model: Annotated[ModelFile, ModelOf("colorizer")] = Field(
         description="The job that trained the colorizer."
     )
     strength: float = Field(
@@ -70,6 +70,8 @@ TRAIN = Kind(
     run="cvq_workers.models.colorizer:run",
     summary="Train a network that colours grey pictures.",
     extra="worker",
+    offers=("colorizer",),
+    network="cvq_workers.models.colorizer:network",
 )
 USE = Kind(
     name="colorize",

@@ -69,4 +69,6 @@ KIND = Kind(
     run="cvq_workers.models.face_vae:run",
     summary="Train a variational autoencoder on faces.",
     extra="worker",
+    offers=("autoencoder", "generator"),
+    network="cvq_workers.models.face_vae:network",
 )

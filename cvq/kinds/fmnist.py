@@ -9,8 +9,6 @@ from pydantic import Field
 from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
 from .training import ImageTrainingSpec
 
-CLASSIFIERS = ("fmnist-cnn", "fmnist-mlp", "fmnist-rnn")
-
 
 class ClassifierSpec(ImageTrainingSpec):
     """Train a classifier of 28 x 28 grey pictures."""
@@ -111,7 +109,7 @@ class ClassifySpec(Spec):
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to classify."
     )
-    model: Annotated[ModelFile, ModelOf(CLASSIFIERS)] = Field(
+    model: Annotated[ModelFile, ModelOf("classifier")] = Field(
         description="The job that trained the classifier."
     )
     top: int = Field(3, ge=1, le=256, description="How many of the likeliest classes to name.")
@@ -123,11 +121,25 @@ class ClassifySpec(Spec):
 
 
 def _classifier(name: str, spec: type[Spec], summary: str) -> Kind:
-    module = name.replace("-", "_")
-    return Kind(name, spec, f"cvq_workers.models.{module}:run", summary, extra="worker")
+    module = f"cvq_workers.models.{name.replace('-', '_')}"
+    return Kind(
+        name=name,
+        spec=spec,
+        run=f"{module}:run",
+        summary=summary,
+        extra="worker",
+        offers=("classifier",),
+        network=f"{module}:network",
+    )
 
 
 MLP = _classifier("fmnist-mlp", MlpSpec, "Train a two-layer network on FashionMNIST.")
 CNN = _classifier("fmnist-cnn", CnnSpec, "Train a convolutional network on FashionMNIST.")
 RNN = _classifier("fmnist-rnn", RnnSpec, "Train an LSTM over picture rows on FashionMNIST.")
-CLASSIFY = _classifier("classify", ClassifySpec, "Classify pictures with a trained model.")
+CLASSIFY = Kind(
+    name="classify",
+    spec=ClassifySpec,
+    run="cvq_workers.models.classify:run",
+    summary="Classify pictures with a trained model.",
+    extra="worker",
+)

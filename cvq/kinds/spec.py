@@ -84,6 +84,8 @@ class ModelFile(InputFile):
 
     job: int | None = Field(None, ge=1)
     reference: str | None = Field(None, exclude=True)
+    # Modules with more kinds (`CVQ_KINDS`) on this machine: one of them may have trained it.
+    modules: list[str] = Field([], exclude=True)
 
     @classmethod
     def _parse(cls, value: Any) -> Any:
@@ -99,9 +101,9 @@ class ModelFile(InputFile):
 
 @dataclass(frozen=True)
 class ModelOf:
-    """Marks a `ModelFile` with the kinds of job whose models it takes."""
+    """Marks a `ModelFile` with what the model's kind must offer; see `Kind.offers`."""
 
-    kinds: tuple[str, ...]
+    offer: str
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ class Kind:
         run: `module:function` of `run(spec, ctx) -> dict`, imported only in a job's process.
         summary: one line for `cvq kinds`.
         extra: the optional dependency group that `run` needs, as in `pip install '.[worker]'`.
+        offers: what its models can be used for: `classifier`, `autoencoder`, `generator`,
+            `colorizer`, `adder`, or a word of one's own. `cvq_workers/training/saved.py` says what
+            the network of each must do.
+        network: `module:function` of `network(spec, facts) -> torch.nn.Module`, which makes the
+            network, untrained, from the specification and the facts in the model file.
     """
 
     name: str
@@ -152,8 +159,23 @@ class Kind:
     run: str
     summary: str
     extra: str | None = None
+    offers: tuple[str, ...] = ()
+    network: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.offers and self.network is None:
+            raise ValueError(f"kind {self.name} offers {self.offers[0]}, and names no network")
 
     def load(self) -> Any:
         """Import and return the function that runs the job."""
-        module, _, function = self.run.partition(":")
-        return getattr(import_module(module), function)
+        return _loaded(self.run)
+
+    def load_network(self) -> Any:
+        """Import and return the function that makes the network of a model."""
+        assert self.network is not None
+        return _loaded(self.network)
+
+
+def _loaded(reference: str) -> Any:
+    module, _, function = reference.partition(":")
+    return getattr(import_module(module), function)

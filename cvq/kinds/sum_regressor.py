@@ -58,7 +58,7 @@ class PredictSumSpec(Spec):
     numbers: Annotated[list[float], Argument("NUMBER...")] = Field(
         min_length=2, max_length=20_000, description="Numbers, two for each sum."
     )
-    model: Annotated[ModelFile, ModelOf(("sum-regressor",))] = Field(
+    model: Annotated[ModelFile, ModelOf("adder")] = Field(
         description="The job that trained the network."
     )
 
@@ -75,6 +75,8 @@ TRAIN = Kind(
     run="cvq_workers.models.sum_regressor:run",
     summary="Train a small network to add two numbers.",
     extra="worker",
+    offers=("adder",),
+    network="cvq_workers.models.sum_regressor:network",
 )
 PREDICT = Kind(
     name="predict-sum",

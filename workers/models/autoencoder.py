@@ -75,6 +75,11 @@ def build(spec: AutoencoderSpec) -> Autoencoder:
     return Autoencoder(spec.arch, spec.latent)
 
 
+def network(spec: AutoencoderSpec, facts: dict[str, Any]) -> nn.Module:
+    """The network of a model file, untrained."""
+    return build(spec)
+
+
 def run(spec: AutoencoderSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
     dataset = load_dataset(

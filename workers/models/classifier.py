@@ -1,6 +1,7 @@
-"""What the classifiers of 28 x 28 pictures share: data, loss, and what they leave behind.
+"""What classifiers of pictures share: data, loss, and what they leave behind.
 
-Inputs:   grey pictures of 28 x 28 pixels and their classes, up to 256 of them.
+Inputs:   square pictures, as large as the specification's `picture` says (the course's: grey, 28
+          pixels), and their classes, up to 256 of them.
 Output:   `model.safetensors`, curves, a confusion matrix, a report per class, the worst mistakes.
 
 The test part is looked at once, when the weights are chosen; the choice is made on a validation
@@ -47,7 +48,7 @@ _BATCH = 1000
 
 
 class Scaled(nn.Module):
-    """Scales pixels 0..255 (N, 1, 28, 28) of any type, then applies a network.
+    """Scales pixels 0..255 (N, C, H, W) of any type, then applies a network.
 
     The numbers are the training pictures' own, and a part of the model.
     """
@@ -72,7 +73,7 @@ def train_classifier(
     summary: str,
     spec: ClassifierSpec,
     ctx: Context,
-    build: Callable[[int], nn.Module],
+    network: Callable[[Any, dict[str, Any]], nn.Module],
     *,
     scaling: Callable[[Tensor], tuple[float, float]] | None = None,
 ) -> dict[str, Any]:
@@ -83,14 +84,17 @@ def train_classifier(
         summary: one sentence on the network, for the model card.
         spec: what was asked for.
         ctx: the job's context.
-        build: makes the network for so many classes.
+        network: makes the network from the specification and the facts that are kept in the model
+            file: `classes`, their names; `size`; `mean` and `deviation` of the training pictures.
+            The same function as the kind's `network`. Initialised by the specification's seed.
         scaling: mean and deviation to scale pixels with, from the training pictures; default:
             to mean 0 and deviation 1.
     """
+    side, _, channels = spec.picture
     dataset = load_dataset(
         spec.data,
-        channels=1,
-        size=SIZE,
+        channels=1 if channels == 1 else 3,
+        size=side,
         val_share=spec.val_share,
         seed=spec.seed,
         cache=ctx.cache,
@@ -100,9 +104,16 @@ def train_classifier(
             f"data {dataset.name} has no classes: sort the pictures into a folder for each class"
         )
     mean, deviation = (scaling or standard)(dataset.train.images)
-    network = Scaled(build(len(dataset.classes)), mean, deviation)
+    facts = {
+        "classes": list(dataset.classes),
+        "size": side,
+        "seen": dataset.seen,
+        "mean": mean,
+        "deviation": deviation,
+    }
+    torch.manual_seed(spec.seed)
     trained = train(
-        network,
+        network(spec, facts),
         Samples(dataset.train.images, dataset.train.labels),
         Samples(dataset.val.images, dataset.val.labels),
         measuring(spec.label_smoothing),
@@ -112,7 +123,6 @@ def train_classifier(
         best_by="val_accuracy",
         classes=dataset.classes,
     )
-    facts = {"classes": list(dataset.classes), "size": SIZE, "seen": dataset.seen}
     save_model(trained.network, kind=kind, spec=spec, facts=facts, ctx=ctx)
     report = Report(ctx, trained.facts)
     report.curves(trained, "loss", "accuracy")
@@ -126,6 +136,11 @@ def train_classifier(
         classes=dataset.classes,
         use="cvq submit classify PICTURE.png",
     )
+
+
+def scaled(network: nn.Module, facts: dict[str, Any]) -> Scaled:
+    """A network behind the scaling that a model's facts tell of."""
+    return Scaled(network, facts.get("mean", 0.0), facts.get("deviation", 1.0))
 
 
 def standard(images: Tensor) -> tuple[float, float]:

@@ -13,16 +13,14 @@ import logging
 from typing import Any
 
 import torch
-from torch import nn
 
-from cvq.kinds.fmnist import CLASSIFIERS, ClassifySpec, CnnSpec, MlpSpec, RnnSpec
+from cvq.kinds.fmnist import ClassifySpec
 
 from ..context import Context
 from ..data.seen import as_trained
 from ..training.plots import save_grid
-from ..training.saved import SavedModel, load_model
-from . import fmnist_cnn, fmnist_mlp, fmnist_rnn
-from .classifier import Scaled, probabilities
+from ..training.saved import load_model
+from .classifier import probabilities
 from .coders import to_bytes
 
 log = logging.getLogger("cvq.job")
@@ -30,22 +28,12 @@ log = logging.getLogger("cvq.job")
 _SHOWN = 64
 
 
-def network_of(saved: SavedModel) -> nn.Module:
-    """The trained network of a classifier's model file."""
-    classes = len(saved.facts["classes"])
-    if saved.kind == "fmnist-mlp":
-        inner = fmnist_mlp.build(MlpSpec.model_validate(saved.spec), classes)
-    elif saved.kind == "fmnist-rnn":
-        inner = fmnist_rnn.build(RnnSpec.model_validate(saved.spec), classes)
-    else:
-        inner = fmnist_cnn.build(CnnSpec.model_validate(saved.spec), classes)
-    return saved.into(Scaled(inner))
 
 
 def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
     """Classify what a job's specification names."""
-    saved = load_model(spec.model, CLASSIFIERS)
-    network = network_of(saved).to(ctx.device)
+    saved = load_model(spec.model, "classifier")
+    network = saved.network.to(ctx.device)
     classes = saved.facts["classes"]
     pictures = as_trained(spec.images, saved.facts, ctx, invert=spec.invert)
     found = probabilities(network, pictures, ctx.device, torch.float32)

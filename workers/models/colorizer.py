@@ -102,6 +102,11 @@ def measure(network: nn.Module, pictures: Tensor, targets: Tensor) -> Measured:
     return Measured(100 * mse_loss(found, lab[:, 1:] / AB), {"chroma": chroma})
 
 
+def network(spec: ColorizerSpec, facts: dict[str, Any]) -> nn.Module:
+    """The network of a model file, untrained."""
+    return Colorizer(spec.width)
+
+
 def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
     dataset = load_dataset(
@@ -259,9 +264,8 @@ def coloured_picture(
 
 def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
     """Colour the pictures that a job's specification names; one PNG for each."""
-    saved = load_model(spec.model, ["colorizer"])
-    network = Colorizer(ColorizerSpec.model_validate(saved.spec).width)
-    saved.into(network)
+    saved = load_model(spec.model, "colorizer")
+    network = saved.network
     paper = saved.facts.get("seen", {}).get("background", "white")
     names = []
     for number, file in enumerate(spec.images, 1):

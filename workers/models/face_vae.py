@@ -156,6 +156,11 @@ def build(spec: FaceVaeSpec) -> FaceAutoencoder:
     return FaceAutoencoder(3 if spec.color else 1, spec.size, spec.latent)
 
 
+def network(spec: FaceVaeSpec, facts: dict[str, Any]) -> nn.Module:
+    """The network of a model file, untrained."""
+    return build(spec)
+
+
 def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
     dataset = load_dataset(

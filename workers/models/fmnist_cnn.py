@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from cvq.kinds.fmnist import CnnSpec
 
 from ..context import Context
-from .classifier import train_classifier
+from .classifier import scaled, train_classifier
 
 
 def course_network(classes: int) -> nn.Module:
@@ -97,11 +96,15 @@ def build(spec: CnnSpec, classes: int) -> nn.Module:
     return course_network(classes) if spec.arch == "cnn" else ResidualNetwork(spec.width, classes)
 
 
+def network(spec: CnnSpec, facts: dict[str, Any]) -> nn.Module:
+    """The network of a model file, untrained."""
+    return scaled(build(spec, len(facts["classes"])), facts)
+
+
 def run(spec: CnnSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
-    torch.manual_seed(spec.seed)
     summary = {
         "cnn": "The course's two convolutions and two linear layers.",
         "resnet": "A residual network of nine layers.",
     }[spec.arch]
-    return train_classifier("fmnist-cnn", summary, spec, ctx, lambda classes: build(spec, classes))
+    return train_classifier("fmnist-cnn", summary, spec, ctx, network)

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from cvq.kinds.fmnist import MlpSpec
 
 from ..context import Context
-from .classifier import standard, train_classifier
+from .classifier import scaled, standard, train_classifier
 
 HIDDEN = 1000
 
@@ -34,6 +33,11 @@ def build(spec: MlpSpec, classes: int) -> nn.Module:
     )
 
 
+def network(spec: MlpSpec, facts: dict[str, Any]) -> nn.Module:
+    """The network of a model file, untrained."""
+    return scaled(build(spec, len(facts["classes"])), facts)
+
+
 def run(spec: MlpSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
 
@@ -41,7 +45,4 @@ def run(spec: MlpSpec, ctx: Context) -> dict[str, Any]:
         return standard(images) if spec.scale else (0.0, 1.0)
 
     summary = f"Two linear layers with {HIDDEN} hidden units."
-    torch.manual_seed(spec.seed)
-    return train_classifier(
-        "fmnist-mlp", summary, spec, ctx, lambda classes: build(spec, classes), scaling=scaling
-    )
+    return train_classifier("fmnist-mlp", summary, spec, ctx, network, scaling=scaling)

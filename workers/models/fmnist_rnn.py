@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cvq.kinds.fmnist import RnnSpec
 
 from ..context import Context
-from .classifier import train_classifier
+from .classifier import scaled, train_classifier
 
 
 class RowReader(nn.Module):
@@ -44,8 +44,12 @@ def build(spec: RnnSpec, classes: int) -> nn.Module:
     return RowReader(spec.hidden, spec.layers, spec.bidirectional, classes)
 
 
+def network(spec: RnnSpec, facts: dict[str, Any]) -> nn.Module:
+    """The network of a model file, untrained."""
+    return scaled(build(spec, len(facts["classes"])), facts)
+
+
 def run(spec: RnnSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
-    torch.manual_seed(spec.seed)
     summary = f"An LSTM over rows: {spec.layers} layers of {spec.hidden} units."
-    return train_classifier("fmnist-rnn", summary, spec, ctx, lambda classes: build(spec, classes))
+    return train_classifier("fmnist-rnn", summary, spec, ctx, network)

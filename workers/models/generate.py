@@ -8,43 +8,24 @@ Output:   `samples.png`, a grid of pictures of nothing and nobody, and `walks.pn
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from cvq.kinds.autoencoders import GENERATORS, GenerateSpec, VaeSpec
-from cvq.kinds.faces import FaceVaeSpec
+from cvq.kinds.autoencoders import GenerateSpec
 
 from ..context import Context
 from ..training.plots import save_grid
-from ..training.saved import SavedModel, load_model
-from . import coders, face_vae, vae
+from ..training.saved import load_model
+from . import coders, vae
 
-_BATCH = 500
-
-
-def coder_of(
-    saved: SavedModel,
-) -> tuple[Callable[[Tensor], Tensor], Callable[[int, torch.Generator], Tensor]]:
-    """How a model decodes latents, (N, latent) to (N, C, H, W) in 0..1, and how it draws them."""
-    if saved.kind == "face-vae":
-        faces = face_vae.build(FaceVaeSpec.model_validate(saved.spec))
-        saved.into(faces)
-        return faces.decode, faces.draw
-    network = vae.build(VaeSpec.model_validate(saved.spec))
-    saved.into(network)
-
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(count, network.latent, generator=generator)
-
-    return network.decode, draw
+_BATCH, _COLUMNS = 500, 20
 
 
 def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
     """Draw what a job's specification asks for."""
-    decode, draw = coder_of(load_model(spec.model, GENERATORS))
+    model = load_model(spec.model, "generator")
+    decode, draw = model.network.decode, model.network.draw
     generator = torch.Generator().manual_seed(spec.seed)
     with torch.no_grad():
         latents = draw(spec.count, generator)
@@ -53,9 +34,12 @@ def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
         walks = [decode(vae.walk(first, last, spec.walk_steps)) for first, last in ends]
     ctx.progress(1, 1, "grid")
     with ctx.artifact("samples.png") as path:
-        columns = min(20, math.ceil(math.sqrt(spec.count)))
-        save_grid(path, coders.to_bytes(samples), columns=columns)
+        columns = min(_COLUMNS, math.ceil(math.sqrt(spec.count)))
+        title = f"{spec.count} pictures drawn by {model.kind} of job {spec.model.job}"
+        save_grid(path, coders.to_bytes(samples), columns=columns, title=title)
     if walks:
         with ctx.artifact("walks.png") as path:
-            save_grid(path, coders.to_bytes(torch.cat(walks)), columns=spec.walk_steps)
+            title = "walks from one drawn latent to another"
+            pictures = coders.to_bytes(torch.cat(walks))
+            save_grid(path, pictures, columns=spec.walk_steps, title=title)
     return {"model": spec.model.job, "count": spec.count, "walks": spec.walks}

@@ -8,32 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from cvq.kinds.autoencoders import AutoencoderSpec, ReconstructSpec, VaeSpec
+from cvq.kinds.autoencoders import ReconstructSpec
 
 from ..context import Context
 from ..data.seen import as_trained
 from ..training.saved import load_model
-from . import autoencoder, coders, vae
+from . import coders
 
 
 def run(spec: ReconstructSpec, ctx: Context) -> dict[str, Any]:
     """Rebuild the pictures that a job's specification names."""
-    saved = load_model(spec.model, ["autoencoder", "vae"])
+    saved = load_model(spec.model, "autoencoder")
     pictures = as_trained(spec.images, saved.facts, ctx, invert=spec.invert)
-    with torch.no_grad():
-        if saved.kind == "vae":
-            coder = vae.build(VaeSpec.model_validate(saved.spec))
-            saved.into(coder)
-            latents = coder.encode(pictures)
-            rebuilt: Tensor = coder.decode(latents)
-        else:
-            plain = autoencoder.build(AutoencoderSpec.model_validate(saved.spec))
-            saved.into(plain)
-            latents = plain.encode(pictures)
-            rebuilt = plain.decode(latents)
+    latents = coders.encoded(saved.network, pictures)
+    rebuilt = coders.decoded(saved.network, latents)
     originals = pictures / 255
     with ctx.artifact("reconstructions.png") as path:
         coders.save_reconstructions(path, originals, rebuilt, f"by the model of {saved.kind}")

@@ -96,6 +96,11 @@ def build(spec: VaeSpec) -> VariationalAutoencoder:
     return VariationalAutoencoder(spec.arch, spec.latent)
 
 
+def network(spec: VaeSpec, facts: dict[str, Any]) -> nn.Module:
+    """The network of a model file, untrained."""
+    return build(spec)
+
+
 def run(spec: VaeSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
     dataset = load_dataset(

@@ -2,12 +2,23 @@
 
 One safetensors file. Its metadata has a single key, as the library keeps no order among several:
 the same training gives the same bytes.
+
+A kind that says what its models offer (`Kind.offers`) lets other jobs use them. The network of
+
+    classifier   gives logits (N, classes) for pixels 0..255 (N, C, H, W); the facts have
+                 `classes`, their names, and `seen`, which `Dataset.seen` says
+    autoencoder  has `encode(pixels 0..255)`, latents (N, latent), and `decode(latents)`, pictures
+                 (N, C, H, W) in 0..1; the facts have `seen`
+    generator    has `draw(count, generator)`, latents, and `decode`
+    colorizer    gives a and b of CIE Lab over 110, (N, 2, H, W), for lightness 0..100
+                 (N, 1, H, W); the facts have `size`, the side of the squares it learnt from
+    adder        gives sums (N,) for pairs (N, 2), float64
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +27,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cvq.errors import PermanentError
+from cvq.errors import CvqError, PermanentError
+from cvq.kinds import get_kind, make_spec, offering
 from cvq.kinds.spec import ModelFile
 from cvq.kinds.training import TrainingSpec
+from cvq.settings import Settings
 
 from ..context import Context
+
+log = logging.getLogger("cvq.job")
 
 NAME = "model.safetensors"
 _FORMAT, _VERSION = "cvq-model", 1
@@ -72,18 +87,54 @@ def save_model(
         save_file(weights, path, {"cvq": json.dumps(about, sort_keys=True)})
 
 
-def load_model(file: ModelFile, kinds: Sequence[str]) -> SavedModel:
-    """Read the model file of another job.
+@dataclass(frozen=True)
+class Model:
+    """A trained network to be used.
+
+    Attributes:
+        kind: the job kind that trained it.
+        facts: as in the model file.
+        network: with its weights, in evaluation mode, on the CPU.
+    """
+
+    kind: str
+    facts: dict[str, Any]
+    network: Any
+
+
+def load_model(file: ModelFile, offer: str) -> Model:
+    """Make the network of another job's model file.
+
+    Args:
+        file: the specification's.
+        offer: what its kind must offer, for example `classifier`.
 
     Raises:
-        PermanentError: it is damaged, no model file, or that of a kind that is not in `kinds`.
+        PermanentError: it is damaged, no model file, or that of a kind that does not offer this.
     """
     if file.path is None:
         raise PermanentError(f"{file.name} is not on this machine")
-    return read_model(file.path, kinds, file.name)
+    saved = read_model(file.path, file.name)
+    settings = Settings.load(kinds=file.modules)
+    try:
+        kind = get_kind(saved.kind, settings)
+    except CvqError as error:
+        raise PermanentError(f"{file.name}: {error}") from error
+    if offer not in kind.offers:
+        wanted = " or ".join(offering(offer, settings))
+        raise PermanentError(f"{file.name} is of kind {kind.name}: a model of {wanted} is needed")
+    spec = make_spec(kind, saved.spec)
+    network = saved.into(kind.load_network()(spec, saved.facts))
+    log.info("%s: %s of %d weights", file.name, kind.name, count_weights(network))
+    return Model(kind.name, saved.facts, network)
 
 
-def read_model(path: Path, kinds: Sequence[str], what: str = "") -> SavedModel:
+def count_weights(network: nn.Module) -> int:
+    """How many numbers a network has learnt."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def read_model(path: Path, what: str = "") -> SavedModel:
     """Read a model file from a path; `what` names it in errors."""
     what = what or path.name
     try:
@@ -97,9 +148,5 @@ def read_model(path: Path, kinds: Sequence[str], what: str = "") -> SavedModel:
     if about.get("version") != _VERSION:
         raise PermanentError(
             f"{what} has version {about.get('version')}, this cvq reads {_VERSION}"
-        )
-    if about["kind"] not in kinds:
-        raise PermanentError(
-            f"{what} is of kind {about['kind']}: a model of {' or '.join(kinds)} is needed"
         )
     return SavedModel(about["kind"], about["spec"], about["facts"], weights)
