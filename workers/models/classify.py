@@ -19,6 +19,7 @@ from cvq.kinds.fmnist import ClassifySpec
 from ..context import Context
 from ..data.seen import as_trained
 from ..training.plots import save_grid
+from ..training.report import Report
 from ..training.saved import load_model
 from .classifier import probabilities
 from .coders import to_bytes
@@ -26,8 +27,6 @@ from .coders import to_bytes
 log = logging.getLogger("cvq.job")
 
 _SHOWN = 64
-
-
 
 
 def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
@@ -54,9 +53,20 @@ def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
         log.info("%s: %s (%.1f %%)", each["image"], each["class"], 100 * each["probability"])
     with ctx.artifact("predictions.json") as path:
         path.write_text(json.dumps(predictions, indent=2))
-    with ctx.artifact("predictions.png", role="plot") as path:
-        titles = [f"{each['class']}\n{each['probability']:.0%}" for each in predictions[:_SHOWN]]
-        save_grid(
-            path, to_bytes(pictures[:_SHOWN] / 255), columns=min(8, len(titles)), titles=titles
-        )
-    return {"model": spec.model.job, "kind": saved.kind, "predictions": predictions[:100]}
+    report = Report(ctx)
+    titles = [
+        f"{each['image']}\n{each['class']}\n{each['probability']:.0%} sure"
+        for each in predictions[:_SHOWN]
+    ]
+    shown = to_bytes(pictures[:_SHOWN] / 255)
+    title = f"what {saved.kind} of job {spec.model.job} says, and of what it saw"
+    report.draw(
+        "predictions.png",
+        lambda path: save_grid(path, shown, columns=8, titles=titles, title=title),
+    )
+    report.figures = {
+        "model": spec.model.job,
+        "kind": saved.kind,
+        "predictions": predictions[:100],
+    }
+    return report.result()

@@ -103,7 +103,7 @@ class Report:
     def result(self) -> dict[str, Any]:
         """The figures, which the log tells, too, and the warnings."""
         shown = {k: v for k, v in self.figures.items() if isinstance(v, _TOLD)}
-        log.info("done: %s", ", ".join(f"{k} {_short(v)}" for k, v in shown.items()))
+        log.info("done: %s", ", ".join(f"{k} {_short(v)}" for k, v in shown.items()) or "-")
         return {**self.figures, "warnings": self.warnings}
 
 
