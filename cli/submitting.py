@@ -147,15 +147,20 @@ def show_result(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool
     elif quiet:
         say(job.id)
     else:
-        _show_outcome(job)
+        show_outcome(client, job)
         _show_files(client, handle.artifacts)
 
 
-def _show_outcome(job: Job) -> None:
-    if job.state != "succeeded" or not on_terminal(err=True):
-        return  # the error says it, or the last line of the following did
+def show_outcome(client: Client, job: Job) -> None:
+    """Say how long a job took and what came out; of a failure the error tells."""
+    from .follow import headline_names
+
+    if job.state != "succeeded":
+        return
     took = words.span(job.seconds(job.finished_at)) if job.finished_at else ""
-    note(f"job {job.id} succeeded in {took}")
+    figures = words.headline(job, headline_names(client.settings, job.kind), most=3)
+    figures = figures or words.result_figures(job)
+    note(f"job {job.id} succeeded in {took}{': ' + figures if figures else ''}")
 
 
 def _show_files(client: Client, artifacts: list[Artifact]) -> None:

@@ -156,6 +156,16 @@ def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
     return "  ".join(f"{clean(name)} {number(job.metrics[name])}" for name in chosen[:most])
 
 
+def result_figures(job: Job, most: int = 3) -> str:
+    """The first few numbers of a job's result: `pictures 12  seconds 1.5`."""
+    numbers = [
+        f"{clean(name)} {number(value)}"
+        for name, value in (job.result.items() if isinstance(job.result, dict) else ())
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return "  ".join(numbers[:most])
+
+
 def figures(job: Job, names: Sequence[str], width: int, most: int = 3) -> str:
     """As many headline metrics as a width holds; of the first, the number in any case."""
     for several in range(most, 1, -1):

@@ -7,37 +7,33 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from . import queries, store
+from . import filters, parse, queries, store
 from .artifacts import ArtifactStore, open_store
 from .db import Database
 from .errors import (
     BrokerError,
     BrokerTimeoutError,
     CvqError,
-    JobCancelledError,
-    JobFailedError,
     StoreError,
     UsageError,
-    WaitTimeoutError,
 )
+from .handle import JobHandle, raise_for_state
 from .inputs import check_inputs, store_inputs
 from .jobs import Artifact, Job, NewJob
-from .kinds import get_kind, make_spec
+from .kinds import all_kinds, get_kind, make_spec
 from .kinds.spec import InputFile, Spec
 from .matching import Needs, worker_misfit
 from .queue import Broker
-from .results import choose, missing_copies, results_of, targets
 from .settings import Settings
-from .tables import CANCELLED, QUEUED, SUCCEEDED
+from .tables import QUEUED, STATES
 
-# Reading the database this often costs nothing and works after the fact, with Redis or without.
-POLL_S = 0.15
 _LONGEST_NAME = 150
 
 
@@ -50,6 +46,23 @@ class Client:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.load()
+
+    def __repr__(self) -> str:
+        return f"<cvq client of {self.settings.user}, {self.settings.home}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give connections back; they are opened again where the client is used again."""
+        if isinstance(database := self.__dict__.pop("db", None), Database):
+            database.engine.dispose()
+        if isinstance(broker := self.__dict__.pop("broker", None), Broker):
+            broker.close()
+        self.__dict__.pop("artifacts", None)
 
     @cached_property
     def db(self) -> Database:
@@ -169,10 +182,84 @@ class Client:
         handle.refresh()
         return handle
 
-    def jobs(self, wanted: queries.Filter | None = None) -> list[Job]:
-        """Jobs of the history, the newest first."""
+    def jobs(
+        self,
+        wanted: queries.Filter | None = None,
+        *,
+        kind: str | Sequence[str] = (),
+        state: str | Sequence[str] = (),
+        user: str | Sequence[str] = (),
+        tag: str | Sequence[str] | Mapping[str, str] = (),
+        where: str | Sequence[str] = (),
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+    ) -> list[Job]:
+        """Jobs of the history, the newest first: `jobs(kind="vae", where="val_loss<100")`.
+
+        Args:
+            wanted: a filter made elsewhere, to which the others are added.
+            kind: one kind or several, as `state` and `user`.
+            state: waiting, queued, running, succeeded, failed or cancelled.
+            user: who submitted them.
+            tag: `key`, `key=value`, several of these, or a dictionary.
+            where: conditions on a metric or a number of the result: `val_accuracy>0.9`.
+            since: submitted since then; an aware time, or as on the command line: `2d`.
+            until: submitted before.
+            sort: a column or a figure; with `-` before it, the highest first.
+            limit: at most so many.
+
+        Raises:
+            UsageError: a condition cannot be read, or a name in it is one that nothing has.
+        """
+        base = wanted or queries.Filter()
+        asked = replace(
+            base,
+            kinds=[*base.kinds, *_several(kind)],
+            states=[*base.states, *map(_state, _several(state))],
+            users=[*base.users, *_several(user)],
+            tags=[*base.tags, *_tags(tag)],
+            where=[*base.where, *map(parse.comparison, _several(where))],
+            since=_moment(since) or base.since,
+            until=_moment(until) or base.until,
+            sort=sort or base.sort,
+            limit=base.limit if limit is None else limit,
+        )
         with self.db.read() as session:
-            return queries.list_jobs(session, wanted or queries.Filter())
+            if wanted is None:  # who made a filter elsewhere has checked it
+                filters.check(session, asked, kinds=lambda: all_kinds(self.settings))
+            return queries.list_jobs(session, asked)
+
+    def wait(
+        self,
+        jobs: Iterable[int | Job | JobHandle],
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+    ) -> list[Job]:
+        """Wait for the end of several jobs; return them in the order given.
+
+        Args:
+            jobs: handles, jobs of the history, or ids.
+            timeout: seconds for all of them together; None waits for ever.
+            check: raise where one did not succeed, once all have ended.
+
+        Raises:
+            UnknownJobError: there is no such job.
+            WaitTimeoutError: one has not ended in time; all go on.
+            JobFailedError: one failed.
+            JobCancelledError: one was cancelled.
+        """
+        handles = [JobHandle(self, job if isinstance(job, int) else job.id) for job in jobs]
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ended = []
+        for handle in handles:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ended.append(handle.wait(left, check=False))
+        for job in ended if check else ():
+            raise_for_state(job)
+        return ended
 
     def cancel(self, job_id: int) -> Job:
         """Cancel a job: at once where it waits, within a second where it runs.
@@ -230,144 +317,6 @@ class Client:
             warnings.warn(f"job {job_id} is queued, but {error}", stacklevel=3)
 
 
-class JobHandle:
-    """One job, asked for anew by `refresh()` and `wait()`.
-
-    Attributes that are not named here are those of `cvq.jobs.Job`: `state`, `metrics`, `result`,
-    `error` and so on, as of the last look.
-    """
-
-    def __init__(self, client: Client, job_id: int) -> None:
-        self.client = client
-        self.id = job_id
-        self._job: Job | None = None
-
-    def __repr__(self) -> str:
-        return f"<job {self.id} {self.job.kind} {self.job.state}>"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.job, name)
-
-    @property
-    def job(self) -> Job:
-        """The job as of the last look."""
-        return self._job or self.refresh()
-
-    def refresh(self) -> Job:
-        """Look again."""
-        with self.client.db.read() as session:
-            self._job = queries.get_job(session, self.id)
-        return self._job
-
-    def wait(
-        self,
-        timeout: float | None = None,
-        *,
-        check: bool = True,
-        on_look: Callable[[Job], None] | None = None,
-    ) -> Job:
-        """Wait for the end of the job.
-
-        Args:
-            timeout: seconds; None waits for ever.
-            check: raise where the job did not succeed.
-            on_look: called with the job at every look, about seven times a second.
-
-        Raises:
-            WaitTimeoutError: the job has not ended in time; it goes on.
-            JobFailedError: it failed.
-            JobCancelledError: it was cancelled.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            job = self.refresh()
-            if on_look is not None:
-                on_look(job)
-            if job.finished:
-                break
-            if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeoutError(
-                    f"job {self.id} is still {job.state} after {timeout:g} s: it goes on; "
-                    f"`cvq watch {self.id}` follows it"
-                )
-            time.sleep(POLL_S)
-        if check:
-            raise_for_state(job)
-        return job
-
-    def cancel(self) -> Job:
-        """Cancel the job."""
-        self._job = self.client.cancel(self.id)
-        return self._job
-
-    @property
-    def artifacts(self) -> list[Artifact]:
-        """The files that the job has left so far."""
-        return self.client._files(self.id)
-
-    @property
-    def results(self) -> list[Artifact]:
-        """What the job was run for: see `cvq.results.results_of`."""
-        return results_of(self.artifacts)
-
-    def logs(self) -> list[str]:
-        """The lines that the job has written so far."""
-        with self.client.db.read() as session:
-            return [row.text for row in queries.logs_of(session, self.id)]
-
-    def curve(self, name: str, *, attempt: int | None = None) -> list[tuple[int, float | None]]:
-        """A metric over the steps: (step, value).
-
-        Attempts that resumed one another make one curve; `attempt` asks for a single one's.
-        """
-        with self.client.db.read() as session:
-            found = queries.merged_points(session, self.id, names=[name], attempt=attempt)
-        return [(point.step, point.value) for point in found.get(name, [])]
-
-    def save(
-        self,
-        folder: Path | str = ".",
-        *,
-        role: str | None = None,
-        name: str = "*",
-        force: bool = False,
-    ) -> list[Path]:
-        """Copy the job's files into a folder, as `cvq get` does; return their paths.
-
-        Args:
-            folder: made where it is not there.
-            role: which files; the results when not given, `all` for every role.
-            name: a pattern, as in `*.png`.
-            force: overwrite files that are there with other content.
-
-        Raises:
-            UsageError: a file is there with other content; nothing was copied.
-            StoreError: a file is not in the store, or damaged.
-        """
-        plan = targets(choose(self.artifacts, role, name), Path(folder))
-        for artifact, target in missing_copies(plan, force=force):
-            self.client.fetch(self.id, artifact, target)
-        return [target for _, target in plan]
-
-
-def raise_for_state(job: Job) -> None:
-    """Raise what tells of a job that ended otherwise than well.
-
-    Raises:
-        JobFailedError: it failed.
-        JobCancelledError: it was cancelled.
-    """
-    if job.state == CANCELLED:
-        raise JobCancelledError(f"job {job.id} was cancelled")
-    if job.finished and job.state != SUCCEEDED:
-        cause = (job.error or "").strip().splitlines()
-        raise JobFailedError(
-            f"job {job.id} failed ({job.reason}){': ' + cause[-1] if cause else ''}"
-        )
-
-
 def unserved(client: Client, job: Job) -> str | None:
     """Why no live worker would take a queued job, in a line; None where one would."""
     if job.state != QUEUED:
@@ -381,6 +330,27 @@ def unserved(client: Client, job: Job) -> str | None:
     if None in misfits:
         return None
     return f"no live worker can run job {job.id} now: `cvq why {job.id}` says what it needs"
+
+
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    """One word as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _state(given: str) -> str:
+    if given not in STATES:
+        raise UsageError(f"state '{given}': give {', '.join(STATES)}")
+    return given
+
+
+def _tags(given: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str | None]]:
+    if isinstance(given, Mapping):
+        return [(str(key), str(value)) for key, value in given.items()]
+    return [parse.tag(text, value_needed=False) for text in _several(given)]
+
+
+def _moment(given: datetime | str | None) -> datetime | None:
+    return parse.moment(given, ago=True) if isinstance(given, str) else given
 
 
 def _check_options(priority: int, retries: int) -> None:

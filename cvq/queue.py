@@ -91,6 +91,12 @@ class Broker:
         path = quote(str(ensure_redis(self.settings.home)))  # a home may be called a#b%20;c?d
         return f"redis+socket://{path}"
 
+    def close(self) -> None:
+        """Give the connection back; the next use opens one anew."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
     def ring(self, queue: str, times: int = 1) -> None:
         """Send doorbells to a queue, all in one trip.
 

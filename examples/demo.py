@@ -11,7 +11,7 @@ def main(folder: Path) -> int:
     """Run the commands that the README shows; stop at the first that fails."""
     result = folder / "painted.png"
     pictures = [folder / "content.jpg", folder / "style.jpg"]
-    commands = [["run", "style-transfer", *map(str, pictures), "-o", str(result)]]
+    commands = [["run", "style-transfer", *map(str, pictures), "-o", str(result), "--force"]]
     if not all(picture.exists() for picture in pictures):
         commands.insert(0, ["samples", str(folder)])
     commands += [["ls"], ["down"]]

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cvq.errors import JobCancelledError, SetupError, UsageError, WaitTimeoutError
+from cvq.errors import JobCancelledError, SetupError, WaitTimeoutError
 from cvq.files import make_home
 
-from .. import processes, submitting
+from .. import processes, saving, submitting
 from ..from_spec import KindGroup
 from ..output import note
-from ..words import clean
 
 if TYPE_CHECKING:
     import subprocess
@@ -29,22 +28,20 @@ _GIVE_UP_S = 30.0  # how long a cancelled job may take to stop
 
 
 def _options() -> list[click.Parameter]:
-    output = click.Option(
-        ["-o", "--output"], type=click.Path(), metavar="PATH",
-        help="Copy the result to this file, or into this folder (NAME/ is made).",
-    )  # fmt: skip
-    return [output, *submitting.describing_options(), *submitting.answering_options()]
+    return [
+        *saving.output_options(),
+        *submitting.describing_options(),
+        *submitting.answering_options(),
+    ]
 
 
 def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     from cvq.client import Client, raise_for_state
 
-    target = Path(common["output"]).expanduser() if common["output"] else None
-    if target is not None:
-        if common["output"].endswith("/") and not common["dry_run"]:
-            _make_folder(target)
-        _check_target(target)
-        values = _with_format(kind, values, target)
+    target, force = None, common["force"]
+    if common["output"]:
+        target = saving.check_target(common["output"], force=force, make=not common["dry_run"])
+        values = saving.with_format(kind, values, target)
     client = Client()
     options = submitting.client_options(client, common)
     if common["dry_run"]:
@@ -55,7 +52,7 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         handle = submitting.submit(client, kind, values, {"queue": queue, **options})
         job = _follow(client, handle, queue, common["timeout"])
     if target is not None and job.state == "succeeded":
-        copy_results(client, handle, target)
+        saving.copy_results(client, handle, target, force=force)
     submitting.show_result(client, handle, as_json=common["as_json"], quiet=common["quiet"])
     raise_for_state(job)
 
@@ -151,56 +148,6 @@ def _cancel(handle: JobHandle, worker: _Worker, look: Callable[[Job], None]) -> 
     except KeyboardInterrupt:
         if worker.process is not None:
             worker.process.kill()
-
-
-def _check_target(target: Path) -> None:
-    """Refuse before anything is computed what could not be written at the end."""
-    import tempfile
-
-    folder = target if target.is_dir() else target.parent
-    if not folder.is_dir():
-        raise UsageError(f"-o {target}: the folder {folder} does not exist")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"-o {target}: {folder} cannot be written ({error.strerror})") from None
-
-
-def _make_folder(target: Path) -> None:
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"-o {target}: no such folder can be made ({error.strerror})") from None
-
-
-def _with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, Any]:
-    """Take the format from the target's ending, where the kind knows it and none was asked for."""
-    from typing import get_args
-
-    field = kind.spec.model_fields.get("format")
-    known = get_args(field.annotation) if field else ()
-    suffix = target.suffix.lower().lstrip(".")
-    wanted = {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix)
-    if wanted not in known or "format" in values or target.is_dir():
-        return values
-    return values | {"format": wanted}
-
-
-def copy_results(client: Client, handle: JobHandle, target: Path) -> None:
-    """Copy a job's results to a file, numbered from the second on, or into a folder."""
-    results = [artifact for artifact in handle.artifacts if artifact.role == "result"]
-    if not results:
-        note(f"cvq: warning: job {handle.id} has left no result to copy to {target}")
-    if len(results) > 1 and not target.suffix and not target.exists():
-        _make_folder(target)
-    for count, artifact in enumerate(results, start=1):
-        if target.is_dir():
-            path = target / Path(artifact.name).name
-        else:
-            path = target if count == 1 else target.with_stem(f"{target.stem}-{count}")
-        client.artifacts.fetch(artifact, path)
-        note(f"{clean(artifact.name)} is copied to {path}")
 
 
 run = KindGroup(

@@ -105,7 +105,7 @@ def _show_spec(client: Client, job: Job) -> None:
     heading("Specification")
     fields([(name, _value(client, value)) for name, value in job.spec.items()])
     for damaged in job.damage.values():
-        click.echo(words.clean(f"The job's row in the database is damaged: {damaged}"))
+        say(words.clean(f"The job's row in the database is damaged: {damaged}"))
     if job.result not in (None, {}):
         heading("Result")
         _show_result(client, job)
@@ -122,7 +122,7 @@ def _show_result(client: Client, job: Job) -> None:
         return
     lines = _value(client, job.result)  # of a plug-in: a number, a list
     for line in [lines] if isinstance(lines, str) else lines:
-        click.echo(words.clean(line))
+        say(words.clean(line))
 
 
 def _value(client: Client, value: Any) -> str | list[str]:

@@ -60,7 +60,7 @@ class _JsonLines:
 
 def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Job:
     from ..follow import Follower, headline_names
-    from ..submitting import show_result
+    from ..submitting import show_outcome, show_result
 
     handle = client.job(job_id)
     reader = LogReader(client, job_id, tail=tail)
@@ -76,4 +76,6 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
         job = handle.wait(timeout, check=False, on_look=look)
     if on_terminal():
         show_result(client, handle, as_json=False, quiet=False)
+    else:
+        show_outcome(client, job)
     return job

@@ -64,6 +64,8 @@ class VaeSpec(ImageTrainingSpec):
 class ReconstructSpec(Spec):
     """Squeeze pictures through a trained autoencoder and back."""
 
+    endings: ClassVar[tuple[str, ...]] = ("png",)
+
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to reconstruct."
     )
@@ -79,6 +81,8 @@ class ReconstructSpec(Spec):
 
 class GenerateSpec(Spec):
     """Draw new pictures from a trained variational autoencoder."""
+
+    endings: ClassVar[tuple[str, ...]] = ("png",)
 
     model: Annotated[ModelFile, ModelOf("generator")] = Field(
         description="The job that trained the autoencoder."

@@ -53,6 +53,8 @@ class ColorizerSpec(ImageTrainingSpec):
 class ColorizeSpec(Spec):
     """Colour pictures with a network that another job has trained."""
 
+    endings: ClassVar[tuple[str, ...]] = ("png",)
+
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to colour; their colours are unused."
     )

@@ -106,6 +106,8 @@ class RnnSpec(ClassifierSpec):
 class ClassifySpec(Spec):
     """Say what is on pictures, with a classifier that another job has trained."""
 
+    endings: ClassVar[tuple[str, ...]] = ("json",)
+
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to classify."
     )

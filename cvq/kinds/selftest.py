@@ -12,6 +12,8 @@ from .spec import Kind, Spec
 class SelftestSpec(Spec):
     """Count steps on the worker's device and say what was found there."""
 
+    endings: ClassVar[tuple[str, ...]] = ("txt",)
+
     headline: ClassVar[tuple[str, ...]] = ("value",)
 
     steps: int = Field(10, ge=1, le=1_000_000, description="Steps to count.")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -127,6 +127,23 @@ class Spec(BaseModel):
     headline: ClassVar[tuple[str, ...]] = ()
     # Which way metrics are better, where their names do not say so: {"colourfulness": "max"}.
     goals: ClassVar[Mapping[str, Goal]] = {}
+    # What the names of a job's results end in, where all of them do: png, json.
+    endings: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, given: Any) -> Any:
+        """Take `images="x.png"` for a list of one, as the command line does."""
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: [value]
+            if name in cls.model_fields
+            and _is_list(cls.model_fields[name].annotation)
+            and isinstance(value, str | int | float | Path | InputFile)
+            else value
+            for name, value in given.items()
+        }
 
     def inputs(self) -> Iterator[InputFile]:
         """Every input file of this specification, in field order."""
@@ -135,6 +152,14 @@ class Spec(BaseModel):
             for item in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(item, InputFile):
                     yield item
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a field takes a list, or a list or nothing."""
+    wanted = [one for one in get_args(annotation) if one is not type(None)] or [annotation]
+    return get_origin(annotation) in (list, tuple) or all(
+        get_origin(one) in (list, tuple) for one in wanted
+    )
 
 
 @dataclass(frozen=True)

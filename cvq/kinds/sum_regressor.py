@@ -55,6 +55,8 @@ class SumRegressorSpec(TrainingSpec):
 class PredictSumSpec(Spec):
     """Add pairs of numbers with a network that learnt to."""
 
+    endings: ClassVar[tuple[str, ...]] = ("json",)
+
     numbers: Annotated[list[float], Argument("NUMBER...")] = Field(
         min_length=2, max_length=20_000, description="Numbers, two for each sum."
     )

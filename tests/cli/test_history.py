@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cvq import Client, store, tables
+from cvq.jobs import CHECKPOINT
 from cvq_cli import words
 
 from .conftest import Cli, FakeWorker
@@ -303,6 +304,26 @@ class TestMetricsAndArtifacts:
             "result",
             "preview",
         ]
+
+    def test_get_brings_what_a_training_was_run_for(
+        self, run: Cli, client: Client, worker: FakeWorker, tmp_path: Path
+    ) -> None:
+        client.submit("selftest")
+        job = worker.claim()
+        handle = client.job(job.id)
+        roles = {"loss.png": "plot", "model.safetensors": "model", "p.png": "preview",
+                 "mine.pt": "checkpoint", "own.safetensors": CHECKPOINT}  # fmt: skip
+        for name, role in roles.items():
+            worker.artifact(job, name, b"x", role=role)
+        kept = ["loss.png", "model.safetensors"]
+        said = run("get", str(job.id), tmp_path / "a").out.splitlines()
+        assert [Path(line).name for line in said] == kept
+        assert [path.name for path in handle.save(tmp_path / "b")] == kept
+        assert [path.name for path in handle.save(tmp_path / "c", role="preview")] == ["p.png"]
+        assert len(handle.save(tmp_path / "d", role="all")) == 5
+        lack = run("get", str(job.id), tmp_path, "--role", "result", code=2).err
+        assert "has no file of role 'result'" in lack
+        assert "model" in lack
 
     def test_get(self, run: Cli, tmp_path: Path) -> None:
         assert run("get", "1", tmp_path).out == f"{tmp_path}/result.txt\n"

@@ -16,7 +16,7 @@ import pytest
 from cvq import Client, queries, store
 from cvq_cli import processes
 from cvq_cli.commands import up
-from cvq_cli.commands.run import copy_results
+from cvq_cli.saving import copy_results
 from waiting import HANG_S, eventually
 
 from .conftest import Cli, FakeWorker
@@ -79,6 +79,48 @@ def test_several_results_go_into_a_folder_or_are_numbered(
     assert found >= {"both/samples.txt", "both/walks.txt", "one.txt", "one-2.txt"}
 
 
+def test_a_copy_has_a_true_ending_and_overwrites_nothing(
+    client: Client, worker: FakeWorker, tmp_path: Path
+) -> None:
+    handle = client.submit("selftest")
+    job = worker.claim()
+    for name in ("loss.png", "model.safetensors", "card.md"):
+        worker.artifact(job, name, name.encode(), role="plot")
+    worker.finish(job, "succeeded")
+    (tmp_path / "loss.png").write_text("somebody's")
+    copy_results(client, handle, tmp_path / "my.safetensors")
+    copy_results(client, handle, tmp_path / "other.gif")
+    copy_results(client, handle, tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {
+        "loss.png": "somebody's", "loss-2.png": "loss.png", "my.safetensors": "model.safetensors",
+        "model.safetensors": "model.safetensors", "card.md": "card.md", "other.png": "loss.png",
+        "other.safetensors": "model.safetensors", "other.md": "card.md",
+    }  # fmt: skip
+    copy_results(client, handle, tmp_path, force=True)
+    assert (tmp_path / "loss.png").read_text() == "loss.png"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["style-transfer", "{pictures}", "-o", "x.gif"], "style-transfer writes .png or .jpeg"),
+        (["style-transfer", "{pictures}", "-o", "x.jpg", "--format", "png"], "png writes .png"),
+        (["selftest", "-o", "x.png"], "selftest writes .txt"),
+        (["selftest", "-o", "there.txt"], "there.txt exists: --force overwrites it"),
+    ],
+)
+def test_what_could_not_be_kept_is_refused_before_anything_is_queued(
+    run: Cli, pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    words: list[str], said: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("there.txt").write_text("somebody's")
+    given = [word for part in words for word in (pictures if part == "{pictures}" else [part])]
+    assert said in run("run", *given, code=2).err
+    assert run("ls", "-q").out == ""
+    assert run("run", "selftest", "-o", "there.txt", "--force", "--dry-run").code == 0
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_run_terminated_cancels_the_job_and_stops_the_worker(
     machine: Client, number: int, code: int
@@ -119,8 +161,8 @@ def test_run_takes_the_format_from_the_target(
 ) -> None:
     words = ["run", "style-transfer", *pictures, "--dry-run"]
     assert run(*words, "-o", tmp_path / "x.jpg").json["format"] == "jpeg"
-    assert run(*words, "-o", tmp_path / "x.jpg", "--format", "png").json["format"] == "png"
     assert run(*words, "-o", tmp_path).json["format"] == "png"
+    assert run(*words, "-o", tmp_path / "x.PNG", "--format", "png").json["format"] == "png"
 
 
 def test_run_uses_the_worker_that_is_up(

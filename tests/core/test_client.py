@@ -204,3 +204,63 @@ def test_importing_is_light(module: str, absent: tuple[str, ...]) -> None:
     code = f"import sys, {module}; print([m for m in {absent!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_jobs_are_found_by_keywords(client: Client) -> None:
+    client.submit("selftest", tags={"for": "poster"}, name="a")
+    client.submit("selftest", tags={"for": "talk"}, name="b")
+    end(client, Outcome("succeeded", result={"value": 1}))
+
+    def found(**wanted: Any) -> list[str | None]:
+        return [job.name for job in client.jobs(**wanted)]
+
+    assert found(kind="selftest") == ["b", "a"]
+    assert found(tag="for=poster") == found(tag={"for": "poster"}) == ["a"]
+    assert found(tag=["for", "for=talk"], kind=["selftest"]) == ["b"]
+    assert found(state="succeeded") == ["a"]
+    assert found(state=["queued", "failed"], since="1h", limit=1) == ["b"]
+    assert found(user="nobody else") == []
+    for wrong in ({"state": "done"}, {"kind": "selftst"}, {"where": "loss"}, {"sort": "nothing"}):
+        with pytest.raises(UsageError):
+            client.jobs(**wrong)
+
+
+def test_several_jobs_are_waited_for(client: Client) -> None:
+    handles = [client.submit("selftest") for _ in range(3)]
+    with pytest.raises(WaitTimeoutError):
+        client.wait(handles, 0)
+    for outcome in (Outcome("succeeded"), Outcome("failed", "error", "no"), Outcome("cancelled")):
+        end(client, outcome)
+    jobs = client.wait([handles[2].id, handles[0], handles[1].job], check=False)
+    assert [job.state for job in jobs] == ["cancelled", "succeeded", "failed"]
+    with pytest.raises(JobFailedError):
+        client.wait(handles)
+
+
+def test_a_handle_says_what_it_has(client: Client) -> None:
+    handle = client.submit("selftest", name="mine")
+    assert repr(handle) == f"<job {handle.id} selftest queued>"
+    assert {"state", "metrics", "result", "save", "priority", "started_at"} <= set(dir(handle))
+    assert (handle.state, handle.name, handle.metrics, handle.result) == (
+        "queued", "mine", {}, None
+    )  # fmt: skip
+    assert (handle.priority, handle.lease.attempt) == (5, 0)
+    with pytest.raises(AttributeError, match="a job has no attribute 'stat'"):
+        _ = handle.stat
+
+
+def test_a_client_gives_its_connections_back_and_takes_them_again(client: Client) -> None:
+    with Client(client.settings) as other:
+        job = other.submit("selftest")
+        assert "cvq client of" in repr(other)
+    assert "db" not in vars(other)
+    assert "broker" not in vars(other)
+    assert job.refresh().state == "queued"
+    other.close()
+    other.close()
+
+
+def test_one_value_is_a_list_of_one(client: Client, picture: Path) -> None:
+    spec = client.check("style-transfer", content=picture, style=picture, style_blend=1.0)
+    assert [file.name for file in spec.style] == ["picture.png"]
+    assert spec.style_blend == [1.0]

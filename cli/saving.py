@@ -1,0 +1,163 @@
+"""`-o PATH`: where a job's results go; refused at once where that cannot work at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from cvq.errors import UsageError
+
+from .output import note
+from .words import clean, count
+
+if TYPE_CHECKING:
+    from cvq.client import Client, JobHandle
+    from cvq.jobs import Artifact
+    from cvq.kinds.spec import Kind
+
+_SPELT = {"jpg": "jpeg", "tif": "tiff"}
+_PICTURES = frozenset({"png", "jpeg", "gif", "webp", "tiff", "bmp", "avif"})
+
+
+def output_options() -> list[click.Parameter]:
+    """`-o` and `--force`."""
+    return [
+        click.Option(
+            ["-o", "--output"], type=click.Path(), metavar="PATH",
+            help="Copy the result to this file, or into this folder (NAME/ is made).",
+        ),
+        click.Option(["-f", "--force"], is_flag=True, help="Overwrite what is at PATH."),
+    ]  # fmt: skip
+
+
+def check_target(given: str, *, force: bool, make: bool) -> Path:
+    """The target, once it is sure that results can be written there.
+
+    Args:
+        given: as it was typed; with a slash at its end, a folder.
+        force: a file that is there may be overwritten.
+        make: make the folder.
+
+    Raises:
+        UsageError: there is a file already, or none can be made.
+    """
+    target = Path(given).expanduser()
+    if given.endswith("/") and make:
+        make_folder(target)
+    if target.exists() and not target.is_dir() and not force:
+        raise UsageError(f"-o {target} exists: --force overwrites it")
+    _check_folder(target)
+    return target
+
+
+def _check_folder(target: Path) -> None:
+    import tempfile
+
+    folder = target if target.is_dir() else target.parent
+    if not folder.is_dir():
+        raise UsageError(f"-o {target}: the folder {folder} does not exist")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"-o {target}: {folder} cannot be written ({error.strerror})") from None
+
+
+def make_folder(target: Path) -> None:
+    """Make a folder.
+
+    Raises:
+        UsageError: that cannot be.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"-o {target}: no such folder can be made ({error.strerror})") from None
+
+
+def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, Any]:
+    """The values, with the format that the target's ending asks for.
+
+    Raises:
+        UsageError: the kind writes no such file.
+    """
+    wanted = _ending(target)
+    if not wanted or target.is_dir():
+        return values
+    field = kind.spec.model_fields.get("format")
+    formats = get_args(field.annotation) if field else ()
+    chosen = bool(formats) and _PICTURES.issuperset(formats)
+    asked = (values["format"],) if chosen and "format" in values else None
+    known = asked or (formats if chosen else kind.spec.endings)
+    if known and wanted not in known:
+        by = f"--format {asked[0]}" if asked else kind.name
+        raise UsageError(f"-o {target}: {by} writes {' or '.join(f'.{end}' for end in known)}")
+    return values | {"format": wanted} if chosen else values
+
+
+def copy_results(client: Client, handle: JobHandle, target: Path, *, force: bool = False) -> None:
+    """Copy a job's results to a file, numbered from the second on, or into a folder.
+
+    A file is only given an ending that is true of it, and overwrites nothing unless by `force`:
+    where one came in between, the copy gets a number.
+    """
+    results = handle.results
+    if not results:
+        note(f"cvq: warning: job {handle.id} has left no result to copy to {target}")
+    if len(results) > 1 and not target.suffix and not target.exists():
+        make_folder(target)
+    for artifact, path in _plan(results, target, force=force):
+        client.fetch(handle.id, artifact, path)
+        note(f"{clean(artifact.name)} is copied to {path}")
+    if not target.is_dir() and (left := len(results) - len(_fitting(results, target))):
+        note(f"{count(left, 'other file')}: `cvq get {handle.id}` copies all of them")
+
+
+def _plan(
+    results: Sequence[Artifact], target: Path, *, force: bool
+) -> list[tuple[Artifact, Path]]:
+    from cvq.names import Names
+
+    names = Names()
+    folder = target if target.is_dir() else target.parent
+
+    def place(artifact: Artifact, name: str) -> Path:
+        return folder / names.place(name, lambda path: _taken(folder / path, artifact, force))
+
+    if target.is_dir():
+        return [(artifact, place(artifact, artifact.name)) for artifact in results]
+    stem, endings = target.stem, [target.suffix] * len(results)
+    fitting = _fitting(results, target)
+    if target.suffix and not _fits(fitting, target):
+        note(f"cvq: warning: no result is a {target.suffix} file: copies keep their own endings")
+        endings = [Path(artifact.name).suffix for artifact in fitting]
+    return [
+        (artifact, place(artifact, stem + ending))
+        for artifact, ending in zip(fitting, endings, strict=False)
+    ]
+
+
+def _fits(results: Sequence[Artifact], target: Path) -> bool:
+    return any(_ending(Path(file.name)) == _ending(target) for file in results)
+
+
+def _fitting(results: Sequence[Artifact], target: Path) -> Sequence[Artifact]:
+    """The results that a target's ending is true of; all where it is true of none."""
+    same = [file for file in results if _ending(Path(file.name)) == _ending(target)]
+    return same or results
+
+
+def _ending(path: Path) -> str:
+    ending = path.suffix.lower().lstrip(".")
+    return _SPELT.get(ending, ending)
+
+
+def _taken(path: Path, artifact: Artifact, force: bool) -> bool:
+    from cvq.files import sha256_of
+
+    if path.is_dir():
+        return True
+    return path.exists() and not force and sha256_of(path) != artifact.sha256
