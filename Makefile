@@ -1,4 +1,4 @@
-# The chores, one target each. `make demo` and `make test` need Python 3.11 to 3.13, make and a
+# The chores, one target each. `make demo` and `make test` need Python 3.11 or later, make and a
 # package index; no root, no running server, no GPU.
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,13 +22,13 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.worker: pyproject.toml | $(BIN)/python
-	@echo "Installing cvq with PyTorch (about 3 GB, a minute or two) ..."
-	$(BIN)/python -m pip install -qq -e '.[worker]'
+	@echo "Installing cvq with PyTorch (6 GB on Linux, with CUDA; some minutes) ..."
+	$(BIN)/python -m pip install -e '.[worker]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "Installing cvq with PyTorch and what the tests need (about 3 GB, some minutes) ..."
-	$(BIN)/python -m pip install -qq -e '.[worker,postgres,s3,dev]'
+	@echo "Installing cvq with PyTorch and what the tests need (7 GB on Linux; some minutes) ..."
+	$(BIN)/python -m pip install -e '.[worker,postgres,s3,dev]'
 	@touch $@ $(VENV)/.worker
 
 install: $(VENV)/.worker  ## Make .venv and install cvq with the worker

@@ -1,14 +1,16 @@
-"""The two pictures to try style transfer with: a photograph and a painting.
+"""Pictures and small data sets to try every kind with.
 
-The photograph is one that scikit-learn carries; the painting is drawn by `cvq.painting`. Nothing
-is downloaded. Both need the extra `worker`, imported only when the pictures are made.
+The photograph and the digits are those that scikit-learn carries; the painting is drawn by
+`cvq.painting`, garments and faces by `cvq.sketches`. Nothing is downloaded. The extra `worker` is
+needed, and imported only when the samples are made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvq.errors import MissingExtraError, UsageError
 
@@ -22,43 +24,71 @@ ATTRIBUTION = (
 )
 """What the photograph's licence asks to be shown with it and with every picture made from it."""
 
+PICTURES = {"content": "content.jpg", "style": "style.jpg", "grey": "grey.jpg", "shoe": "shoe.png"}
+DATA = ("colors", "digits", "faces", "garments")
+
 SEED = 1
 QUALITY = 92
+DIGITS_EACH = 40
+GARMENTS_EACH = 24
+PERSONS, LOOKS = 16, 6
+PATCHES = (12, 10)  # columns and rows of squares cut from the painting
+PATCH = 48
 
 # Exif tags by number: Pillow's own names for them need an import.
 _DESCRIPTION, _ARTIST, _COPYRIGHT = 0x010E, 0x013B, 0x8298
 
 
 def write_samples(directory: Path, *, size: int = 640, overwrite: bool = False) -> dict[str, Path]:
-    """Write `content.jpg` and `style.jpg` into `directory`, which is made if need be.
+    """Write the `PICTURES` and the folders of `DATA` into `directory`, which is made if need be.
 
-    `size` is the longer side in pixels; the photograph is never enlarged beyond its own 640.
-    Returns the two paths by the names of style transfer's inputs, `content` and `style`.
+    `size` is the longer side of the large pictures in pixels; the photograph is never enlarged
+    beyond its own 640. Returns the paths by their names without endings.
 
-    Raises UsageError, before anything is written, if one of the files is there already (unless
+    Raises UsageError, before anything is written, if one of them is there already (unless
     `overwrite`), or if the directory cannot be written; MissingExtraError without scikit-learn.
     """
     if size < 16:
         raise UsageError(f"samples of {size} pixels are too small: ask for 16 or more")
-    paths = {name: directory / f"{name}.jpg" for name in ("content", "style")}
+    paths = {name: directory / file for name, file in PICTURES.items()}
+    paths |= {name: directory / name for name in DATA}
     for path in paths.values():
         if path.exists() and not overwrite:
             raise UsageError(f"{path} exists already: name another directory, or add --force")
     try:
-        pictures = {"content": _photograph(size), "style": _painting(size)}
+        made = list(_pictures(size))
     except ModuleNotFoundError as error:
         raise MissingExtraError("worker", "`cvq samples`") from error
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, path in paths.items():
+        for name, picture in made:
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             # Full colour resolution: halved, as is JPEG's habit, it would blur the brush strokes.
-            exif = pictures[name].getexif()
-            pictures[name].save(path, quality=QUALITY, subsampling=0, exif=exif)
+            options: dict[str, Any] = {}
+            if path.suffix == ".jpg":
+                options = {"quality": QUALITY, "subsampling": 0}
+            picture.save(path, exif=picture.getexif(), **options)
     except OSError as error:
         raise UsageError(
             f"cannot write samples to {directory}: {error.strerror or error}"
         ) from error
     return paths
+
+
+def _pictures(size: int) -> Iterator[tuple[str, Image.Image]]:
+    """All of them, each with its place under the directory."""
+    from cvq.sketches import garment
+
+    photograph, painting = _photograph(size), _painting(size)
+    grey = photograph.convert("L")
+    grey.getexif().update(photograph.getexif())
+    yield "content.jpg", photograph
+    yield "style.jpg", painting
+    yield "grey.jpg", grey
+    yield "shoe.png", garment("boot", 0, 280)
+    yield from _colors(painting)
+    yield from _digits()
+    yield from _sketches()
 
 
 def _photograph(size: int) -> Image.Image:
@@ -81,3 +111,42 @@ def _painting(size: int) -> Image.Image:
     picture = paint(size, size * 4 // 5, seed=SEED)
     picture.getexif()[_DESCRIPTION] = f"Evening lake, painted by cvq.painting with seed {SEED}"
     return picture
+
+
+def _colors(painting: Image.Image) -> Iterator[tuple[str, Image.Image]]:
+    """Squares of the painting, all of one size, to learn colours from."""
+    columns, rows = PATCHES
+    for row in range(rows):
+        for column in range(columns):
+            left, top = painting.width * column // columns, painting.height * row // rows
+            right = painting.width * (column + 1) // columns
+            square = painting.crop((left, top, max(right, left + 1), top + max(right - left, 1)))
+            yield f"colors/{row * columns + column:03}.png", square.resize((PATCH, PATCH))
+
+
+def _digits() -> Iterator[tuple[str, Image.Image]]:
+    """Handwritten digits of scikit-learn, 8 x 8 pixels made 28 x 28, light on black."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    counts = dict.fromkeys(range(10), 0)
+    found = load_digits()
+    for pixels, target in zip(found.images, found.target, strict=True):
+        digit = int(target)
+        if counts[digit] == DIGITS_EACH:
+            continue
+        counts[digit] += 1
+        small = Image.fromarray((pixels * (255 / 16)).astype("uint8"))
+        large = small.resize((28, 28), Image.Resampling.BICUBIC)
+        yield f"digits/{digit}/{counts[digit]:02}.png", large
+
+
+def _sketches() -> Iterator[tuple[str, Image.Image]]:
+    from cvq.sketches import GARMENTS, face, garment
+
+    for name in GARMENTS:
+        for number in range(1, GARMENTS_EACH + 1):
+            yield f"garments/{name}/{number:02}.png", garment(name, number)
+    for person in range(1, PERSONS + 1):
+        for look in range(1, LOOKS + 1):
+            yield f"faces/person-{person:02}/{look}.png", face(person, look)

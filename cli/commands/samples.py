@@ -1,4 +1,4 @@
-"""`cvq samples DIR`: two pictures to try style transfer with."""
+"""`cvq samples DIR`: pictures and small data sets to try every kind with."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from .. import options
 from ..output import dump, hint, say
 
 
-@click.command(epilog="\b\nExample:\n  cvq samples pictures")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.command(epilog="\b\nExamples:\n  cvq samples pictures\n  cvq samples")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="pictures")
 @click.option(
     "--size", type=int, default=640, metavar="N", help="Longer side in pixels.  [default: 640]"
 )
-@options.flag("--force", help="Overwrite pictures that are there.")
+@options.flag("--force", help="Overwrite what is there.")
 @options.as_json
 def samples(folder: Path, size: int, force: bool, as_json: bool) -> None:
-    """Write two pictures to try style transfer with.
+    """Write pictures and small data sets to try every kind with.
 
-    A photograph, DIR/content.jpg, and a painting, DIR/style.jpg.
+    Into DIR (by default `pictures`): a photograph, content.jpg, the same in grey.jpg, a painting,
+    style.jpg, a drawn shoe.png; folders of digits, garments, faces and colors to train on.
     """
-    from cvq.samples import write_samples
+    from cvq.samples import PICTURES, write_samples
 
     paths = write_samples(folder, size=size, overwrite=force)
     if as_json:
         dump({name: str(path) for name, path in paths.items()})
         return
-    for path in paths.values():
-        say(path)
-    pictures = " ".join(shlex.quote(str(path)) for path in paths.values())
+    for name, path in paths.items():
+        say(path if name in PICTURES else f"{path}/")
+    pictures = " ".join(shlex.quote(str(paths[name])) for name in ("content", "style"))
     painted = shlex.quote(str(folder / "painted.png"))
     hint(f"now try: cvq run style-transfer {pictures} -o {painted}")

@@ -1,4 +1,4 @@
-"""The sample pictures: written safely, attributed, and rich enough to be a style."""
+"""The samples: written safely, attributed, rich enough to be a style, readable as data."""
 
 from __future__ import annotations
 
@@ -28,28 +28,43 @@ def _luma(picture: Image.Image) -> NDArray[np.float64]:
     return np.asarray(picture.convert("L"), np.float64)
 
 
-def test_writes_both_pictures_into_a_new_directory(tmp_path: Path) -> None:
-    paths = write_samples(tmp_path / "new" / "samples", size=120)
+def test_writes_everything_into_a_new_directory(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "samples"
+    paths = write_samples(folder, size=120)
 
-    assert {name: path.name for name, path in paths.items()} == {
-        "content": "content.jpg",
-        "style": "style.jpg",
+    assert set(folder.iterdir()) == set(paths.values())
+    found = {}
+    for name in samples.PICTURES:
+        with Image.open(paths[name]) as picture:
+            found[name] = (picture.format, picture.mode, picture.size)
+    assert found == {
+        "content": ("JPEG", "RGB", (120, 80)),
+        "style": ("JPEG", "RGB", (120, 96)),
+        "grey": ("JPEG", "L", (120, 80)),
+        "shoe": ("PNG", "L", (280, 280)),
     }
-    sizes = {}
-    for name, path in paths.items():
-        with Image.open(path) as picture:
-            assert (picture.format, picture.mode) == ("JPEG", "RGB")
-            sizes[name] = picture.size
-    assert sizes == {"content": (120, 80), "style": (120, 96)}
+
+
+def test_the_data_sets_are_read_as_jobs_read_them(tmp_path: Path) -> None:
+    paths = write_samples(tmp_path, size=64)
+    classes = {name: sorted(p.name for p in paths[name].iterdir()) for name in samples.DATA}
+    assert classes["digits"] == list("0123456789")
+    assert classes["garments"] == ["bag", "boot", "dress", "shirt", "trousers"]
+    assert len(classes["faces"]) == samples.PERSONS
+    for name in ("digits", "garments", "faces"):
+        pictures = {path.read_bytes() for path in paths[name].rglob("*.png")}
+        assert len(pictures) == len(list(paths[name].rglob("*.png"))), f"two {name} are alike"
 
 
 def test_photograph_carries_its_attribution_and_is_never_enlarged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painting: Image.Image
 ) -> None:
     monkeypatch.setattr(samples, "_painting", lambda size: painting)
-    with Image.open(write_samples(tmp_path, size=2000)["content"]) as picture:
-        assert picture.size == (640, 427)
-        assert picture.getexif()[COPYRIGHT] == samples.ATTRIBUTION
+    paths = write_samples(tmp_path, size=2000)
+    for name in ("content", "grey"):
+        with Image.open(paths[name]) as picture:
+            assert picture.size == (640, 427)
+            assert picture.getexif()[COPYRIGHT] == samples.ATTRIBUTION
     assert "danielbuechele" in samples.ATTRIBUTION
     assert "CC BY 2.0" in samples.ATTRIBUTION
 
@@ -57,11 +72,15 @@ def test_photograph_carries_its_attribution_and_is_never_enlarged(
 def test_the_same_call_writes_the_same_bytes(tmp_path: Path) -> None:
     first, second = write_samples(tmp_path / "a", size=80), write_samples(tmp_path / "b", size=80)
 
-    assert first["style"].read_bytes() == second["style"].read_bytes()
-    assert first["content"].read_bytes() == second["content"].read_bytes()
+    def contents(folder: Path) -> dict[str, bytes]:
+        found = folder.rglob("*.*")
+        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert first.keys() == second.keys()
 
 
-@pytest.mark.parametrize("name", ["content.jpg", "style.jpg"])
+@pytest.mark.parametrize("name", ["content.jpg", "style.jpg", "digits", "shoe.png"])
 def test_a_file_that_exists_is_kept(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"mine")
 
@@ -112,7 +131,8 @@ except MissingExtraError as error:
 def test_importing_samples_loads_no_heavy_package() -> None:
     program = (
         "import sys, cvq.samples\n"
-        "print(sorted({'numpy', 'sklearn', 'PIL', 'torch', 'cvq.painting'} & set(sys.modules)))"
+        "heavy = {'numpy', 'sklearn', 'PIL', 'torch', 'cvq.painting', 'cvq.sketches'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
