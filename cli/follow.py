@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import words
-from .output import console, note, on_terminal
+from .output import console, is_dumb, note, on_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -42,7 +42,9 @@ class Follower:
     """
 
     def __init__(self, headline: Sequence[str]) -> None:
-        self.view: _Bar | _Lines = _Bar(headline) if on_terminal(err=True) else _Lines(headline)
+        self.view: _Bar | _Lines = (
+            _Bar(headline) if on_terminal(err=True) and not is_dumb() else _Lines(headline)
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from .output import console, on_terminal
+from .output import console, is_dumb, on_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,7 +25,7 @@ def repeat(
         draw: makes it into what a terminal shows.
         tell: prints it in a pipe.
     """
-    if on_terminal():
+    if on_terminal() and not is_dumb():
         _redraw(look, draw)
     else:
         _print_changes(look, tell)

@@ -147,6 +147,8 @@ def _report(error: BaseException) -> int:
 
     if isinstance(error, CvqError):
         return _say(str(error), error.exit_code)
+    if isinstance(error, UnicodeEncodeError):
+        return _say(f"this locale has no name for {error.object!a}: set PYTHONUTF8=1", ENVIRONMENT)
     if isinstance(error, OSError) and error.strerror:
         drop_output()
         where = f"{error.filename}: " if error.filename else ""
@@ -220,6 +222,7 @@ def main() -> NoReturn:
     from cvq.surroundings import prepare
 
     prepare()
+    os.environ["TERM"] = os.environ.get("TERM") or "dumb"  # nobody says what it understands
     # Imports make 100,000 lasting objects; looking through them for garbage costs 40 ms.
     gc.set_threshold(100_000, 50, 50)
     # pydantic otherwise reads the metadata of every installed package, in search of plug-ins.

@@ -6,8 +6,10 @@ reader's terminal: names, errors and logs are others' words. In a pipe no cell i
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -37,6 +39,11 @@ def on_terminal(*, err: bool = False) -> bool:
     return (sys.stderr if err else sys.stdout).isatty()
 
 
+def is_dumb() -> bool:
+    """Whether the terminal understands no colours and cannot move its cursor."""
+    return os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+
+
 def console(*, err: bool = False) -> Console:
     """A rich console; rich itself honours NO_COLOR and TERM=dumb."""
     from rich.console import Console
@@ -64,7 +71,9 @@ def say(text: object = "", *, err: bool = False) -> None:
     """Print lines; on a terminal colours stay, and nothing else that is not text."""
     given = str(text)
     parts = _COLOURS.split(given) if on_terminal(err=err) else [given]
-    shown = [part if _COLOURS.fullmatch(part) else _lines(part) for part in parts]
+    shown = [
+        ("" if is_dumb() else part) if _COLOURS.fullmatch(part) else _lines(part) for part in parts
+    ]
     click.echo("".join(shown), err=err)
 
 
@@ -96,7 +105,8 @@ def dump_line(value: Any) -> None:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    text = json.dumps(value, indent=indent, ensure_ascii=not utf8, default=str)
     # Outside of words JSON has no such character but the end of a line.
     return UNPRINTABLE.sub(
         lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text
@@ -173,8 +183,6 @@ def heading(text: str) -> None:
 
 def paint(text: str, colour: str) -> str:
     """Text in one of Click's colours, on a terminal where colours are wanted."""
-    import os
-
-    if not on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not on_terminal() or os.environ.get("NO_COLOR") or is_dumb():
         return text
     return click.style(text, fg=colour)

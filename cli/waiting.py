@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .output import console, note, on_terminal
+from .output import console, is_dumb, note, on_terminal
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -37,7 +37,7 @@ class Spinner:
         if text == self.said:
             return
         self.said = text
-        if not on_terminal(err=True):
+        if not on_terminal(err=True) or is_dumb():
             note(text)
         elif self.status is None:
             self.status = console(err=True).status(Text(text))

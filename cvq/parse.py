@@ -73,21 +73,45 @@ def duration(text: str) -> float:
 def moment(text: str, *, ago: bool, now: datetime | None = None) -> datetime:
     """The time that `2d` (ago, or from now) or `2026-11-01[T12:00]` means, aware, in UTC.
 
-    A date without a zone is in local time.
+    A date without a zone is in local time. A number of eight digits is a date, 20261101.
 
     Raises:
-        UsageError: the text is neither, or lies outside the calendar.
+        UsageError: the text is neither, lies outside the calendar or more than a century ahead,
+            or is a time of day that a change of the clocks leaves out or gives twice.
     """
     now = now or datetime.now(UTC)
     try:
-        if text[:1].isdigit() and "-" not in text and ":" not in text:
+        if text.isascii() and re.fullmatch(r"\d{1,7}|[\d.]+[smhdw][\d.smhdw]*", text):
             distance = timedelta(seconds=duration(text))
             return now - distance if ago else now + distance
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError, UsageError):
+        time = _in_utc(datetime.fromisoformat(text), text)
+    except (ValueError, OverflowError):
         raise UsageError(
-            f"'{text}' is not a time: write 5m, 2d, 2026-11-01 or 2026-11-01T12:00"
+            f"'{text}' is not a time: write 5m, 2d, 2026-11-01 or 2026-11-01T12:00[+01:00]"
         ) from None
+    if time > now + timedelta(seconds=_LONGEST_S):
+        raise UsageError(f"'{text}' is more than a century ahead")
+    return time
+
+
+def _in_utc(time: datetime, text: str) -> datetime:
+    """The moment of a time as it was written, which without a zone is in local time.
+
+    Raises:
+        UsageError: there is no such moment, or two of them.
+    """
+    first = time.astimezone(UTC)
+    if (
+        time.tzinfo is not None or time.time() == datetime.min.time()
+    ):  # a day begins when it begins
+        return first
+    second = time.replace(fold=1).astimezone(UTC)
+    if first == second:
+        return first
+    if first.astimezone().replace(tzinfo=None) != time:
+        raise UsageError(f"'{text}': the clocks are set forward over this time; choose another")
+    early, late = (text + moment.astimezone().isoformat()[-6:] for moment in (first, second))
+    raise UsageError(f"'{text}' comes twice, as the clocks are set back: write {early} or {late}")
 
 
 def field(text: str) -> Field:

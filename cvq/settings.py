@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import UsageError
+from .errors import SetupError, UsageError
 
 INSIDE_JOB = "CVQ_INSIDE_JOB"  # set in a job's process, to the job's number
 
@@ -22,14 +23,31 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name
-        return "unknown"
+        return f"uid-{os.getuid()}"
+
+
+def _home() -> Path:
+    """Where the system keeps a user's data.
+
+    Raises:
+        SetupError: this user has no home folder, as in a container.
+    """
+    try:
+        return Path(platformdirs.user_data_dir("cvq"))
+    except RuntimeError:
+        raise SetupError(
+            f"user {_user()} has no home folder: set CVQ_HOME (or HOME) to a folder of yours"
+        ) from None
 
 
 def config_files() -> list[Path]:
     """The `cvq.toml` files that are read where they exist, the strongest last."""
     if INSIDE_JOB in os.environ:
         return []  # a job is told what it needs; URLs with passwords are not its business
-    return [Path(platformdirs.user_config_dir("cvq")) / "cvq.toml", Path("cvq.toml")]
+    files = [Path("cvq.toml")]
+    with contextlib.suppress(RuntimeError):  # a user without a home folder
+        files.insert(0, Path(platformdirs.user_config_dir("cvq")) / "cvq.toml")
+    return files
 
 
 class Settings(BaseModel):
@@ -42,7 +60,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     home: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_data_dir("cvq")),
+        default_factory=_home,
         description="Folder of the embedded database, store, Redis and logs.",
     )
     database_url: str | None = Field(
@@ -120,7 +138,10 @@ class Settings(BaseModel):
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        try:
+            return value.expanduser().absolute()
+        except RuntimeError:  # ~ where there is no home folder
+            raise ValueError(f"{value}: there is no such home folder; give a whole path") from None
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,7 +55,7 @@ def test_no_durations(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "ago", "time"),
+    ("text", "ago", "expected"),
     [
         ("5m", True, NOW - timedelta(minutes=5)),
         ("2d", True, NOW - timedelta(days=2)),
@@ -61,11 +63,53 @@ def test_no_durations(text: str) -> None:
         ("2026-11-01T10:00+02:00", True, NOW - timedelta(hours=4)),
         ("2026-11-01T12:00Z", False, NOW),
         ("2026-11-01", True, datetime(2026, 11, 1).astimezone(UTC)),
+        ("20261101", True, datetime(2026, 11, 1).astimezone(UTC)),
+        ("20261101T1230", True, datetime(2026, 11, 1, 12, 30).astimezone(UTC)),
+        ("86400", False, NOW + timedelta(days=1)),
         ("2026-11-01T12:30", True, datetime(2026, 11, 1, 12, 30).astimezone(UTC)),
     ],
 )
-def test_moments(text: str, ago: bool, time: datetime) -> None:
-    assert moment(text, ago=ago, now=NOW) == time
+def test_moments(text: str, ago: bool, expected: datetime) -> None:
+    assert moment(text, ago=ago, now=NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "ago", "message"),
+    [
+        ("20261301", False, "is not a time"),
+        ("12345678", False, "is not a time"),  # seconds, or a date?
+        ("1796083200", True, "is not a time"),
+        ("9999-12-31", False, "more than a century ahead"),
+        ("2127-12-02", False, "more than a century ahead"),
+        ("101y", False, "is not a time"),
+        ("2026-12-01T18:00 Europe/Berlin", False, r"is not a time.*\[\+01:00\]"),
+    ],
+)
+def test_no_moments(text: str, ago: bool, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        moment(text, ago=ago, now=NOW)
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_a_time_that_the_clocks_leave_out_or_give_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"2026-03-29T02:30.*set forward over this time"):
+        moment("2026-03-29T02:30", ago=False, now=NOW)
+    twice = r"2026-10-25T02:30\+02:00 or 2026-10-25T02:30\+01:00"
+    with pytest.raises(UsageError, match=twice):
+        moment("2026-10-25T02:30", ago=True, now=NOW)
+    assert moment("2026-10-25T02:30+01:00", ago=True) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    assert moment("2026-10-25T03:30", ago=True) == datetime(2026, 10, 25, 2, 30, tzinfo=UTC)
+    assert moment("2026-03-29T03:00", ago=True) == datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+    assert moment("2026-03-29", ago=True) == datetime(2026, 3, 28, 23, 0, tzinfo=UTC)
 
 
 @given(anything, st.booleans())
@@ -74,13 +118,13 @@ def test_moments(text: str, ago: bool, time: datetime) -> None:
 @example("90w" * 50, True)
 def test_a_moment_is_in_utc_or_refused(text: str, ago: bool) -> None:
     with contextlib.suppress(UsageError):
-        time = moment(text, ago=ago, now=NOW)
-        assert time.utcoffset() == timedelta(0)
+        found = moment(text, ago=ago, now=NOW)
+        assert found.utcoffset() == timedelta(0)
 
 
-@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)))
-def test_a_moment_survives_being_written(time: datetime) -> None:
-    aware = time.replace(tzinfo=UTC)
+@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2120, 1, 1)))
+def test_a_moment_survives_being_written(when: datetime) -> None:
+    aware = when.replace(tzinfo=UTC)
     assert moment(aware.isoformat(), ago=True) == aware
 
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from cvq import Settings
-from cvq.errors import UsageError
+from cvq.errors import SetupError, UsageError
 
 
 @pytest.fixture
@@ -152,3 +152,23 @@ def test_nothing_is_read_at_import(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_user_without_name_and_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a container under a number of its own."""
+    import pwd
+
+    def nobody(_uid: int) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOGNAME", "USER", "LNAME",
+                 "USERNAME", "CVQ_HOME"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SetupError, match=r"^user uid-\d+ has no home folder: set CVQ_HOME"):
+        Settings.load()
+    monkeypatch.setenv("CVQ_HOME", "~/there")
+    with pytest.raises(UsageError, match=r"CVQ_HOME\): ~/there: there is no such home folder"):
+        Settings.load()
+    monkeypatch.setenv("CVQ_HOME", str(tmp_path))
+    assert Settings.load().user == f"uid-{os.getuid()}"
