@@ -42,7 +42,7 @@ _LIGHT_INK = 192
 
 
 def picture(
-    source: Path | bytes, *, paper: Paper = "white", note: Note | None = None
+    source: Path | str | bytes, *, paper: Paper = "white", note: Note | None = None
 ) -> Image.Image:
     """A picture in mode RGB and its full size.
 
@@ -68,7 +68,7 @@ def as_rgb(image: Image.Image, *, paper: Paper = "white", note: Note | None = No
 
 
 def decode_picture(
-    source: Path | bytes,
+    source: Path | str | bytes,
     channels: Literal[1, 3],
     size: int | None,
     *,

@@ -93,7 +93,7 @@ def check_image(path: Path, max_pixels: int) -> None:
 
 
 def load(
-    source: Path | bytes,
+    source: Path | str | bytes,
     max_pixels: int | None = None,
     draft: tuple[str, tuple[int, int]] | None = None,
 ) -> Loaded:
@@ -108,6 +108,7 @@ def load(
         PictureError: it is no picture, damaged, or too large.
         OSError: the file cannot be read.
     """
+    source = source if isinstance(source, bytes) else Path(source)
     try:
         return _decoded(source, max_pixels or _most_pixels, draft)
     except (PictureError, PermissionError, FileNotFoundError):

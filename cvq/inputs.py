@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def check_inputs(
         if isinstance(file, ModelFile):
             waiting += _find_model(file, _offer_of(spec, file), settings, database())
         elif isinstance(file, DataSource):
-            _find_data(file, settings, download=download)
+            _find_data(file, spec, settings, download=download)
         elif file.path is None:
             raise UsageError(f"input '{file.name}': give the path of a file")
         elif isinstance(file, PipelineFile):
@@ -92,12 +93,20 @@ def _store_folder(
         raise SetupError(f"{folder} cannot be packed: {error}") from error
 
 
-def _find_data(file: DataSource, settings: Settings, *, download: bool) -> None:
+def _find_data(file: DataSource, spec: Spec, settings: Settings, *, download: bool) -> None:
     if file.path is None:
         raise UsageError(f"data '{file.name}': give a name, a folder or a zip")
-    if file.path.exists() or str(file.path) not in datasets.KNOWN:
-        datasets.check_source(file.path)
+    if str(file.path) not in datasets.KNOWN or file.path.exists():
+        survey = datasets.check_source(
+            file.path,
+            labelled=isinstance(spec, ImageTrainingSpec) and spec.labelled,
+            hold_out=getattr(spec, "hold_out", ()),
+            max_pixels=settings.max_pixels,
+        )
         file.name = file.name or file.path.resolve().name
+        if survey.notes:
+            notes = "; ".join(survey.notes)
+            warnings.warn(f"data {file.name}: {survey.summary}; {notes}", stacklevel=4)
         return
     if not datasets.KNOWN[file.name].files:
         file.path = None  # the worker's own

@@ -10,6 +10,7 @@ import click
 
 from cvq import datasets
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
+from cvq.words import listing
 
 from .. import options
 from ..output import dump, note, say
@@ -79,8 +80,11 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
             say(f"{source} needs no files: it is always there")
             return
         path = datasets.fetch(source, _home())
-    datasets.check_source(path)
-    about = _about(path, size, grey)
+    from cvq.settings import Settings
+
+    most = Settings.load().max_pixels
+    datasets.check_source(path, max_pixels=most)
+    about = _about(path, size, grey, most)
     if as_json:
         dump(about)
         return
@@ -89,17 +93,34 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
         labels = f", {part['classes']} classes" if part["classes"] else ", without labels"
         say(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
     if about["classes"]:
-        say(f"  classes {', '.join(about['classes'][:20])}")
+        say(f"  classes {listing(about['classes'], 20)}")
+    for line in about["left_out"]:
+        note(line)
     for line in about["damaged"]:
         note(f"damaged: {line}")
+    for line in about["noted"]:
+        note(line)
+    if about["not_for_classifiers"]:
+        note(f"not for a classifier: {about['not_for_classifiers']}")
 
 
-def _about(path: Path, size: int | None, grey: bool) -> dict[str, Any]:
+def _unlabelled(path: Path) -> str | None:
+    """Why no classifier could be trained on it, or None."""
+    try:
+        datasets.check_source(path, labelled=True)
+    except InvalidInputError as error:
+        return str(error)
+    return None
+
+
+def _about(path: Path, size: int | None, grey: bool, max_pixels: int) -> dict[str, Any]:
     try:
         from cvq.datasets.reading import read
+        from cvq.images import limit_pixels
     except ModuleNotFoundError:
         raise MissingExtraError("worker", "`cvq data check`") from None
     with tempfile.TemporaryDirectory(prefix="cvq-data-") as scratch:
+        limit_pixels(max_pixels)
         packed = datasets.pack(path, Path(scratch) / "data.zip") if path.is_dir() else path
         try:
             found = read(packed, channels=1 if grey else 3, size=size, name=path.name)
@@ -109,6 +130,9 @@ def _about(path: Path, size: int | None, grey: bool) -> dict[str, Any]:
         "format": found.format,
         "classes": list(found.classes),
         "damaged": found.corrupt,
+        "left_out": found.left_out,
+        "noted": found.noted,
+        "not_for_classifiers": _unlabelled(path),
         "parts": {
             name: {
                 "pictures": len(raw.images),

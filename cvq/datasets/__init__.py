@@ -7,16 +7,18 @@ the same zip, and a zip is taken as it stands. `digits` needs no file, scikit-le
 
 from __future__ import annotations
 
-import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError, MissingExtraError, SetupError, UsageError
 from ..files import make_home
 
-PICTURES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+if TYPE_CHECKING:
+    from .survey import Survey
+
 # A fixed time, so that the same files give the same zip: the first that the format knows.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -140,74 +142,59 @@ def check_name(name: str) -> None:
         raise UsageError(f"{name} needs no files: `--data {name}` works at once")
 
 
-def check_source(path: Path) -> None:
-    """Make sure that a folder or zip has something to train on.
+def check_source(
+    path: Path,
+    *,
+    labelled: bool = False,
+    hold_out: Sequence[str] = (),
+    max_pixels: int = 100_000_000,
+) -> Survey:
+    """Make sure that a folder or zip is something that a job can be trained on.
+
+    Args:
+        path: the folder or zip.
+        labelled: whether the job needs classes.
+        hold_out: folders that it is to test on.
+        max_pixels: of a picture.
+
+    Returns:
+        what is read, and what is left out and why.
 
     Raises:
-        InvalidInputError: it is missing, neither folder nor zip, or has nothing of use.
+        InvalidInputError: it is not; the message says why.
     """
-    if not path.exists():
+    from .survey import survey  # Pillow, which a submission without data need not load
+
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+    if not there:
         names = ", ".join(KNOWN)
         raise InvalidInputError(f"{path} does not exist, and is no known data set ({names})")
-    try:
-        if path.is_dir():
-            useful = next(members(path), None) is not None
-        elif path.is_file() and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                useful = any(is_useful(name) for name in archive.namelist())
-        else:
-            raise InvalidInputError(f"{path} is neither a folder nor a zip")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}") from None
-    if not useful and any(path.rglob("data_batch_1") if path.is_dir() else ()):
-        raise InvalidInputError(
-            f"{path} has CIFAR as pickles, which could run any code: "
-            "`cvq data fetch cifar10` brings the same pictures as binary files"
-        )
-    if not useful:
-        raise InvalidInputError(
-            f"{path} has no pictures ({', '.join(PICTURES[:4])} …), IDX files or CIFAR batches"
-        )
+    return survey(path, labelled=labelled, hold_out=hold_out, max_pixels=max_pixels)
 
 
 def pack(folder: Path, target: Path, progress: Progress | None = None) -> Path:
-    """Zip what a loader would read of a folder; the same files give the same bytes.
+    """Zip what a job would read of a folder; the same files give the same bytes.
 
     Raises:
         InvalidInputError: a file cannot be read.
     """
-    found = sorted(members(folder), key=lambda path: path.relative_to(folder).as_posix())
+    from .inventory import mark, take
+
+    found = take(folder)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for number, path in enumerate(found, 1):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
+        for number, member in enumerate(found.members, 1):
+            entry = zipfile.ZipInfo(member.name, _EPOCH)
+            assert isinstance(member.origin, Path)
             try:
-                archive.writestr(entry, path.read_bytes())
+                archive.writestr(entry, member.origin.read_bytes())
             except OSError as error:
-                raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+                raise InvalidInputError(
+                    f"{member.origin} cannot be read: {error.strerror}"
+                ) from None
             if progress:
-                progress(number, len(found))
+                progress(number, len(found.members))
+        archive.comment = mark(found.lines())
     return target
-
-
-def members(folder: Path) -> Iterator[Path]:
-    """The files below a folder that a loader would read; no link leads out of it."""
-    root = folder.resolve()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent) / name
-            if is_useful(path.name) and path.is_file() and path.resolve().is_relative_to(root):
-                yield path
-
-
-def is_useful(name: str) -> bool:
-    """Whether a file of this name would be read."""
-    last = name.rpartition("/")[2]
-    if last.startswith(".") or name.startswith("__MACOSX/"):
-        return False
-    lower = last.lower()
-    return (
-        lower.endswith(PICTURES)
-        or lower.removesuffix(".gz").endswith("-ubyte")
-        or (lower.endswith(".bin") and "_batch" in lower)
-    )

@@ -7,16 +7,14 @@ Nothing is unpacked to a disk, and nothing is unpickled.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import logging
-import re
 import zipfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,8 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..decoding import Paper, decode_picture, ink, paper_for, square
-from ..errors import PermanentError
-from . import PICTURES, is_useful
+from ..errors import InvalidInputError, PermanentError
+from . import idx
+from .inventory import Member, of_zip
+from .layout import Layout, Placed, lay_out
 
 log = logging.getLogger("cvq.job")
 
@@ -35,11 +35,6 @@ _CORRUPT_SHARE = 0.05
 _TRANSPARENT = (".png", ".webp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
 _SAMPLED = 200  # pictures that are asked for the colour of their ink
 _NAMED = 5
-_PARTS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 _CIFAR_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
@@ -79,6 +74,7 @@ class Found:
         corrupt: a line for each picture that is damaged and left out.
         paper: what shows through where pictures are transparent.
         noted: a line for each picture that was not taken as it stands.
+        left_out: a line for each sort of files that were not read.
     """
 
     format: str
@@ -87,6 +83,7 @@ class Found:
     corrupt: list[str] = field(default_factory=list)
     paper: Paper = "white"
     noted: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: str = "") -> Found:
@@ -102,25 +99,29 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
     Raises:
         PermanentError: the data is damaged or does not fit; the message names the file.
     """
+    called = f"data {name or path.name}"
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if is_useful(entry.filename)]
-            idx = [e for e in entries if e.filename.removesuffix(".gz").endswith("-ubyte")]
-            batches = [entry for entry in entries if entry.filename.endswith(".bin")]
-            if idx:
-                found = _read_idx(archive, idx, name)
-            elif batches:
-                found = _read_cifar(archive, batches)
+            inventory = of_zip(archive, called)
+            layout = lay_out(inventory, called)
+            if layout.form == "IDX":
+                found = _read_idx(archive, layout, name)
+            elif layout.form == "CIFAR-10":
+                found = _read_cifar(archive, layout)
             else:
-                return _read_pictures(archive, entries, channels, size, name)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise PermanentError(f"data {name or path.name} cannot be read: {error}") from None
-    for part in found.parts.values():
-        part.images = fitted(part.images, channels, size)
+                found = _read_pictures(archive, layout.pictures, channels, size, name)
+    except InvalidInputError as error:
+        raise PermanentError(str(error)) from None
+    except (zipfile.BadZipFile, OSError, UnicodeDecodeError, NotImplementedError) as error:
+        raise PermanentError(f"{called} cannot be read: {error}") from None
+    found.left_out = layout.notes + inventory.lines()
+    if layout.form != "pictures":
+        for part in found.parts.values():
+            part.images = fitted(part.images, channels, size)
     return found
 
 
-# --- IDX (LeCun, Cortes and Burges) -------------------------------------------------------------
+# --- IDX and CIFAR-10's binary form -------------------------------------------------------------
 
 
 def parse_idx(data: bytes, name: str, dimensions: int) -> Bytes:
@@ -129,89 +130,52 @@ def parse_idx(data: bytes, name: str, dimensions: int) -> Bytes:
     Raises:
         PermanentError: wrong magic number, shape, or number of bytes.
     """
-    head = 4 + 4 * dimensions
-    if len(data) < head:
-        raise PermanentError(f"{name} is cut off: it has {len(data)} bytes, its head {head}")
-    magic = int.from_bytes(data[:4], "big")
-    if magic != 0x800 + dimensions:
-        swapped = {0x801: "labels", 0x803: "images"}.get(magic)
-        hint = f": it holds {swapped}; were files swapped?" if swapped else ""
-        raise PermanentError(f"{name} has magic number {magic}, not {0x800 + dimensions}{hint}")
-    shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(dimensions)]
-    wanted = int(np.prod(shape, dtype=object))
-    if len(data) - head != wanted:
-        raise PermanentError(
-            f"{name} has {len(data) - head} bytes of data, and its head says "
-            f"{' x '.join(map(str, shape))} = {wanted}"
-        )
-    return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
+    try:
+        shape, content = idx.content_of(io.BytesIO(data), name, dimensions)
+    except InvalidInputError as error:
+        raise PermanentError(str(error)) from None
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _read_idx(archive: zipfile.ZipFile, entries: Sequence[Any], name: str) -> Found:
-    files: dict[tuple[str, str], Any] = {}
-    for entry in entries:
-        match = re.search(r"(train|t10k|test)[-_.](images|labels)[-.]idx", entry.filename.lower())
-        if match:
-            part = "train" if match[1] == "train" else "test"
-            # Where a file lies there packed and unpacked, either will do.
-            files.setdefault((part, match[2]), entry)
+def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> Found:
     parts: dict[str, Raw] = {}
     for part in ("train", "test"):
-        if (part, "images") not in files:
+        if (part, "images") not in layout.idx:
             continue
-        images = _idx_of(archive, files[part, "images"], 3)
-        if (part, "labels") not in files:
-            raise PermanentError(
-                f"{files[part, 'images'].filename}: the labels beside it are missing"
-            )
-        labels = _idx_of(archive, files[part, "labels"], 1)
+        images = _idx_of(archive, layout.idx[part, "images"], 3)
+        labels = _idx_of(archive, layout.idx[part, "labels"], 1)
         if len(images) != len(labels):
             raise PermanentError(
-                f"{files[part, 'images'].filename} has {len(images)} pictures, "
-                f"{files[part, 'labels'].filename} {len(labels)} labels"
+                f"{layout.idx[part, 'images'].name} has {len(images)} pictures, "
+                f"{layout.idx[part, 'labels'].name} {len(labels)} labels"
             )
         parts[part] = Raw(images[:, None], labels.astype(np.int64))
-    if "train" not in parts:
-        raise PermanentError("there are IDX files, but no train-images-idx3-ubyte among them")
     count = 1 + max(
         int(part.labels.max(initial=0)) for part in parts.values() if part.labels is not None
     )
-    fashion = "fashion" in name.lower() or any("fashion" in e.filename.lower() for e in entries)
+    names = [name, *(member.name for member in layout.idx.values())]
+    fashion = any("fashion" in each.lower() for each in names)
     classes = _GARMENTS if fashion and count <= 10 else tuple(map(str, range(max(10, count))))
     return Found("IDX", parts, classes)
 
 
-def _idx_of(archive: zipfile.ZipFile, entry: Any, dimensions: int) -> Bytes:
-    data = _content(archive, entry)
-    if data[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(io.BytesIO(data)) as file:
-                data = file.read(_MOST_FILE)
-        except (OSError, EOFError, zlib.error) as error:
-            raise PermanentError(f"{entry.filename} is cut off or damaged: {error}") from None
-    return parse_idx(data, entry.filename, dimensions)
+def _idx_of(archive: zipfile.ZipFile, member: Member, dimensions: int) -> Bytes:
+    assert isinstance(member.origin, zipfile.ZipInfo)
+    with idx.Damaged(member.name), archive.open(member.origin) as file:
+        shape, content = idx.content_of(idx.unpacked(file), member.name, dimensions)
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-# --- CIFAR-10, the binary form ------------------------------------------------------------------
-
-
-def _read_cifar(archive: zipfile.ZipFile, entries: Sequence[Any]) -> Found:
+def _read_cifar(archive: zipfile.ZipFile, layout: Layout) -> Found:
     parts: dict[str, Raw] = {}
-    for part, word in (("train", "data_batch"), ("test", "test_batch")):
-        chosen = sorted((e for e in entries if word in e.filename), key=lambda e: e.filename)
-        if not chosen:
-            continue
-        rows = [_cifar_rows(_content(archive, entry), entry.filename) for entry in chosen]
+    for part, batches in layout.batches.items():
+        rows = [_cifar_rows(_content(archive, member), member.name) for member in batches]
         data = np.concatenate(rows)
         parts[part] = Raw(data[:, 1:].reshape(-1, 3, 32, 32), data[:, 0].astype(np.int64))
-    if "train" not in parts:
-        raise PermanentError("there is no data_batch_1.bin among the CIFAR batches")
     return Found("CIFAR-10", parts, _CIFAR_CLASSES)
 
 
 def _cifar_rows(data: bytes, name: str) -> Bytes:
-    if not data or len(data) % 3073:
-        raise PermanentError(f"{name} has {len(data)} bytes, no multiple of 3073: is it cut off?")
     rows = np.frombuffer(data, np.uint8).reshape(-1, 3073)
     if int(rows[:, 0].max()) > 9:
         raise PermanentError(f"{name} has class {int(rows[:, 0].max())}: it is no CIFAR-10 batch")
@@ -223,16 +187,12 @@ def _cifar_rows(data: bytes, name: str) -> Bytes:
 
 def _read_pictures(
     archive: zipfile.ZipFile,
-    entries: Sequence[Any],
+    placed: Sequence[Placed],
     channels: Literal[1, 3],
     size: int | None,
     name: str,
 ) -> Found:
-    chosen = sorted(
-        (e for e in entries if e.filename.lower().endswith(PICTURES)), key=lambda e: e.filename
-    )
-    if not chosen:
-        raise PermanentError(f"data {name} has no pictures")
+    chosen = [each.member for each in placed]
     if size and len(chosen) * channels * size * size > MOST_BYTES:
         raise PermanentError(
             f"{len(chosen)} pictures of {size} x {size} pixels are more than "
@@ -242,35 +202,34 @@ def _read_pictures(
     noted: list[str] = []
     pictures, corrupt = _decode_all(archive, chosen, channels, size, paper, noted)
     noted.sort()
-    kept = [entry for entry, picture in zip(chosen, pictures, strict=True) if picture is not None]
+    kept = [each for each, picture in zip(placed, pictures, strict=True) if picture is not None]
     good = [picture for picture in pictures if picture is not None]
     _judge(corrupt, len(chosen))
     shapes = sorted({picture.shape[:2] for picture in good})
     if len(shapes) > 1:
         shown = ", ".join(f"{width} x {height}" for height, width in shapes[:3])
         raise PermanentError(f"pictures of {len(shapes)} sizes ({shown} …): give a --size")
-    places = [_place(PurePosixPath(path)) for path in _below_top([e.filename for e in kept])]
-    classes = tuple(sorted({group for _, group in places if group}))
+    classes = tuple(sorted({each.group for each in kept} - {""}))
     parts: dict[str, Raw] = {}
-    for part in dict.fromkeys(part for part, _ in places):
-        index = [i for i, place in enumerate(places) if place[0] == part]
-        groups = [places[i][1] for i in index]
+    for part in dict.fromkeys(each.part for each in kept):
+        index = [i for i, each in enumerate(kept) if each.part == part]
+        groups = [kept[i].group for i in index]
         labelled = bool(classes) and all(groups)
         parts[part] = Raw(
             np.stack([good[i] for i in index]).reshape(len(index), *shapes[0], channels)
             .transpose(0, 3, 1, 2),
             np.array([classes.index(g) for g in groups], np.int64) if labelled else None,
             groups if any(groups) else [],
-            [kept[i].filename for i in index],
+            [kept[i].member.name for i in index],
         )  # fmt: skip
     if "train" not in parts:
         raise PermanentError(f"data {name} has no pictures to train on, only {', '.join(parts)}")
     return Found("pictures", parts, classes, corrupt, paper, noted)
 
 
-def _paper(archive: zipfile.ZipFile, entries: Sequence[Any]) -> Paper:
+def _paper(archive: zipfile.ZipFile, entries: Sequence[Member]) -> Paper:
     """One paper for all of them, by the ink of some."""
-    able = [entry for entry in entries if entry.filename.lower().endswith(_TRANSPARENT)]
+    able = [entry for entry in entries if entry.name.lower().endswith(_TRANSPARENT)]
     inks = []
     for entry in able[:: max(1, len(able) // _SAMPLED)]:
         with contextlib.suppress(Exception):  # damaged: told when all are read
@@ -280,23 +239,23 @@ def _paper(archive: zipfile.ZipFile, entries: Sequence[Any]) -> Paper:
 
 def _decode_all(
     archive: zipfile.ZipFile,
-    entries: Sequence[Any],
+    entries: Sequence[Member],
     channels: Literal[1, 3],
     size: int | None,
     paper: Paper,
     noted: list[str],
 ) -> tuple[list[Bytes | None], list[str]]:
-    def decode(item: tuple[Any, bytes | Exception]) -> Bytes | str:
+    def decode(item: tuple[Member, bytes | Exception]) -> Bytes | str:
         entry, data = item
         try:
             if isinstance(data, Exception):
                 raise data
             return decode_picture(
                 data, channels, size, paper=paper,
-                note=lambda words: noted.append(f"{entry.filename} {words}"),
+                note=lambda words: noted.append(f"{entry.name} {words}"),
             )  # fmt: skip
         except Exception as error:  # decoders raise what they stumble over
-            return f"{entry.filename}: {error}"
+            return f"{entry.name}: {str(error).removeprefix(f'{entry.name} ')}"
 
     def contents() -> Any:
         for entry in entries:  # one reader: a zip has one position
@@ -327,38 +286,17 @@ def _judge(corrupt: Sequence[str], count: int) -> None:
     log.warning("%d of %d pictures are damaged and left out: %s", len(corrupt), count, shown)
 
 
-def _below_top(paths: list[str]) -> list[str]:
-    """Paths without folders that all of them share, up to one that names a part."""
-    while True:
-        tops = {PurePosixPath(path).parts[0] if "/" in path else None for path in paths}
-        top = tops.pop() if len(tops) == 1 else None
-        if top is None or top.lower() in _PARTS:
-            return paths
-        inner = [path.partition("/")[2] for path in paths]
-        if not any("/" in path for path in inner) and len(inner) > 1:
-            return inner  # a flat folder within a folder
-        paths = inner
-
-
-def _place(path: PurePosixPath) -> tuple[str, str]:
-    """The part and the class of a picture, by the folders it lies in."""
-    folders = list(path.parts[:-1])
-    part = "train"
-    if folders and folders[0].lower() in _PARTS:
-        part = _PARTS[folders.pop(0).lower()]
-    return part, folders[0] if folders else ""
-
-
 # --- All forms ----------------------------------------------------------------------------------
 
 
-def _content(archive: zipfile.ZipFile, entry: Any) -> bytes:
-    if entry.file_size > _MOST_FILE:
-        raise PermanentError(f"{entry.filename} has {entry.file_size >> 20} MiB: too much")
+def _content(archive: zipfile.ZipFile, member: Member) -> bytes:
+    assert isinstance(member.origin, zipfile.ZipInfo)
+    if member.bytes > _MOST_FILE:
+        raise PermanentError(f"{member.name} has {member.bytes >> 20} MiB: too much")
     try:
-        return archive.read(entry)
+        return archive.read(member.origin)
     except (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError) as error:
-        raise PermanentError(f"{entry.filename} is damaged: {error}") from None
+        raise PermanentError(f"{member.name} is damaged: {error}") from None
 
 
 def fitted(images: Bytes, channels: Literal[1, 3], size: int | None) -> Bytes:

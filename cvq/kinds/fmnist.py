@@ -13,6 +13,7 @@ from .training import ImageTrainingSpec
 class ClassifierSpec(ImageTrainingSpec):
     """Train a classifier of 28 x 28 grey pictures."""
 
+    labelled: ClassVar[bool] = True
     headline: ClassVar[tuple[str, ...]] = ("val_accuracy", "val_loss", "loss")
 
     data: DataSource = Field(

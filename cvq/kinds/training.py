@@ -64,6 +64,8 @@ class TrainingSpec(Spec):
 class ImageTrainingSpec(TrainingSpec):
     """Base of the kinds that learn from pictures."""
 
+    labelled: ClassVar[bool] = False  # whether the pictures need classes
+
     data: DataSource
     val_share: float = Field(
         0.05, gt=0, lt=0.9, description="Share of the training pictures to validate on."

@@ -105,7 +105,11 @@ def test_an_idx_file_cut_off_anywhere_is_refused(count: int, side: int, cut: int
         ("train-images-idx3-ubyte", idx_files()["train-labels-idx1-ubyte"], "files swapped"),
         ("train-labels-idx1-ubyte", idx_files(39)["train-labels-idx1-ubyte"], "39 labels"),
         ("train-labels-idx1-ubyte", b"", "cut off"),
-        ("train-images-idx3-ubyte", gzip.compress(bytes(99))[:20], "cut off or damaged"),
+        (
+            "train-images-idx3-ubyte",
+            gzip.compress(idx_files()["train-images-idx3-ubyte"])[:-20],
+            "cut off or damaged",
+        ),
         ("train-images-idx3-ubyte", None, "no train-images-idx3-ubyte"),
         ("train-labels-idx1-ubyte", None, "labels beside it are missing"),
     ],

@@ -120,6 +120,8 @@ def load_dataset(
         **facts,
     }
     log.info("data %s: %s", data.name, ", ".join(f"{len(p)} {n}" for n, p in parts.items()))
+    for line in found.left_out:
+        log.warning("data %s: %s", data.name, line)
     if found.noted:
         log.warning("data %s: %s", data.name, listing(found.noted))
     return Dataset(data.name, classes=found.classes, facts=facts, seen=seen, **parts)
@@ -178,7 +180,7 @@ def _from_cache(stem: Path) -> Found | None:
             parts[name] = Raw(images, labels, raw["groups"], raw["names"])
         return Found(
             about["format"], parts, tuple(about["classes"]), about["corrupt"], about["paper"],
-            about["noted"],
+            about["noted"], about["left_out"],
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         return None
@@ -187,7 +189,8 @@ def _from_cache(stem: Path) -> Found | None:
 def _into_cache(found: Found, stem: Path) -> None:
     about: dict[str, Any] = {
         "format": found.format, "classes": found.classes, "corrupt": found.corrupt,
-        "paper": found.paper, "noted": found.noted, "parts": {},
+        "paper": found.paper, "noted": found.noted, "left_out": found.left_out,
+        "parts": {},
     }  # fmt: skip
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)

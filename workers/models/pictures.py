@@ -28,7 +28,7 @@ JPEG_QUALITY = 95
 
 
 def open_picture(
-    path: Path, name: str | None = None, *, paper: decoding.Paper = "white"
+    path: Path | str, name: str | None = None, *, paper: decoding.Paper = "white"
 ) -> Image.Image:
     """Open a picture of any format and mode as upright sRGB without transparency.
 
@@ -45,7 +45,7 @@ def open_picture(
 
 
 @contextmanager
-def named(path: Path, name: str | None = None) -> Iterator[decoding.Note]:
+def named(path: Path | str, name: str | None = None) -> Iterator[decoding.Note]:
     """Give a note that goes into the job's log, and errors, under a picture's name.
 
     Raises:

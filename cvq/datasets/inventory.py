@@ -1,0 +1,306 @@
+"""What is in a folder or a zip: the files that a job would read, and what is left out and why.
+
+A zip of a folder gives what the folder gives. Nothing is unpacked, and nothing is decoded: this
+runs where a job is submitted, before anything is queued, and again in the job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import unicodedata
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from ..errors import InvalidInputError
+from ..images import FORMATS
+from ..words import count, listing
+
+PICTURES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp",
+    ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif",
+)  # fmt: skip
+MOST_FILES = 2_000_000
+MOST_BYTES = 1 << 40  # of all files of a zip, unpacked
+# What unpacks to so many times its size, and to so many bytes at least, is a bomb.
+_MOST_RATIO, _HARMLESS = 100, 256 << 20
+_NAMED = 5
+# In a zip that cvq has packed: what its folder had besides.
+_MARK = b"cvq-left-out "
+
+_HIDDEN = "hidden or of the system's own"
+_OTHER = "neither pictures, IDX files nor CIFAR batches"
+_EFFECTIVE = os.access in os.supports_effective_ids
+_JUNK = ("thumbs.db", "desktop.ini", "ehthumbs.db")
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file that a job would read.
+
+    Attributes:
+        name: below the top, with `/` between folders.
+        bytes: how many it has, unpacked.
+        origin: where it is.
+    """
+
+    name: str
+    bytes: int
+    origin: Path | zipfile.ZipInfo
+
+    @property
+    def folder(self) -> str:
+        """The folder it lies in, "" at the top."""
+        return self.name.rpartition("/")[0]
+
+
+@dataclass
+class Inventory:
+    """The files of a folder or zip, by name, and those that are left out, by the reason."""
+
+    members: list[Member] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    seen: int = 0
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Take down that a file is not read."""
+        self.left_out.setdefault(reason, []).append(name)
+
+    def lines(self) -> list[str]:
+        """What is left out, a line for each reason; nothing where all is read."""
+        return self.told + [
+            f"left out: {count(len(names), 'file')} ({reason}): {listing(sorted(names), _NAMED)}"
+            for reason, names in sorted(self.left_out.items())
+        ]
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is taken for a picture."""
+    return name.lower().endswith(PICTURES)
+
+
+def is_idx(name: str) -> bool:
+    """Whether a file of this name is taken for IDX, packed by gzip or not."""
+    return name.lower().removesuffix(".gz").endswith("-ubyte")
+
+
+def is_batch(name: str) -> bool:
+    """Whether a file of this name is taken for a binary batch of CIFAR."""
+    return name.lower().endswith(".bin") and "_batch" in name.lower().rpartition("/")[2]
+
+
+def take(path: Path) -> Inventory:
+    """The inventory of a folder or zip.
+
+    Raises:
+        InvalidInputError: it cannot be read, is neither, or is a zip that would not do.
+    """
+    try:
+        if path.is_dir():
+            return of_folder(path)
+        if not (path.is_file() and zipfile.is_zipfile(path)):
+            raise InvalidInputError(f"{path} is neither a folder nor a zip")
+        with zipfile.ZipFile(path) as archive:
+            return of_zip(archive, str(path))
+    except PermissionError as error:
+        what = error.filename or path
+        raise InvalidInputError(f"{what} cannot be read: permission denied") from None
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+# --- Folders ------------------------------------------------------------------------------------
+
+
+def of_folder(folder: Path) -> Inventory:
+    """The files below a folder; links to folders are followed, but in no circle.
+
+    Raises:
+        InvalidInputError: a folder or file may not be read.
+        OSError: the disk fails.
+    """
+    found = Inventory()
+    _walk(folder, "", (folder.resolve(),), found)
+    found.members.sort(key=lambda member: member.name)
+    return found
+
+
+def _walk(folder: Path, prefix: str, above: tuple[Path, ...], found: Inventory) -> None:
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
+    found.seen += len(entries)
+    if found.seen > MOST_FILES:
+        raise InvalidInputError(f"{folder}: more than {MOST_FILES} files; do links go in circles?")
+    if not entries and prefix:
+        found.leave_out(prefix, "an empty folder")
+    for entry in entries:
+        name, path = prefix + readable(entry.name), Path(entry.path)
+        if _is_junk(name):
+            found.leave_out(name, _HIDDEN)
+        elif entry.is_dir():
+            real = path.resolve()
+            if real in above:
+                found.leave_out(name, "a link to a folder that it lies in")
+            else:
+                _walk(path, f"{name}/", (*above, real), found)
+        elif reason := _unfit(entry, path):
+            found.leave_out(name, reason)
+        elif not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
+            raise InvalidInputError(f"{path} cannot be read: permission denied")
+        elif found.members and name == found.members[-1].name:
+            found.leave_out(name, "a name that is another's when composed")
+        else:
+            found.members.append(Member(name, entry.stat().st_size, path))
+
+
+def _unfit(entry: os.DirEntry[str], path: Path) -> str | None:
+    """Why a file of a folder is not read, or None."""
+    if not (is_picture(entry.name) or is_idx(entry.name) or is_batch(entry.name)):
+        return _OTHER
+    if not entry.is_file():
+        return "a link to nothing" if entry.is_symlink() else "no regular file"
+    # A link could give any file the name of a picture, and it would go into the store.
+    if entry.is_symlink() and not _is_data(path.resolve()):
+        return "a link to what is no picture"
+    return None
+
+
+def _is_data(path: Path) -> bool:
+    if is_picture(path.name) or is_idx(path.name) or is_batch(path.name):
+        return True
+    try:  # stores keep pictures under numbers
+        with Image.open(path, formats=FORMATS):
+            return True
+    except Exception:
+        return False
+
+
+def readable(name: str) -> str:
+    """A file's name as text that can be stored: composed; what is no UTF-8 reads `\\xe9`."""
+    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+# --- Zips ---------------------------------------------------------------------------------------
+
+
+def of_zip(archive: zipfile.ZipFile, called: str) -> Inventory:
+    """The files of a zip; `called` names it in errors.
+
+    Raises:
+        InvalidInputError: it is encrypted, packed in a way that Python does not know, or a bomb.
+    """
+    found = Inventory(told=_told(archive))
+    by_name: dict[str, zipfile.ZipInfo] = {}
+    names: list[str] = []
+    folders: list[str] = []
+    for entry in archive.infolist():
+        name = _name_of(entry, ours=archive.comment.startswith(_MARK))
+        names.append(name)
+        if name.endswith("/"):
+            folders.append(name)
+            continue
+        if reason := _unfit_entry(name, entry):
+            found.leave_out(name, reason)
+            continue
+        if name in by_name:  # as with whoever unpacks it, the last one stays
+            found.leave_out(name, "another file of the same name follows")
+        by_name[name] = entry
+    for folder in _empty(folders, names):
+        found.leave_out(folder, "an empty folder")
+    _check_entries(list(by_name.values()), Path(archive.filename or called), called)
+    found.members = [
+        Member(name, entry.file_size, entry) for name, entry in sorted(by_name.items())
+    ]
+    return found
+
+
+def _empty(folders: list[str], names: list[str]) -> list[str]:
+    filled = {name.rstrip("/").rpartition("/")[0] + "/" for name in names}
+    return [folder for folder in folders if folder not in filled and not _is_hidden(folder)]
+
+
+def _name_of(entry: zipfile.ZipInfo, *, ours: bool) -> str:
+    """A name as whoever unpacks it would see it."""
+    name = entry.filename
+    if not entry.flag_bits & 0x800:  # not said to be UTF-8, which many tools write all the same
+        try:
+            name = name.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            name = entry.filename
+    if not ours:
+        name = name.replace("\\", "/")  # by tools of Windows
+    return unicodedata.normalize("NFC", name)
+
+
+def _unfit_entry(name: str, entry: zipfile.ZipInfo) -> str | None:
+    """Why a file of a zip is not read, or None."""
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
+        return "a name that leads out of the zip"
+    if _is_hidden(name):
+        return _HIDDEN
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "a link, which a zip cannot bring along"
+    if not (is_picture(name) or is_idx(name) or is_batch(name)):
+        return _OTHER
+    return None
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], path: Path, called: str) -> None:
+    """Refuse what could not be read, and bombs, by what the zip says of itself."""
+    if locked := [entry.filename for entry in entries if entry.flag_bits & 1]:
+        raise InvalidInputError(
+            f"{called} is encrypted ({listing(locked, 2)}): pack it without a password"
+        )
+    if odd := [entry for entry in entries if entry.compress_type not in _PACKED]:
+        raise InvalidInputError(
+            f"{called} is packed by method {odd[0].compress_type} ({odd[0].filename}), which "
+            "Python does not know: pack it with deflate"
+        )
+    total = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    bomb = total > _HARMLESS and total > _MOST_RATIO * max(1, packed)
+    if len(entries) > MOST_FILES or total > MOST_BYTES or bomb or packed > path.stat().st_size:
+        raise InvalidInputError(
+            f"{called} is a bomb: {count(len(entries), 'file')} that would unpack from "
+            f"{packed / 2**20:.3g} to {total / 2**20:.0f} MiB"
+        )
+
+
+def _is_hidden(name: str) -> bool:
+    return any(_is_junk(part) for part in PurePosixPath(name).parts)
+
+
+def _is_junk(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return last.startswith(".") or last == "__MACOSX" or last.lower() in _JUNK
+
+
+# --- A zip that cvq packs remembers what its folder had besides ----------------------------------
+
+
+def mark(lines: list[str]) -> bytes:
+    """The comment of a zip that cvq packs."""
+    return (_MARK + json.dumps(lines).encode())[:65_535]
+
+
+def _told(archive: zipfile.ZipFile) -> list[str]:
+    if not archive.comment.startswith(_MARK):
+        return []
+    try:
+        lines = json.loads(archive.comment.removeprefix(_MARK))
+    except (ValueError, RecursionError):
+        return []
+    return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+
+
+def folders_of(members: list[Member]) -> Iterator[str]:
+    """The folders that files lie in, each once, in order."""
+    yield from dict.fromkeys(member.folder for member in members)
