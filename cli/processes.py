@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cvq.client import Client
 
 MODULE = "cvq_workers"
-_CLOCK_SLACK_S = 60.0  # the row is written by the database's clock, the process by this machine's
 
 
 def command(options: Sequence[str]) -> list[str]:
@@ -63,27 +62,33 @@ def last_line(log: Path) -> str:
     return f"see {log}"
 
 
-def local_workers(client: Client) -> list[dict[str, Any]]:
-    """The rows of this machine's workers that have not said goodbye."""
-    from cvq import queries
+def local_workers(client: Client) -> list[tuple[dict[str, Any], psutil.Process | None]]:
+    """This machine's workers that have not said goodbye, and the process of each that lives.
 
+    Those that hold their lock in this home folder, whatever the machine was called when they
+    started, and the rows under its name of today. A process is one only where the lock tells: the
+    number of a dead worker may be a stranger's by now.
+    """
+    from cvq import queries
+    from cvq.presence import present
+
+    here = present(client.settings.home)
     with client.db.read() as session:
         rows = queries.workers(session)
-    return [row for row in rows if row["host"] == client.settings.host]
+    return [
+        (row, _process(here.get(row["id"])))
+        for row in rows
+        if row["id"] in here or row["host"] == client.settings.host
+    ]
 
 
-def process_of(worker: dict[str, Any]) -> psutil.Process | None:
-    """The process of a worker's row; None where it is gone and its number is another's."""
+def _process(pid: int | None) -> psutil.Process | None:
     import psutil
 
     try:
-        process = psutil.Process(worker["pid"])
-        ours = any(MODULE in word for word in process.cmdline())
-        older = process.create_time() <= worker["started_at"].timestamp() + _CLOCK_SLACK_S
-        dead = process.status() == psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None if pid is None else psutil.Process(pid)
+    except psutil.Error:  # it has left just now
         return None
-    return process if ours and older and not dead else None
 
 
 def stop(

@@ -24,6 +24,7 @@ from .devices import choose_devices, find_devices, make_slots
 @click.option("--lease", type=float, help="Seconds after which a silent worker has lost its jobs.")
 @click.option("--log-level", default="info", help="debug, info, warning or error.")
 @click.option("--burst", is_flag=True, help="Leave when nothing is queued any more.")
+@click.option("--parent", type=int, help="The same, once this process has ended.")
 def main(
     slots: int | None,
     device: str,
@@ -32,6 +33,7 @@ def main(
     lease: float | None,
     log_level: str,
     burst: bool,
+    parent: int | None,
 ) -> None:
     """Run one worker until it is told to stop."""
     prepare()
@@ -41,7 +43,7 @@ def main(
         from .app import create_app  # Celery, only once the arguments are right
 
         served = [part.strip() for part in (queues or "").split(",") if part.strip()]
-        app = create_app(settings, slots=chosen, queues=served or None, burst=burst)
+        app = create_app(settings, slots=chosen, queues=served or None, burst=burst, parent=parent)
         app.cvq_runtime().check()
         _allow_root()
     except CvqError as error:

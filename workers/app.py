@@ -54,6 +54,7 @@ def create_app(
     slots: list[Slot] | None = None,
     queues: list[str] | None = None,
     burst: bool = False,
+    parent: int | None = None,
 ) -> Celery:
     """Make the Celery application of a worker.
 
@@ -62,6 +63,7 @@ def create_app(
         slots: by default one for each GPU, or one for the CPU.
         queues: by default `default`, this machine's own and, with a GPU, `gpu`.
         burst: leave when nothing is left to do.
+        parent: leave when nothing is left to do and this process, the parent, has ended.
 
     Raises:
         BrokerError: the embedded Redis does not start.
@@ -112,7 +114,7 @@ def create_app(
 
     def runtime() -> Runtime:
         if not made:
-            made.append(Runtime(settings, slots, queues, burst=burst))
+            made.append(Runtime(settings, slots, queues, burst=burst, parent=parent))
         return made[0]
 
     app.cvq_runtime = runtime

@@ -24,6 +24,7 @@ from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.errors import LeaseLostError
 from cvq.jobs import WORKER_LOST, Artifact, Job, Outcome
+from cvq.presence import scratch_of
 from cvq.settings import Settings
 from cvq.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
@@ -78,7 +79,7 @@ class Attempt:
         self._db = database
         self._artifacts = artifacts
         self._launcher = launcher
-        self._folder = settings.home / "scratch" / f"{job.id}-{job.attempt}"
+        self._folder = scratch_of(settings.home, worker) / f"{job.id}-{job.attempt}"
         self._oom = OomWatch()
         self._process: JobProcess | None = None
         self._storing: Storing | None = None

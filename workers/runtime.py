@@ -10,7 +10,6 @@ import os
 import platform
 import queue
 import secrets
-import shutil
 import signal
 import threading
 import time
@@ -23,9 +22,9 @@ from cvq import queries, store
 from cvq.artifacts import ArtifactStore, open_store
 from cvq.db import Database
 from cvq.errors import BrokerError, CvqError, DatabaseError, MissingExtraError
-from cvq.files import make_home
 from cvq.jobs import Job
 from cvq.matching import Offer
+from cvq.presence import Presence
 from cvq.queue import Broker
 from cvq.settings import Settings
 
@@ -50,15 +49,23 @@ class Runtime:
         slots: places for jobs; as many threads call `work` at once.
         queues: what is served, the best job of all of them first.
         burst: leave when nothing is queued or running any more.
+        parent: the process that this worker was started for; the same, once it has ended.
     """
 
     def __init__(
-        self, settings: Settings, slots: list[Slot], queues: list[str], *, burst: bool = False
+        self,
+        settings: Settings,
+        slots: list[Slot],
+        queues: list[str],
+        *,
+        burst: bool = False,
+        parent: int | None = None,
     ) -> None:
         self.settings = settings
         self.slots = slots
         self.queues = queues
         self.burst = burst
+        self.parent = parent
         self.id = f"{settings.host}.{os.getpid()}.{secrets.token_hex(2)}"
         self.broker = Broker(settings)
         self.started = False
@@ -70,6 +77,7 @@ class Runtime:
         self._stops = 0
         self._stopping = threading.Event()
         self._closing = threading.Lock()
+        self._presence: Presence | None = None
         self._reaper = Reaper(settings.lease)
         self._redis_epoch: str | None = None
         self._redis_down = False
@@ -115,7 +123,7 @@ class Runtime:
 
     def start(self) -> None:
         """Enter the worker in the database and start its heartbeat."""
-        make_home(self.settings.home)
+        self._presence = Presence(self.settings.home, self.id)
         self._launcher.warm_up()
         announced = announcement(self.settings)
         for slot in self.slots:
@@ -134,7 +142,6 @@ class Runtime:
                 lease=self.settings.lease,
                 kinds=announced,
             )
-        self._clean_scratch()
         # Apart: a Redis that hangs holds up neither a lease nor the search for dead ones.
         for act, pause in (
             (self._renew, _TICK_S),
@@ -284,8 +291,12 @@ class Runtime:
             for lease in store.reap(session, self.id, dead):
                 log.warning("job %s attempt %s: its worker fell silent", *lease)
             store.promote(session, self.id)
-        if self.burst and not self._attempts and not self._queued():
+        if self._is_done() and not self._attempts and not self._queued():
             self._leave()
+
+    def _is_done(self) -> bool:
+        """Whether the worker is to leave as soon as nothing is left to do."""
+        return self.burst or self.parent not in (None, os.getppid())
 
     def _queued(self) -> dict[str, int]:
         """How many jobs wait on each of this worker's queues that one of its slots may take."""
@@ -361,20 +372,10 @@ class Runtime:
         with contextlib.suppress(CvqError), self.db.write() as session:
             store.worker_left(session, self.id)
         self._launcher.close()
+        if self._presence is not None:
+            self._presence.leave()
         log.info("worker %s has left", self.id)
 
     def _wait_for(self, condition: Callable[[], bool]) -> None:
         with self._changed:
             self._changed.wait_for(condition)
-
-    def _clean_scratch(self) -> None:
-        """Remove the folders that killed workers of this machine have left."""
-        scratch = self.settings.home / "scratch"
-        if not scratch.is_dir():
-            return
-        with self.db.read() as session:
-            running = queries.list_jobs(session, queries.Filter(states=["running"]))
-        alive = {f"{job.id}-{job.attempt}" for job in running}
-        for folder in scratch.iterdir():
-            if folder.name not in alive:
-                shutil.rmtree(folder, ignore_errors=True)

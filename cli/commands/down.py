@@ -42,8 +42,7 @@ def down(timeout: float | None, as_json: bool) -> None:
 
 
 def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
-    rows = processes.local_workers(client)
-    found = [(row, processes.process_of(row)) for row in rows]
+    found = processes.local_workers(client)
     running = {process.pid: process for _, process in found if process}
     grace = client.settings.grace + _LEAVE_S if timeout is None else timeout
     with Spinner() as spinner:
@@ -53,7 +52,7 @@ def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
             lambda left: spinner.show(f"waiting for {words.count(left, 'worker')} to finish"),
         )
     gone = {process.pid for process in killed}
-    _note_gone(client, [row for row, process in found if process is None or row["pid"] in gone])
+    _note_gone(client, [row for row, process in found if process is None or process.pid in gone])
     return len(running), len(killed)
 
 

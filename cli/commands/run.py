@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import os
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cvq.kinds.spec import Kind
 
 _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
+_LOOK_S = 1.0  # how often a worker is looked for
 _GIVE_UP_S = 30.0  # how long a cancelled job may take to stop
 
 
@@ -58,57 +59,79 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
 
 
 class _Worker:
-    """The temporary worker, or nothing where one of this machine's workers is up."""
+    """What runs the job: one of this machine's workers that is up, or a temporary one.
 
-    def __init__(self, process: subprocess.Popen[bytes] | None = None, log: Path | None = None):
-        self.process = process
-        self.log = log
+    One that is up may leave before the job is done (it may be another `cvq run`'s), so it is
+    looked for again and again. A temporary one goes on where others' jobs have come to lean on
+    it; it leaves by itself, also where this process is killed.
+    """
 
-    def check(self, job: Job) -> None:
-        """Raise where the worker has ended before the job."""
-        if self.process is None or job.finished or self.process.poll() is None:
+    def __init__(self, client: Client, queue: str, job_id: int) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self._client = client
+        self._queue = queue
+        self._job_id = job_id
+        self._log = client.settings.home / "logs" / f"run-{job_id}.log"
+        self._look_at = 0.0
+
+    def look(self, job: Job) -> None:
+        """See to it that somebody runs the job; raise where the temporary worker has stopped."""
+        if job.finished:
             return
-        assert self.log is not None
-        raise SetupError(f"the worker stopped: {processes.last_line(self.log)}")
+        if self.process is not None:
+            if self.process.poll() is not None:
+                raise SetupError(f"the worker stopped: {processes.last_line(self._log)}")
+        elif time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _LOOK_S
+            if not self._is_served(job):
+                make_home(self._client.settings.home)
+                words = ["--queues", self._queue, "--slots", "1", "--parent", str(os.getpid())]
+                self.process = processes.start(words, self._log)
 
     def stop(self, grace: float) -> None:
         """Let it leave in good order, then kill it."""
         if self.process is None or self.process.poll() is not None:
+            return
+        if self._is_wanted():
+            note("the temporary worker goes on with another job, and leaves after it")
             return
         import psutil
 
         processes.stop([psutil.Process(self.process.pid)], grace)
         self.process.wait(timeout=5)
 
+    def _is_served(self, job: Job) -> bool:
+        """Whether a live worker has the job, or will take it."""
+        from cvq import queries
+        from cvq.tables import RUNNING
 
-@contextmanager
-def _worker(client: Client, queue: str, job_id: int) -> Iterator[_Worker]:
-    """A worker that serves this machine's queue: one that is up, or a temporary one."""
-    if _served(client, queue):
-        yield _Worker()
-        return
-    make_home(client.settings.home)
-    log = client.settings.home / "logs" / f"run-{job_id}.log"
-    worker = _Worker(processes.start(["--queues", queue, "--slots", "1"], log), log)
-    try:
-        yield worker
-    finally:
-        worker.stop(client.settings.grace + _LEAVE_S)
+        with self._client.db.read() as session:
+            if job.state == RUNNING:
+                rows = queries.workers(session)
+                return any(row["alive"] and row["id"] == job.lease_owner for row in rows)
+            rows = queries.live_workers(session, self._queue)
+            return any(row["host"] == self._client.settings.host for row in rows)
 
+    def _is_wanted(self) -> bool:
+        """Whether other jobs run on it, or wait for it."""
+        from cvq import queries
 
-def _served(client: Client, queue: str) -> bool:
-    from cvq import queries
-
-    with client.db.read() as session:
-        workers = queries.live_workers(session, queue)
-    return any(worker["host"] == client.settings.host for worker in workers)
+        assert self.process is not None
+        with self._client.db.read() as session:
+            queued = queries.queued_by_queue(session).get(self._queue, 0)
+            rows = queries.workers(session)
+        running = {job for row in rows if row["pid"] == self.process.pid for job in row["running"]}
+        return bool(queued or running - {self._job_id})
 
 
 def _follow(client: Client, handle: JobHandle, queue: str, timeout: float | None) -> Job:
     """Follow the job to its end, with a worker; what interrupts this cancels the job."""
     try:
-        with _worker(client, queue, handle.id) as worker:
+        worker = _Worker(client, queue, handle.id)
+        try:
             return _wait(client, handle, worker, timeout)
+        finally:
+            worker.stop(client.settings.grace + _LEAVE_S)
     except KeyboardInterrupt:
         raise JobCancelledError(f"job {handle.id} was cancelled by Ctrl-C") from None
     except WaitTimeoutError:
@@ -124,7 +147,7 @@ def _wait(client: Client, handle: JobHandle, worker: _Worker, timeout: float | N
 
         def look(job: Job) -> None:
             follower(job)
-            worker.check(job)
+            worker.look(job)
 
         try:
             return handle.wait(timeout, check=False, on_look=look)

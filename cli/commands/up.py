@@ -6,14 +6,14 @@ import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cvq.errors import SetupError
-from cvq.files import make_home
+from cvq.files import lock, make_home
 
 from .. import options, processes, words
 from ..output import dump, hint, note, say
@@ -56,27 +56,30 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float, as_j
 
     client = Client()
     client.broker.connect()
-    running = _running(client)
     gpus = processes.find_gpus()
-    if wanted is None:
-        wanted = max(1, len(gpus), len(running))
-    if len(running) > wanted:
-        _drain(client, running, len(running) - wanted)
-    fresh = [
-        [*_device(device, gpus), *(["--slots", str(slots)] if slots else [])]
-        for device in _free_devices(running, gpus, wanted - len(running))
-    ]
-    if fresh and not detach:
-        return _run_in_foreground(client, fresh)
-    if fresh:
-        _start_detached(client, fresh, timeout)
+    with contextlib.ExitStack() as turn:
+        # One at a time, so that several start as many as one. It ends once all are up.
+        turn.enter_context(lock(client.settings.home / "up.lock"))
+        running = _running(client)
+        if wanted is None:
+            wanted = max(1, len(gpus), len(running))
+        if len(running) > wanted:
+            _drain(client, running, len(running) - wanted)
+        fresh = [
+            [*_device(device, gpus), *(["--slots", str(slots)] if slots else [])]
+            for device in _free_devices(running, gpus, wanted - len(running))
+        ]
+        if fresh and not detach:
+            return _run_in_foreground(client, fresh, turn.close)
+        if fresh:
+            _start_detached(client, fresh, timeout)
     _tell(client, as_json=as_json)
     return 0
 
 
 def _running(client: Client) -> list[tuple[dict[str, Any], psutil.Process]]:
     """This machine's workers whose process is there, the oldest first."""
-    found = [(row, processes.process_of(row)) for row in processes.local_workers(client)]
+    found = processes.local_workers(client)
     return [(row, process) for row, process in found if process and row["state"] == "up"]
 
 
@@ -131,8 +134,8 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
             time.sleep(0.1)
 
 
-def _not_yet_up(client: Client, started: dict[int, Any]) -> list[int]:
-    ready = {row["pid"] for row in processes.local_workers(client) if row["alive"]}
+def _not_yet_up(client: Client, started: Iterable[int]) -> list[int]:
+    ready = {process.pid for _, process in _running(client)}
     return [pid for pid in started if pid not in ready]
 
 
@@ -148,14 +151,16 @@ def _free_log(client: Client, taken: Sequence[Path]) -> Path:
     return log
 
 
-def _run_in_foreground(client: Client, fresh: Sequence[Sequence[str]]) -> int:
+def _run_in_foreground(
+    client: Client, fresh: Sequence[Sequence[str]], when_up: Callable[[], None]
+) -> int:
     """Run workers until a signal comes or all of them have stopped."""
     workers = [processes.start(given, None) for given in fresh]
     note(f"starting {words.count(len(workers), 'worker')}; Ctrl-C stops")
     code = 0
     try:
         with processes.terminated_is_raised():
-            code = _until_all_stopped(workers)
+            code = _until_all_stopped(client, workers, when_up)
     except (KeyboardInterrupt, processes.Terminated):
         note("stopping; Ctrl-C again stops at once")
         _stop(workers, client.settings.grace + _LEAVE_S)
@@ -167,10 +172,16 @@ def _run_in_foreground(client: Client, fresh: Sequence[Sequence[str]]) -> int:
     return code
 
 
-def _until_all_stopped(workers: Sequence[subprocess.Popen[bytes]]) -> int:
+def _until_all_stopped(
+    client: Client, workers: Sequence[subprocess.Popen[bytes]], when_up: Callable[[], None]
+) -> int:
     left = list(workers)
+    starting = True
     while left:
         time.sleep(0.2)
+        if starting and not _not_yet_up(client, [worker.pid for worker in left]):
+            starting = False
+            when_up()
         for worker in [worker for worker in left if worker.poll() is not None]:
             left.remove(worker)
             note(f"cvq: error: the worker with pid {worker.pid} has stopped "
@@ -189,7 +200,7 @@ def _stop(workers: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
 
 
 def _tell(client: Client, *, as_json: bool) -> None:
-    rows = [row for row in processes.local_workers(client) if row["alive"]]
+    rows = [row for row, _ in processes.local_workers(client) if row["alive"]]
     if as_json:
         dump([to_json(row) for row in rows])
         return

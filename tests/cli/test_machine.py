@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from sqlalchemy import update
 
-from cvq import Client, queries, store
+from cvq import Client, queries
+from cvq import tables as t
 from cvq_cli import processes
 from cvq_cli.commands import up
 from cvq_cli.saving import copy_results
@@ -32,14 +33,14 @@ def _light(monkeypatch: pytest.MonkeyPatch) -> None:
 def machine(client: Client) -> Iterator[Client]:
     """A client on a machine whose workers are gone after the test."""
     yield client
-    for worker in processes.local_workers(client):
-        if (process := processes.process_of(worker)) and process.pid != os.getpid():
+    for _, process in processes.local_workers(client):
+        if process is not None:
             process.kill()
             process.wait(timeout=HANG_S)
 
 
 def alive(client: Client) -> list[int]:
-    return [row["pid"] for row in processes.local_workers(client) if processes.process_of(row)]
+    return [process.pid for _, process in processes.local_workers(client) if process]
 
 
 def test_run_starts_a_worker_copies_the_result_and_leaves_nothing_behind(
@@ -338,10 +339,103 @@ def test_samples(run: Cli, tmp_path: Path) -> None:
     assert run("samples", tmp_path / "p", "--size", 64, "--force", "--json").json["style"]
 
 
-def test_process_of_knows_a_recycled_number(client: Client, worker: FakeWorker) -> None:
+def test_a_number_that_is_another_processs_is_no_worker(
+    client: Client, worker: FakeWorker
+) -> None:
     worker.arrive(pid=os.getpid())
-    [row] = processes.local_workers(client)
-    assert processes.process_of(row) is None
-    assert psutil.pid_exists(row["pid"])
-    with client.db.write() as session:
-        store.worker_left(session, row["id"])
+    [(row, process)] = processes.local_workers(client)
+    assert (row["pid"], process) == (os.getpid(), None)
+
+
+def test_down_spares_who_looks_like_the_worker_whose_number_he_has(
+    shell: Cli, machine: Client
+) -> None:
+    shell("up", "-d")
+    [(_, process)] = processes.local_workers(machine)
+    assert process is not None
+    process.kill()
+    process.wait(timeout=HANG_S)
+    words = ["-c", "input()", "-m", processes.MODULE]
+    stranger = subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE)
+    with machine.db.write() as session:
+        session.execute(
+            update(t.workers).values(pid=stranger.pid, started_at=t.now(), seen_at=t.now())
+        )
+    assert shell("down").out.startswith("0 workers stopped")
+    stranger.communicate(b"\n", timeout=HANG_S)
+    assert stranger.returncode == 0
+
+
+def test_down_finds_the_workers_of_a_machine_that_got_another_name(
+    shell: Cli, machine: Client
+) -> None:
+    shell("up", "-d", CVQ_HOST="before")
+    assert shell("down").out == "1 worker stopped, Redis stopped\n"
+    assert alive(machine) == []
+
+
+def test_several_ups_at_once_start_as_many_as_one(machine: Client) -> None:
+    command = [sys.executable, "-m", "cvq_cli", "up", "-d", "--workers", "2"]
+    starts = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [start.wait(timeout=HANG_S) for start in starts] == [0, 0, 0]
+    assert len(alive(machine)) == 2
+
+
+def cvq_run(*words: object) -> subprocess.Popen[str]:
+    """`cvq run selftest …`, going on."""
+    command = [sys.executable, "-m", "cvq_cli", "run", "selftest", *map(str, words)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_run_outlives_the_one_whose_worker_it_leans_on(machine: Client) -> None:
+    first = cvq_run("--steps", 100_000)
+    eventually(lambda: machine.jobs() and machine.job(1).state == "running")
+    second = cvq_run("--steps", 3)
+    eventually(lambda: len(machine.jobs()) == 2)
+    first.send_signal(signal.SIGTERM)  # its job is cancelled
+    first.communicate(timeout=HANG_S)
+    assert second.communicate(timeout=HANG_S)[0]
+    assert second.returncode == 0
+    assert [machine.job(number).state for number in (1, 2)] == ["cancelled", "succeeded"]
+    eventually(lambda: alive(machine) == [])
+
+
+def test_a_killed_run_leaves_no_worker_for_ever(machine: Client) -> None:
+    command = cvq_run("--steps", 30)
+    eventually(lambda: machine.jobs() and machine.job(1).state == "running")
+    command.kill()
+    command.communicate(timeout=HANG_S)
+    assert machine.job(1).wait(HANG_S).state == "succeeded"
+    eventually(lambda: alive(machine) == [], what="the temporary worker to leave")
+
+
+def test_a_hang_up_is_a_good_order_to_leave(shell: Cli, machine: Client) -> None:
+    shell("up", "-d")
+    shell("submit", "selftest", "--steps", 1000, "--pause", 0.1)
+    eventually(lambda: machine.job(1).state == "running")
+    [(_, process)] = processes.local_workers(machine)
+    assert process is not None
+    process.send_signal(signal.SIGHUP)
+    eventually(lambda: alive(machine) == [], what="the worker to leave")
+    assert (machine.job(1).state, machine.job(1).reason) == ("queued", "preempted")
+
+
+def test_two_databases_may_share_a_home(
+    shell: Cli, machine: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a job 1, attempt 1."""
+    shell("up", "-d")
+    shell("submit", "selftest", "--steps", 60, "--pause", 0.1, "--retries", 0)
+    eventually(lambda: machine.job(1).state == "running")
+    other = f"sqlite:///{tmp_path}/other.db"
+    shell("db", "upgrade", CVQ_DATABASE_URL=other)
+    shell("submit", "selftest", "--steps", 3, CVQ_DATABASE_URL=other)
+    shell("worker", "--burst", CVQ_DATABASE_URL=other)
+    assert "succeeded" in shell("ls", "--csv", CVQ_DATABASE_URL=other).out
+    assert machine.job(1).wait(HANG_S).state == "succeeded"
