@@ -19,6 +19,7 @@ from pydantic import Field
 
 from cvq import Kind, Spec
 from cvq.errors import PermanentError, TemporaryError
+from cvq.kinds.spec import InputFile
 
 
 class MisbehaveSpec(Spec):
@@ -27,13 +28,15 @@ class MisbehaveSpec(Spec):
     how: Literal[
         "segv", "exit", "raise", "permanent", "memory", "hang", "deaf", "flood", "no-file",
         "last-words", "child", "daemon", "nan", "freeze", "kernel-oom", "cuda-oom", "killed",
-        "connection", "temporary", "chatter", "steps",
+        "connection", "temporary", "chatter", "steps", "python",
     ] = Field("raise", description="What to do wrong.")  # fmt: skip
     lines: int = 3
     pause: float = 0.02
     largest: int | None = Field(None, description="Bytes that a file may have: a full disk.")
     cgroup: str | None = None
     marker: str | None = None
+    code: str = Field("", description="Python, for the way `python`; `r` is the result.")
+    file: InputFile | None = Field(None, description="An input.")
 
 
 def run(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
@@ -103,6 +106,10 @@ def run(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
             os._exit(9)
         case "steps":
             return count(spec, ctx)
+        case "python":
+            names: dict[str, Any] = {"ctx": ctx, "spec": spec, "r": {}}
+            exec(spec.code, names)
+            return dict(names["r"])
         case "nan":
             ctx.metrics(1, loss=float("nan"), good=1.0)
             return {"value": float("nan")}

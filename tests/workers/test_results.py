@@ -1,0 +1,57 @@
+"""Results on their way: small ones in the message, large ones in a file, all of them clean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvq.errors import PermanentError
+from cvq_workers import results
+
+
+@pytest.mark.parametrize(
+    ("result", "stored"),
+    [
+        ({"a": [1, 2.5, None, True], "ü": "日本"}, {"a": [1, 2.5, None, True], "ü": "日本"}),
+        ({"nul": "a\x00\x00b", "\x00": 1}, {"nul": "a\ufffd\ufffdb", "\ufffd": 1}),
+        ({"text": "\\u0000 is how one writes it"}, {"text": "\\u0000 is how one writes it"}),
+        ({"half": "\ud800"}, {"half": "?"}),
+        ({1: "a key"}, {"1": "a key"}),
+    ],
+)
+def test_a_small_result_is_encoded_as_every_database_takes_it(
+    result: Any, stored: Any, tmp_path: Path
+) -> None:
+    encoded = results.write(result, tmp_path)
+    assert encoded is not None
+    assert json.loads(encoded) == stored
+
+
+def test_a_large_result_goes_through_a_file(tmp_path: Path) -> None:
+    result = {"prediction": [0.123456789] * 100_000}
+    assert results.write(result, tmp_path) is None
+    assert json.loads(results.read(tmp_path).text) == result
+
+
+def test_one_that_is_too_large_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LARGEST", 1_000_000)
+    with pytest.raises(PermanentError, match=r"larger than 1 MB as JSON.*ctx.artifact"):
+        results.write(["x" * 100] * 20_000, tmp_path)
+
+
+def test_a_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("{}")
+    (tmp_path / results.FILE).symlink_to(tmp_path / "secret")
+    with pytest.raises(PermanentError):
+        results.read(tmp_path)
+
+
+@pytest.mark.parametrize("result", [{"a": float("nan")}, {"a": object()}])
+def test_what_is_no_json_fails_in_the_job(result: Any, tmp_path: Path) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        results.write(result, tmp_path)
