@@ -65,11 +65,6 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def attempts(client: Client, job: Job | JobHandle) -> list[Any]:
-    with client.db.read() as session:
-        return list(queries.attempts_of(session, job.id))
-
-
 def fork_server(worker: Worker) -> psutil.Process:
     [server] = [
         process
