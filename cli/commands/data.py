@@ -10,10 +10,11 @@ import click
 
 from cvq import datasets
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
-from cvq.words import listing
 
 from .. import options
 from ..output import dump, note, say
+
+_NAMED = 20
 
 
 @click.group(epilog="\b\nExamples:\n  cvq data list\n  cvq data check faces.zip")
@@ -93,7 +94,7 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
         labels = f", {part['classes']} classes" if part["classes"] else ", without labels"
         say(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
     if about["classes"]:
-        say(f"  classes {listing(about['classes'], 20)}")
+        say(f"  classes {', '.join(about['classes'][:_NAMED])}{_more(about['classes'])}")
     for line in about["left_out"]:
         note(line)
     for line in about["damaged"]:
@@ -102,6 +103,10 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
         note(line)
     if about["not_for_classifiers"]:
         note(f"not for a classifier: {about['not_for_classifiers']}")
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
 
 
 def _unlabelled(path: Path) -> str | None:
