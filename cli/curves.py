@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from . import words
@@ -30,6 +30,7 @@ class Curve:
     value: float | None
     best: float | None = None
     best_step: int | None = None
+    job_id: int = 0
 
     @property
     def finite(self) -> list[float]:
@@ -58,13 +59,24 @@ def curves_of(
             found.append(Curve(name, steps, values, known.value, known.best, known.best_step))
         else:
             found.append(Curve(name, steps, values, values[-1]))
+    found = [replace(curve, job_id=job.id) for curve in found]
     first = list(headline_names(client.settings, job.kind))
     order = {name: place for place, name in enumerate(first)}
     return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
 
 
-def columns() -> list[Column[Curve]]:
-    """A line for each metric; the curve itself on a terminal only."""
+def columns(overlaid: Sequence[Curve] = ()) -> list[Column[Curve]]:
+    """A line for each metric; the curve itself on a terminal only.
+
+    Curves of several jobs are given as `overlaid`: those of a metric share their scales.
+    """
+    several = len({curve.job_id for curve in overlaid}) > 1
+
+    def line(curve: Curve) -> str:
+        if not several:
+            return words.sparkline(curve.values)
+        return overlay(curve, [each for each in overlaid if each.name == curve.name])
+
     shown = [
         Column[Curve]("name", lambda curve: curve.name, least=10, after=1),
         Column[Curve]("value", lambda curve: words.number(curve.value), right=True),
@@ -78,14 +90,33 @@ def columns() -> list[Column[Curve]]:
         shown.append(
             Column(
                 "curve",
-                lambda curve: words.sparkline(curve.values),
+                line,
                 style=lambda _: "cyan",
                 rank=2,
                 least=10,
                 short=lambda curve, width: words.thinned(curve, width),
             )
         )
+    if several:
+        shown.insert(1, Column("job", lambda curve: str(curve.job_id), right=True))
     return shown
+
+
+def overlay(curve: Curve, others: Sequence[Curve], width: int = 40) -> str:
+    """A curve in one line, over the steps and between the values of all the others, too."""
+    values = [value for each in others for value in each.finite]
+    first = min(each.steps[0] for each in others)
+    last = max(each.steps[-1] for each in others)
+    if not values:
+        return ""
+    cells: list[float | None] = []
+    for place in range(width):
+        begin = first + (last - first) * place / width
+        end = first + (last - first) * (place + 1) / width
+        inside = [v for s, v in zip(curve.steps, curve.values, strict=True) if begin <= s <= end]
+        gone = end < curve.steps[0] or begin > curve.steps[-1]
+        cells.append(inside[-1] if inside else None if gone or not cells else cells[-1])
+    return words.sparkline(cells, width, (min(values), max(values)))
 
 
 def _best(curve: Curve) -> str:

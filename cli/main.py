@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "kinds": Entry("kinds", "List the job kinds, or one kind's fields."),
         "data": Entry("data", "List, fetch and check the data sets that jobs are trained on."),
         "samples": Entry("samples", "Write two pictures to try style transfer with."),
+        "config": Entry("config", "Show each setting, its value, and where it comes from."),
         "doctor": Entry("doctor", "Check everything that a job needs."),
         "db": Entry("db", "Create, upgrade or check the database's schema."),
         "completion": Entry("completion", "Print the completion script of a shell."),
@@ -209,7 +210,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     "\n         cvq run style-transfer pictures/content.jpg pictures/style.jpg -o painted.png",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    "-v", "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
     help="Show the version.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")

@@ -100,15 +100,19 @@ def number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
-def sparkline(values: Sequence[float | None], width: int = 40) -> str:
-    """A curve in one line of text; gaps are blanks."""
+def sparkline(
+    values: Sequence[float | None],
+    width: int = 40,
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """A curve in one line of text; gaps are blanks. `limits` are its own unless given."""
     chosen = (
         [values[i * len(values) // width] for i in range(width)] if width < len(values) else values
     )
     finite = [value for value in chosen if value is not None]
     if not finite:
         return ""
-    low, high = min(finite), max(finite)
+    low, high = limits or (min(finite), max(finite))
     scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(" " if v is None else _BARS[round((v - low) * scale)] for v in chosen)
 

@@ -188,6 +188,34 @@ def _from_environment() -> dict[str, str]:
     return {names[variable]: os.environ[variable] for variable in names if variable in os.environ}
 
 
+def sources() -> dict[str, str]:
+    """Where the value of each setting comes from: a variable, a file, or the default."""
+    found = dict.fromkeys(Settings.model_fields, "default")
+    for path in config_files():
+        if path.exists():
+            known = found.keys() & tomllib.loads(path.read_text("utf-8")).keys()
+            found |= dict.fromkeys(known, str(path))
+    return found | {name: f"CVQ_{name.upper()}" for name in _from_environment()}
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """Variables CVQ_… that mean nothing, each with the nearest that does."""
+    known = {f"CVQ_{name.upper()}" for name in Settings.model_fields} | {INSIDE_JOB}
+    given = [name for name in sorted(os.environ) if name.startswith("CVQ_") and name not in known]
+    nearest = {name: get_close_matches(name, known, n=1) for name in given}
+    return {name: near[0] if near else None for name, near in nearest.items()}
+
+
+def masked(url: str) -> str:
+    """A URL without what might be a secret: user and password, and what follows a `?`."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "file":
+        return url
+    _secret, at, place = rest.rpartition("@")
+    place, asked, _ = place.partition("?")
+    return f"{scheme}://{'***@' if at else ''}{place}{'?***' if asked else ''}"
+
+
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])

@@ -23,16 +23,18 @@ _UNFINISHED = ("waiting", "queued", "running")
 
 @click.command(
     epilog="\b\nExamples:\n  cvq cancel @\n  cvq cancel 3-7 -y"
-    "\n  cvq cancel --user ada --kind style-transfer --status queued"
+    "\n  cvq cancel --all\n  cvq cancel --user ada --kind style-transfer --status queued"
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
 @options.filters
+@options.flag("--all", "everything", help="All of your unfinished jobs, or of --user's.")
 @options.yes
 @options.flag("--dry-run", help="Only list what would be cancelled.")
 @options.as_json
 @options.quiet
 def cancel(
     references: Sequence[Reference],
+    everything: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -47,7 +49,14 @@ def cancel(
     from cvq.client import Client
 
     client = Client()
+    if everything:
+        if references:
+            raise UsageError("give JOB, or --all")
+        filters["user"] = filters["user"] or [[client.settings.user]]
     jobs = _chosen(client, references, filters)
+    if not jobs and not (as_json or quiet):
+        note("no jobs to cancel")
+        return 0
     if dry_run:
         _show(client, jobs, as_json=as_json, quiet=quiet)
         return 0
@@ -69,7 +78,7 @@ def cancel(
 def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, Any]) -> list[Job]:
     filtered = any(filters.values())
     if not references and not filtered:
-        raise UsageError("which jobs? Give JOB, or a filter such as --user or --status queued")
+        raise UsageError("which jobs? Give JOB, --all (yours) or a filter such as --status queued")
     for remark in options.check_filter(client, options.make_filter(**filters)):
         note(remark)
     if not references:

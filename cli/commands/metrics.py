@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq import parse
 from cvq.errors import UsageError
 
 from .. import options
@@ -15,55 +16,74 @@ from ..output import Column, dump, note, show_csv, show_table
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.jobs import Job
-    from cvq.parse import Reference
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cvq metrics @\n  cvq metrics 12 total_loss --csv > loss.csv"
+    epilog="\b\nExamples:\n  cvq metrics @\n  cvq metrics 2 3 val_accuracy\n"
+    "  cvq metrics 12 total_loss --csv > loss.csv"
 )
-@options.job
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("words", metavar="JOB... [NAME]...", nargs=-1, required=True)
 @click.option(
     "--attempt", type=int, metavar="N",
     help="One attempt alone.  [default: all that resumed one another, as one curve]",
 )  # fmt: skip
 @options.flag("--json", "as_json", help="Print every point as JSON.")
 @options.flag("--csv", "as_csv", help="Print every point as CSV.")
-def metrics(
-    reference: Reference, names: Sequence[str], attempt: int | None, as_json: bool, as_csv: bool
-) -> None:
-    """Show the numbers that a job has recorded.
+def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bool) -> None:
+    """Show the numbers that jobs have recorded; those of several jobs beneath each other.
 
-    JOB is an id, @ (your last) or @~1 (the one before).
+    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
 
     from .. import curves
 
     client = Client()
-    job = client.job(options.resolve_one(client, reference)).job
-    _check_names(job, names)
+    jobs, names = _jobs_and_names(client, words)
+    for name in names:
+        _check_name(jobs, name)
     if as_json or as_csv:
-        points = _points(client, job, names, attempt)
-        dump(points) if as_json else show_csv(_columns(), points)
+        points = [point for job in jobs for point in _points(client, job, names, attempt)]
+        if len(jobs) == 1:
+            for point in points:
+                del point["job"]
+        dump(points) if as_json else show_csv(_columns(several=len(jobs) > 1), points)
         return
-    found = curves.curves_of(client, job, names, attempt)
+    found = [curve for job in jobs for curve in curves.curves_of(client, job, names, attempt)]
+    if len(jobs) > 1:
+        order = list(dict.fromkeys(curve.name for curve in found))
+        found.sort(key=lambda curve: order.index(curve.name))
     if found:
-        show_table(curves.columns(), found)
-    else:
-        note(f"job {job.id} has recorded no metrics ({job.state})")
+        show_table(curves.columns(found), found)
+    for job in jobs:
+        if not any(curve.job_id == job.id for curve in found):
+            note(f"job {job.id} has recorded no {'such ' if names else ''}metrics ({job.state})")
 
 
-def _check_names(job: Job, names: Sequence[str]) -> None:
+def _jobs_and_names(client: Client, words: Sequence[str]) -> tuple[list[Job], list[str]]:
+    """The jobs that the first words name, and the metrics that the others do."""
+    references = [parse.reference(words[0])]
+    first = client.job(options.resolve(client, references)[0]).job
+    names = list(words[1:])
+    while names and names[0] not in first.metrics:
+        try:
+            references.append(parse.reference(names[0]))
+        except UsageError:
+            break
+        names.pop(0)
+    return [client.job(job_id).job for job_id in options.resolve(client, references)], names
+
+
+def _check_name(jobs: Sequence[Job], name: str) -> None:
     from difflib import get_close_matches
 
-    for name in names:
-        if name not in job.metrics:
-            near = get_close_matches(name, job.metrics, n=1)
-            known = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(job.metrics)}"
-            raise UsageError(
-                f"job {job.id} has no metric '{name}'" + (f": {known}" if job.metrics else "")
-            )
+    known = sorted({metric for job in jobs for metric in job.metrics})
+    if name in known:
+        return
+    near = get_close_matches(name, known, n=1)
+    hint = f": did you mean '{near[0]}'?" if near else f": it has {', '.join(known)}"
+    which = f"job {jobs[0].id} has no" if len(jobs) == 1 else "none of these jobs has a"
+    raise UsageError(f"{which} metric '{name}'" + (hint if known else ""))
 
 
 def _points(
@@ -77,6 +97,7 @@ def _points(
     rows = sorted((row for points in merged.values() for row in points), key=lambda row: row.id)
     return [
         {
+            "job": job.id,
             "attempt": row.attempt,
             "name": row.name,
             "step": row.step,
@@ -87,6 +108,9 @@ def _points(
     ]
 
 
-def _columns() -> list[Column[dict[str, Any]]]:
+def _columns(*, several: bool) -> list[Column[dict[str, Any]]]:
     names = ("attempt", "name", "step", "value", "time")
-    return [Column(name, lambda point, name=name: point[name]) for name in names]  # type: ignore[misc]
+    return [
+        Column(name, lambda point, name=name: point[name])  # type: ignore[misc]
+        for name in (("job", *names) if several else names)
+    ]

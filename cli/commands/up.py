@@ -31,11 +31,11 @@ _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its job
 
 @click.command(
     epilog="\b\nExamples:\n  cvq up                    in the foreground, until Ctrl-C"
-    "\n  cvq up -d --workers 4     four in the background; run again with another number"
+    "\n  cvq up -d -n 4            four in the background; run again with another number"
 )
 @click.option("-d", "--detach", is_flag=True, help="Start them in the background and return.")
 @click.option(
-    "--workers", "wanted", type=click.IntRange(min=0), metavar="N",
+    "-n", "--workers", "wanted", type=click.IntRange(min=0), metavar="N",
     help="How many in total on this machine.  [default: one for each GPU, or one]",
 )  # fmt: skip
 @click.option(

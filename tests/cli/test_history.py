@@ -13,6 +13,7 @@ import pytest
 from cvq import Client, store, tables
 from cvq.jobs import CHECKPOINT
 from cvq_cli import words
+from cvq_cli.curves import Curve, overlay
 
 from .conftest import Cli, FakeWorker
 
@@ -291,6 +292,24 @@ class TestMetricsAndArtifacts:
             run("metrics", "1", "value", "--csv").out.splitlines()[1].startswith("1,value,0,4.0")
         )
 
+    def test_metrics_of_several_jobs(self, run: Cli) -> None:
+        lines = [line.split() for line in run("metrics", "1", "2").out.splitlines()]
+        assert lines[0][:3] == ["NAME", "JOB", "VALUE"]
+        assert [line[:3] for line in lines[1:]] == [
+            ["value", "1", "1"], ["value", "2", "8"], ["other", "1", "1e+09"],
+        ]  # fmt: skip
+        said = run("metrics", "1-3", "value")
+        assert [line.split()[1] for line in said.out.splitlines()[1:]] == ["1", "2"]
+        assert said.err == "job 3 has recorded no such metrics (running)\n"
+        assert [point["job"] for point in run("metrics", "1-2", "value", "--json").json] == [
+            1, 1, 1, 2,
+        ]  # fmt: skip
+        assert run("metrics", "1", "@~2", "value", "--csv").out.startswith("job,attempt,name")
+        assert (
+            "none of these jobs has a metric 'valeu'" in run("metrics", "1-2", "valeu", code=2).err
+        )
+        assert "no job 9" in run("metrics", "1", "9", code=2).err
+
     def test_unknown_metric_names_the_nearest(self, run: Cli) -> None:
         said = run("metrics", "1", "valeu", code=2)
         assert "job 1 has no metric 'valeu': did you mean 'value'?" in said.err
@@ -392,6 +411,15 @@ class TestWaitWatchCancel:
         ]
         assert client.job(3).cancel_requested
 
+    def test_cancel_all_of_mine(self, run: Cli, client: Client) -> None:
+        with client.db.write() as session:
+            session.execute(tables.jobs.update().where(tables.jobs.c.id == 3).values(user="ada"))
+        assert "give JOB, or --all" in run("cancel", "1", "--all", code=2).err
+        assert run("cancel", "--all").out == "job 4 (selftest n4) is cancelled\n"
+        assert client.job(3).cancel_requested is False
+        assert run("cancel", "--all").err == "no jobs to cancel\n"
+        assert run("cancel", "--all", "--user", "ada", "-q").out == "3\n"
+
     def test_cancel_by_filter(self, run: Cli, client: Client) -> None:
         assert "which jobs?" in run("cancel", code=2).err
         assert run("cancel", "--tag", "odd=0", "--dry-run", "-q").out == "4\n"
@@ -448,6 +476,16 @@ def test_status_hides_passwords_and_does_not_start_redis(
     out = run("status").out
     assert "secret" not in out
     assert "redis://127.0.0.1:1/0 does not answer" in out
+
+
+def test_curves_of_several_jobs_share_their_scales() -> None:
+    def curve(*values: float, first: int = 1) -> Curve:
+        return Curve("loss", list(range(first, first + len(values))), list(values), values[-1])
+
+    long, late = curve(8, 7, 6, 5, 4, 3, 2, 1), curve(4, 4, first=5)
+    assert overlay(long, [long, late], 8) == "█▇▆▅▄▃▂▁"
+    assert overlay(late, [long, late], 8) == "    ▄▄  "
+    assert overlay(curve(3.0), [curve(3.0)], 4) == "▁▁▁▁"
 
 
 def test_words() -> None:

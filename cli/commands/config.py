@@ -1,0 +1,110 @@
+"""`cvq config`: each setting, its value, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from cvq.errors import CvqError, UsageError
+
+from .. import options
+from ..output import Column, dump, note, say, show_list
+
+if TYPE_CHECKING:
+    from cvq.settings import Settings
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A setting: its value with secrets masked, and its source."""
+
+    setting: str
+    value: str
+    source: str
+    meaning: str
+
+
+@click.command(epilog="\b\nExamples:\n  cvq config\n  cvq config home -q\n  cvq config --json")
+@click.argument("names", metavar="[SETTING]...", nargs=-1)
+@options.as_json
+@options.as_csv
+@options.flag("-q", "--quiet", help="Print values only.")
+def config(names: Sequence[str], as_json: bool, as_csv: bool, quiet: bool) -> None:
+    """Show each setting, its value, and where it comes from.
+
+    A variable CVQ_… wins over ./cvq.toml, that over the user's cvq.toml, that over the default.
+    Passwords are never shown.
+    """
+    from cvq.settings import Settings, unknown_variables
+
+    settings = Settings.load()
+    found = [row for row in settings_of(settings) if not names or row.setting in names]
+    _check(names)
+    if as_json:
+        dump([asdict(row) for row in found])
+    elif quiet:
+        for row in found:
+            say(row.value)
+    else:
+        show_list(_columns(), found, as_csv=as_csv)
+    for variable, near in unknown_variables().items():
+        note(f"{variable} is no setting" + (f": did you mean {near}?" if near else ""))
+
+
+def settings_of(settings: Settings) -> list[Shown]:
+    """Every setting as it is in use."""
+    from cvq.settings import sources
+
+    source = sources()
+    return [
+        Shown(name, _value(settings, name), source[name], field.description or "")
+        for name, field in type(settings).model_fields.items()
+    ]
+
+
+def _value(settings: Settings, name: str) -> str:
+    from cvq.settings import masked
+
+    if name in ("database_url", "broker_url"):
+        return _service(settings, name)
+    if name == "store_url":
+        return masked(settings.store)
+    value = getattr(settings, name)
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _service(settings: Settings, name: str) -> str:
+    """The database or Redis as other commands name it, asked nothing."""
+    from cvq.db import Database
+    from cvq.queue import Broker
+    from cvq.settings import masked
+
+    try:
+        return str(Database(settings) if name == "database_url" else Broker(settings))
+    except CvqError:  # an URL of no known kind: whoever uses it says so
+        return masked(str(getattr(settings, name)))
+
+
+def _check(names: Sequence[str]) -> None:
+    from difflib import get_close_matches
+
+    from cvq.settings import Settings
+
+    for name in names:
+        if name not in Settings.model_fields:
+            near = get_close_matches(name, Settings.model_fields, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "`cvq config` lists them"
+            raise UsageError(f"there is no setting '{name}': {hint}")
+
+
+def _columns() -> list[Column[Shown]]:
+    return [
+        Column("setting", lambda row: row.setting),
+        Column("source", lambda row: row.source, rank=1, least=12),
+        Column("value", lambda row: row.value, below=True),
+    ]

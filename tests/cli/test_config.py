@@ -1,0 +1,55 @@
+"""`cvq config`: what is set, from where, and no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cvq.settings import Settings, masked
+
+from .conftest import Cli
+
+
+def test_each_setting_with_its_source(
+    run: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cvq.toml").write_text("lease = 60\ngrace = 5\n")
+    monkeypatch.setenv("CVQ_GRACE", "7")
+    monkeypatch.setenv("CVQ_LEASES", "7")
+    said = run("config", "--json")
+    rows = {row["setting"]: row for row in said.json}
+    assert set(rows) == set(Settings.model_fields)
+    assert (rows["home"]["value"], rows["home"]["source"]) == (str(home), "CVQ_HOME")
+    assert (rows["lease"]["value"], rows["lease"]["source"]) == ("60", "cvq.toml")
+    assert (rows["grace"]["value"], rows["grace"]["source"]) == ("7", "CVQ_GRACE")
+    assert rows["database_url"]["value"] == f"sqlite:///{home}/cvq.db"
+    assert rows["broker_url"]["value"] == "the embedded Redis"
+    assert rows["user"]["source"] == "default"
+    assert said.err == "CVQ_LEASES is no setting: did you mean CVQ_LEASE?\n"
+    assert run("config", "lease", "-q").out == "60\n"
+    assert run("config", "lease").out.splitlines()[1].split() == ["lease", "cvq.toml", "60"]
+    assert "no setting 'leese': did you mean 'lease'?" in run("config", "leese", code=2).err
+
+
+def test_no_secret_is_shown(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CVQ_DATABASE_URL", "postgresql://ada:geh/e:im@db/cvq?password=geheim")
+    monkeypatch.setenv("CVQ_BROKER_URL", "redis://:geh/eim@db:6379/0?password=geheim")
+    monkeypatch.setenv("CVQ_STORE_URL", "s3://key:geheim@bucket/prefix?secret=geheim")
+    for form in ([], ["--json"], ["--csv"], ["-q"]):
+        out = run("config", *form).out
+        assert "geh" not in out
+        assert "s3://***@bucket/prefix?***" in out
+    monkeypatch.setenv("CVQ_DATABASE_URL", "geheim://ada:geheim@x")
+    assert "ada" not in run("config").out
+
+
+def test_masked() -> None:
+    assert masked("file:///home/a@b/store?x") == "file:///home/a@b/store?x"
+    assert masked("s3://bucket/prefix") == "s3://bucket/prefix"
+    assert masked("s3://a:b@c@bucket") == "s3://***@bucket"
+
+
+def test_the_version_has_a_short_name(run: Cli) -> None:
+    assert run("-v").out == run("--version").out
