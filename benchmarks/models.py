@@ -41,7 +41,7 @@ class Quiet:
         self.folder, self.cache = folder, folder / "cache"
         folder.mkdir(parents=True, exist_ok=True)
 
-    def progress(self, done: int, total: int, unit: str = "step") -> None:
+    def progress(self, done: int, total: int, unit: str = "step", **_: Any) -> None:
         """Nobody looks."""
 
     def metrics(self, step: int, **values: float) -> None:

@@ -39,8 +39,17 @@ class Context(Protocol):
     device: str
     cache: Path
 
-    def progress(self, done: int, total: int, unit: str = "step") -> None:
-        """Say that `done` of `total` units are done. Cheap: call it at every step."""
+    def progress(
+        self, done: int, total: int, unit: str = "step", *, share: float | None = None
+    ) -> None:
+        """Say that `done` of `total` units are done. Cheap: call it at every step.
+
+        Args:
+            done, total: units.
+            unit: what is counted.
+            share: of the whole work, 0 to 1, where some units take longer than others: the time
+                that is left is estimated by it.
+        """
 
     def metrics(self, step: int, **values: float) -> None:
         """Record named numbers at a step. Cheap: call it at every step."""

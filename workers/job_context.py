@@ -266,10 +266,16 @@ class JobContext:
         self._resumable = False
         self._due_at = time.monotonic() + request.checkpoint_every
 
-    def progress(self, done: int, total: int, unit: str = "step") -> None:
-        """Say that `done` of `total` units are done."""
+    def progress(
+        self, done: int, total: int, unit: str = "step", *, share: float | None = None
+    ) -> None:
+        """Say that `done` of `total` units are done, and so much of the work."""
         self._control.send(
-            "progress", done=_int64("done", done), total=_int64("total", total), unit=str(unit)
+            "progress",
+            done=_int64("done", done),
+            total=_int64("total", total),
+            unit=str(unit),
+            share=None if share is None or not 0 <= share <= 1 else float(share),
         )
         self._stop_if_asked()
 

@@ -56,17 +56,19 @@ class Progress:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self._first: tuple[int, float] | None = None
+        self._first: tuple[float, float] | None = None  # share of the work, and when
         self._last: dict[str, Any] | None = None
         self._fresh = False
 
-    def update(self, done: int, total: int, unit: str) -> None:
-        """Note that `done` of `total` units are done."""
+    def update(self, done: int, total: int, unit: str, share: float | None = None) -> None:
+        """Note that `done` of `total` units are done, and which share of the work."""
         now = time.monotonic()
-        if self._first is None or done < self._first[0]:
-            self._first = (done, now)
+        if share is None:
+            share = done / total if total else 0.0
+        if self._first is None or share < self._first[0]:
+            self._first = (share, now)
         since, begun = self._first
-        eta = (total - done) * (now - begun) / (done - since) if done > since else None
+        eta = (1 - share) * (now - begun) / (share - since) if share > since else None
         self._last = {
             "done": done,
             "total": total,

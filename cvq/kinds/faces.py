@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 from .spec import DataSource, Kind
 from .training import ImageTrainingSpec
 
+LARGEST = 64  # pixels of a face where its side is chosen by the pictures
+
 
 class FaceVaeSpec(ImageTrainingSpec):
     """Train a variational autoencoder of faces."""
@@ -29,11 +31,21 @@ class FaceVaeSpec(ImageTrainingSpec):
         description="Folders of persons to test on, or a share of them such as 10%; default: a "
         "tenth of all pictures.",
     )
-    epochs: int = Field(600, ge=1, le=100_000, description="Passes through the training faces.")
+    epochs: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Passes through the training faces; 0: by their number, 600 for some hundreds "
+        "and fewer for less or more.",
+    )
     batch_size: int = Field(64, ge=1, le=65_536, description="Samples in a step.")
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
     size: int = Field(
-        64, ge=32, le=256, multiple_of=16, description="Side of the faces in pixels."
+        0,
+        ge=0,
+        le=256,
+        multiple_of=16,
+        description="Side of the faces in pixels, from 32; 0: that of the pictures, 64 at most.",
     )
     color: bool = Field(False, description="Learn from coloured faces.")
     latent: int = Field(64, ge=1, le=1024, description="Dimensions of the latent space.")
@@ -50,10 +62,18 @@ class FaceVaeSpec(ImageTrainingSpec):
             raise ValueError("give names of folders, or one share from 1% to 90%")
         return given
 
+    @field_validator("size")
+    @classmethod
+    def _check_size(cls, given: int) -> int:
+        if given == 16:
+            raise ValueError("the smallest is 32, and 0 is by the pictures")
+        return given
+
     @property
     def picture(self) -> tuple[int, int, int]:
         """Height, width and channels of the faces that the network learns from."""
-        return self.size, self.size, 3 if self.color else 1
+        side = self.size or LARGEST
+        return side, side, 3 if self.color else 1
 
 
 def _is_share(word: str) -> bool:

@@ -21,6 +21,7 @@ class Recorder:
     attempt: int = 1
     device: str = "cpu"
     steps: list[tuple[int, int, str]] = field(default_factory=list)
+    shares: list[float | None] = field(default_factory=list)
     values: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     # Where to write a checkpoint after every step, and the one to resume from.
@@ -31,8 +32,11 @@ class Recorder:
     def cache(self) -> Path:
         return self.folder / "cache"
 
-    def progress(self, done: int, total: int, unit: str = "step") -> None:
+    def progress(
+        self, done: int, total: int, unit: str = "step", *, share: float | None = None
+    ) -> None:
         self.steps.append((done, total, unit))
+        self.shares.append(share)
 
     def metrics(self, step: int, **values: float) -> None:
         self.values.append((step, values))

@@ -22,6 +22,7 @@ from cvq.kinds.fmnist import CnnSpec, MlpSpec, RnnSpec
 from cvq.kinds.spec import DataSource
 from cvq.kinds.sum_regressor import SumRegressorSpec
 from cvq.kinds.training import ImageTrainingSpec
+from cvq_workers.data.sides import typical_side
 from cvq_workers.models import (
     autoencoder,
     classifier,
@@ -171,6 +172,23 @@ def test_a_part_that_fails_is_told_once_and_stops_nothing(
     }  # fmt: skip
     assert "done: loss 0.5" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_faces_choose_their_size_and_number_of_epochs(tmp_path: Path) -> None:
+    for size, expected in (((28, 28), 32), ((40, 61), 48), ((92, 112), 64), ((900, 700), 64)):
+        data = archive(tmp_path / "faces.zip", tested=3, size=size)
+        assert face_vae.size_for(typical_side(data.path)) == expected
+    (tmp_path / "faces.zip").write_bytes(b"no zip")
+    assert typical_side(tmp_path / "faces.zip") is typical_side(None) is None
+    assert face_vae.size_for(None) == 32
+    # As was measured, on the ORL faces without those held out, or without a tenth.
+    assert face_vae.epochs_for(340, 64) == face_vae.epochs_for(342, 64) == 600
+    assert face_vae.epochs_for(137, 64) == 274
+    assert face_vae.epochs_for(10, 64) == 100
+    assert face_vae.epochs_for(10_000, 64) == 30
+    assert FaceVaeSpec(data=DataSource(name="x")).picture == (64, 64, 1)
+    with pytest.raises(ValueError, match="the smallest is 32"):
+        FaceVaeSpec(data=DataSource(name="x"), size=16)
 
 
 # --- Verdicts ---------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from cvq.kinds.style_transfer import StyleTransferSpec
 from cvq_workers import checkpoints
 from cvq_workers.models import pictures, style_transfer
 from cvq_workers.models.lbfgs import BoxLBFGS
-from cvq_workers.models.scales import schedule
-from cvq_workers.models.style_transfer import Gram, Options, Step, stylize
+from cvq_workers.models.scales import schedule, share_done
+from cvq_workers.models.style_losses import Gram
+from cvq_workers.models.style_transfer import Options, Step, stylize
 from cvq_workers.models.vgg import LAYERS, load_vgg19
 
 from .recorder import Recorder
@@ -73,6 +74,43 @@ def mean_colour(image: Image.Image) -> Any:
 
 def distance(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(np.asarray(one, dtype=float) - np.asarray(other, dtype=float)).mean())
+
+
+@pytest.mark.parametrize(
+    "values", [{"learning_rate": 100.0}, {"learning_rate": 10.0, "scales": 2}]
+)
+def test_a_picture_that_runs_away_is_no_success(values: dict[str, Any]) -> None:
+    with pytest.raises(PermanentError, match=r"run away: its loss is .* --learning-rate \(it was"):
+        painted(steps=20, **values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"style_weight": 0.0},
+        {"content_weight": 0.0, "style_weight": 0.0},
+        {"content_weight": 1e6},
+        {"steps": 1, "init": "noise"},
+        {"tv_weight": 1e6},
+    ],
+)
+def test_odd_weights_run_not_away(values: dict[str, Any]) -> None:
+    painted(**values)
+
+
+def test_the_share_of_the_work_goes_by_the_pixels() -> None:
+    plan = schedule((640, 480), 640, 100)
+    assert len(plan) == 3
+    shares = [share_done(plan, done) for done in range(101)]
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert all(later > sooner for sooner, later in pairwise(shares))
+    coarse = share_done(plan, plan[0].steps[-1])
+    assert coarse < 0.1 < len(plan[0].steps) / 100, "coarse steps are many and cheap"
+    seen: list[Step] = []
+    stylize(scene(), [ORANGE], Options(size=64, steps=6, scales=2), on_step=seen.append)
+    assert [step.share for step in seen] == sorted(step.share for step in seen)
+    assert seen[-1].share == 1
 
 
 # --- The optimisation -------------------------------------------------------------------------
@@ -377,8 +415,8 @@ def test_whatever_a_context_raises_ends_the_job(tmp_path: Path) -> None:
         pass
 
     class Stopping(Recorder):
-        def progress(self, done: int, total: int, unit: str = "step") -> None:
-            super().progress(done, total, unit)
+        def progress(self, done: int, total: int, unit: str = "step", **more: Any) -> None:
+            super().progress(done, total, unit, **more)
             raise Stop
 
     scene().save(tmp_path / "content.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from torch.nn.functional import cross_entropy
 
 from cvq.errors import PermanentError
 from cvq.kinds.training import TrainingSpec
-from cvq_workers import checkpoints
+from cvq_workers import checkpoints, lines
 from cvq_workers.training import loop, memory
 from cvq_workers.training.augment import random_flip
 from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
-from cvq_workers.training.loop import Measured, Samples, Trained, train
+from cvq_workers.training.loop import Measured, Pace, Samples, Trained, train
 
 from .recorder import Recorder
 
@@ -234,3 +235,52 @@ def test_what_is_kept_for_the_backward_pass_is_counted_and_leaves_no_trace() -> 
 def test_fewer_pictures_than_a_batch_are_one_batch(tmp_path: Path) -> None:
     trained, _ = fit(tmp_path, batch_size=4096, epochs=2)
     assert trained.facts["steps"] == 2
+
+
+def test_the_time_that_it_will_take_is_said_after_the_first_steps(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    with caplog.at_level(logging.INFO, "cvq.job"):
+        pace = Pace(0, 1200)
+        for done, seconds in enumerate([30.0, *[2.0] * 30], 1):  # the first step is the slowest
+            now += seconds
+            pace.step(done)
+    [told] = caplog.messages
+    assert told == "about 39m48s for the 1194 steps to go, at 2 s each"
+    caplog.clear()
+    pace = Pace(0, 40)
+    for done in range(1, 41):
+        now += 0.01
+        pace.step(done)
+    assert not caplog.messages, "a training of a second is not worth a line"
+
+
+def test_the_log_tells_what_is_trained_and_where(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "cvq.job"):
+        fit(tmp_path, epochs=1)
+    assert "network: 338 weights, on cpu in torch." in caplog.text
+    assert "training: 300 samples, validated on 80; 1 epochs of 9 steps, 32 samples a step" in (
+        caplog.text
+    )
+    assert "epoch 1 of 1: train_loss" in caplog.text
+
+
+def test_the_time_left_goes_by_the_share_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(lines.time, "monotonic", lambda: now)
+    progress = lines.Progress()
+    for done, share in ((1, 0.0), (50, 0.1), (75, 0.5)):
+        now = 100 + 100 * share  # the last steps take longest
+        progress.update(done, 100, "step", share)
+    found = progress.take()
+    assert found is not None
+    assert (found["done"], found["eta_s"]) == (75, 50.0)
+    plain = lines.Progress()
+    for done in (0, 25):
+        now = 100.0 + done
+        plain.update(done, 100, "step")
+    assert plain.take() == {"done": 25, "total": 100, "unit": "step", "eta_s": 75.0}

@@ -20,15 +20,17 @@ What differs from the course, and why:
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cvq.kinds.faces import FaceVaeSpec
+from cvq.kinds.faces import LARGEST, FaceVaeSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
+from ..data.sides import typical_side
 from ..training.augment import (
     Operation,
     augmentation_of,
@@ -44,8 +46,12 @@ from . import coders
 from .coders import Flat, Folded
 from .vae import divergence, walks_between
 
+log = logging.getLogger("cvq.job")
+
 WIDTHS = (32, 64, 128, 256)  # of the layers at half the side, a quarter, an eighth, a sixteenth
 _SHOWN = 10
+SMALLEST = 32
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 3000, 30, 600
 
 
 class FaceAutoencoder(nn.Module):
@@ -151,6 +157,22 @@ def augmentation(spec: FaceVaeSpec) -> Operation | None:
     )
 
 
+def size_for(side: int | None) -> int:
+    """The side to learn at for pictures of a typical side: enlarging would add no detail."""
+    steps = -(-(side or SMALLEST) // 16)
+    return min(LARGEST, max(SMALLEST, 16 * steps))
+
+
+def epochs_for(faces: int, batch: int) -> int:
+    """Passes through so many faces: 600 for some hundreds, as was measured.
+
+    More faces get the same number of steps, and fewer, which are soon known by heart, fewer
+    passes.
+    """
+    steps = max(1, faces // batch)
+    return max(_FEWEST_EPOCHS, min(_MOST_EPOCHS, _STEPS // steps, max(100, 2 * faces)))
+
+
 def build(spec: FaceVaeSpec) -> FaceAutoencoder:
     """The network that a specification asks for."""
     return FaceAutoencoder(3 if spec.color else 1, spec.size, spec.latent)
@@ -162,7 +184,9 @@ def network(spec: FaceVaeSpec, facts: dict[str, Any]) -> nn.Module:
 
 
 def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
-    """Train what a job's specification says."""
+    """Train what a job's specification says; what it leaves open is chosen by the data."""
+    if not spec.size:
+        spec = spec.model_copy(update={"size": size_for(typical_side(spec.data.path))})
     dataset = load_dataset(
         spec.data,
         channels=3 if spec.color else 1,
@@ -172,6 +196,10 @@ def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
         cache=ctx.cache,
         hold_out=spec.hold_out,
     )
+    if not spec.epochs:
+        epochs = epochs_for(len(dataset.train), spec.batch_size)
+        spec = spec.model_copy(update={"epochs": epochs})
+    log.info("faces of %d pixels, %d epochs", spec.size, spec.epochs)
     torch.manual_seed(spec.seed)
     trained = train(
         build(spec),

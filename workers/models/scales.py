@@ -41,3 +41,13 @@ def schedule(
         plan.append(Scale((width, height), range(done + 1, done + number + 1)))
         done += number
     return plan
+
+
+def share_done(plan: list[Scale], done: int) -> float:
+    """The share of the work that is done after so many steps: a step costs as its pixels."""
+    costs = [(scale.size[0] * scale.size[1], scale.steps) for scale in plan]
+    whole = sum(pixels * len(steps) for pixels, steps in costs)
+    spent = sum(
+        pixels * max(0, min(len(steps), done - steps.start + 1)) for pixels, steps in costs
+    )
+    return spent / whole

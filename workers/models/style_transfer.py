@@ -27,12 +27,13 @@ What differs from the paper and from the course, and why:
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from PIL import Image, ImageOps
@@ -48,8 +49,11 @@ from ..context import Context
 from ..precision import precision
 from .lbfgs import BoxLBFGS
 from .pictures import luminance, matched, open_picture, save_picture, to_image, to_tensor
-from .scales import schedule
+from .scales import Scale, schedule, share_done
+from .style_losses import Losses, gram, total_variation
 from .vgg import VGG19, load_vgg19
+
+log = logging.getLogger("cvq.job")
 
 # With these, weights of 1 and 1 give a painting: VGG19's activations are large.
 CONTENT_UNIT = 0.05
@@ -57,55 +61,12 @@ STYLE_UNIT = 10.0
 
 MIN_STYLE_AREA = 64 * 64  # pixels: fewer make poor statistics, however thin the content is
 
+_WORSE = 1.5  # so many times its first loss, a picture is not better for it
+
 ADAM_RATE = 0.02  # of the range
 
 
-class Losses(NamedTuple):
-    """One evaluation: the weighted total, and its parts before weighting (equation 7)."""
-
-    total: float
-    content: float
-    style: float
-    tv: float
-
-
 # --- Losses -----------------------------------------------------------------------------------
-
-
-class Gram(torch.autograd.Function):
-    """The Gram matrix of activations (1, C, H, W): (C, C) in fp32, divided by H x W (equation 3).
-
-    Written out because autograd would multiply twice on the way back, in fp32: a third of the
-    time of a step on a CPU that has bf16.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, activations: Tensor) -> Tensor:
-        """Multiply in fp32, whatever the activations' type."""
-        ctx.save_for_backward(activations)
-        places = activations.permute(0, 2, 3, 1).flatten(0, 2).float()
-        return places.T @ places / len(places)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Multiply in the activations' type, which the result has anyway."""
-        (activations,), (gradient,) = ctx.saved_tensors, gradients
-        places = activations.permute(0, 2, 3, 1)
-        towards = (gradient + gradient.T) / (places.shape[1] * places.shape[2])
-        product: Tensor = places @ towards.to(places.dtype)
-        return product.permute(0, 3, 1, 2)
-
-
-def gram(activations: Tensor) -> Tensor:
-    """Return the Gram matrix of activations (1, C, H, W) as (C, C), fp32."""
-    matrix: Tensor = Gram.apply(activations)
-    return matrix
-
-
-def total_variation(picture: Tensor) -> Tensor:
-    """Return the mean squared difference of neighbouring pixels, in grey levels of 0..255."""
-    across, down = picture.diff(dim=3), picture.diff(dim=2)
-    return 255**2 * (across.square().sum() + down.square().sum()) / picture.numel()
 
 
 class Objective:
@@ -176,11 +137,13 @@ class Options:
 class Step:
     """What `on_step` is shown; the losses are those before the step, the rest is that after.
 
+    `share` is the share of the whole work that is done, as fine scales cost more than coarse ones.
     `state` gives what `stylize` needs to go on from here: the picture and the optimiser.
     """
 
     number: int
     losses: Losses
+    share: float
     image: Callable[[], Image.Image]
     state: Callable[[], dict[str, Any]]
 
@@ -217,7 +180,8 @@ def stylize(
     was interrupted and resumed.
 
     Raises:
-        PermanentError: the weights cannot be loaded, or the loss is no longer a number.
+        PermanentError: the weights cannot be loaded, or the picture has run away: its loss is no
+            number, or worse than at the start and than that of plain grey.
     """
     dtype = precision(device)
     network = load_vgg19(options.weights, {*options.content_layers, *options.style_layers})
@@ -229,6 +193,10 @@ def stylize(
     picture = resume.state["picture"] if resume else _first(init, content, plan[0].size, options)
     picture = picture.to(device)
     started = time.perf_counter()
+    log.info(
+        "painting %d x %d pixels in %d steps over %d sizes, with %s on %s in %s",
+        *plan[-1].size, options.steps, len(plan), network.source, device, dtype,
+    )  # fmt: skip
     # Left to itself, cuDNN picks convolutions by timing them, and some add in any order.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         for scale in plan:
@@ -237,17 +205,27 @@ def stylize(
             objective = _objective(network, content, styles, scale.size, options, device)
             picture = _resized(picture, scale.size)
             optimiser = _optimiser(picture, options)
+            first: Losses | None = None
             if resume and done in scale.steps:
                 optimiser.load_state_dict(resume.state["optimiser"])
+                first = Losses(*resume.state["first"])
             for number in scale.steps:
                 if number <= done:
                     continue
                 losses = _step(picture, objective, optimiser, number)
+                first = first or losses
                 if on_step:
                     image = partial(_rendered, picture, content, options)
-                    on_step(Step(number, losses, image, partial(_state, picture, optimiser)))
-        with torch.no_grad():
-            losses = objective(picture.mul(255).round().div(255))[1]
+                    state = partial(_state, picture, optimiser, first)
+                    on_step(Step(number, losses, share_done(plan, number), image, state))
+            with torch.no_grad():
+                losses = objective(picture.mul(255).round().div(255))[1]
+                _check(losses, first or losses, objective, picture, scale)
+            log.info(
+                "%d x %d pixels, steps %d to %d: loss %.4g, at its start %.4g",
+                *scale.size, scale.steps[0], scale.steps[-1], losses.total,
+                (first or losses).total,
+            )  # fmt: skip
     facts = {
         "width": plan[-1].size[0],
         "height": plan[-1].size[1],
@@ -264,8 +242,36 @@ def stylize(
     return Painting(_rendered(picture, content, options), facts)
 
 
-def _state(picture: Tensor, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    return {"picture": picture.detach(), "optimiser": optimiser.state_dict()}
+def _state(picture: Tensor, optimiser: torch.optim.Optimizer, first: Losses) -> dict[str, Any]:
+    return {
+        "picture": picture.detach(),
+        "optimiser": optimiser.state_dict(),
+        "first": list(first),
+    }
+
+
+def _check(
+    losses: Losses, first: Losses, objective: Objective, picture: Tensor, scale: Scale
+) -> None:
+    """Refuse a picture that is worse than it was, and than plain grey.
+
+    Either alone may be: a step away from a good start, or a start that is far from the goal.
+
+    Raises:
+        PermanentError: its loss is that of a picture that has run away.
+    """
+    if math.isfinite(losses.total) and losses.total <= _WORSE * first.total:
+        return
+    grey = objective(torch.full_like(picture, 0.5))[1]
+    if math.isfinite(losses.total) and losses.total <= grey.total:
+        return
+    rate = objective.options.learning_rate
+    lower = f"--learning-rate (it was {rate:g})" if rate else "--style-weight and --content-weight"
+    raise PermanentError(
+        f"the picture has run away: its loss is {losses.total:.4g} after step {scale.steps[-1]}, "
+        f"{first.total:.4g} at the first of {scale.size[0]} x {scale.size[1]} pixels, and "
+        f"{grey.total:.4g} for plain grey; lower {lower}"
+    )
 
 
 def named(losses: Losses, options: Options) -> dict[str, float]:
@@ -375,24 +381,30 @@ def run(spec: StyleTransferSpec, ctx: Context) -> dict[str, Any]:
         ctx.metrics(step.number, **named(step.losses, options))
         if step.number in wanted:
             save(step.image(), f"preview-{step.number:04}.jpg", "preview")
-        ctx.progress(step.number, spec.steps, "step")
+        ctx.progress(step.number, spec.steps, "step", share=step.share)
         if ctx.checkpoint_due():
             ctx.checkpoint(step.number, **step.state())
 
+    content, styles = _opened(spec.content), [_opened(style) for style in spec.style]
     painting = stylize(
-        _opened(spec.content),
-        [_opened(style) for style in spec.style],
+        content,
+        styles,
         options,
         init=_opened(spec.init) if isinstance(spec.init, ImageFile) else spec.init,
         device=ctx.device,
         on_step=on_step,
         resume=ctx.resume(),
     )
-    save(painting.image, "result.jpg" if spec.format == "jpeg" else "result.png", "result")
+    name = "result.jpg" if spec.format == "jpeg" else "result.png"
+    save(painting.image, name, "result")
+    log.info("%s: %d x %d pixels, loss %.4g", name, *painting.image.size,
+             painting.facts["total_loss"])  # fmt: skip
     return painting.facts
 
 
 def _opened(file: ImageFile) -> Image.Image:
     if file.path is None:
         raise PermanentError(f"{file.name} is not on this machine")
-    return open_picture(file.path, file.name)
+    picture = open_picture(file.path, file.name)
+    log.info("%s: %d x %d pixels", file.name, *picture.size)
+    return picture

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from cvq.errors import PermanentError
 from cvq.goals import goal_of
 from cvq.kinds.training import TrainingSpec
+from cvq.words import span
 
 from ..context import Context
 from ..precision import precision
@@ -37,6 +38,8 @@ _SMOOTHING = 0.95
 _WATCHED_STEPS = 5  # of which every loss is looked at
 _ONE_CLASS_STEPS = 100
 _EVALUATION_BATCH = 1024
+# After so many steps or seconds it is said how long the rest will take, where it takes longer.
+_TIMED_STEPS, _TIMED_S, _WORTH_TELLING_S = 20, 10.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,33 @@ def dtype_of(spec: TrainingSpec, device: str) -> torch.dtype:
     return torch.bfloat16 if spec.precision == "bf16" else torch.float32
 
 
+class Pace:
+    """Says in the log how long a training will take, from its first steps.
+
+    The very first is left out: it is the slowest. Trainings of some seconds are not worth a line.
+    """
+
+    def __init__(self, begun_at: int, total: int) -> None:
+        self._begun_at, self._total = begun_at, total
+        self._since: float | None = None
+        self._told = False
+
+    def step(self, done: int) -> None:
+        """Note that so many steps are done."""
+        now, taken = time.perf_counter(), done - self._begun_at
+        if self._since is None:
+            self._since = now
+        elif not self._told and (taken > _TIMED_STEPS or now - self._since > _TIMED_S):
+            self._told = True
+            each = (now - self._since) / (taken - 1)
+            left = each * (self._total - done)
+            if left > _WORTH_TELLING_S:
+                log.info(
+                    "about %s for the %d steps to go, at %s each", span(left), self._total - done,
+                    f"{each:.2g} s",
+                )  # fmt: skip
+
+
 class _Run:
     """One call of `train`."""
 
@@ -214,8 +244,10 @@ class _Run:
     def train(self) -> Trained:
         """Run all epochs, or what is left of them."""
         memory.check_batch(self.network, self._probe, self.batch, self.device)
+        self._tell()
         self._resume()
         started, begun_at = time.perf_counter(), self.state.step
+        self.pace = Pace(begun_at, self.total)
         # Left to itself, cuDNN picks convolutions by timing them, and some add in any order.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
             for epoch in range(self.state.step // self.per_epoch, self.spec.epochs):
@@ -239,6 +271,15 @@ class _Run:
         }
         return Trained(self.network.eval(), state.history, state.best_epoch, facts)
 
+    def _tell(self) -> None:
+        weights = sum(p.numel() for p in self.network.parameters())
+        log.info("network: %d weights, on %s in %s", weights, self.device, self.dtype)
+        log.info(
+            "training: %d samples, validated on %d; %d epochs of %d steps, %d samples a step",
+            len(self.training), len(self.validation), self.spec.epochs, self.per_epoch,
+            self.batch,
+        )  # fmt: skip
+
     def _epoch(self, epoch: int) -> None:
         started, first = time.perf_counter(), self.state.step
         order = torch.randperm(len(self.training), generator=_generator(self.spec.seed, epoch))
@@ -249,6 +290,7 @@ class _Run:
             if position + 1 == self.per_epoch:
                 seconds = time.perf_counter() - started
                 self._validate(epoch + 1, (self.state.step - first) * self.batch / seconds)
+            self.pace.step(self.state.step)
             self.ctx.progress(self.state.step, self.total, "step")
             if self.resumable and self.ctx.checkpoint_due():
                 self._checkpoint()
