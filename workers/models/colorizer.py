@@ -16,6 +16,7 @@ What differs from the course, and why:
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -39,6 +40,8 @@ from ..training.saved import load_model, save_model
 from .coders import to_bytes
 from .lab import lab_to_rgb, rgb_to_lab
 from .pictures import open_picture, to_tensor
+
+log = logging.getLogger("cvq.job")
 
 AB = 110.0  # the unit of a and b
 _BATCH, _SHOWN = 500, 10
@@ -279,5 +282,6 @@ def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
         with ctx.artifact(name) as path:
             Image.fromarray(pixels).save(path, format="PNG")
         names.append(name)
+        log.info("%s: %d x %d pixels, coloured as %s", file.name, *picture.size, name)
         ctx.progress(number, len(spec.images), "picture")
     return {"model": spec.model.job, "pictures": names}

@@ -7,6 +7,7 @@ Output:   `samples.png`, a grid of pictures of nothing and nobody, and `walks.pn
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -18,6 +19,8 @@ from ..context import Context
 from ..training.plots import save_grid
 from ..training.saved import load_model
 from . import coders, vae
+
+log = logging.getLogger("cvq.job")
 
 _BATCH, _COLUMNS = 500, 20
 
@@ -42,4 +45,5 @@ def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
             title = "walks from one drawn latent to another"
             pictures = coders.to_bytes(torch.cat(walks))
             save_grid(path, pictures, columns=spec.walk_steps, title=title)
+    log.info("drawn: %d pictures, %d walks of %d steps", spec.count, spec.walks, spec.walk_steps)
     return {"model": spec.model.job, "count": spec.count, "walks": spec.walks}

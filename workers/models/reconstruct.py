@@ -6,6 +6,7 @@ Output:   `reconstructions.png`, originals above what became of them; the error 
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from cvq.kinds.autoencoders import ReconstructSpec
@@ -14,6 +15,8 @@ from ..context import Context
 from ..data.seen import as_trained
 from ..training.saved import load_model
 from . import coders
+
+log = logging.getLogger("cvq.job")
 
 
 def run(spec: ReconstructSpec, ctx: Context) -> dict[str, Any]:
@@ -30,4 +33,6 @@ def run(spec: ReconstructSpec, ctx: Context) -> dict[str, Any]:
         {"image": file.name, "mse": error, "latent": [round(x, 5) for x in latent]}
         for file, error, latent in zip(spec.images, errors, latents.tolist(), strict=True)
     ]
+    for row in rows:
+        log.info("%s: squared error %.4g", row["image"], row["mse"])
     return {"model": spec.model.job, "mse": sum(errors) / len(errors), "pictures": rows[:100]}
