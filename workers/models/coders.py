@@ -248,16 +248,13 @@ def manifold_of(latents: Tensor) -> Tensor:
     """Latents (side^2, latent) on a grid over where the pictures' latents lie.
 
     The grid spans the two directions in which latents (N, latent) differ most, as any two
-    dimensions of many may mean nothing; its lines are quantiles, so that every cell is as likely
-    as the others. The rest is at the mean. One latent number gives one row.
+    dimensions of many may mean nothing, and holds nearly all of the pictures' latents. The rest is at
+    the mean. One latent number gives one row.
     """
     mean, axes, _ = principal(latents[:_POINTS])
     places = (latents[:_POINTS] - mean) @ axes.T
-    shares = torch.linspace(0.01, 0.99, _SIDE)
-    lines = places.quantile(shares, dim=0)  # (side, directions)
-    if len(latents) < _SIDE:  # too few to have quantiles
-        spread = places.std(0, correction=0).clamp_min(1e-6)
-        lines = places.mean(0) + torch.special.ndtri(shares)[:, None] * spread
+    low, high = places.quantile(0.01, dim=0), places.quantile(0.99, dim=0)
+    lines = low + (high - low) * torch.linspace(0, 1, _SIDE)[:, None]  # (side, directions)
     across = lines[:, :1] * axes[:1]
     if latents.shape[1] == 1:
         return mean + across

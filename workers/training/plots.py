@@ -171,7 +171,7 @@ def save_scatter(
     """Draw points (N, 2 or 3) of a latent space by class; `names` are those of its axes."""
     solid = points.shape[1] >= 3
     legend = labels is not None and len(classes) <= _LEGIBLE
-    figure = Figure(figsize=(8.5 if legend else 7, 6), layout="constrained")
+    figure = Figure(figsize=(8 if legend else 7, 6), layout="constrained")
     axes: Any = figure.add_subplot(projection="3d" if solid else None)
     size = 4 if len(points) > _FEW_POINTS else 20
     shown = [points[:, i] for i in range(3 if solid else 2)]
@@ -196,7 +196,8 @@ def save_scatter(
         axes.set(**{f"{axis}label": word})
     axes.set(title="latent space of the test pictures")
     if solid:
-        axes.set_box_aspect(None, zoom=0.85)  # the third axis' name is cut off otherwise
+        axes.set_box_aspect(None, zoom=0.9)  # the third axis' name is cut off otherwise
+        axes.zaxis.labelpad = 10
     _save(figure, path)
 
 
