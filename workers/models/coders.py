@@ -248,8 +248,8 @@ def manifold_of(latents: Tensor) -> Tensor:
     """Latents (side^2, latent) on a grid over where the pictures' latents lie.
 
     The grid spans the two directions in which latents (N, latent) differ most, as any two
-    dimensions of many may mean nothing, and holds nearly all of the pictures' latents. The rest is at
-    the mean. One latent number gives one row.
+    dimensions of many may mean nothing, and holds nearly all of the pictures' latents. The rest
+    is at the mean. One latent number gives one row.
     """
     mean, axes, _ = principal(latents[:_POINTS])
     places = (latents[:_POINTS] - mean) @ axes.T
