@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cvq.datasets import PICTURES
+from cvq.datasets.inventory import PICTURES
 
 _ASKED = 50
 
