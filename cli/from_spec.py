@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Put before a negative number, so that Click does not take it for an option.
 _MARK = "\0"
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
+_MOST_PARAMS = 1 << 20  # bytes
 _PREFIX = "spec_"  # keeps a kind's fields apart from the options that every job has
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -209,9 +210,17 @@ def read_params(path: Path) -> dict[str, Any]:
         raise UsageError(f"--params {path}: give a .toml or a .json file")
     load = tomllib.loads if path.suffix == ".toml" else json.loads
     try:
-        values = load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # a device or a pipe may never end
+            raise UsageError(f"--params {path}: is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(_MOST_PARAMS + 1)
+        if len(content) > _MOST_PARAMS:
+            raise UsageError(f"--params {path}: is larger than {_MOST_PARAMS >> 10} KiB")
+        values = load(content.decode("utf-8"))
     except OSError as error:
         raise UsageError(f"--params {path}: {error.strerror}") from None
+    except RecursionError:
+        raise UsageError(f"--params {path} cannot be read: it is nested too deeply") from None
     except ValueError as error:  # both parsers' errors, and bytes that are not UTF-8
         raise UsageError(f"--params {path} cannot be read: {error}") from None
     if not isinstance(values, dict):

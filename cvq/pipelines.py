@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from .errors import InvalidInputError, MissingExtraError
 Shape = tuple[int, int, int]
 
 MAX_BYTES = 1 << 20
+# Far above what a pipeline has, far below what would hurt.
+_MOST_NODES, _DEEPEST = 20_000, 50
+# They open further files, by paths that mean nothing, or something else, on a worker.
+_OPENERS = ("FDA", "HistogramMatching", "PixelDistributionAdaptation", "TemplateTransform")
 _TRIES = 8
 
 
@@ -28,6 +32,8 @@ def read_pipeline(path: Path) -> dict[str, Any]:
         InvalidInputError: it is missing, too large, neither JSON nor YAML, or no pipeline.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InvalidInputError(f"{path} is not a regular file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -42,6 +48,8 @@ def read_pipeline(path: Path) -> dict[str, Any]:
         names = list(_names(found["transform"]))
     except (TypeError, KeyError, RecursionError):
         names = []
+    if openers := [name for name in names if name.rpartition(".")[2] in _OPENERS]:
+        raise InvalidInputError(f"{path}: {openers[0]} reads further files, which no job has")
     if not names:
         raise InvalidInputError(
             f"{path} is no pipeline of albumentations: "
@@ -133,9 +141,44 @@ def _parse(text: str) -> Any:
         except ModuleNotFoundError:
             raise
         try:
+            _measure(yaml.parse(text, yaml.SafeLoader))
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ValueError(_line(error)) from None
+
+
+def _measure(events: Iterable[Any]) -> None:
+    """Refuse YAML that grows by its aliases, or is nested deeply; none is followed to find out.
+
+    Raises:
+        ValueError: it has too many nodes with all aliases followed, or is too deep.
+    """
+    sizes: dict[str, int] = {}
+    above: list[tuple[str | None, int]] = []  # the open nodes: anchor, nodes so far
+    for event in events:
+        kind, anchor = type(event).__name__, getattr(event, "anchor", None)
+        if kind in ("MappingStartEvent", "SequenceStartEvent"):
+            above.append((anchor, 1))
+            size = 0
+        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
+            anchor, size = above.pop()
+        elif kind == "AliasEvent":
+            if anchor not in sizes:
+                raise ValueError("an alias stands within what it stands for, or for nothing")
+            size, anchor = sizes[anchor], None
+        elif kind == "ScalarEvent":
+            size = 1
+        else:
+            continue
+        if anchor is not None and size:
+            sizes[anchor] = size
+        if above and size:
+            above[-1] = above[-1][0], above[-1][1] + size
+        if len(above) > _DEEPEST or size > _MOST_NODES or (above and above[-1][1] > _MOST_NODES):
+            raise ValueError(
+                f"it has more than {_MOST_NODES} nodes with its aliases followed, or more than "
+                f"{_DEEPEST} within each other"
+            )
 
 
 def _names(transform: Any) -> Iterator[str]:

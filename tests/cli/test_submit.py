@@ -279,3 +279,28 @@ def test_a_job_that_is_queued_is_no_failure_whoever_hears_of_it(
     if streams == ">/dev/full":
         assert "job 1 is queued, but" in done.stderr
         assert "No space left" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("deep.json", b"[" * 100_000, "nested too deeply"),
+        ("deep.toml", b"a = " + b"[" * 5000, "nested too deeply"),
+        ("large.json", b" " * ((1 << 20) + 1), "larger than 1024 KiB"),
+        ("latin.toml", b"name = '\xe9'", "cannot be read"),
+    ],
+)
+def test_params_that_would_hurt_are_refused_in_a_line(
+    run: Cli, tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = run("submit", "selftest", "--params", path, code=2).err
+    assert said in message
+    assert "Traceback" not in message
+
+
+def test_params_from_what_never_ends_are_refused(run: Cli, tmp_path: Path) -> None:
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    said = run("submit", "selftest", "--params", tmp_path / "zero.json", code=2).err
+    assert "is not a regular file" in said

@@ -107,6 +107,58 @@ def test_a_pipeline_that_would_fail_in_the_job_is_refused_before(
     assert "\n" not in str(raised.value)
 
 
+def laughs(merged: bool) -> str:
+    """Ten to the ninth transforms in a few hundred bytes."""
+    lines = ["a0: &a0 {__class_fullname__: HorizontalFlip, p: 1.0}"]
+    for level in range(1, 10):
+        aliases = ", ".join([f"*a{level - 1}"] * 10)
+        inside = f"<<: [{aliases}]" if merged else f"transforms: [{aliases}]"
+        lines.append(f"a{level}: &a{level} {{__class_fullname__: Compose, p: 1.0, {inside}}}")
+    return "\n".join([*lines, "transform: *a9"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (laughs(merged=False), "more than 20000 nodes"),
+        (laughs(merged=True), "more than 20000 nodes"),
+        ("transform: &a {transforms: [*a]}", "an alias stands within"),
+        ("transform: *nothing", "an alias stands within"),
+        ("a: " + "[" * 5000 + "]" * 5000, "more than 20000 nodes"),
+        ("transform: !!python/object/apply:os.system ['true']", "could not determine"),
+    ],
+)
+def test_yaml_that_grows_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    import yaml
+
+    if "python" not in content:
+        monkeypatch.setattr(yaml, "safe_load", lambda _: pytest.fail("it was made"))
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(content)
+    with pytest.raises(InvalidInputError, match=said) as raised:
+        read_pipeline(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_yaml_may_have_a_few_aliases(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        "transform:\n  __class_fullname__: Compose\n  p: 1.0\n  transforms:\n"
+        "  - &flip {__class_fullname__: HorizontalFlip, p: 0.5}\n  - *flip\n"
+    )
+    check_pipeline(path, GREY)
+
+
+@pytest.mark.parametrize("name", ["HistogramMatching", "FDA", "TemplateTransform"])
+def test_a_pipeline_opens_no_further_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "pipeline.json"
+    path.write_text(serialised(transform(name, reference_images=["/etc/passwd"])))
+    with pytest.raises(InvalidInputError, match=f"{name} reads further files"):
+        read_pipeline(path)
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"none\.json cannot be read"):
         check_pipeline(tmp_path / "none.json", GREY)
