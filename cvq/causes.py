@@ -125,6 +125,13 @@ def _timeout(job: Job, attempt: Attempt, _detail: str) -> Told:
     return Told(said, [f"Submit it again with a longer {option}, or with less to do."])
 
 
+def _disk_full(_job: Job, attempt: Attempt, _detail: str) -> Told:
+    return Told(
+        [f"A disk on {attempt.host} had no room left{_in_brackets(attempt)}."],
+        [f"Free some space there, or let {attempt.host}'s CVQ_HOME be on a larger disk."],
+    )
+
+
 def _freeze(job: Job, attempt: Attempt, _detail: str) -> Told:
     return Told(
         [f"Its process was there, but answered nothing any more{_in_brackets(attempt)}."],
@@ -161,6 +168,7 @@ _EXPLAINED: dict[str, Callable[[Job, Attempt, str], Told]] = {
     "signal": _signal,
     "exit": _exit,
     "timeout": _timeout,
+    "disk-full": _disk_full,
     "freeze": _freeze,
     "worker-lost": _worker_lost,
 }

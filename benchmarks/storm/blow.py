@@ -140,6 +140,7 @@ class Storm:
         do = {
             "kill-job": self._strike_job,
             "freeze-job": self._strike_job,
+            "kill-supervisor": self._strike_job,
             "kill-worker": self._strike_worker,
             "freeze-worker": self._strike_worker,
             "suspend-worker": self._strike_worker,
@@ -167,6 +168,11 @@ class Storm:
         strike = _now(act, job=hit.job, attempt=hit.attempt)
         if act.kind == "kill-job":
             hit.process.kill()  # psutil asks first whether it is still the same process
+        elif act.kind == "kill-supervisor":
+            supervisor = hit.process.parent()
+            if supervisor is None or not self.cluster.is_ours(supervisor):
+                return False
+            supervisor.kill()
         else:
             hit.process.suspend()
             if act.thaw_after is not None:

@@ -1,7 +1,8 @@
 """The cluster that a storm blows at: workers, Redis and database, in a folder of its own.
 
 Every process here was started by the storm or by what it started, and nothing else is signalled:
-a worker is known by its `Popen`, a job's process by its being a descendant of such a worker.
+a worker is known by its `Popen`, a job's process by its number in the database and by the
+cluster's home in its environment.
 """
 
 from __future__ import annotations
@@ -213,9 +214,13 @@ class Cluster:
                 process = psutil.Process(row.pid)
                 # Its creation time tells it from a later process of the same number.
                 fresh = process.create_time() >= row.started_at.timestamp() - 1
-                if fresh and worker.process.pid in [p.pid for p in process.parents()]:
+                if fresh and self.is_ours(process):
                     found.append(JobProcess(job.id, row.number, process))
         return found
+
+    def is_ours(self, process: psutil.Process) -> bool:
+        """Whether a process was started by a worker of this cluster: it has this home."""
+        return bool(process.environ().get("CVQ_HOME") == str(self.home))
 
     def fork_server(self, worker: Worker) -> psutil.Process | None:
         """The fork server of a worker; None while there is none."""
@@ -295,12 +300,10 @@ class Cluster:
 
     def _survivors(self) -> list[psutil.Process]:
         """What the workers have left running: it has this home in its environment."""
-        mark = str(self.home)
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                ours = process.environ().get("CVQ_HOME") == mark
-                if ours and not process.name().endswith("-server"):  # but Redis
+                if self.is_ours(process) and not process.name().endswith("-server"):  # but Redis
                     found.append(process)
         return found
 

@@ -9,13 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import subprocess
 import time
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from cvq import Kind, Spec
+
+# What a job does besides its steps: nothing, start a daemon that holds its output, move into the
+# process group of a child, fork children that report, freeze and return, or give a large result.
+Trait = Literal["plain", "daemon", "group", "fork", "large"]
+TRAITS: tuple[Trait, ...] = get_args(Trait)
+_PADDING = 200_000  # characters: more than goes in one message
 
 
 class StormSpec(Spec):
@@ -25,6 +34,7 @@ class StormSpec(Spec):
     number: int = Field(ge=0, description="Which of the storm's jobs this is.")
     steps: int = Field(ge=1, le=10_000, description="Steps to do.")
     pause: float = Field(ge=0, le=60, description="Seconds that a step takes.")
+    trait: Trait = Field("plain", description="What it does besides.")
 
 
 def run(spec: StormSpec, ctx: Any) -> dict[str, Any]:
@@ -48,6 +58,8 @@ def run(spec: StormSpec, ctx: Any) -> dict[str, Any]:
         os.write(ledger, json.dumps(line).encode() + b"\n")
 
     effect("begin")
+    if _leave_the_path(spec.trait, ctx, spec.steps):
+        return {"number": -1, "token": "of a child"}  # which nobody must ever see
     for step in range(1, spec.steps + 1):
         time.sleep(spec.pause)
         effect("step", step)
@@ -58,7 +70,38 @@ def run(spec: StormSpec, ctx: Any) -> dict[str, Any]:
         path.write_text(result_text(spec.number, spec.steps, token))
     ctx.confirm()  # what must not happen twice comes after this
     effect("end")
-    return {"number": spec.number, "token": token}
+    return {"number": spec.number, "token": token, **padding(spec.trait)}
+
+
+def padding(trait: str) -> dict[str, str]:
+    """What makes a result large."""
+    return {"padding": "x" * _PADDING} if trait == "large" else {}
+
+
+def _leave_the_path(trait: Trait, ctx: Any, steps: int) -> bool:
+    """Start what must neither outlive the job nor hurt it; True in a child that is to return."""
+    if trait == "daemon":
+        subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    elif trait == "group":
+        child = _forked(lambda: os.setpgid(0, 0))
+        os.setpgid(child, child)
+        os.setpgid(0, child)
+    elif trait == "fork":
+        child = _forked(lambda: (ctx.metrics(0, of_a_child=1.0), ctx.progress(0, steps)))
+        os.kill(child, signal.SIGSTOP)
+        os.kill(child, signal.SIGCONT)
+        return os.fork() == 0
+    return False
+
+
+def _forked(first: Callable[[], Any]) -> int:
+    """A child that does something and then stays."""
+    child = os.fork()
+    if child == 0:
+        first()
+        time.sleep(3600)
+        os._exit(0)
+    return child
 
 
 def output_line(number: int, step: int, steps: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .kind import output_line, result_text
+from .kind import output_line, padding, result_text
 
 FINAL = ("succeeded", "failed", "cancelled")
 # The reasons that acts leave, each with the acts. A process that hears no beats kills itself.
@@ -19,7 +19,7 @@ _KINDS_OF = {
     "signal:KILL": ("kill-job", "freeze-worker", "suspend-worker"),
     "freeze": ("freeze-job",),
     "preempted": ("drain-worker",),
-    "worker-lost": ("kill-worker", "freeze-worker", "suspend-worker", "kill-forkserver"),
+    "worker-lost": ("kill-worker", "freeze-worker", "suspend-worker", "kill-supervisor"),
 }
 _NEAR_S = 1.0  # an act and what it hits are noted one after the other
 
@@ -82,6 +82,7 @@ class JobRecord:
     output: tuple[str, ...] = ()
     metric_steps: tuple[int, ...] = ()
     results: tuple[tuple[int, str | None], ...] = ()
+    trait: str = "plain"
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Strike:
 
     def explains(self, job: int, attempt: AttemptRecord) -> bool:
         """Whether this act may have ended that attempt."""
+        if self.kind == "kill-forkserver":  # which costs no job anything
+            return False
         if self.job is not None:
             return (self.job, self.attempt) == (job, attempt.number)
         if self.worker != attempt.worker:
@@ -188,6 +191,9 @@ def _judge_lost(job: JobRecord, effects: list[Effect], verdict: Verdict) -> None
             verdict.lost.append(
                 f"{name} succeeded in attempt {number} without the effects {missing}"
             )
+        wanted = {"number": job.number, "token": token, **padding(job.trait)}
+        if job.result != wanted:
+            verdict.lost.append(f"{name} succeeded with another result than its own")
         expected = result_text(job.number, job.steps, str(token))
         if [text for _, text in job.results] != [expected]:
             verdict.lost.append(f"{name} succeeded without its result file")

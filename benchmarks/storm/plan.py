@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .kind import TRAITS
+
 # Acts come in bags: each bag holds all of these once, shuffled, so that none is left out.
 BAG = (
     "kill-job",
@@ -27,6 +29,7 @@ BAG = (
     "suspend-worker",  # with its jobs, as a machine is
     "drain-worker",
     "kill-forkserver",
+    "kill-supervisor",
     "kill-redis",
     "flush-redis",
 )
@@ -76,7 +79,7 @@ class StormOptions:
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job of the storm; `after` are numbers of earlier ones.
+    """A job of the storm; `after` are numbers of earlier ones, `trait` is what it does besides.
 
     One with `cancel_at` is cancelled when that many of its steps are seen to be done.
     """
@@ -88,6 +91,7 @@ class PlannedJob:
     priority: int
     after: tuple[int, ...]
     cancel_at: int | None
+    trait: str = "plain"
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,10 @@ def _jobs(options: StormOptions, draw: random.Random) -> Iterator[PlannedJob]:
                 near = independent[-20:]
                 after = tuple(sorted(draw.sample(near, min(len(near), draw.randint(1, 2)))))
             independent.append(number)
-        yield PlannedJob(number, round(at, 3), steps, round(pause, 4), priority, after, cancel_at)
+        trait = draw.choice(TRAITS)
+        yield PlannedJob(
+            number, round(at, 3), steps, round(pause, 4), priority, after, cancel_at, trait
+        )
 
 
 def _stretch(options: StormOptions) -> float:

@@ -41,6 +41,7 @@ def collect(cluster: Cluster, plan: Plan, cancel_asked: Iterable[int]) -> list[J
                 planned.number,
                 planned.steps,
                 tuple(own),
+                trait=planned.trait,
                 cancel_asked=planned.number in asked,
                 **state,
             )

@@ -115,7 +115,9 @@ class Report:
             verdict.run_again_after_end,
         )
         yield from _listed("  effects after an attempt's recorded end", verdict.late_effects)
-        yield from _listed("  attempts that ended without an act", verdict.unexplained)
+        yield from _listed(
+            "  innocent failures: attempts that ended without an act", verdict.unexplained
+        )
         yield from _listed("  workers that left although nothing struck them", self.deaths)
         yield from self.evidence
         yield "GOOD: nothing lost, nothing doubled" if self.good else "BAD"
@@ -128,9 +130,7 @@ def _recovery_line(time: Recovery) -> str:
         else f"queued median {time.queued_median:.1f} s, worst {time.queued_worst:.1f} s"
     )
     # A reaped or preempted attempt did nothing wrong; any other is tried again after a pause.
-    unpaused = time.reason == "preempted" or (
-        time.reason == "worker-lost" and time.act != "kill-forkserver"
-    )
+    unpaused = time.reason in ("preempted", "worker-lost")
     return (
         f"  {time.act + ' → ' + time.reason:30} {time.count:4} times: {queued}; "
         f"begun median {time.begun_median:.1f} s, worst {time.begun_worst:.1f} s"

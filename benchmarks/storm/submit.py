@@ -75,6 +75,7 @@ class Submitter(threading.Thread):
                     number=job.number,
                     steps=job.steps,
                     pause=job.pause,
+                    trait=job.trait,
                 )
             except CvqError:
                 # The answer may have been lost after the commit: look before trying again.

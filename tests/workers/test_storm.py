@@ -139,12 +139,15 @@ def test_a_job_that_was_cancelled_on_purpose_is_well() -> None:
         (JOB, [*FIRST, SECOND[0], *SECOND[2:]]),
         (JOB, FIRST),
         (changed(result=None), None),
+        (changed(result={"number": -1, "token": "token2"}), None),
+        (changed(trait="large"), None),
         (changed(results=()), None),
         (changed(results=((2, None),)), None),
         (changed(results=((2, result_text(0, STEPS, "token1")),)), None),
     ],
     ids=[
         "not there", "failed", "never final", "no end", "a step missing", "no effect", "no result",
+        "a child's result", "a large result cut off",
         "no file", "a damaged file", "another's file",
     ],
 )  # fmt: skip
