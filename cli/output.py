@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cvq.words import UNPRINTABLE
+from cvq.words import UNPRINTABLE, clean_lines
 
 from .table import Column as Column
 from .table import plain_table as plain_table
@@ -72,13 +72,10 @@ def say(text: object = "", *, err: bool = False) -> None:
     given = str(text)
     parts = _COLOURS.split(given) if on_terminal(err=err) else [given]
     shown = [
-        ("" if is_dumb() else part) if _COLOURS.fullmatch(part) else _lines(part) for part in parts
+        ("" if is_dumb() else part) if _COLOURS.fullmatch(part) else clean_lines(part)
+        for part in parts
     ]
     click.echo("".join(shown), err=err)
-
-
-def _lines(text: str) -> str:
-    return "\n".join(clean(line) for line in text.split("\n"))
 
 
 def note(message: str) -> None:
@@ -128,7 +125,7 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
-    return _lines(text)
+    return clean_lines(text)
 
 
 def _is_number(text: str) -> bool:

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import mimetypes
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from .files import atomic, make_home, sha256_of, why
 from .jobs import Artifact, Lease
 from .names import Names, safe_name
 from .settings import Settings
+
+# What fsspec's backends take for versions, patterns, protocols or parts of a URL.
+_SPECIAL = re.compile(r"[?#*%:\[\]{}]")
 
 
 class ArtifactStore:
@@ -113,7 +117,8 @@ class ArtifactStore:
             raise UsageError(f"artifact {name}: {path.name} is not a regular file")
         folder = f"{self.root}/jobs/{lease.job_id}/{lease.attempt}/"
         with self._errors(folder):
-            inside = (names or Names()).place(name, lambda path: self.fs.exists(folder + path))
+            plain = _SPECIAL.sub("_", name)
+            inside = (names or Names()).place(plain, lambda path: self.fs.exists(folder + path))
         key = folder + inside
         with self._errors(key):
             digest, size = sha256_of(path), path.stat().st_size

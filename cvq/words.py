@@ -20,6 +20,11 @@ def clean(text: object) -> str:
     return UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), str(text))
 
 
+def clean_lines(text: str) -> str:
+    """The same for a text of several lines."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
 def _escaped(code: int) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
+from typing import Any
 
 import click
 
 from cvq.errors import CvqError, SetupError
 from cvq.settings import Settings
 from cvq.surroundings import prepare
-from cvq.words import clean
+from cvq.words import UNPRINTABLE, clean, clean_lines
 
 from .devices import choose_devices, find_devices, make_slots
 
@@ -37,6 +39,7 @@ def main(
 ) -> None:
     """Run one worker until it is told to stop."""
     prepare()
+    keep_log_clean()
     try:
         settings = Settings.load(**({} if lease is None else {"lease": lease}))
         chosen = make_slots(choose_devices(device, find_devices(os.environ)), slots)
@@ -54,6 +57,20 @@ def main(
     app.worker_main(["-q", *arguments, "--without-gossip", "--without-mingle"])
     if not app.cvq_runtime().started:  # Celery itself would leave with 0
         sys.exit(SetupError.exit_code)
+
+
+def keep_log_clean() -> None:
+    """Write out what would steer a terminal: the worker's log has words of jobs in it."""
+    make = logging.getLogRecordFactory()
+
+    def cleaned(*args: Any, **more: Any) -> logging.LogRecord:
+        record = make(*args, **more)
+        text = record.getMessage()
+        if UNPRINTABLE.search(text):
+            record.msg, record.args = clean_lines(text), ()
+        return record
+
+    logging.setLogRecordFactory(cleaned)
 
 
 def _allow_root() -> None:

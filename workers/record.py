@@ -105,10 +105,9 @@ class Record:
     def upload(self, path: str, name: str, role: str, media_type: str | None) -> None:
         """Move a file of the job's into the store; what goes wrong is in `upload_error`."""
         file = Path(path)
-        if not file.resolve().is_relative_to(self._folder.resolve()):
-            self.upload_error = PermanentError(f"artifact {name} lies outside the job's folder")
-            return
         try:
+            if not file.resolve().is_relative_to(self._folder.resolve()):
+                raise PermanentError(f"artifact {name} lies outside the job's folder")
             artifact = self._artifacts.put_artifact(
                 self._job.lease,
                 file,

@@ -15,6 +15,7 @@ import pytest
 from cvq.artifacts import ArtifactStore, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
 from cvq.jobs import Lease
+from cvq.names import Names
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,44 @@ def test_an_artifact_moves_into_its_attempts_folder(
     assert artifact.uri == f"{store.url}/jobs/42/3/plots/loss.png"
     assert (artifact.media_type, artifact.bytes, artifact.attempt) == ("image/png", 6, 3)
     assert store.fetch(artifact, tmp_path / "copy.png").read_bytes() == b"pixels"
+
+
+ODD = [
+    "a%20b.png", "a#b.png", "a?versionId=1.png", "a::b.png", "*.png", "[a].png", "~", "~/a", " ",
+    "a ", "...", "-rf", "con", "日本.png", "a\nb", "back\\slash", "x" * 300, "ü" * 300,
+    "é" * 100 + "/y",
+]  # fmt: skip
+
+
+def test_files_of_any_name_come_back(store: ArtifactStore, file: Path, tmp_path: Path) -> None:
+    names = Names()
+    left = []
+    for number, name in enumerate([*ODD, *ODD]):
+        file.write_text(str(number))
+        left.append(store.put_artifact(Lease(1, 1), file, name=name, role="result", names=names))
+    for number, artifact in enumerate(left):
+        copy = store.fetch(artifact, tmp_path / "copy")
+        assert copy.read_text() == store.fetch_readable(artifact, tmp_path / "in").read_text()
+        assert (artifact.name, copy.read_text()) == ([*ODD, *ODD][number], str(number))
+
+
+def test_another_database_with_the_same_store_loses_no_file(
+    store: ArtifactStore, file: Path, tmp_path: Path
+) -> None:
+    left = []
+    for text in ("one's", "another's"):
+        file.write_text(text)
+        left.append(store.put_artifact(Lease(1, 1), file, name="a/result.png", role="result"))
+    assert [store.fetch(a, tmp_path / "copy").read_text() for a in left] == ["one's", "another's"]
+
+
+def test_who_holds_a_file_open_cannot_change_it_in_the_store(tmp_path: Path, file: Path) -> None:
+    store = ArtifactStore((tmp_path / "store").as_uri())
+    link = tmp_path / "another name"
+    link.hardlink_to(file)
+    artifact = store.put_artifact(Lease(1, 1), file, name="a.png", role="result")
+    link.write_bytes(b"other!")
+    assert store.fetch(artifact, tmp_path / "copy").read_bytes() == b"pixels"
 
 
 def test_a_damaged_artifact_is_refused_and_leaves_no_copy(

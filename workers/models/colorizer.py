@@ -276,7 +276,7 @@ def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
             raise PermanentError(f"{file.name} is not on this machine")
         picture = open_picture(file.path, file.name, paper=paper)
         out = coloured_picture(network, picture, saved.facts["size"], spec.strength)
-        stem = PurePath(file.name).stem or "picture"
+        stem = PurePath(file.name.replace("\\", "_")).stem or "picture"
         name = f"{stem}.png" if len(spec.images) == 1 else f"{number:03}-{stem}.png"
         pixels = out[0].mul(255).round().byte().permute(1, 2, 0).numpy()
         with ctx.artifact(name) as path:
