@@ -37,7 +37,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "show": Entry("show", "Show everything that is known of a job."),
         "why": Entry("why", "Explain why a job waits, runs long or failed, and what to do."),
         "logs": Entry("logs", "Show what a job has written."),
-        "metrics": Entry("metrics", "Show the numbers that a job has recorded."),
+        "metrics": Entry("metrics", "Show the numbers that jobs have recorded."),
         "artifacts": Entry("artifacts", "List the files that a job has left."),
         "get": Entry("get", "Copy a job's files here."),
     },

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 @options.flag("--json", "as_json", help="Print every point as JSON.")
 @options.flag("--csv", "as_csv", help="Print every point as CSV.")
 def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bool) -> None:
-    """Show the numbers that jobs have recorded; those of several jobs beneath each other.
+    """Show the numbers that jobs have recorded.
 
-    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
+    Those of several jobs stand beneath each other, their curves on one scale. JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
 
