@@ -52,7 +52,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Setup": {
         "kinds": Entry("kinds", "List the job kinds, or one kind's fields."),
         "data": Entry("data", "List, fetch and check the data sets that jobs are trained on."),
-        "samples": Entry("samples", "Write two pictures to try style transfer with."),
+        "samples": Entry("samples", "Write pictures and small data sets to try every kind with."),
         "config": Entry("config", "Show each setting, its value, and where it comes from."),
         "doctor": Entry("doctor", "Check everything that a job needs."),
         "db": Entry("db", "Create, upgrade or check the database's schema."),

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bool) -> None:
     """Show the numbers that jobs have recorded.
 
-    Those of several jobs stand beneath each other, their curves on one scale. JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
+    Those of several jobs stand beneath each other, their curves on one scale. JOB is an
+    id, a range 3-7, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
 
