@@ -16,26 +16,32 @@ from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
+    OperationalError,
     SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from .errors import DatabaseError, MissingExtraError, SchemaError, SetupError, UsageError
+from .errors import (
+    CvqError,
+    DatabaseAwayError,
+    DatabaseError,
+    MissingExtraError,
+    SchemaError,
+    UsageError,
+)
 from .files import lock
 from .installing import install_hint
 from .jobs import EncodedJson
+from .postgres import Calls, connect_options, set_up
 from .settings import Settings
 from .tables import SCHEMA_VERSION
 
 _SQLITE_BUSY_MS = 60_000
-_CONNECT = {"connect_timeout": "10"}  # else a host that swallows packets holds for two minutes
-_POSTGRES_SESSION = (
-    "idle_in_transaction_session_timeout = '10s'",
-    "tcp_keepalives_idle = 15",
-    "tcp_keepalives_interval = 5",
-    "tcp_keepalives_count = 3",
-)
+# In what Postgres says to who connects: waiting helps with none of these.
+_REFUSALS = ("authentication", "password", "does not exist", "pg_hba.conf", "permi", "certificate")
+# No thread waits for another's connection: the heartbeat would wait behind the jobs' output.
+_POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": -1}
 _EXAMPLES = "give postgresql://user:password@host/name or sqlite:////folder/cvq.db"
 _NOT_A_URL = f"CVQ_DATABASE_URL is not a database URL: {_EXAMPLES}"
 
@@ -52,6 +58,7 @@ class Database:
         self.url = _url(settings)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.embedded = settings.database_url is None
+        self._calls = Calls()
         self.engine = self._create_engine()
 
     def __str__(self) -> str:
@@ -75,13 +82,39 @@ class Database:
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         try:
-            with engine.begin() as connection:
+            with self._calls.one() as call, engine.begin() as connection:
+                call.connection = connection.connection.driver_connection
                 yield connection
         except (StatementError, PoolTimeoutError, OverflowError, UnicodeEncodeError) as error:
             said = _reason(error) if isinstance(error, DBAPIError) else str(error)
             if is_about_a_value(error):
                 raise UsageError(f"the database cannot hold this value: {said}") from error
-            raise DatabaseError(f"database {self}: {said}") from error
+            kind = DatabaseAwayError if _is_away(error) else DatabaseError
+            raise kind(f"database {self}: {said}") from error
+
+    def hang_up(self, seconds: float) -> None:
+        """Hang up on a server that has not answered for so long, from another thread.
+
+        Whoever waits for it gets a `DatabaseAwayError`, and may ask on a new connection.
+        """
+        self._calls.hang_up(seconds)
+
+    def check_encoding(self) -> None:
+        """Check that the database can hold any text.
+
+        Raises:
+            SetupError: it cannot; the message says what to do.
+        """
+        if self.is_sqlite:
+            return
+        with self.read() as connection:
+            encoding = connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"database {self} has the encoding {encoding}, in which not every text can be "
+                "stored: create one with UTF8 (createdb -E UTF8 -T template0 NAME; "
+                "pg_dump and psql bring over what there is)"
+            )
 
     def current_version(self) -> str | None:
         """The schema's version in the database, or None where there is no schema."""
@@ -126,6 +159,7 @@ class Database:
         """Bring the schema to this version; safe when several processes do it at once."""
         from alembic import command  # costs 0.1 s, needed once per schema version
 
+        self.check_encoding()
         with self._upgrade_lock(), self._transaction(self.engine) as connection:
             config = alembic_config()
             config.attributes["connection"] = connection
@@ -149,20 +183,21 @@ class Database:
             if not self.is_sqlite:
                 # pre_ping: a server that was restarted costs nobody an error.
                 server = create_engine(
-                    self.url.set(query=_CONNECT | dict(self.url.query)),
+                    self.url.set(query=connect_options(self.url.query, self.settings.lease)),
                     json_serializer=_json,
                     pool_pre_ping=True,
-                    pool_size=5,
-                    max_overflow=20,
+                    **_POOL,
                 )
-                event.listen(server, "connect", _postgres_connect)
+                event.listen(server, "connect", self._postgres_connect)
                 return server
-            if self.url.database and self.url.database != ":memory:":
+            in_file = self.url.database and self.url.database != ":memory:"
+            if self.url.database and in_file:
                 _make_folder(Path(self.url.database).parent)
             engine = create_engine(
                 self.url,
                 connect_args={"timeout": _SQLITE_BUSY_MS / 1000},
                 json_serializer=_json,
+                **(_POOL if in_file else {}),
             )
         except ModuleNotFoundError as error:
             if "psycopg" in str(error):
@@ -173,6 +208,10 @@ class Database:
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
+
+    def _postgres_connect(self, connection: Any, _record: Any) -> None:
+        self._calls.know(connection)
+        set_up(connection)
 
 
 def is_about_a_value(error: Exception) -> bool:
@@ -187,7 +226,22 @@ def is_about_a_value(error: Exception) -> bool:
         return limit or isinstance(error, DataError | IntegrityError)
     if isinstance(error, SQLAlchemyError):
         return isinstance(error, StatementError)  # a value that its type could not convert
-    return not isinstance(error, SetupError | MemoryError | OSError)
+    if isinstance(error, CvqError):
+        return isinstance(error, UsageError)
+    return not isinstance(error, MemoryError | OSError)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether a database that failed may work again in a moment."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeoutError)
+    said = str(error.orig).lower()
+    if isinstance(error.orig, sqlite3.Error):
+        return "locked" in said
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:  # the connection, the server's resources, an operator's intervention
+        return str(state).startswith(("08", "53", "57"))
+    return isinstance(error, OperationalError) and not any(sign in said for sign in _REFUSALS)
 
 
 def _url(settings: Settings) -> URL:
@@ -224,14 +278,6 @@ def _make_folder(folder: Path) -> None:
         raise DatabaseError(
             f"{folder} cannot be created ({error.strerror}): set CVQ_HOME to a folder of yours"
         ) from None
-
-
-def _postgres_connect(connection: Any, _record: Any) -> None:
-    """Let the server hang up on a client that is frozen or gone, whose locks would hold up all."""
-    connection.autocommit = True
-    for setting in _POSTGRES_SESSION:
-        connection.execute(f"SET {setting}")
-    connection.autocommit = False
 
 
 def _sqlite_connect(dbapi_connection: sqlite3.Connection, _record: Any) -> None:

@@ -7,6 +7,7 @@
     │   └── InvalidInputError
     ├── SetupError              4    something around cvq is missing, down or full
     │   ├── DatabaseError
+    │   │   └── DatabaseAwayError    it may be back in a moment
     │   ├── SchemaError
     │   ├── BrokerError
     │   │   └── BrokerTimeoutError
@@ -72,6 +73,10 @@ class SetupError(CvqError):
 
 class DatabaseError(SetupError):
     """The database cannot be reached, or refused."""
+
+
+class DatabaseAwayError(DatabaseError):
+    """The database cannot be reached for now: it restarts, is locked, or the network is cut."""
 
 
 class SchemaError(SetupError):

@@ -150,6 +150,14 @@ class Attempt:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def fail(self, error: BaseException) -> str | None:
+        """End the attempt with what has gone wrong in this slot; return the job's new state."""
+        try:
+            return self._record.finish(self._failed(error))
+        except Exception:  # the lease runs out, and says so
+            log.exception("job %s attempt %s: its end cannot be stored", *self.lease)
+            return None
+
     def _attempt(self) -> Outcome:
         """Do everything but the finish; whatever goes wrong here is how the attempt ended."""
         try:
@@ -177,8 +185,7 @@ class Attempt:
         found: list[Path] = []
 
         def bring() -> None:
-            with self._db.read() as session:
-                saved = queries.checkpoints_of(session, self.job.id)
+            saved = self._record.read(lambda session: queries.checkpoints_of(session, self.job.id))
             job_file = stage(
                 self.job,
                 self._slot,
@@ -196,8 +203,7 @@ class Attempt:
         return None if self._is_over else found[0]
 
     def _model_of(self, job_id: int) -> Artifact | None:
-        with self._db.read() as session:
-            return queries.model_of(session, job_id)
+        return self._record.read(lambda session: queries.model_of(session, job_id))
 
     def _beside(self, function: Callable[[], None], name: str) -> None:
         """Do something in another thread while this one watches; leave it once condemned."""
@@ -363,7 +369,7 @@ class Attempt:
         cause = cause_of(end, out_of_memory=self._oom.killed())
         return Outcome(FAILED, *cause, retry=True, peak_memory=memory)
 
-    def _failed(self, error: Exception) -> Outcome:
+    def _failed(self, error: BaseException) -> Outcome:
         said = describe(error)
         return Outcome(
             FAILED,

@@ -7,21 +7,27 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from cvq import queries, store
 from cvq.artifacts import ArtifactStore
-from cvq.db import Database
+from cvq.db import Database, is_about_a_value
 from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError, StoreError
 from cvq.jobs import CHECKPOINT, DISPENSABLE, Artifact, Job, Outcome
 from cvq.names import Names
-from cvq.tables import SUCCEEDED
+from cvq.store import plain
+from cvq.tables import FAILED, SUCCEEDED
 
 from .lines import Progress
 
 log = logging.getLogger("cvq.worker")
+
+_T = TypeVar("_T")
 
 _FULL = 4_000_000  # bytes that may wait to be stored, before the job is made to wait
 _EACH = 100  # bytes of a line or number besides its text
@@ -213,9 +219,30 @@ class Record:
                     spent = queries.checkpoints_of(session, self._job.id)
                 return store.finish(session, self._job.lease, outcome, self._worker, again=again)
 
-        state: str = self._persist(write)
+        try:
+            state: str = self._persist(write)
+        except Exception as error:
+            if not is_about_a_value(error):
+                raise
+            log.warning("job %s: its end cannot be stored as it is: %s", self._job.id, error)
+            outcome = _storable(outcome, error)
+            state = self._persist(write)
         self._remove(spent)
         return state
+
+    def read(self, query: Callable[[Connection], _T]) -> _T:
+        """Ask the database, again and again while it is away and the lease lasts.
+
+        Raises:
+            LeaseLostError: the lease ran out meanwhile.
+        """
+
+        def ask() -> _T:
+            with self._db.read() as session:
+                return query(session)
+
+        found: _T = self._persist(ask)
+        return found
 
     def _prune(self) -> None:
         """Remove the checkpoints that newer ones have made superfluous."""
@@ -264,3 +291,16 @@ class Record:
                     raise LeaseLostError(*self._job.lease) from error
                 threading.Event().wait(pause)
                 pause = min(pause * 2, 2.0)
+
+
+def _storable(outcome: Outcome, error: Exception) -> Outcome:
+    """An end that any database can hold, after it has refused the real one for a value in it."""
+    if outcome.state == SUCCEEDED:
+        said = plain(f"its result cannot be stored: {error}")
+        return Outcome(FAILED, "error", said, peak_memory=outcome.peak_memory)
+    return replace(
+        outcome,
+        error=outcome.error and plain(outcome.error),
+        traceback=outcome.traceback and plain(outcome.traceback),
+        result=None,
+    )

@@ -16,14 +16,23 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import cvq
 from cvq import queries, store
 from cvq.artifacts import ArtifactStore, open_store
 from cvq.db import Database
-from cvq.errors import BrokerError, CvqError, DatabaseError, MissingExtraError
+from cvq.errors import (
+    BrokerError,
+    CvqError,
+    DatabaseAwayError,
+    DatabaseError,
+    MissingExtraError,
+    SetupError,
+)
 from cvq.jobs import Job
 from cvq.matching import Offer
+from cvq.postgres import patience
 from cvq.presence import Presence
 from cvq.queue import Broker
 from cvq.settings import Settings
@@ -33,12 +42,16 @@ from .attempt import Attempt
 from .devices import Slot
 from .job_context import lease_clock
 from .launcher import Launcher
+from .quiet import Sparse
 from .reaper import Reaper
 
 log = logging.getLogger("cvq.worker")
+_SPARSE = Sparse()
 
 _TICK_S = 0.5  # how soon a cancel is seen
 _HAND_S = 2.0  # what a helper's last act may take
+_SILENT_S = 8.0  # how long a worker that leaves waits for the database
+_LONGEST_CALL_S = 120.0  # what no transaction of a worker's takes
 _UPKEEP_S = 1.0  # how soon a dead worker's jobs and lost doorbells are looked for
 
 
@@ -87,12 +100,18 @@ class Runtime:
         )
         self._hands: list[threading.Thread] = []
         self._offers: dict[str, Offer] = {}
+        self._left, self._drained = threading.Event(), threading.Event()
+        # When the heartbeat asked the database, and when that answered last.
+        self._asked_at: float | None = None
+        self._heard_at = time.monotonic()
+        self._away = False
+        log.addFilter(_SPARSE)
 
     @cached_property
     def db(self) -> Database:
-        """The database, its schema checked."""
+        """The database, its schema checked; one that restarts is waited for."""
         database = Database(self.settings)
-        database.ensure_schema()
+        self._when_up(database.ensure_schema)
         return database
 
     @cached_property
@@ -117,7 +136,7 @@ class Runtime:
         """
         if importlib.util.find_spec("torch") is None:
             raise MissingExtraError("worker", "a worker")
-        self.db.current_version()
+        self._when_up(self.db.check_encoding)
         self.artifacts.probe()
         self.broker.connect()
 
@@ -129,6 +148,23 @@ class Runtime:
         for slot in self.slots:
             self._free.put(slot)
             self._offers[slot.kind] = Offer(slot.kind, announced)
+        self._when_up(lambda: self._enter(announced))
+        self._heard_at = time.monotonic()
+        # Apart: a Redis that hangs holds up neither a lease nor the search for dead ones.
+        for act, pause in (
+            (self._renew, _TICK_S),
+            (self._upkeep, _UPKEEP_S),
+            (self._tend_doorbells, _UPKEEP_S),
+            (self._watch_database, _TICK_S),
+        ):
+            thread = threading.Thread(target=self._repeat, args=(pause, act), daemon=True)
+            thread.start()
+            self._hands.append(thread)
+        self.started = True
+        devices = ", ".join(slot.device for slot in self.slots)
+        log.info("worker %s is up: %s; queues %s", self.id, devices, ", ".join(self.queues))
+
+    def _enter(self, announced: dict[str, Any]) -> None:
         with self.db.write() as session:
             store.worker_started(
                 session,
@@ -142,18 +178,20 @@ class Runtime:
                 lease=self.settings.lease,
                 kinds=announced,
             )
-        # Apart: a Redis that hangs holds up neither a lease nor the search for dead ones.
-        for act, pause in (
-            (self._renew, _TICK_S),
-            (self._upkeep, _UPKEEP_S),
-            (self._tend_doorbells, _UPKEEP_S),
-        ):
-            thread = threading.Thread(target=self._repeat, args=(pause, act), daemon=True)
-            thread.start()
-            self._hands.append(thread)
-        self.started = True
-        devices = ", ".join(slot.device for slot in self.slots)
-        log.info("worker %s is up: %s; queues %s", self.id, devices, ", ".join(self.queues))
+
+    def _when_up(self, act: Callable[[], None]) -> None:
+        """Do something that needs the database; one that is away for now is waited for.
+
+        Raises:
+            DatabaseError: it refuses, or the worker is to leave before it is back.
+        """
+        while True:
+            try:
+                return act()
+            except DatabaseAwayError as error:
+                log.warning("%s; the worker waits for it", error)
+                if self._drained.wait(_UPKEEP_S):
+                    raise
 
     # ------------------------------------------------------------ jobs
 
@@ -201,6 +239,9 @@ class Runtime:
                 log.warning("%s", error)
                 if pause is None or self._stopping.wait(pause):
                     break
+            except Exception:
+                log.exception("a claim")
+                break
         return None  # the next doorbell tries again
 
     def _run(self, job: Job, slot: Slot, claimed_at: float) -> None:
@@ -222,9 +263,9 @@ class Runtime:
         started = time.monotonic()
         try:
             state = attempt.run()
-        except Exception:
+        except BaseException as error:  # a slot outlives whatever goes wrong for a job
             log.exception("job %s attempt %s: the worker failed", job.id, job.attempt)
-            state = None
+            state = attempt.fail(error)
         finally:
             with self._changed:
                 self._attempts.discard(attempt)
@@ -248,25 +289,38 @@ class Runtime:
         with self._changed:
             held = {attempt.lease: attempt for attempt in self._attempts}
         asked_at = lease_clock()
+        self._asked_at = time.monotonic()
         try:
             with self.db.write() as session:
                 kept = store.renew(session, self.id, self.settings.lease, held)
                 state = "draining" if self._draining else "up"
                 order = store.worker_seen(session, self.id, state)
         except DatabaseError:
+            self._away = True
             for attempt in held.values():
                 if lease_clock() > attempt.leased_until:
                     attempt.lose()
             raise
+        finally:
+            self._asked_at = None
+        if self._away:
+            log.warning("the database is back, after %.0f s", time.monotonic() - self._heard_at)
+        self._heard_at, self._away = time.monotonic(), False
         for lease, attempt in held.items():
-            if lease not in kept:
-                attempt.lose()
-                continue
-            attempt.beat(asked_at)
-            if kept[lease]:
-                attempt.cancel()
+            try:
+                _tell(attempt, kept.get(lease), asked_at)
+            except Exception:  # the others' beats go on
+                log.exception("job %s attempt %s: its beat", *lease)
         if order:
             self._obey(order)
+
+    def _watch_database(self) -> None:
+        """Hang up on a database that does not answer the heartbeat, so that it asks anew."""
+        asked_at, patient = self._asked_at, patience(self.settings.lease)
+        silent = 0.0 if asked_at is None else time.monotonic() - asked_at
+        if silent > patient:
+            log.warning("the database has not answered for %.0f s: asking anew", patient)
+        self.db.hang_up(patient if silent > patient else _LONGEST_CALL_S)
 
     def _obey(self, order: str) -> None:
         """Leave, as `cvq drain` asked: at once, or when the running jobs have ended."""
@@ -353,6 +407,8 @@ class Runtime:
             self._draining = True
             self._stops += 1
             attempts = list(self._attempts)
+        self._drained.set()
+        threading.Thread(target=self._leave_in_time, args=(grace,), daemon=True).start()
         for attempt in attempts:
             attempt.stop(grace)
 
@@ -371,11 +427,34 @@ class Runtime:
             thread.join(_HAND_S)  # one may wait for a Redis that hangs
         with contextlib.suppress(CvqError), self.db.write() as session:
             store.worker_left(session, self.id)
+        self._left.set()
         self._launcher.close()
         if self._presence is not None:
             self._presence.leave()
         log.info("worker %s has left", self.id)
 
+    def _leave_in_time(self, grace: float) -> None:
+        """Leave also where the database does not answer: jobs here end with this process.
+
+        Their leases run out, and others take them over.
+        """
+        self._left.wait(grace)
+        while not self._left.wait(_TICK_S):
+            if time.monotonic() - self._heard_at > _SILENT_S:
+                log.error("worker %s leaves although the database does not answer", self.id)
+                logging.shutdown()
+                os._exit(SetupError.exit_code)
+
     def _wait_for(self, condition: Callable[[], bool]) -> None:
         with self._changed:
             self._changed.wait_for(condition)
+
+
+def _tell(attempt: Attempt, cancelled: bool | None, asked_at: float) -> None:
+    """Tell an attempt what the renewal brought: `cancelled` is None where its lease is lost."""
+    if cancelled is None:
+        attempt.lose()
+        return
+    attempt.beat(asked_at)
+    if cancelled:
+        attempt.cancel()

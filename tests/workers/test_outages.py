@@ -1,0 +1,210 @@
+"""Workers whose database goes away, falls silent, is locked or refuses a value."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from proxy import Proxy, proxied
+from sqlalchemy import update
+
+from conftest import TESTS, Worker, close, created
+from cvq import Client, Settings, queries, store
+from cvq import tables as t
+from cvq.artifacts import ArtifactStore
+from cvq.db import Database
+from cvq.jobs import Job, Lease, NewJob, Outcome
+from cvq_workers.attempt import Attempt
+from cvq_workers.devices import Slot
+from cvq_workers.record import Record
+from cvq_workers.runtime import Runtime
+from waiting import HANG_S, eventually
+
+
+class Cut:
+    """A worker whose network to Postgres can be cut, and a client whose network cannot."""
+
+    def __init__(self, client: Client, proxy: Proxy, url: str) -> None:
+        self.client = client
+        self.proxy = proxy
+        self.log = client.settings.home / "worker.log"
+        self.environment = {
+            "CVQ_DATABASE_URL": url, "PYTHONPATH": str(TESTS), "CVQ_KINDS": "misbehave",
+            "CVQ_PRELOAD": "", "CVQ_GRACE": "1",
+        }  # fmt: skip
+
+    def start(self, lease: int) -> None:
+        """Start the worker."""
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cvq_workers", "--device", "cpu", "--lease", str(lease)],
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.environment,
+                start_new_session=True,
+            )
+
+    def seen_at(self) -> Any:
+        """When the worker was last heard of; None before it has come up."""
+        assert self.process.poll() is None, self.log.read_text()
+        with self.client.db.read() as session:
+            return next((row["seen_at"] for row in queries.workers(session)), None)
+
+
+@pytest.fixture
+def cut(
+    home: Path, postgres_server: str, upgraded: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cut]:
+    monkeypatch.syspath_prepend(TESTS)
+    with created(postgres_server, upgraded) as url, proxied(url) as (proxy, through):
+        client = Client(Settings.load(database_url=url, kinds=["misbehave"]))
+        worker = Cut(client, proxy, through)
+        yield worker
+        with contextlib.suppress(ProcessLookupError):
+            worker.process.kill()
+        worker.process.wait()
+        close(client)
+
+
+def test_a_worker_waits_for_its_database_and_outlives_its_silence(cut: Cut) -> None:
+    cut.start(lease=3)
+    eventually(lambda: "the worker waits for it" in cut.log.read_text())
+    cut.proxy.listen()
+    eventually(cut.seen_at)
+    job = cut.client.submit("misbehave", how="hang")
+    eventually(lambda: job.refresh().progress)
+    cut.proxy.stall()
+    seen = cut.seen_at()
+    eventually(lambda: cut.seen_at() > seen)  # on new connections
+    eventually(lambda: "asking anew" in cut.log.read_text())
+    job.cancel()
+    assert job.wait(HANG_S, check=False).state == "cancelled"
+    assert cut.client.submit("selftest", steps=1).wait(HANG_S).attempt == 1
+    assert cut.log.read_text().count("the worker waits for it") < 10
+    cut.process.terminate()
+    assert cut.process.wait(HANG_S) == 0
+
+
+def test_a_worker_leaves_although_its_database_is_away(cut: Cut) -> None:
+    cut.proxy.listen()
+    cut.start(lease=3600)  # for which it would try on
+    eventually(cut.seen_at)
+    job = cut.client.submit("misbehave", how="hang")
+    eventually(lambda: job.refresh().progress)
+    cut.proxy.close()
+    eventually(lambda: "is the server running" in cut.log.read_text())
+    cut.process.terminate()
+    assert cut.process.wait(HANG_S) == 4
+    assert "leaves although the database does not answer" in cut.log.read_text()
+
+
+def test_a_lock_shorter_than_the_lease_costs_no_attempt(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker("--slots", "8", "--lease", "60")
+    jobs = [client.submit("misbehave", how="steps", lines=40, retries=3) for _ in range(8)]
+    for job in jobs:
+        eventually(lambda job=job: job.refresh().progress)
+    with client.db.write():
+        threading.Event().wait(5)  # what holds the lock
+    assert [job.wait(HANG_S).attempt for job in jobs] == [1] * 8
+
+
+# ---------------------------------------------------------------------------- a slot's own errors
+
+
+def running(database: Database, **values: Any) -> Job:
+    with database.write() as session:
+        store.submit(session, NewJob("selftest", {"seed": 1}, "0", "ann", **values))
+        job = store.claim(
+            session, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex, lease=600
+        )
+    assert job is not None
+    return job
+
+
+def record_of(database: Database, job: Job, folder: Path) -> Record:
+    artifacts = ArtifactStore(f"file://{folder / 'store'}")
+    return Record(
+        job, folder, database=database, artifacts=artifacts, worker="w", holds=lambda _: True
+    )
+
+
+def ended(database: Database, job: Job) -> Job:
+    with database.read() as session:
+        return queries.get_job(session, job.id)
+
+
+def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
+    home: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Database, "check_encoding", lambda _: None)
+    latin = "template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    with created(postgres_server, latin) as url:
+        database = Database(Settings.load(database_url=url))
+        database.upgrade()
+        job = running(database)
+        record = record_of(database, job, home)
+        outcome = Outcome(t.FAILED, "error", "ValueError: 日本", "line 日本", retry=False)
+        assert record.finish(outcome) == t.FAILED
+        assert ended(database, job).error == "ValueError: \\u65e5\\u672c"
+        job = running(database)
+        done = Outcome(t.SUCCEEDED, result={"said": "日本"})
+        assert record_of(database, job, home).finish(done) == t.FAILED
+        error = ended(database, job).error
+        assert error is not None
+        assert error.startswith("its result cannot be stored: the database cannot hold")
+        database.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit("no licence"), KeyboardInterrupt(), RecursionError()]
+)
+def test_a_slot_outlives_whatever_a_job_does_to_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fall(_: Attempt) -> None:
+        raise error
+
+    slot = Slot("cpu", 1)
+    runtime = Runtime(database.settings, [slot], ["default"])
+    runtime.__dict__["db"] = database
+    job = running(database, max_attempts=1)
+    monkeypatch.setattr(Attempt, "run", fall)
+    runtime._run(job, slot, 0.0)
+    found = ended(database, job)
+    assert (found.state, found.attempt) == ("failed", 1)
+    assert found.error
+    assert found.reason == "error"
+
+
+def test_a_beat_that_fails_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = Runtime(database.settings, [Slot("cpu", 1)], ["default"])
+    runtime.__dict__["db"] = database
+    beaten: list[Lease] = []
+
+    class Beaten:
+        def __init__(self, job: Job) -> None:
+            self.lease = job.lease
+            self.leased_until = 0.0
+
+        def beat(self, _: float) -> None:
+            beaten.append(self.lease)
+            raise RuntimeError("no cgroup")
+
+    jobs = [running(database) for _ in range(2)]
+    with database.write() as session:
+        session.execute(update(t.jobs).values(lease_owner=runtime.id, claim_token=None))
+    runtime._attempts = {Beaten(job) for job in jobs}  # type: ignore[assignment]
+    runtime._renew()
+    assert sorted(beaten) == sorted(job.lease for job in jobs)
