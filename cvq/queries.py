@@ -307,6 +307,11 @@ def held_leases(session: Connection) -> list[HeldLease]:
     ]
 
 
+def any_waiting(session: Connection) -> bool:
+    """Whether a job waits for its time or for another job."""
+    return bool(session.scalar(select(select(t.jobs.c.id).where(t.in_state(t.WAITING)).exists())))
+
+
 def workers(session: Connection, *, also_gone: bool = False) -> list[dict[str, Any]]:
     """Workers, each with `alive` (seen within its lease) and `running` (its jobs' ids)."""
     query = select(t.workers, now().label("now")).order_by(t.workers.c.started_at)

@@ -140,7 +140,14 @@ class Broker:
         return self._do(look, {_EPOCH: "string"})
 
     def _do(self, act: Callable[[redis.Redis], T], types: dict[str, str]) -> T:
-        """Ask Redis for something; a key of another type that is in the way is set aside."""
+        """Ask Redis for something; a key of another type that is in the way is set aside.
+
+        The server may have gone since the last time, and perhaps be back: the second try connects
+        anew. A doorbell that was rung twice by that changes nothing.
+        """
+        if (known := self._client) is not None:
+            with contextlib.suppress(Exception):
+                return self._ask(lambda: act(known))
         client = self.connect()
         try:
             try:

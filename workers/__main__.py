@@ -54,6 +54,7 @@ def main(
         sys.exit(error.exit_code)
     node = name or f"cvq-{os.getpid()}"
     arguments = ["worker", "-n", f"{node}@{settings.host}", "-l", log_level]
+    arguments += ["--heartbeat-interval", "10"]  # of Celery's own, which only Flower reads
     app.worker_main(["-q", *arguments, "--without-gossip", "--without-mingle"])
     if not app.cvq_runtime().started:  # Celery itself would leave with 0
         sys.exit(SetupError.exit_code)

@@ -103,6 +103,11 @@ class Channel(kombu_redis.Channel):
         super()._get_client()  # which checks the version
         return _Redis
 
+    def close(self) -> None:
+        """Close without waiting for the answer to what was asked last: a doorbell may be lost."""
+        self._in_poll = False
+        super().close()
+
     def _receive_one(self, c: Any) -> Any:
         try:
             return super()._receive_one(c)
@@ -114,7 +119,9 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """Kombu's Redis transport with the channel above."""
+    """Kombu's Redis transport with the channel above, asking for a doorbell less often."""
+
+    brpop_timeout = 10
 
     Channel = Channel
 

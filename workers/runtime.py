@@ -95,6 +95,7 @@ class Runtime:
         self._redis_epoch: str | None = None
         self._redis_down = False
         self._unheard = False
+        self._resting = False
         self._launcher = Launcher(
             settings.start_method, settings.preload, settings.kinds, settings.pass_env
         )
@@ -288,6 +289,9 @@ class Runtime:
     def _renew(self) -> None:
         with self._changed:
             held = {attempt.lease: attempt for attempt in self._attempts}
+        self._resting = not held and not self._resting
+        if self._resting:  # with nothing to hold or to cancel, every other beat will do
+            return
         asked_at = lease_clock()
         self._asked_at = time.monotonic()
         try:
@@ -341,10 +345,12 @@ class Runtime:
     def _upkeep(self) -> None:
         with self.db.read() as session:
             dead = self._reaper.look(queries.held_leases(session), time.monotonic())
-        with self.db.write() as session:
-            for lease in store.reap(session, self.id, dead):
-                log.warning("job %s attempt %s: its worker fell silent", *lease)
-            store.promote(session, self.id)
+            waiting = queries.any_waiting(session)
+        if dead or waiting:  # a transaction that writes costs five times one that looks
+            with self.db.write() as session:
+                for lease in store.reap(session, self.id, dead):
+                    log.warning("job %s attempt %s: its worker fell silent", *lease)
+                store.promote(session, self.id)
         if self._is_done() and not self._attempts and not self._queued():
             self._leave()
 

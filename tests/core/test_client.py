@@ -117,7 +117,7 @@ def test_a_redis_that_dies_before_the_doorbell_loses_no_job(
     def gone(*_: Any) -> None:
         raise redis.ConnectionError("gone")
 
-    monkeypatch.setattr(client.broker.connect(), "lpush", gone)
+    monkeypatch.setattr(redis.Redis, "lpush", gone)
     with pytest.warns(UserWarning, match=r"job 1 is queued, but .* does not answer"):
         client.submit("selftest")
     assert [job.state for job in client.jobs()] == ["queued"]
