@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 
 from conftest import HANG_S, TESTS, Worker, close, eventually
 from cvq import Client, JobHandle, Settings, queries
+from cvq.embedded import stop_redis
 from cvq.jobs import Job
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux")
@@ -423,6 +425,45 @@ def test_a_preload_that_takes_long_is_no_freeze(
     eventually(renewed(handle))
     (tmp_path / "warm").touch()
     assert handle.wait(HANG_S).attempt == 1
+
+
+# ---------------------------------------------------------------------------- a full disk
+
+
+@pytest.fixture
+def small_disk(home: Path) -> Iterator[Path]:
+    """The home on a disk of 24 MB."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(home)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no right to mount a small disk: {mounted.stderr.decode()}")
+    yield home
+    stop_redis(home)
+    subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+@linux_only
+def test_a_job_that_fills_the_disk_is_told_so_and_its_neighbour_goes_on(
+    small_disk: Path, client: Client, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker("--slots", "2", "--lease", "5")
+    neighbour = submit(client, COUNT, retries=0)
+    eventually(lambda: neighbour.refresh().progress)
+    greedy = submit(
+        client,
+        """
+with ctx.artifact('big') as path, path.open('wb') as file:
+    while True: file.write(b'x' * 65536)
+""",
+        retries=1,
+    )
+    job = greedy.wait(HANG_S, check=False)
+    assert (job.state, job.attempt) == ("failed", 2)
+    assert "No space left on device" in str(job.error)
+    with client.db.read() as session:
+        assert [row.reason for row in queries.attempts_of(session, job.id)] == ["disk-full"] * 2
+    assert neighbour.wait(HANG_S).attempt == 1
 
 
 # ---------------------------------------------------------------------------- what a job inherits
