@@ -25,7 +25,7 @@ from .errors import (
     UsageError,
 )
 from .handle import JobHandle, raise_for_state
-from .inputs import check_inputs, store_inputs
+from .inputs import check_inputs, scratch_for, store_inputs
 from .jobs import Artifact, Job, NewJob
 from .kinds import all_kinds, get_kind, make_spec
 from .kinds.spec import InputFile, Spec
@@ -123,10 +123,13 @@ class Client:
         spec = make_spec(get_kind(kind, self.settings), values)
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
-        trainings = check_inputs(spec, self.settings, lambda: self.db, download=True)
-        trouble = self._broker_trouble()
-        database = self.db
-        store_inputs(spec, self.artifacts, on_pack)
+        with scratch_for(spec) as scratch:
+            trainings = check_inputs(
+                spec, self.settings, lambda: self.db, scratch=scratch, download=True
+            )
+            trouble = self._broker_trouble()
+            database = self.db
+            store_inputs(spec, self.artifacts, on_pack)
         dumped = spec.model_dump(mode="json")
         job = NewJob(
             kind=kind,
@@ -169,7 +172,8 @@ class Client:
         spec = make_spec(get_kind(kind, self.settings), values)
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
-        check_inputs(spec, self.settings, lambda: self.db)
+        with scratch_for(spec) as scratch:
+            check_inputs(spec, self.settings, lambda: self.db, scratch=scratch)
         return spec
 
     def job(self, job_id: int) -> JobHandle:

@@ -66,30 +66,31 @@ def limit_pixels(most: int) -> None:
     Image.MAX_IMAGE_PIXELS = most
 
 
-def check_image(path: Path, max_pixels: int) -> None:
-    """Decode a picture once and throw the result away.
+def check_image(path: Path, max_pixels: int, called: str | None = None) -> None:
+    """Decode a picture once and throw the result away; `called` names it in errors.
 
     Raises:
         InvalidInputError: it is missing, not a file, empty, not a picture, truncated, or has more
             than `max_pixels` pixels.
     """
+    what = called or path
     try:
         if path.is_dir():
-            raise InvalidInputError(f"{path} is a folder; a picture is needed")
+            raise InvalidInputError(f"{what} is a folder; a picture is needed")
         if not path.exists():
-            raise InvalidInputError(f"{path} does not exist")
+            raise InvalidInputError(f"{what} does not exist")
         if not path.is_file():
-            raise InvalidInputError(f"{path} is not a regular file")
+            raise InvalidInputError(f"{what} is not a regular file")
         if path.stat().st_size == 0:
-            raise InvalidInputError(f"{path} is empty (0 bytes)")
+            raise InvalidInputError(f"{what} is empty (0 bytes)")
         # A JPEG is read whole, but only an 8th of it is built.
         load(path, max_pixels, draft=("RGB", (64, 64)))
     except PictureError as error:
-        raise InvalidInputError(f"{path} {error}") from None
+        raise InvalidInputError(f"{what} {error}") from None
     except PermissionError:
-        raise InvalidInputError(f"{path} cannot be read: permission denied") from None
+        raise InvalidInputError(f"{what} cannot be read: permission denied") from None
     except OSError as error:  # a name that is too long, a disk that fails
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise InvalidInputError(f"{what} cannot be read: {error.strerror or error}") from None
 
 
 def load(

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import datasets, parse, queries
+from .addresses import shown
 from .artifacts import ArtifactStore
 from .db import Database
 from .errors import InvalidInputError, SetupError, UnknownKindError, UsageError
@@ -26,8 +28,23 @@ from .settings import Settings
 from .tables import CANCELLED, FAILED, SUCCEEDED
 
 
+@contextmanager
+def scratch_for(spec: Spec) -> Iterator[Path | None]:
+    """A folder for what is fetched, which is gone after the block; None where nothing is."""
+    if not any(file.address for file in spec.inputs()):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="cvq-fetched-") as folder:
+        yield Path(folder)
+
+
 def check_inputs(
-    spec: Spec, settings: Settings, database: Callable[[], Database], *, download: bool = False
+    spec: Spec,
+    settings: Settings,
+    database: Callable[[], Database],
+    *,
+    scratch: Path | None = None,
+    download: bool = False,
 ) -> list[int]:
     """Check every input, and fill in where data sets lie and which job a model comes from.
 
@@ -35,6 +52,7 @@ def check_inputs(
         spec: the specification.
         settings: where to look for data sets, whose jobs `@` means, how large a picture may be.
         database: asked only where a model is needed.
+        scratch: a folder for pictures that are given by their addresses.
         download: fetch a known data set that is not on this machine.
 
     Returns:
@@ -45,8 +63,11 @@ def check_inputs(
         SetupError: a data set is not here, or cannot be fetched.
     """
     waiting = []
-    for file in spec.inputs():
-        if isinstance(file, ModelFile):
+    for number, file in enumerate(spec.inputs()):
+        if file.address is not None:
+            assert scratch is not None
+            _fetch(file, file.address, scratch / str(number), settings)
+        elif isinstance(file, ModelFile):
             waiting += _find_model(file, _offer_of(spec, file), settings, database())
         elif isinstance(file, DataSource):
             _find_data(file, spec, settings, download=download)
@@ -91,6 +112,17 @@ def _store_folder(
             file.sha256, file.bytes = artifacts.put_input(packed)
     except OSError as error:
         raise SetupError(f"{folder} cannot be packed: {error}") from error
+
+
+def _fetch(file: InputFile, address: str, target: Path, settings: Settings) -> None:
+    if not isinstance(file, ImageFile):
+        raise InvalidInputError(
+            f"{shown(address)}: only pictures are fetched; download it, and give the file"
+        )
+    from .fetching import fetch  # 30 ms that few need
+
+    file.path = fetch(address, target)
+    check_image(file.path, settings.max_pixels, shown(address))
 
 
 def _find_data(file: DataSource, spec: Spec, settings: Settings, *, download: bool) -> None:

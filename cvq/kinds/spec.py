@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..addresses import address_of, name_of
 from ..goals import Goal
 
 
@@ -24,7 +25,8 @@ class InputFile(BaseModel):
     """A file that a job reads, held in the artifact store under its SHA-256.
 
     A path (or a string) is accepted where a specification is made by hand; storing the file fills
-    in `sha256` and `bytes`. `path` is where the file lies on this machine and is never stored.
+    in `sha256` and `bytes`. `path` is where the file lies on this machine, `address` where it is
+    fetched from; neither is stored.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -33,6 +35,7 @@ class InputFile(BaseModel):
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     bytes: int | None = Field(None, ge=0)
     path: Path | None = Field(None, exclude=True)
+    address: str | None = Field(None, exclude=True, repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -42,6 +45,8 @@ class InputFile(BaseModel):
     @classmethod
     def _parse(cls, value: Any) -> Any:
         if isinstance(value, str | Path):
+            if address := address_of(value):
+                return {"name": name_of(address), "address": address}
             path = Path(value)
             with contextlib.suppress(RuntimeError):  # ~name of a user that there is not
                 path = path.expanduser()
