@@ -191,6 +191,28 @@ def test_faces_choose_their_size_and_number_of_epochs(tmp_path: Path) -> None:
         FaceVaeSpec(data=DataSource(name="x"), size=16)
 
 
+@pytest.mark.parametrize("count", [1, 9])
+def test_names_of_any_kind_are_drawn_as_they_are(tmp_path: Path, count: int) -> None:
+    pictures = np.zeros((count, 5, 5), np.uint8)
+    titles = [f"a$b^{{$ {n}.png\n\x1bclass_\u65e5\u672c{'x' * 80}" for n in range(count)]
+    plots.save_grid(tmp_path / "g.png", pictures, columns=8, titles=titles, title="what it says")
+    counts = np.eye(2, dtype=np.int64)
+    plots.save_confusion(tmp_path / "c.png", counts, ("$x^", "y" * 300))
+    points = np.zeros((count, 2), np.float32)
+    plots.save_scatter(tmp_path / "s.png", points, np.zeros(count, int), ("$x^",), ("1", "2"))
+
+
+def test_rows_are_filled_evenly() -> None:
+    assert [plots._even(count, 8) for count in (1, 7, 8, 9, 16, 17)] == [1, 7, 8, 5, 8, 6]
+
+
+def test_a_grid_of_thousands_is_one_picture(tmp_path: Path) -> None:
+    pictures = np.full((2000, 28, 28), 7, np.uint8)
+    plots.save_grid(tmp_path / "g.png", pictures, columns=20, title="many")
+    with Image.open(tmp_path / "g.png") as picture:
+        assert max(picture.size) < 2**16
+
+
 # --- Verdicts ---------------------------------------------------------------------------------
 
 TEN = tuple(map(str, range(10)))

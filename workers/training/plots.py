@@ -87,7 +87,7 @@ def save_grid(
     Args:
         path: the PNG.
         pictures: in the order of reading.
-        columns: pictures in a row, at most; those with titles are shared out evenly.
+        columns: pictures in a row, at most; the rows are filled evenly, unless they have words.
         titles: up to three lines above each picture.
         title: a line above all.
         rows: a word at the left of each row.
@@ -95,13 +95,16 @@ def save_grid(
     if titles:
         _save_titled(path, pictures, _even(len(pictures), columns), titles, title)
         return
+    if not rows:
+        columns = _even(len(pictures), columns)
     # One picture of all of them: an axis for each would take minutes for thousands.
     count = -(-len(pictures) // columns)
     mosaic, height, width = _mosaic(pictures, count, columns)
     shape = mosaic.shape[1] / width, mosaic.shape[0] / width
     scale = min(1.0, _LARGEST / max(shape))
-    sides = max(1.5, scale * shape[0]) + (0.6 if rows else 0.2), max(0.5, scale * shape[1]) + 0.5
-    figure = Figure(figsize=sides, layout="constrained")
+    wide = max(1.5, scale * shape[0], _width_of(title)) + (0.6 if rows else 0.2)
+    tall = max(0.5, scale * shape[1]) + 0.5
+    figure = Figure(figsize=(wide, tall), layout="constrained")
     axes = figure.subplots()
     axes.imshow(mosaic, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_axis_off()
@@ -140,7 +143,8 @@ def _save_titled(
     rows = -(-len(pictures) // columns)
     lines = max(text.count("\n") + 1 for text in titles)
     height = 1.0 + 0.14 * lines
-    figure = Figure(figsize=(1.3 * columns + 0.2, height * rows + 0.4), layout="constrained")
+    sides = max(1.3 * columns, _width_of(title)) + 0.2, height * rows + 0.4
+    figure = Figure(figsize=sides, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axes in enumerate(grid.flat):
         axes.set_axis_off()
@@ -151,6 +155,11 @@ def _save_titled(
     if title:
         figure.suptitle(title, fontsize=9)
     _save(figure, path)
+
+
+def _width_of(title: str) -> float:
+    """Inches that a line above all takes."""
+    return 0.075 * len(title)
 
 
 def _plain(text: str, letters: int | None = None) -> str:
