@@ -412,7 +412,7 @@ def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
     # Only the running jobs are ever sorted: there are no more of them than slots.
     sorting = [step for step in plans if "TEMP B-TREE" in step]
     assert all("jobs.state = 'running'" in step for step in sorting)
-    assert any("ix_jobs_queued (queue=?)" in step for step in plans)
+    assert any("ix_jobs_needs (queue=? AND needs=?)" in step for step in plans)
     assert any("ix_jobs_unfinished (queue=? AND priority=? AND user=?)" in step for step in plans)
     assert any("ix_jobs_claim_token" in step for step in plans)
 
