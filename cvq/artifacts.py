@@ -26,7 +26,7 @@ from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, 
 from .files import atomic, make_home, sha256_of, why
 from .jobs import Artifact, Lease
 from .names import Names, safe_name
-from .settings import Settings
+from .settings import Settings, masked
 
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.
 _SPECIAL = re.compile(r"[?#*%:\[\]{}]")
@@ -47,12 +47,17 @@ class ArtifactStore:
                 self.fs, self.root = fsspec.core.url_to_fs(self.url)
         except ImportError as error:
             if self.url.startswith("s3:"):
-                raise MissingExtraError("s3", f"the artifact store {self.url}") from None
-            raise StoreError(f"artifact store {self.url}: {error}") from None
+                raise MissingExtraError("s3", f"the artifact store {self}") from None
+            raise StoreError(f"artifact store {self}: {error}") from None
+        except OSError as error:  # a server that is not there
+            raise StoreError(f"artifact store {self}: {why(error)}") from None
         except ValueError as error:
-            raise UsageError(f"CVQ_STORE_URL '{self.url}': {error}") from None
+            raise UsageError(f"CVQ_STORE_URL '{self}': {error}") from None
         self.is_local = "file" in _protocols(self.fs)
         self.root = self.root.rstrip("/")
+
+    def __str__(self) -> str:
+        return masked(self.url)
 
     def put_input(self, path: Path) -> tuple[str, int]:
         """Store a file under its content, once; return its SHA-256 and size in bytes.
@@ -83,7 +88,7 @@ class ArtifactStore:
             if path.exists() and (self.is_local or sha256_of(path) == digest):
                 _check(path, digest, key)
             elif not self.fs.exists(key):
-                raise StoreError(f"input {digest[:12]} is not in the store {self.url}")
+                raise StoreError(f"input {digest[:12]} is not in the store {self}")
             else:
                 self._download(key, path, digest)
         return path
@@ -199,7 +204,7 @@ class ArtifactStore:
         if inside and self.is_local:  # no link leads out either
             inside = Path(key).resolve().is_relative_to(Path(self.root).resolve())
         if not inside:
-            raise StoreError(f"{uri} is not in the artifact store {self.url}")
+            raise StoreError(f"{uri} is not in the artifact store {self}")
         return key
 
     def _holds(self, key: str, digest: str, size: int) -> bool:
@@ -238,11 +243,11 @@ class ArtifactStore:
             raise
         except FileNotFoundError as error:
             if not self.is_local and "bucket" in str(error):
-                raise StoreError(f"artifact store {self.url}: {error}") from None
-            raise StoreError(f"{key} is not in the artifact store {self.url}") from None
+                raise StoreError(f"artifact store {self}: {error}") from None
+            raise StoreError(f"{key} is not in the artifact store {self}") from None
         except Exception as error:  # each fsspec backend raises errors of its own
             advice = why(error) if isinstance(error, OSError) else f"{error}"
-            raise StoreError(f"artifact store {self.url}: {advice}") from error
+            raise StoreError(f"artifact store {self}: {advice}") from error
 
 
 def open_store(settings: Settings) -> ArtifactStore:

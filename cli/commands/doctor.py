@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import CvqError
+from cvq.files import make_home
 from cvq.installing import install_hint
 
 from .. import options, processes, words
@@ -68,6 +69,7 @@ def _examine() -> Iterator[Finding]:
         "database": _database,
         "redis": _redis,
         "store": _store,
+        "data": _data,
         "packages": _packages,
         "gpu": _gpu,
         "workers": _workers,
@@ -84,8 +86,8 @@ def _home(client: Client) -> Finding | str:
     import tempfile
 
     home = client.settings.home
+    make_home(home)
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
@@ -93,7 +95,11 @@ def _home(client: Client) -> Finding | str:
         return Finding("home", "problem", f"{home}: {error.strerror}: {advice}")
     free = shutil.disk_usage(home).free
     text = f"{home}, {words.size(free)} free"
-    return Finding("home", "note", f"{text}: little") if free < _LITTLE_SPACE else text
+    if free < _LITTLE_SPACE:
+        return Finding("home", "note", f"{text}: little")
+    if home.stat().st_mode & 0o077:
+        return Finding("home", "note", f"{text}; others may look into it: chmod 700 {home}")
+    return text
 
 
 def _database(client: Client) -> str:
@@ -101,15 +107,39 @@ def _database(client: Client) -> str:
 
 
 def _redis(client: Client) -> str:
-    from cvq.embedded import redis_binary
+    from cvq.embedded import redis_answers, redis_binary, stop_redis
 
+    home = client.settings.home
+    if not client.broker.embedded:
+        client.broker.connect()
+        return f"{client.broker} answers"
+    was_up = redis_answers(home)
     client.broker.connect()
-    return f"{client.broker} answers" + (f" ({redis_binary()})" if client.broker.embedded else "")
+    if was_up:
+        return f"{client.broker} answers ({redis_binary()})"
+    stop_redis(home)  # left as it was found
+    return f"{client.broker} starts when it is needed ({redis_binary()})"
 
 
 def _store(client: Client) -> str:
+    from cvq.settings import masked
+
     client.artifacts.probe()
-    return f"{client.settings.store} can be written"
+    return f"{masked(client.settings.store)} can be written"
+
+
+def _data(client: Client) -> Finding | str:
+    from cvq import datasets
+
+    named = [known.name for known in datasets.KNOWN.values() if known.files]
+    missing = [name for name in named if datasets.find(name, client.settings.home) is None]
+    here = ", ".join(name for name in named if name not in missing)
+    if not missing:
+        return f"here: {here}"
+    text = (f"here: {here}; " if here else "") + f"not here: {', '.join(missing)}"
+    return Finding(
+        "data", "note", f"{text}; `cvq data fetch NAME` brings one, or train on a folder"
+    )
 
 
 def _packages(_client: Client) -> Finding | str:

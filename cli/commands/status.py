@@ -61,6 +61,7 @@ def status(as_json: bool, watch: bool) -> None:
 def look(client: Client) -> Look:
     """Ask the database and Redis; an embedded Redis that is stopped is not started."""
     from cvq import queries
+    from cvq.settings import masked
     from cvq.tables import RUNNING, STATES
 
     with client.db.read() as session:
@@ -75,7 +76,7 @@ def look(client: Client) -> Look:
         places={
             "database": str(client.db),
             "broker": str(client.broker),
-            "store": client.settings.store,
+            "store": masked(client.settings.store),
         },
         redis=redis,
         states={state: counts.get(state, 0) for state in STATES},

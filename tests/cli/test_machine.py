@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from cvq import Client, queries
 from cvq import tables as t
+from cvq.embedded import ensure_redis, redis_answers
 from cvq_cli import processes
 from cvq_cli.commands import up
 from cvq_cli.saving import copy_results
@@ -305,7 +306,16 @@ def test_a_newer_schema_is_refused(run: Cli, client: Client) -> None:
 
 def test_doctor(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {item["check"]: item for item in run("doctor", "--json").json}
-    assert set(found) == {"home", "database", "redis", "store", "packages", "gpu", "workers"}
+    assert set(found) == {
+        "home",
+        "database",
+        "redis",
+        "store",
+        "data",
+        "packages",
+        "gpu",
+        "workers",
+    }
     assert found["workers"]["level"] == "note"
     monkeypatch.setenv("CVQ_DATABASE_URL", "postgresql://127.0.0.1:1/none?connect_timeout=2")
     monkeypatch.setenv("CVQ_BROKER_URL", "redis://127.0.0.1:1/0")
@@ -313,6 +323,36 @@ def test_doctor(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     levels = {line.split()[1]: line.split()[0] for line in said.out.splitlines()}
     assert levels["database"] == levels["redis"] == "problem"
     assert levels["store"] == "ok"
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_a_stores_password_is_not_shown(
+    run: Cli, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("CVQ_STORE_URL", "ftp://bob:hunter2@127.0.0.1:1/x")
+    said = run(command, code=None)
+    assert "ftp://***@127.0.0.1:1/x" in said.out
+    assert "hunter2" not in said.out + said.err
+
+
+def test_doctor_leaves_redis_as_it_was(run: Cli, home: Path) -> None:
+    def told() -> str:
+        [found] = [item for item in run("doctor", "--json").json if item["check"] == "redis"]
+        return str(found["text"])
+
+    assert "starts when it is needed" in told()
+    assert not redis_answers(home)
+    ensure_redis(home)
+    assert "answers" in told()
+    assert redis_answers(home)
+
+
+def test_doctor_tells_of_data_and_of_an_open_home(run: Cli, home: Path) -> None:
+    home.chmod(0o755)
+    found = {item["check"]: item for item in run("doctor", "--json").json}
+    assert "not here: " in found["data"]["text"]
+    assert "cvq data fetch" in found["data"]["text"]
+    assert f"chmod 700 {home}" in found["home"]["text"]
 
 
 def test_doctor_names_a_home_that_cannot_be(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
