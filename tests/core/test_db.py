@@ -199,6 +199,40 @@ def test_an_older_schema_on_a_server_names_the_command(postgres_url: str, home: 
             database.ensure_schema()
 
 
+def test_checkpoints_of_an_older_schema_are_told_from_a_jobs_own(home: Path) -> None:
+    from alembic import command
+
+    from cvq.db import alembic_config
+
+    names = ("checkpoint-00000007.safetensors", "mine.pt", "checkpoint.png")
+    with opened() as database:
+        with database.engine.begin() as connection:
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0002")
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, kind, queue, priority, fair_rank, user, tags, spec, "
+                    "spec_hash, state, attempt, max_attempts, cancel_requested, metrics, "
+                    "created_at) VALUES (1, 'k', 'q', 5, 0, 'u', '{}', '{}', '', 'failed', 1, 1, "
+                    "0, '{}', '2026-01-01 00:00:00.000000')"
+                )
+            )
+            for name in names:
+                connection.execute(
+                    text(
+                        "INSERT INTO artifacts (job_id, attempt, name, role, media_type, uri, "
+                        "sha256, bytes, created_at) VALUES (1, 1, :name, 'checkpoint', 'x', "
+                        "'file:///x', '', 1, '2026-01-01 00:00:00.000000')"
+                    ),
+                    {"name": name},
+                )
+        database.upgrade()
+        with database.read() as session:
+            roles = session.scalars(text("SELECT role FROM artifacts ORDER BY id")).all()
+    assert roles == ["cvq-checkpoint", "checkpoint", "checkpoint"]
+
+
 # ---------------------------------------------------------------------------- what goes wrong
 
 
