@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 from conftest import Worker
 from cvq import Client, JobHandle, queries
+from cvq.errors import InvalidInputError
 from waiting import HANG_S, eventually
 
 
@@ -86,34 +87,41 @@ def idx(path: Path, array: np.ndarray) -> None:
         file.write(head + array.astype(np.uint8).tobytes())
 
 
-@pytest.mark.parametrize(
-    ("labels", "values", "said"),
-    [
-        (lambda count: np.arange(count + 1) % 3, {}, "labels"),
-        (lambda count: np.zeros(count), {}, "nothing to tell apart"),
-        (lambda count: np.arange(count) % 3, {"learning_rate": 100.0, "optimizer": "sgd"}, ""),
-    ],
-    ids=["swapped", "one class", "diverging"],
-)
-def test_a_training_that_cannot_be_says_why_and_leaves_no_model(
-    client: Client,
-    start_worker: Callable[..., Worker],
-    tmp_path: Path,
-    labels: Callable[[int], np.ndarray],
-    values: dict[str, object],
-    said: str,
-) -> None:
-    folder = tmp_path / "numbers"
+def numbered(folder: Path, labels: np.ndarray) -> Path:
+    """90 pictures of noise with these labels, as IDX."""
     folder.mkdir()
     pictures = np.random.default_rng(0).integers(0, 256, (90, 28, 28))
     for part in ("train", "t10k"):
         idx(folder / f"{part}-images-idx3-ubyte.gz", pictures)
-        idx(folder / f"{part}-labels-idx1-ubyte.gz", labels(90))
+        idx(folder / f"{part}-labels-idx1-ubyte.gz", labels)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(np.arange(91) % 3, "90 pictures, .* 91 labels"), (np.zeros(90), "nothing to tell apart")],
+    ids=["too many labels", "one class"],
+)
+def test_data_that_cannot_be_learnt_is_refused_before_it_is_queued(
+    client: Client, tmp_path: Path, labels: np.ndarray, said: str
+) -> None:
+    folder = numbered(tmp_path / "numbers", labels)
+    with pytest.raises(InvalidInputError, match=said):
+        client.submit("fmnist-mlp", data=str(folder))
+    assert client.jobs() == []
+
+
+def test_a_training_that_cannot_be_says_why_and_leaves_no_model(
+    client: Client, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    folder = numbered(tmp_path / "numbers", np.arange(90) % 3)
     start_worker()
-    handle = client.submit("fmnist-mlp", data=str(folder), clip=0, batch_size=16, **values)
+    handle = client.submit(
+        "fmnist-mlp", data=str(folder), clip=0, batch_size=16, learning_rate=100.0,
+        optimizer="sgd",
+    )  # fmt: skip
     job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason, job.attempt) == ("failed", "error", 1), job
-    assert said in (job.error or "")
     assert "\n" not in (job.error or "")
     with client.db.read() as session:
         assert queries.model_of(session, handle.id) is None
