@@ -40,10 +40,11 @@ COMPUTING = {
 # cvq's, no key to a store, no token: who needs one names it in CVQ_PASS_ENV.
 PASSED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "TERM", "LANG", "LANGUAGE", "LC_*"),
-    *("TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
+    *("TMPDIR", "TMP", "TEMP", "XDG_*"),
     *("PYTHON*", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_*"),
     *("CUDA_*", "CUDNN_*", "CUBLAS_*", "NVIDIA_*", "NCCL_*", "HIP_*", "ROCR_*", "HSA_*"),
     *("OMP_*", "GOMP_*", "KMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*"),
+    *("NUMBA_*", "MIOPEN_*", "QT_QPA_PLATFORM"),
     *("MALLOC_*", "GLIBC_TUNABLES", "TORCH*", "PYTORCH_*", "TRITON_*", "XLA_*", "TF_*", "JAX_*"),
     *("MPLBACKEND", "MPLCONFIGDIR", "OPENCV_*", "NO_ALBUMENTATIONS_UPDATE"),
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_*", "TRANSFORMERS_*"),
