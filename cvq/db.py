@@ -225,7 +225,8 @@ def is_about_a_value(error: Exception) -> bool:
         limit = str(getattr(error.orig, "sqlstate", None) or "").startswith("54")
         return limit or isinstance(error, DataError | IntegrityError)
     if isinstance(error, SQLAlchemyError):
-        return isinstance(error, StatementError)  # a value that its type could not convert
+        # A value that its type could not convert; and not SQLAlchemy's own complaint.
+        return isinstance(error, StatementError) and not isinstance(error.orig, SQLAlchemyError)
     if isinstance(error, CvqError):
         return isinstance(error, UsageError)
     return not isinstance(error, MemoryError | OSError)
