@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cvq.parse import Reference
 
 _TRACEBACK_LINES = 12
+_DEEPEST = 5  # level of a result that is shown
 
 
 @click.command(epilog="\b\nExamples:\n  cvq show @\n  cvq show 3-7 --json")
@@ -133,15 +134,17 @@ def _value(client: Client, value: Any) -> str | list[str]:
     return items if _has_records(value) else ", ".join(items)
 
 
-def _item(client: Client, value: Any) -> str:
+def _item(client: Client, value: Any, depth: int = 0) -> str:
+    if depth > _DEEPEST and isinstance(value, dict | list):
+        return "… (--json has all)"
     if isinstance(value, dict):
         if "sha256" in value and "name" in value:
             return _file(client, value)
         # Records within records are left to --json.
         plain = {key: item for key, item in value.items() if not _has_records(item)}
-        return ", ".join(f"{key} {_item(client, item)}" for key, item in plain.items())
+        return ", ".join(f"{key} {_item(client, item, depth + 1)}" for key, item in plain.items())
     if isinstance(value, list):
-        return f"({', '.join(_item(client, item) for item in value)})"
+        return f"({', '.join(_item(client, item, depth + 1) for item in value)})"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -446,6 +447,20 @@ def test_show_has_a_line_for_each_record_of_a_result(
         "flag         yes",
     ]
     assert run("show", "1", "--json").json["result"] == result
+
+
+@pytest.mark.parametrize("result", [[1, 2, 3], 5, "hello", [{"a": 1}], False, 200])
+def test_a_result_of_any_shape_is_shown(
+    run: Cli, worker: FakeWorker, client: Client, result: Any
+) -> None:
+    if result == 200:  # levels
+        for _ in range(200):
+            result = {"deep": result} if isinstance(result, dict) else {"deep": {}}
+    client.submit("selftest")
+    worker.finish(worker.claim(), "succeeded", result=result)
+    assert "Result\n" in run("show", "1").out
+    assert run("show", "1", "--json").json["result"] == result
+    run("why", "1")
 
 
 def test_status_and_workers(run: Cli, worker: FakeWorker, client: Client) -> None:
