@@ -111,12 +111,12 @@ def test_each_block_runs_as_typed(name: str, home: Path, tmp_path: Path) -> None
     # What was only submitted has to come true as well.
     script += 'jobs=$(cvq ls -q --all)\n[ -z "$jobs" ] || { cvq up -d; cvq wait $jobs; }\n'
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    # A file: what a background worker inherits would keep a pipe open.
+    # Some ten waits in a row. A file: what a worker inherits would keep a pipe open.
     with (tmp_path / "said").open("w+") as said:
         command = ["bash", "-c", script]
         done = subprocess.run(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said,
-            stderr=said, timeout=HANG_S, check=False,
+            stderr=said, timeout=5 * HANG_S, check=False,
         )  # fmt: skip
         down = ["cvq", "down"]
         subprocess.run(down, env=environment, capture_output=True, timeout=HANG_S, check=False)
