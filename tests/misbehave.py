@@ -32,6 +32,7 @@ class MisbehaveSpec(Spec):
     ] = Field("raise", description="What to do wrong.")  # fmt: skip
     lines: int = 3
     pause: float = 0.02
+    gate: str | None = Field(None, description="A file without which the last step is not taken.")
     largest: int | None = Field(None, description="Bytes that a file may have: a full disk.")
     cgroup: str | None = None
     marker: str | None = None
@@ -125,6 +126,9 @@ def count(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
     begun, total = (found.step, found.state["total"]) if found else (0, 0.0)
     for step in range(begun + 1, spec.lines + 1):
         time.sleep(spec.pause)
+        while step == spec.lines and spec.gate and not Path(spec.gate).exists():
+            ctx.progress(step - 1, spec.lines)  # where it leaves when it is asked to
+            time.sleep(spec.pause)
         total += random.random()
         print(f"step {step}")
         ctx.metrics(step, total=total)

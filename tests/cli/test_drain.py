@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from cvq import Client, queries, store, tables
-from waiting import eventually
+from waiting import HANG_S, eventually
 
 from .conftest import Cli, FakeWorker
 
@@ -151,7 +151,7 @@ def obey(client: Client) -> Iterator[Callable[..., None]]:
 class TestWaiting:
     def test_until_all_have_left(self, run: Cli, obey: Callable[..., None]) -> None:
         obey(*LAB)
-        said = run("drain", "lab", "--wait", "--timeout", "20s")
+        said = run("drain", "lab", "--wait", "--timeout", f"{HANG_S}s")
         assert said.out.endswith("2 workers have left\n")
 
     def test_json_tells_the_end(self, run: Cli, obey: Callable[..., None]) -> None:

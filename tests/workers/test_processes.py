@@ -43,7 +43,7 @@ r = {'ok': 1}
 @pytest.fixture
 def run(client: Client, start_worker: Callable[..., Worker]) -> Callable[..., Job]:
     """Runs code as a job to its end, on a worker with two slots and a short lease."""
-    start_worker("--slots", "2", "--lease", "2")
+    start_worker("--slots", "2", "--lease", "5")
 
     def run(code: str, **values: Any) -> Job:
         return submit(client, code, **values).wait(HANG_S, check=False)
@@ -201,7 +201,7 @@ def test_a_forked_child_may_report_long_after_the_fork(
     job = run("""
 import multiprocessing, time
 def child():
-    time.sleep(3)  # longer than the lease
+    time.sleep(6)  # longer than the lease
     ctx.metrics(7, of_a_child=0.5)
     with ctx.artifact('child.txt') as path: path.write_text('child')
 process = multiprocessing.get_context('fork').Process(target=child)

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Worker
 from cvq import Client, JobHandle, queries
-from cvq.jobs import Artifact
+from cvq.jobs import Artifact, Job
 from waiting import HANG_S, eventually
 
 STEPS = 120
@@ -51,13 +51,26 @@ def said(handle: JobHandle) -> str:
     return "\n".join(handle.logs())
 
 
+def gate_of(client: Client) -> Path:
+    """The file without which no job of `begun` takes its last step."""
+    return client.settings.home / "gate"
+
+
+def ended(handle: JobHandle) -> Job:
+    """Let a job of `begun` take its last step, and wait for its end."""
+    gate_of(handle.client).touch()
+    return handle.wait(HANG_S)
+
+
 @pytest.fixture
 def begun(client: Client, start_worker: Callable[..., Worker]) -> Callable[..., JobHandle]:
     """Starts a job that saves itself after every step; returns once it has two checkpoints."""
 
     def begin(**values: object) -> JobHandle:
         start_worker(CVQ_CHECKPOINT_EVERY="0")
-        handle = client.submit("misbehave", how="steps", lines=STEPS, seed=5, pause=0.05, **values)
+        steps = {"how": "steps", "lines": STEPS, "seed": 5, "pause": 0.05}
+        gate = str(gate_of(client))  # so that no slow test comes too late
+        handle = client.submit("misbehave", **steps, gate=gate, **values)
         eventually(lambda: len(saved(handle)) >= 2)
         return handle
 
@@ -72,7 +85,7 @@ def test_a_job_killed_again_and_again_ends_as_if_it_never_was(
         pid = process_of(handle, attempt)
         eventually(lambda number=attempt: len(steps_of(handle, number)) > 3)
         os.kill(pid, signal.SIGKILL)
-    job = handle.wait(HANG_S)
+    job = ended(handle)
     assert (job.state, job.attempt) == ("succeeded", 4)
     assert job.result == {"total": expected_total(5)}
     for attempt in (2, 3, 4):
@@ -100,7 +113,7 @@ def test_a_drained_workers_job_goes_on_elsewhere(
     assert handle.refresh().reason == "preempted"
     last = steps_of(handle, 1)[-1]
     start_worker()
-    assert handle.wait(HANG_S).result == {"total": expected_total(5)}
+    assert ended(handle).result == {"total": expected_total(5)}
     assert steps_of(handle, 2)[0] == last + 1
     assert f"resumed after step {last}" in said(handle)
 
@@ -132,7 +145,7 @@ def test_a_bad_checkpoint_is_told_and_the_one_before_is_taken(
     last = steps_of(handle, 1)[-1]
     spoil(handle, 1, how)
     start_worker()
-    assert handle.wait(HANG_S).result == {"total": expected_total(5)}
+    assert ended(handle).result == {"total": expected_total(5)}
     assert "is of no use" in said(handle)
     assert 1 < steps_of(handle, 2)[0] <= last
 
@@ -144,7 +157,7 @@ def test_without_a_good_checkpoint_the_job_begins_anew(
     drain(handle)
     spoil(handle, 2, lambda path: path.write_bytes(b""))
     start_worker()
-    assert handle.wait(HANG_S).result == {"total": expected_total(5)}
+    assert ended(handle).result == {"total": expected_total(5)}
     assert "no checkpoint is left: the job begins anew" in said(handle)
     assert steps_of(handle, 2)[0] == 1
 
