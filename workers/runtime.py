@@ -330,7 +330,7 @@ class Runtime:
         """Leave, as `cvq drain` asked: at once, or when the running jobs have ended."""
         with self._changed:
             first, self._draining = not self._draining, True
-            busy = bool(self._attempts)
+            busy = not self._is_idle
         if first:
             log.info("asked to leave: %s running jobs", "finish" if order == "finish" else "stop")
         if order != "finish" or not busy:
@@ -351,8 +351,14 @@ class Runtime:
                 for lease in store.reap(session, self.id, dead):
                     log.warning("job %s attempt %s: its worker fell silent", *lease)
                 store.promote(session, self.id)
-        if self._is_done() and not self._attempts and not self._queued():
+        # Asked twice: what was queued at the first may have been claimed at the second.
+        if self._is_done() and self._is_idle and not self._queued() and self._is_idle:
             self._leave()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether every slot is free: none runs a job, and none is claiming one."""
+        return self._free.qsize() == len(self.slots)
 
     def _is_done(self) -> bool:
         """Whether the worker is to leave as soon as nothing is left to do."""

@@ -208,3 +208,28 @@ def test_a_beat_that_fails_holds_up_no_other(
     runtime._attempts = {Beaten(job) for job in jobs}  # type: ignore[assignment]
     runtime._renew()
     assert sorted(beaten) == sorted(job.lease for job in jobs)
+
+
+def test_a_worker_that_is_done_does_not_leave_while_a_slot_claims(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After a claim's commit, before its attempt, a job is neither queued nor seen to run here.
+    slot = Slot("cpu", 1)
+    runtime = Runtime(database.settings, [slot], ["default"], burst=True)
+    runtime.__dict__["db"] = database
+    runtime._free.put(slot)
+    left: list[str] = []
+    claims: list[Slot] = []
+
+    def claim(of: Slot) -> None:
+        claims.append(of)
+        runtime._upkeep()
+        runtime._obey("finish")
+
+    monkeypatch.setattr(runtime, "_leave", lambda: left.append("left"))
+    monkeypatch.setattr(runtime, "_claim", claim)
+    runtime.work()
+    assert (claims, left) == ([slot], [])
+    runtime._upkeep()
+    runtime._obey("finish")
+    assert left == ["left", "left"]
