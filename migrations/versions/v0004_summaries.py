@@ -102,12 +102,12 @@ def _from_results(connection: sa.Connection) -> None:
         *(sa.column(name) for name in ("job_id", "name", "source", "value", "last", "min")),
         *(sa.column(name) for name in ("max", "best", "attempt")),
     )
+    good = [jobs.c.state == "succeeded", jobs.c.result.is_not(None)]
+    if connection.dialect.name == "sqlite":  # which keeps anything, and reads it as JSON or fails
+        good += [sa.func.json_valid(column) == 1 for column in (jobs.c.metrics, jobs.c.result)]
     after = 0
     while rows := connection.execute(
-        sa.select(jobs)
-        .where(jobs.c.id > after, jobs.c.state == "succeeded", jobs.c.result.is_not(None))
-        .order_by(jobs.c.id)
-        .limit(_BATCH)
+        sa.select(jobs).where(jobs.c.id > after, *good).order_by(jobs.c.id).limit(_BATCH)
     ).all():
         after = rows[-1].id
         for row in rows:

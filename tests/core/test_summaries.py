@@ -251,6 +251,20 @@ def test_an_upgrade_makes_the_summaries_of_the_whole_history(database: Database)
         assert queries.get_job(session, job.id).metrics == metrics
 
 
+@pytest.mark.parametrize("column", ["result", "metrics"])
+def test_an_upgrade_passes_over_rows_that_are_damaged(database: Database, column: str) -> None:
+    jobs = [start(database) for _ in range(3)]
+    for job in jobs:
+        finish(database, job, result={"seconds": 1.5})
+    with database.write() as session:
+        session.execute(t.summaries.delete())
+        if database.is_sqlite:  # Postgres keeps no such thing
+            session.execute(text(f"UPDATE jobs SET {column} = '{{\"a' WHERE id = {jobs[1].id}"))
+        _run_migration(session)
+        found = session.scalars(text("SELECT job_id FROM summaries ORDER BY job_id")).all()
+    assert found == [job.id for job in jobs if job is not jobs[1] or not database.is_sqlite]
+
+
 def _run_migration(session: Any) -> None:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
