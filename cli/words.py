@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -95,6 +96,8 @@ def number(value: float | None) -> str:
     """A metric with four significant digits; `-` where it was not finite."""
     if value is None:
         return "-"
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return "> 1e308" if value > 0 else "< -1e308"  # a result may hold any whole number
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.4g}"

@@ -508,6 +508,7 @@ def test_words() -> None:
         "0.4s", "12s", "3m05s", "2h10m", "4d03h",
     ]  # fmt: skip
     assert [words.size(n) for n in (5, 1234, 2_000_000)] == ["5 B", "1.23 kB", "2 MB"]
+    assert words.number(10**400) == "> 1e308"
     assert words.sparkline([0, 1, None, 7]) == "▁▂ █"
     assert words.sparkline([3.0] * 100, width=5) == "▁▁▁▁▁"
     assert words.clean("a\x1b[2J\tb\x9b") == "a\\x1b[2J\tb\\x9b"
