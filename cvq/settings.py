@@ -70,7 +70,9 @@ class Settings(BaseModel):
         None, repr=False, description="Redis URL; default: a Redis that cvq starts itself."
     )
     store_url: str | None = Field(
-        None, description="fsspec URL of the artifact store; default: a folder in the home folder."
+        None,
+        repr=False,  # as the others: a key may stand in it
+        description="fsspec URL of the artifact store; default: a folder in the home folder.",
     )
     user: str = Field(
         default_factory=_user,

@@ -120,7 +120,10 @@ class _Worker:
         with self._client.db.read() as session:
             queued = queries.queued_by_queue(session).get(self._queue, 0)
             rows = queries.workers(session)
-        running = {job for row in rows if row["pid"] == self.process.pid for job in row["running"]}
+        ours = (self._client.settings.host, self.process.pid)
+        running = {
+            job for row in rows if (row["host"], row["pid"]) == ours for job in row["running"]
+        }
         return bool(queued or running - {self._job_id})
 
 
