@@ -42,7 +42,7 @@ def serve(connection: socket.socket, preload: Iterable[str], kinds: list[str]) -
     _load(preload, kinds)
     adopt_orphans()  # those of a supervisor that was killed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    wake = wake_at_children()
+    pipe = wake, _ = wake_at_children()
     poll = select.poll()
     for descriptor in (connection.fileno(), wake):
         poll.register(descriptor, select.POLLIN)
@@ -58,7 +58,7 @@ def serve(connection: socket.socket, preload: Iterable[str], kinds: list[str]) -
             message, descriptors, _, _ = socket.recv_fds(connection, _REQUEST, _DESCRIPTORS)
             if not message:
                 return  # the supervisors see for themselves that the worker has gone
-            supervisors.add(_fork(json.loads(message), descriptors, wake))
+            supervisors.add(_fork(json.loads(message), descriptors, pipe))
 
 
 def _load(preload: Iterable[str], kinds: list[str]) -> None:
@@ -91,21 +91,25 @@ def _collect(supervisors: set[int]) -> None:
             end_children(spared=supervisors)
 
 
-def _fork(request: dict[str, Any], descriptors: list[int], wake: int) -> int:
+def _fork(request: dict[str, Any], descriptors: list[int], pipe: tuple[int, int]) -> int:
     pid = os.fork()
     if pid == 0:
-        _become_supervisor(request, descriptors, wake)
+        _become_supervisor(request, descriptors, pipe)
     for descriptor in descriptors:
         os.close(descriptor)
     return pid
 
 
-def _become_supervisor(request: dict[str, Any], descriptors: list[int], wake: int) -> None:
+def _become_supervisor(
+    request: dict[str, Any], descriptors: list[int], pipe: tuple[int, int]
+) -> None:
     *own, leash = descriptors
     try:
         os.setsid()
-        os.close(wake)
-        os.close(signal.set_wakeup_fd(-1))
+        # What it was before says nothing: asyncio resets it at a fork, from Python 3.12 on.
+        signal.set_wakeup_fd(-1)
+        for end in pipe:
+            os.close(end)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)

@@ -71,7 +71,7 @@ def _watch(leash: socket.socket, job: int) -> tuple[int, int]:
     """Obey the worker until the job's process has ended; its wait status and peak memory."""
     poll = select.poll()
     poll.register(leash, select.POLLIN)
-    wake = wake_at_children()
+    wake, _ = wake_at_children()
     poll.register(wake, select.POLLIN)
     killing = False
     while True:
@@ -165,14 +165,14 @@ def _prctl(option: int, value: int) -> None:
             ctypes.CDLL(None).prctl(option, value)
 
 
-def wake_at_children() -> int:
-    """A descriptor that can be read when a child has changed its state."""
+def wake_at_children() -> tuple[int, int]:
+    """A pipe that can be read when a child has changed its state; the reading end comes first."""
     read, write = os.pipe()
     for end in (read, write):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    return read
+    return read, write
 
 
 def _children() -> list[int]:

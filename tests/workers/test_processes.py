@@ -510,3 +510,16 @@ r = {'environ': dict(os.environ), 'first': own + parent, 'settings': repr(Settin
     assert job.result["environ"]["CVQ_INSIDE_JOB"] == str(handle.id)
     found = [name.partition(":")[0] for name in job.result["descriptors"]]
     assert found == ["/dev/null", "pipe", "pipe", "socket", "socket"]
+
+
+def test_a_library_that_resets_the_signals_pipe_at_a_fork_hurts_no_job(
+    client: Client, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    # asyncio does, from Python 3.12 on.
+    (tmp_path / "resets.py").write_text(
+        "import os, signal\nos.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(TESTS)])
+    start_worker(PYTHONPATH=path, CVQ_PRELOAD="resets")
+    job = client.submit("selftest", steps=1, pause=0, retries=0).wait(HANG_S, check=False)
+    assert (job.state, job.attempt) == ("succeeded", 1), job.error
