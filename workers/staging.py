@@ -94,7 +94,8 @@ def _model(
     found = None if file.job is None else model_of(file.job)
     if found is None:
         raise PermanentError(f"job {file.job} has left no model")
-    return artifacts.fetch_readable(found, folder)
+    # Every training calls its model the same, and a job may use several.
+    return artifacts.fetch_readable(found, folder / "models" / str(file.job))
 
 
 def _last_good(
