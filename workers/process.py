@@ -87,6 +87,7 @@ class JobProcess:
         self._server: ForkServer | None = None
         self._launched_at: float | None = None
         self._runs = False
+        self._main: psutil.Process | None = None
         self._family: list[psutil.Process] = []
         self._hung_up_at: float | None = None
         self._open_all(output)
@@ -231,9 +232,9 @@ class JobProcess:
             self.end, self.gone = message, True
             return
         self.pid = message["pid"]
-        for pid in (message["pid"], message["supervisor"]):
-            with contextlib.suppress(psutil.Error):  # so that they are known again later
-                self._family.append(psutil.Process(pid))
+        self._main = _process(message["pid"])  # so that they are known again later
+        found = (self._main, _process(message["supervisor"]))
+        self._family = [process for process in found if process is not None]
 
     def _on_pulse(self, line: bytes) -> None:
         self.silence.heard()
@@ -280,11 +281,21 @@ class JobProcess:
         return True
 
     def _status(self) -> str | None:
-        with contextlib.suppress(psutil.Error, IndexError):
-            status: str = self._family[0].status()
+        if self._main is None:
+            return None
+        with contextlib.suppress(psutil.Error):
+            status: str = self._main.status()
             return status
         return None
 
     def close(self) -> None:
         """Give back all descriptors; a process that still runs is killed with that."""
         self._own.close()
+
+
+def _process(pid: int) -> psutil.Process | None:
+    """The process of a number, or None where it has ended already."""
+    try:
+        return psutil.Process(pid)
+    except psutil.Error:
+        return None
