@@ -7,12 +7,14 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import SetupError, StoreError
 
+_reading_umask = threading.Lock()
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -85,7 +87,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _umask() -> int:
-    # There is no way to read it without setting it.
-    current = os.umask(0o077)
-    os.umask(current)
+    # There is no way to read it without setting it: two threads at once could leave it set.
+    with _reading_umask:
+        current = os.umask(0o077)
+        os.umask(current)
     return current
