@@ -208,8 +208,8 @@ jobs = Table(
     Column("soft_time_limit", Float),
     # Which way its kind says that its metrics are better, as it was when the job was submitted.
     Column("goals", Json),
-    # Jobs with the same word need the same of a worker (`matching.Needs.key`); empty where that
-    # has not been looked at yet.
+    # Jobs with the same word need the same of a worker (`matching.Needs.key`); empty where it was
+    # not to be read when the column came.
     Column("needs", String(40), nullable=False, server_default=text("''")),
     # A queue is served in this order: priority, then fairness, then age.
     Index(
