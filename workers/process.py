@@ -133,10 +133,6 @@ class JobProcess:
             self._launched_at = time.monotonic()
             self._server = self._launcher.start(job_file, self._ends)
 
-    def give_up_launch(self) -> None:
-        """Close the job's ends of a process that will never be asked for."""
-        self._jobs.close()
-
     def end_frozen_server(self) -> None:
         """End the fork server that was asked for this process where it does nothing."""
         if self.pid is None and self._server is not None and self._launched_at is not None:
