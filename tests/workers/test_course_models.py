@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +38,10 @@ from cvq_workers.training.saved import NAME, read_model
 
 from .recorder import Recorder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DIGITS = {"data": DataSource.model_validate({"name": "digits"})}
 Tensor = torch.Tensor
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
-    (tmp_path / "trained").mkdir()
-    return Recorder(tmp_path / "trained")
 
 
 def model(recorder: Recorder) -> ModelFile:

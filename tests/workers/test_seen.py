@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ from cvq_workers.models import autoencoder, classify, fmnist_mlp, reconstruct
 from cvq_workers.training.saved import NAME, read_model
 
 from .recorder import Recorder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 Level = np.ndarray  # (8, 8), 0 to 1: how much ink is where
 
@@ -58,20 +60,6 @@ FORMS: dict[str, tuple[str, Callable[[Level], Image.Image], str]] = {
     "jpeg": ("jpg", lambda x: Image.fromarray((255 - x * 255).astype("u1")).resize((90, 70)),
              "dark on light"),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
-    (tmp_path / "trained").mkdir()
-    return Recorder(tmp_path / "trained")
 
 
 def digits(folder: Path, suffix: str, make: Callable[[Level], Image.Image]) -> DataSource:

@@ -6,13 +6,11 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from cvq.kinds.autoencoders import AutoencoderSpec, VaeSpec
@@ -40,6 +38,8 @@ from cvq_workers.training.report import Report
 
 from .recorder import Recorder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS: dict[str, tuple[Any, type[ImageTrainingSpec], dict[str, Any]]] = {
     "fmnist-mlp": (fmnist_mlp, MlpSpec, {}),
     "fmnist-cnn": (fmnist_cnn, CnnSpec, {"arch": "resnet", "width": 8, "epochs": 1}),
@@ -53,20 +53,6 @@ KINDS: dict[str, tuple[Any, type[ImageTrainingSpec], dict[str, Any]]] = {
     "colorizer": (colorizer, ColorizerSpec, {"size": 16, "width": 8}),
 }
 CLASSIFIERS = ("fmnist-mlp", "fmnist-cnn", "fmnist-rnn")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
-    (tmp_path / "trained").mkdir()
-    return Recorder(tmp_path / "trained")
 
 
 def drawn(number: int, size: tuple[int, int]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import fields
 from io import BytesIO
 from itertools import pairwise
@@ -30,6 +29,8 @@ from cvq_workers.models.vgg import LAYERS, load_vgg19
 
 from .recorder import Recorder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def scene(width: int = 64, height: int = 48) -> Image.Image:
     """A green meadow under a pale sky with a dark tower."""
@@ -44,15 +45,6 @@ def stripes(colour: tuple[int, int, int], other: tuple[int, int, int]) -> Image.
     across, down = np.meshgrid(np.arange(64), np.arange(64))
     mask = ((across + down) // 6 % 2)[..., None]
     return Image.fromarray(np.where(mask, colour, other).astype(np.uint8))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Pictures this small only suffer from more, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 ORANGE = stripes((250, 130, 20), (90, 20, 10))

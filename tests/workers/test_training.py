@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
 from cvq_workers.training.loop import Measured, Pace, Samples, Trained, train
 
 from .recorder import Recorder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = ("left", "right")
 
@@ -62,15 +63,6 @@ class Resuming(Recorder):
     def resume(self) -> checkpoints.Checkpoint:
         path = self.folder / checkpoints.file_name(self._step)
         return checkpoints.read(path, kind="test", spec_hash="0")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks as small as these lose more by sharing work than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def fit(tmp_path: Path, net: nn.Module | None = None, **values: Any) -> tuple[Trained, Recorder]:
