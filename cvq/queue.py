@@ -195,7 +195,7 @@ class Broker:
         import redis
 
         said = str(error).strip().partition("\n")[0] or type(error).__name__
-        told = f"{self} does not answer ({said})"
+        told = f"{self if self.embedded else f'Redis at {self}'} does not answer ({said})"
         if isinstance(error, redis.TimeoutError | TimeoutError):
             return BrokerTimeoutError(told)
         if not isinstance(error, redis.ResponseError):

@@ -21,6 +21,8 @@ from cvq import Kind, Spec
 from cvq.errors import PermanentError, TemporaryError
 from cvq.kinds.spec import InputFile
 
+FREE_STEPS = 10
+
 
 class MisbehaveSpec(Spec):
     """What to do wrong."""
@@ -32,7 +34,9 @@ class MisbehaveSpec(Spec):
     ] = Field("raise", description="What to do wrong.")  # fmt: skip
     lines: int = 3
     pause: float = 0.02
-    gate: str | None = Field(None, description="A file without which the last step is not taken.")
+    gate: str | None = Field(
+        None, description="A file without which an attempt counts only `FREE_STEPS` steps."
+    )
     largest: int | None = Field(None, description="Bytes that a file may have: a full disk.")
     cgroup: str | None = None
     marker: str | None = None
@@ -126,14 +130,16 @@ def count(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
     begun, total = (found.step, found.state["total"]) if found else (0, 0.0)
     for step in range(begun + 1, spec.lines + 1):
         time.sleep(spec.pause)
-        while step == spec.lines and spec.gate and not Path(spec.gate).exists():
-            ctx.progress(step - 1, spec.lines)  # where it leaves when it is asked to
+        while step > begun + FREE_STEPS and spec.gate and not Path(spec.gate).exists():
+            if ctx.checkpoint_due():  # where it leaves when it is asked to
+                ctx.checkpoint(step - 1, total=total)
             time.sleep(spec.pause)
         total += random.random()
         print(f"step {step}")
         ctx.metrics(step, total=total)
         ctx.progress(step, spec.lines)
-        if ctx.checkpoint_due():
+        # What a checkpoint costs on this machine decides nothing where a test counts them.
+        if spec.gate or ctx.checkpoint_due():
             ctx.checkpoint(step, total=total)
     return {"total": total}
 

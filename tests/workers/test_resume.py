@@ -52,12 +52,12 @@ def said(handle: JobHandle) -> str:
 
 
 def gate_of(client: Client) -> Path:
-    """The file without which no job of `begun` takes its last step."""
+    """The file without which a job of `begun` does not go on to its end."""
     return client.settings.home / "gate"
 
 
 def ended(handle: JobHandle) -> Job:
-    """Let a job of `begun` take its last step, and wait for its end."""
+    """Let a job of `begun` go on, and wait for its end."""
     gate_of(handle.client).touch()
     return handle.wait(HANG_S)
 
