@@ -84,12 +84,15 @@ def moment(text: str, *, ago: bool, now: datetime | None = None) -> datetime:
         if text.isascii() and re.fullmatch(r"\d{1,7}|[\d.]+[smhdw][\d.smhdw]*", text):
             distance = timedelta(seconds=duration(text))
             return now - distance if ago else now + distance
-        time = _in_utc(datetime.fromisoformat(text), text)
+        written = datetime.fromisoformat(text)
+        # Before the zone is looked up: Python 3.12 and later find none at the calendar's end.
+        too_far = written.year > now.year + 101
+        time = now if too_far else _in_utc(written, text)
     except (ValueError, OverflowError):
         raise UsageError(
             f"'{text}' is not a time: write 5m, 2d, 2026-11-01 or 2026-11-01T12:00[+01:00]"
         ) from None
-    if time > now + timedelta(seconds=_LONGEST_S):
+    if too_far or time > now + timedelta(seconds=_LONGEST_S):
         raise UsageError(f"'{text}' is more than a century ahead")
     return time
 
