@@ -38,12 +38,15 @@ def headline_names(settings: Settings, kind: str) -> Sequence[str]:
 class Follower:
     """Shows each look at a job; made for `JobHandle.wait(on_look=…)`.
 
-    Used as a context manager, so that the bar is taken off the screen whatever happens.
+    Used as a context manager, so that the bar is taken off the screen whatever happens. A quiet
+    one shows nothing of a job, and only says what it is told to.
     """
 
-    def __init__(self, headline: Sequence[str]) -> None:
+    def __init__(self, headline: Sequence[str], *, quiet: bool = False) -> None:
         self.view: _Bar | _Lines = (
-            _Bar(headline) if on_terminal(err=True) and not is_dumb() else _Lines(headline)
+            _Bar(headline)
+            if on_terminal(err=True) and not is_dumb() and not quiet
+            else _Lines(headline, quiet=quiet)
         )
 
     def __enter__(self) -> Self:
@@ -142,13 +145,16 @@ def _state(job: Job) -> str:
 class _Lines:
     """A line at every change of state, at every tenth of the work, and at least now and then."""
 
-    def __init__(self, headline: Sequence[str]) -> None:
+    def __init__(self, headline: Sequence[str], *, quiet: bool = False) -> None:
         self.headline = headline
+        self.quiet = quiet
         self.state = ""
         self.share = 0.0
         self.spoke = 0.0
 
     def show(self, job: Job) -> None:
+        if self.quiet:
+            return
         at = job.progress or {}
         share = at.get("done", 0) / at["total"] if at.get("total") else 0.0
         changed = _state(job) != self.state

@@ -98,11 +98,13 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     return values | {"format": wanted} if chosen else values
 
 
-def copy_results(client: Client, handle: JobHandle, target: Path, *, force: bool = False) -> None:
+def copy_results(
+    client: Client, handle: JobHandle, target: Path, *, force: bool = False, quiet: bool = False
+) -> None:
     """Copy a job's results to a file, numbered from the second on, or into a folder.
 
-    A file is only given an ending that is true of it, and overwrites nothing unless by `force`:
-    where one came in between, the copy gets a number.
+    What was copied is said unless `quiet`. A file is only given an ending that is true of it, and
+    overwrites nothing unless by `force`: where one came in between, the copy gets a number.
     """
     results = handle.results
     if not results:
@@ -111,8 +113,9 @@ def copy_results(client: Client, handle: JobHandle, target: Path, *, force: bool
         make_folder(target)
     for artifact, path in _plan(results, target, force=force):
         client.fetch(handle.id, artifact, path)
-        note(f"{clean(artifact.name)} is copied to {path}")
-    if not target.is_dir() and (left := len(results) - len(_fitting(results, target))):
+        if not quiet:
+            note(f"{clean(artifact.name)} is copied to {path}")
+    if not (quiet or target.is_dir()) and (left := len(results) - len(_fitting(results, target))):
         note(f"{count(left, 'other file')}: `cvq get {handle.id}` copies all of them")
 
 

@@ -67,14 +67,14 @@ def queueing_options() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-def answering_options() -> list[click.Parameter]:
-    """Options that say what is printed."""
+def answering_options(*, quiet: str) -> list[click.Parameter]:
+    """Options that say what is printed; `quiet` is what `-q` means here."""
     return [
         click.Option(
             ["--timeout"], type=DURATION, metavar="DURATION", help="Wait at most this long."
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the job as JSON."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Print the id only."),
+        click.Option(["-q", "--quiet"], is_flag=True, help=quiet),
         click.Option(
             ["--dry-run"], is_flag=True, help="Check everything, print the values, queue nothing."
         ),
@@ -139,16 +139,21 @@ def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[st
     dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
 
 
-def show_result(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool) -> None:
+def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:
     """Print how a finished job ended, and where its files are."""
-    job = handle.job
     if as_json:
-        dump(client.to_json(job))
-    elif quiet:
-        say(job.id)
+        dump(client.to_json(handle.job))
     else:
-        show_outcome(client, job)
+        show_outcome(client, handle.job)
         _show_files(client, handle.artifacts)
+
+
+def show_paths(client: Client, artifacts: list[Artifact]) -> None:
+    """Print where each result is, a line each."""
+    from cvq.results import results_of
+
+    for artifact in results_of(artifacts):
+        say(place(client, artifact))
 
 
 def show_outcome(client: Client, job: Job) -> None:
@@ -167,11 +172,10 @@ def _show_files(client: Client, artifacts: list[Artifact]) -> None:
     """Paths of the results in a pipe; on a terminal a line for each file."""
     from cvq.results import results_of
 
-    results = results_of(artifacts)
     if not on_terminal():
-        for artifact in results:
-            say(place(client, artifact))
+        show_paths(client, artifacts)
         return
+    results = results_of(artifacts)
     for artifact in artifacts:
         line = f"{artifact.role:<10}  {words.size(artifact.bytes):>8}  {place(client, artifact)}"
         console().print(words.clean(line), markup=False, soft_wrap=True,

@@ -29,10 +29,9 @@ from .inputs import check_inputs, scratch_for, store_inputs
 from .jobs import Artifact, Job, NewJob
 from .kinds import all_kinds, get_kind, make_spec
 from .kinds.spec import InputFile, Spec
-from .matching import Needs, worker_misfit
 from .queue import Broker
 from .settings import Settings
-from .tables import QUEUED, STATES
+from .tables import STATES
 
 _LONGEST_NAME = 150
 
@@ -321,21 +320,6 @@ class Client:
             warnings.warn(f"job {job_id} is queued, but {error}", stacklevel=3)
 
 
-def unserved(client: Client, job: Job) -> str | None:
-    """Why no live worker would take a queued job, in a line; None where one would."""
-    if job.state != QUEUED:
-        return None
-    with client.db.read() as session:
-        serving = queries.live_workers(session, job.queue)
-    if not serving:
-        return f"no live worker serves the queue '{job.queue}': `cvq up -d` starts one"
-    needs = Needs.of(job)
-    misfits = [worker_misfit(needs, worker["devices"], worker["kinds"]) for worker in serving]
-    if None in misfits:
-        return None
-    return f"no live worker can run job {job.id} now: `cvq why {job.id}` says what it needs"
-
-
 def _several(value: str | Sequence[str]) -> Sequence[str]:
     """One word as a list of one."""
     return [value] if isinstance(value, str) else value
@@ -397,4 +381,4 @@ def _digest(kind: str, spec: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-__all__ = ["Client", "CvqError", "InputFile", "JobHandle", "raise_for_state", "unserved"]
+__all__ = ["Client", "CvqError", "InputFile", "JobHandle", "raise_for_state"]

@@ -18,6 +18,7 @@ from .jobs import Artifact, Job
 from .matching import Misfit, Needs, worker_misfit
 from .results import results_of
 from .tables import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, WAITING
+from .takers import Worker, takers
 from .words import clock, count, listing, span
 
 _SOON_S = 10.0  # a queued job that waits longer beside a free slot is worth a look
@@ -25,8 +26,6 @@ _SILENT_S = 5.0  # a worker is heard of twice a second
 _QUIET_S = 120.0  # a job that writes nothing for so long is worth a look
 _MOST_WORKERS = 3  # that an explanation names each
 _FEWEST, _LONGER = 3, 1.5  # how many jobs tell what is usual, and what is longer than that
-
-_Worker = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def _waiting(seen: _Seen) -> Told:
     if parents:
         said = f"It waits for {_named(parents)} to succeed."
         more = [f"It starts no sooner than {at}, in any case."] if at else []
-        return Told([said, *more], [f"`cvq why {parents[0].id}` explains that one."])
+        look = f"`cvq why {parents[0].id}` explains that one."
+        return Told([said, *more], [look, *_helper(seen)])
     tried = _tried(seen)
     if tried:
         when = f"starts in {_until(job.not_before, now)}" if at else "is queued in a moment"
@@ -86,7 +86,8 @@ def _waiting(seen: _Seen) -> Told:
         return Told([*tried, said], [logs, *_helper(seen)])
     if at:
         sooner = f"To have it sooner, `cvq cancel {job.id}` and submit it without --at."
-        return Told([f"It was submitted with --at and starts no sooner than {at}."], [sooner])
+        said = f"It was submitted with --at and starts no sooner than {at}."
+        return Told([said], [sooner, *_helper(seen)])
     return Told(["Nothing holds it any more: it is queued in a moment."], _helper(seen))
 
 
@@ -94,7 +95,7 @@ def _helper(seen: _Seen) -> list[str]:
     """What to do where nobody is there who would move a waiting job on."""
     if any(worker["alive"] for worker in queries.workers(seen.session)):
         return []
-    return [f"Only a worker does that, and none is up: {_start(seen.job.queue)}"]
+    return [f"That takes a worker, and none is up: {_start(seen.job.queue)}"]
 
 
 def _tried(seen: _Seen) -> list[str]:
@@ -121,31 +122,26 @@ def _step_of(checkpoints: Iterable[Artifact]) -> int | None:
 
 
 def _queued(seen: _Seen) -> Told:
-    session, job, _, _ = seen
-    known = [w for w in queries.workers(session) if job.queue in w["queues"]]
-    serving = [worker for worker in known if worker["alive"]]
-    taking = [worker for worker in serving if worker["state"] == "up" and not worker["drain"]]
-    needs = Needs.of(job)
-    misfits = [_misfit(needs, worker) for worker in taking]
-    able = [worker for worker, no in zip(taking, misfits, strict=True) if no is None]
-    if not serving:
-        told = _unserved(job, known)
-    elif not taking:
-        leaving = f"Every worker of the queue '{job.queue}' is about to leave: {_ids(serving)}."
+    job = seen.job
+    found = takers(seen.session, job)
+    if not found.serving:
+        told = _unserved(job, found.known)
+    elif not found.taking:
+        who = _ids(found.serving)
+        leaving = f"Every worker of the queue '{job.queue}' is about to leave: {who}."
         told = Told([leaving], [_start(job.queue)])
-    elif not able:
-        told = _unfit(job, needs, taking)
+    elif not found.able:
+        told = _unfit(job, Needs.of(job), found.taking)
     else:
-        free = [worker for worker in able if worker["slots"] > len(worker["running"])]
-        told = _next(seen, free) if free else _busy(seen, able)
+        told = _next(seen, found.free) if found.free else _busy(seen, found.able)
     return Told(_tried(seen) + told.said, told.advice)
 
 
-def _misfit(needs: Needs, worker: _Worker) -> Misfit | None:
+def _misfit(needs: Needs, worker: Worker) -> Misfit | None:
     return worker_misfit(needs, worker["devices"], worker["kinds"])
 
 
-def _unfit(job: Job, needs: Needs, taking: list[_Worker]) -> Told:
+def _unfit(job: Job, needs: Needs, taking: list[Worker]) -> Told:
     """Why none of the workers that serve its queue can run a job."""
     if job.device == "gpu" and not any(_has_gpu(worker) for worker in taking):
         none = f"no live worker of the queue '{job.queue}' has one: {_ids(taking)}"
@@ -163,7 +159,7 @@ def _unfit(job: Job, needs: Needs, taking: list[_Worker]) -> Told:
     return Told(said, [*advice, restart])
 
 
-def _unserved(job: Job, silent: list[_Worker]) -> Told:
+def _unserved(job: Job, silent: list[Worker]) -> Told:
     said = [f"No live worker serves the queue '{job.queue}'."]
     if silent:
         verb = "has fallen" if len(silent) == 1 else "have fallen"
@@ -171,7 +167,7 @@ def _unserved(job: Job, silent: list[_Worker]) -> Told:
     return Told(said, [_start(job.queue)])
 
 
-def _next(seen: _Seen, free: list[_Worker]) -> Told:
+def _next(seen: _Seen, free: list[Worker]) -> Told:
     session, job, now, redis = seen
     ahead = queries.ahead_of(session, job)
     room = sum(worker["slots"] - len(worker["running"]) for worker in free)
@@ -187,7 +183,7 @@ def _next(seen: _Seen, free: list[_Worker]) -> Told:
     return Told(said, ["If it still does not start, `cvq doctor` looks for what is wrong."])
 
 
-def _busy(seen: _Seen, able: list[_Worker]) -> Told:
+def _busy(seen: _Seen, able: list[Worker]) -> Told:
     session, job, _, _ = seen
     running = [job_id for worker in able for job_id in worker["running"]]
     slots = sum(worker["slots"] for worker in able)
@@ -207,7 +203,7 @@ def _busy(seen: _Seen, able: list[_Worker]) -> Told:
     return Told(said, advice)
 
 
-def _has_gpu(worker: _Worker) -> bool:
+def _has_gpu(worker: Worker) -> bool:
     return any(device != "cpu" for device in worker["devices"])
 
 
@@ -414,7 +410,7 @@ def _named(jobs: list[Job]) -> str:
     return listing([f"job {job.id} ({job.state})" for job in jobs])
 
 
-def _ids(workers: list[_Worker]) -> str:
+def _ids(workers: list[Worker]) -> str:
     return listing([worker["id"] for worker in workers], most=3)
 
 

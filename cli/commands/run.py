@@ -1,4 +1,4 @@
-"""`cvq run KIND …`: a job on this machine, with a worker of its own where none is up."""
+"""`cvq run KIND …`: a job on this machine, with a worker of its own where none can run it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _options() -> list[click.Parameter]:
     return [
         *saving.output_options(),
         *submitting.describing_options(),
-        *submitting.answering_options(),
+        *submitting.answering_options(quiet="Print nothing but the paths of the results."),
     ]
 
 
@@ -51,42 +51,52 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     queue = client.settings.host_queue
     with processes.terminated_is_raised():
         handle = submitting.submit(client, kind, values, {"queue": queue, **options})
-        job = _follow(client, handle, queue, common["timeout"])
+        job = _follow(client, handle, common["timeout"], quiet=common["quiet"])
     if target is not None and job.state == "succeeded":
-        saving.copy_results(client, handle, target, force=force)
-    submitting.show_result(client, handle, as_json=common["as_json"], quiet=common["quiet"])
+        saving.copy_results(client, handle, target, force=force, quiet=common["quiet"])
+    if common["quiet"] and not common["as_json"]:
+        submitting.show_paths(client, handle.artifacts)
+    else:
+        submitting.show_result(client, handle, as_json=common["as_json"])
     raise_for_state(job)
 
 
 class _Worker:
-    """What runs the job: one of this machine's workers that is up, or a temporary one.
+    """What runs the job: one of this machine's workers that is up and can, or a temporary one.
 
     One that is up may leave before the job is done (it may be another `cvq run`'s), so it is
     looked for again and again. A temporary one goes on where others' jobs have come to lean on
     it; it leaves by itself, also where this process is killed.
     """
 
-    def __init__(self, client: Client, queue: str, job_id: int) -> None:
+    def __init__(self, client: Client, job_id: int) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self._client = client
-        self._queue = queue
         self._job_id = job_id
         self._log = client.settings.home / "logs" / f"run-{job_id}.log"
         self._look_at = 0.0
+        self._is_up = False  # the temporary one
 
-    def look(self, job: Job) -> None:
-        """See to it that somebody runs the job; raise where the temporary worker has stopped."""
+    def look(self, job: Job) -> bool:
+        """See to it that somebody runs the job; return whether whoever does is up.
+
+        Raises:
+            SetupError: the temporary worker has stopped, or cannot run this job either.
+        """
         if job.finished:
-            return
-        if self.process is not None:
-            if self.process.poll() is not None:
-                raise SetupError(f"the worker stopped: {processes.last_line(self._log)}")
-        elif time.monotonic() >= self._look_at:
+            return True
+        if self.process is not None and self.process.poll() is not None:
+            raise SetupError(f"the worker stopped: {processes.last_line(self._log)}")
+        if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_S
-            if not self._is_served(job):
+            served = self._is_served(job)
+            if self.process is not None:
+                self._is_up = served or self._has_come_up(job)
+            elif not served:
                 make_home(self._client.settings.home)
-                words = ["--queues", self._queue, "--slots", "1", "--parent", str(os.getpid())]
+                words = ["--queues", job.queue, "--slots", "1", "--parent", str(os.getpid())]
                 self.process = processes.start(words, self._log)
+        return self.process is None or self._is_up
 
     def stop(self, grace: float) -> None:
         """Let it leave in good order, then kill it."""
@@ -104,13 +114,34 @@ class _Worker:
         """Whether a live worker has the job, or will take it."""
         from cvq import queries
         from cvq.tables import RUNNING
+        from cvq.takers import takers
 
         with self._client.db.read() as session:
             if job.state == RUNNING:
                 rows = queries.workers(session)
                 return any(row["alive"] and row["id"] == job.lease_owner for row in rows)
-            rows = queries.live_workers(session, self._queue)
-            return any(row["host"] == self._client.settings.host for row in rows)
+            return bool(takers(session, job).able)
+
+    def _has_come_up(self, job: Job) -> bool:
+        """Whether the temporary worker is up.
+
+        Raises:
+            SetupError: it is, and cannot run the job.
+        """
+        from cvq.matching import Needs, worker_misfit
+        from cvq.takers import takers
+
+        assert self.process is not None
+        with self._client.db.read() as session:
+            rows = takers(session, job).taking
+        ours = (self._client.settings.host, self.process.pid)
+        row = next((row for row in rows if (row["host"], row["pid"]) == ours), None)
+        no = row and worker_misfit(Needs.of(job), row["devices"], row["kinds"])
+        if no:
+            raise SetupError(
+                f"job {job.id} cannot run on this machine, whose worker {no.why}: {no.advice}"
+            )
+        return row is not None
 
     def _is_wanted(self) -> bool:
         """Whether other jobs run on it, or wait for it."""
@@ -118,7 +149,8 @@ class _Worker:
 
         assert self.process is not None
         with self._client.db.read() as session:
-            queued = queries.queued_by_queue(session).get(self._queue, 0)
+            queue = queries.get_job(session, self._job_id).queue
+            queued = queries.queued_by_queue(session).get(queue, 0)
             rows = queries.workers(session)
         ours = (self._client.settings.host, self.process.pid)
         running = {
@@ -127,12 +159,12 @@ class _Worker:
         return bool(queued or running - {self._job_id})
 
 
-def _follow(client: Client, handle: JobHandle, queue: str, timeout: float | None) -> Job:
+def _follow(client: Client, handle: JobHandle, timeout: float | None, *, quiet: bool) -> Job:
     """Follow the job to its end, with a worker; what interrupts this cancels the job."""
     try:
-        worker = _Worker(client, queue, handle.id)
+        worker = _Worker(client, handle.id)
         try:
-            return _wait(client, handle, worker, timeout)
+            return _wait(client, handle, worker, timeout, quiet=quiet)
         finally:
             worker.stop(client.settings.grace + _LEAVE_S)
     except KeyboardInterrupt:
@@ -143,14 +175,20 @@ def _follow(client: Client, handle: JobHandle, queue: str, timeout: float | None
         ) from None
 
 
-def _wait(client: Client, handle: JobHandle, worker: _Worker, timeout: float | None) -> Job:
+def _wait(
+    client: Client, handle: JobHandle, worker: _Worker, timeout: float | None, *, quiet: bool
+) -> Job:
     from ..follow import Follower, headline_names
+    from ..holdups import Holdups
 
-    with Follower(headline_names(client.settings, handle.job.kind)) as follower:
+    names = headline_names(client.settings, handle.job.kind)
+    with Follower(names, quiet=quiet) as follower:
+        holdups = Holdups(client, follower.say, busy=not quiet)
 
         def look(job: Job) -> None:
             follower(job)
-            worker.look(job)
+            if worker.look(job):
+                holdups(job)
 
         try:
             return handle.wait(timeout, check=False, on_look=look)
@@ -181,8 +219,8 @@ run = KindGroup(
     action=_run,
     common=_options,
     help="Run a job on this machine and follow it to its end.\n\nThe job goes through the queue "
-    "like any other. Where none of this machine's workers is up, one is started for the job and "
-    "stopped after it. Ctrl-C cancels the job.",
+    "like any other. Where no worker of this machine is up that can run it, one is started for "
+    "the job and stopped after it. Ctrl-C cancels the job.",
     epilog="\b\nExamples:\n  cvq run style-transfer content.jpg style.jpg -o painted.png"
     "\n  cvq run selftest",
 )

@@ -11,6 +11,7 @@ from cvq.errors import CvqError
 
 from .. import submitting
 from ..from_spec import KindGroup
+from ..holdups import Holdups
 from ..main import drop_output
 from ..output import dump, hint, note, say
 from ..words import clean, title
@@ -27,7 +28,7 @@ def _options() -> list[click.Parameter]:
         *submitting.describing_options(),
         *submitting.queueing_options(),
         wait,
-        *submitting.answering_options(),
+        *submitting.answering_options(quiet="Print the id only."),
     ]
 
 
@@ -45,7 +46,6 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         return
     if not (common["as_json"] or common["quiet"]):
         note(_queued_line(handle.job))
-    _warn_if_unserved(client, handle.job)
     _follow(client, handle, common)
 
 
@@ -54,7 +54,7 @@ def _tell(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     try:
         _show_queued(client, handle, as_json=common["as_json"], quiet=common["quiet"])
         sys.stdout.flush()
-        _warn_if_unserved(client, handle.job)
+        Holdups(client, busy=False)(handle.job)
     except (OSError, CvqError) as error:
         drop_output()
         said = error.strerror if isinstance(error, OSError) else error
@@ -78,26 +78,29 @@ def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: boo
              f"`cvq get {job.id}` copies its files here")  # fmt: skip
 
 
-def _warn_if_unserved(client: Client, job: Job) -> None:
-    from cvq.client import unserved
-
-    if why := unserved(client, job):
-        note(clean(why))
-
-
 def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     from cvq.client import raise_for_state
 
     from ..follow import Follower, headline_names
 
     try:
-        with Follower(headline_names(client.settings, handle.job.kind)) as follower:
-            job = handle.wait(common["timeout"], check=False, on_look=follower)
+        names = headline_names(client.settings, handle.job.kind)
+        with Follower(names, quiet=common["quiet"]) as follower:
+            holdups = Holdups(client, follower.say, busy=not common["quiet"])
+
+            def look(job: Job) -> None:
+                follower(job)
+                holdups(job)
+
+            job = handle.wait(common["timeout"], check=False, on_look=look)
     except KeyboardInterrupt:
         note(f"job {handle.id} goes on: `cvq watch {handle.id}` follows it, "
              f"`cvq cancel {handle.id}` stops it")  # fmt: skip
         raise
-    submitting.show_result(client, handle, as_json=common["as_json"], quiet=common["quiet"])
+    if common["quiet"] and not common["as_json"]:
+        say(handle.id)
+    else:
+        submitting.show_result(client, handle, as_json=common["as_json"])
     raise_for_state(job)
 
 

@@ -11,6 +11,7 @@ import click
 from cvq.errors import JobCancelledError, JobFailedError, WaitTimeoutError
 
 from .. import options
+from ..holdups import Holdups
 from ..output import dump, note
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def wait(
     """Wait for jobs to end; exit with their outcome.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Nothing is printed but the
-    causes of failures.
+    causes of failures, and what holds up a job that does not begin.
     """
     from cvq.client import Client
 
@@ -56,7 +57,7 @@ def _outcome(client: Client, job_id: int, deadline: float | None, *, quiet: bool
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     handle = client.job(job_id)
     try:
-        handle.wait(left)
+        handle.wait(left, on_look=Holdups(client, busy=not quiet))
     except WaitTimeoutError as error:
         code, said = error.exit_code, f"time is up: job {job_id} is still {handle.job.state}"
     except (JobFailedError, JobCancelledError) as error:

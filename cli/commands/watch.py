@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import options
+from ..holdups import Holdups
 from ..output import dump_line, on_terminal, say
 from ..words import clean
 from .logs import LogReader
@@ -36,7 +37,13 @@ def watch(reference: Reference, tail: int, timeout: float | None, as_json: bool)
     client = Client()
     job_id = options.resolve_one(client, reference)
     if as_json:
-        job = client.job(job_id).wait(timeout, check=False, on_look=_JsonLines(client))
+        lines, holdups = _JsonLines(client), Holdups(client)
+
+        def look(job: Job) -> None:
+            lines(job)
+            holdups(job)
+
+        job = client.job(job_id).wait(timeout, check=False, on_look=look)
     else:
         job = _follow(client, job_id, tail, timeout)
     raise_for_state(job)
@@ -65,6 +72,7 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
     handle = client.job(job_id)
     reader = LogReader(client, job_id, tail=tail)
     with Follower(headline_names(client.settings, handle.job.kind)) as follower:
+        holdups = Holdups(client, follower.say)
 
         def look(job: Job) -> None:
             # Read after the job's state, so that the last look misses no line.
@@ -72,10 +80,11 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
                 text = clean(row.text)
                 follower.say(text) if on_terminal() else say(text)
             follower(job)
+            holdups(job)
 
         job = handle.wait(timeout, check=False, on_look=look)
     if on_terminal():
-        show_result(client, handle, as_json=False, quiet=False)
+        show_result(client, handle)
     else:
         show_outcome(client, job)
     return job

@@ -177,6 +177,75 @@ def test_run_uses_the_worker_that_is_up(
     assert client.job(1).state == "cancelled"
 
 
+_HELLO = """
+from cvq import Kind, Spec
+
+
+class Hello(Spec):
+    "Greet."
+
+
+def run(spec, ctx):
+    with ctx.artifact("hello.txt") as path:
+        path.write_text("hello")
+    return {}
+
+
+KIND = Kind("hello", Hello, "hello:run", "Greet.")
+"""
+
+
+@pytest.fixture
+def hello(tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who has a kind that no worker knows that is up."""
+    (tmp_path / "hello.py").write_text(_HELLO)
+    return {"CVQ_KINDS": "hello", "PYTHONPATH": str(tmp_path)}
+
+
+def test_run_starts_a_worker_where_the_one_that_is_up_does_not_know_the_kind(
+    shell: Cli, machine: Client, hello: dict[str, str]
+) -> None:
+    shell("up", "-d")
+    [pid] = alive(machine)
+    said = shell("run", "hello", "-q", **hello)
+    assert Path(said.out.strip()).read_text() == "hello"
+    assert said.err == ""
+    assert alive(machine) == [pid]
+
+
+def test_run_starts_a_worker_where_the_able_one_leaves(
+    machine: Client, worker: FakeWorker
+) -> None:
+    worker.arrive(machine.settings.host_queue, lease=600.0)
+    command = cvq_run("--steps", 3)
+    eventually(lambda: machine.jobs())
+    assert command.poll() is None
+    with machine.db.write() as session:
+        session.execute(update(t.workers).values(kinds={"kinds": {}, "broken": {}}))
+    assert command.communicate(timeout=HANG_S)[0]
+    assert command.returncode == 0
+
+
+def test_run_says_at_once_that_this_machine_cannot(shell: Cli, machine: Client) -> None:
+    said = shell("run", "selftest", "--gpu", code=4, CUDA_VISIBLE_DEVICES="")
+    assert said.err.endswith(
+        "cvq: error: job 1 cannot run on this machine, whose worker has no GPU: start a worker on "
+        "a machine with a GPU\n"
+    )
+    assert machine.job(1).state == "cancelled"
+    assert alive(machine) == []
+
+
+def test_run_says_that_it_waits_behind_others(
+    run: Cli, worker: FakeWorker, client: Client
+) -> None:
+    worker.arrive(client.settings.host_queue)
+    client.submit("selftest", queue=client.settings.host_queue)
+    worker.claim(client.settings.host_queue)
+    said = run("run", "selftest", "--timeout", "0.1", code=124)
+    assert f"'{client.settings.host_queue}' is busy with job 1." in said.err
+
+
 def test_up_scales_and_down_stops(shell: Cli, machine: Client, home: Path) -> None:
     assert shell("up", "-d", "--workers", 2).out == "2 workers are up on this machine\n"
     first = set(alive(machine))

@@ -23,7 +23,9 @@ Pictures = tuple[Path, Path]
 def test_submit_queues_and_says_so(run: Cli, pictures: Pictures, client: Client) -> None:
     said = run("submit", "style-transfer", *pictures)
     assert said.out == "job 1 queued: style-transfer content.png style.png\n"
-    assert said.err == "no live worker serves the queue 'default': `cvq up -d` starts one\n"
+    assert said.err == (
+        "job 1: No live worker serves the queue 'default'. `cvq up -d` starts one.\n"
+    )
     assert client.job(1).spec["size"] == 512
 
 
@@ -257,6 +259,33 @@ def test_wait_json_prints_the_finished_job_only(run: Cli, worker: FakeWorker) ->
     said = run("submit", "selftest", "--wait", "--json")
     thread.join()
     assert (said.json["state"], said.json["result"]) == ("succeeded", {"value": 3})
+
+
+@pytest.mark.parametrize(
+    "words", [["submit", "selftest"], ["wait", 1], ["watch", 1], ["watch", 1, "--json"]]
+)
+def test_who_waits_is_told_at_once_that_nobody_can_run_the_job(
+    run: Cli, client: Client, worker: FakeWorker, words: list[object]
+) -> None:
+    number = 1 if words[0] == "submit" else client.submit("selftest").id
+    said = run(*words, "--timeout", "0.01", code=124)
+    text = "No live worker serves the queue 'default'. `cvq up -d` starts one.\n"
+    assert said.err.count(f"job {number}: {text}") == 1
+    worker.arrive()
+    assert text not in run("wait", 1, "--timeout", "0.01", code=124).err
+    worker.claim()
+    other = client.submit("selftest").id
+    said = run("wait", other, "--timeout", "0.01", code=124)
+    assert f"job {other}: The only slot of the queue 'default' is busy with job 1." in said.err
+
+
+def test_quiet_waiting_prints_the_id_only(run: Cli, worker: FakeWorker) -> None:
+    worker.arrive()
+    thread = threading.Thread(target=lambda: worker.finish(worker.wait_and_claim(), "succeeded"))
+    thread.start()
+    said = run("submit", "selftest", "--wait", "-q")
+    thread.join()
+    assert (said.out, said.err) == ("1\n", "")
 
 
 def test_wait_times_out(run: Cli, client: Client) -> None:

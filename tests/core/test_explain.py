@@ -14,6 +14,7 @@ from cvq import queries, store
 from cvq import tables as t
 from cvq.db import Database
 from cvq.explain import Explanation, explain
+from cvq.holdups import Holdup, holdup
 from cvq.jobs import CHECKPOINT, Artifact, Lease, NewJob, Outcome
 from cvq.store import LogLine
 from cvq.tables import now
@@ -130,7 +131,7 @@ def test_waiting_for_a_parent_that_failed(database: Database) -> None:
     )
     assert told.advice == (
         f"`cvq why {parent}` explains that one.",
-        "Only a worker does that, and none is up: `cvq up -d` starts one.",
+        "That takes a worker, and none is up: `cvq up -d` starts one.",
     )
     arrive(database)
     assert len(why(database, child).advice) == 1
@@ -184,7 +185,7 @@ def test_waiting_for_nothing_any_more(database: Database) -> None:
     end(database, start(database))
     told = why(database, child)
     assert told.why == "Nothing holds it any more: it is queued in a moment."
-    assert told.advice == ("Only a worker does that, and none is up: `cvq up -d` starts one.",)
+    assert told.advice == ("That takes a worker, and none is up: `cvq up -d` starts one.",)
     arrive(database, queues=["other"])
     assert why(database, child).advice == ()
 
@@ -784,3 +785,59 @@ def test_a_job_of_any_state_without_any_history_is_explained(
     told = why(database, job_id)
     assert told.state == state
     assert told.why.endswith(".")
+
+
+# ---------------------------------------------------------------------------- holdups
+
+
+def held_up(database: Database, job_id: int) -> Holdup | None:
+    with database.read() as session:
+        return holdup(session, queries.get_job(session, job_id))
+
+
+def test_nobody_can_run_it(database: Database) -> None:
+    job_id = submit(database)
+    child = submit(database, after=(job_id,))
+    text = "No live worker serves the queue 'default'. `cvq up -d` starts one."
+    assert held_up(database, job_id) == Holdup(True, text)
+    assert held_up(database, child) == Holdup(
+        True, f"It waits for job {job_id}. Of that one: {text}"
+    )
+    arrive(database, kinds={"kinds": {}, "broken": {}})
+    told = held_up(database, job_id)
+    assert told is not None
+    assert told.nobody
+    assert "lab.1 does not know the kind 'selftest'." in told.text
+    arrive(database, "lab.2")
+    assert held_up(database, job_id) is held_up(database, child) is None
+
+
+def test_it_waits_behind_others(database: Database) -> None:
+    arrive(database)
+    first = submit(database)
+    start(database)
+    job_id = submit(database)
+    told = held_up(database, job_id)
+    assert told is not None
+    assert not told.nobody
+    assert f"The only slot of the queue 'default' is busy with job {first}." in told.text
+    assert held_up(database, first) is None
+
+
+def test_nobody_queues_what_waits_or_takes_what_was_lost(database: Database) -> None:
+    lost = submit(database)
+    start(database, lease=-1.0)
+    later = submit(database, not_before=datetime.now(UTC) + timedelta(hours=1))
+    for job_id in (lost, later):
+        told = held_up(database, job_id)
+        assert told is not None
+        assert told.nobody
+        assert "`cvq up -d` starts one" in told.text
+    arrive(database, queues=["other"])
+    assert held_up(database, lost) is held_up(database, later) is None
+
+
+def test_what_has_ended_is_held_up_by_nothing(database: Database) -> None:
+    job_id = submit(database)
+    end(database, start(database))
+    assert held_up(database, job_id) is None

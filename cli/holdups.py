@@ -1,0 +1,51 @@
+"""A line for whoever waits for a job that does not begin: nobody can run it, or all are busy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .output import note
+from .words import clean
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.jobs import Job
+
+_LOOK_S = 1.0
+
+
+class Holdups:
+    """Says what holds a job up when it begins to; made for `JobHandle.wait(on_look=…)`.
+
+    Args:
+        client: whose database is asked.
+        tell: what says a line; by default, on stderr.
+        busy: whether to say, too, that the job waits behind others.
+    """
+
+    def __init__(
+        self, client: Client, tell: Callable[[str], None] = note, *, busy: bool = True
+    ) -> None:
+        self._client = client
+        self._tell = tell
+        self._busy = busy
+        self._state = ""
+        self._look_at = 0.0
+        self._nobody: bool | None = None  # of what was said last; None where nothing holds it up
+
+    def __call__(self, job: Job) -> None:
+        """Look at a job, once a second and at every change of its state."""
+        if job.state == self._state and time.monotonic() < self._look_at:
+            return
+        from cvq.holdups import holdup
+
+        self._state, self._look_at = job.state, time.monotonic() + _LOOK_S
+        with self._client.db.read() as session:
+            found = holdup(session, job)
+        before, self._nobody = self._nobody, None if found is None else found.nobody
+        if found is None or found.nobody is before:
+            return
+        if found.nobody or self._busy:
+            self._tell(clean(f"job {job.id}: {found.text}"))
