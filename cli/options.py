@@ -16,7 +16,7 @@ from cvq.errors import UnknownJobError, UsageError
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.filters import Filter
-    from cvq.kinds.spec import Kind
+    from cvq.jobs import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -146,30 +146,12 @@ def make_filter(
     )
 
 
-def check_filter(client: Client, wanted: Filter) -> list[str]:
-    """Refuse names that no job has; return remarks on what may be right and still finds nothing.
-
-    Raises:
-        UsageError: a metric, kind, user or tag is misspelt; the nearest is named.
-    """
-    from cvq import filters
-
-    def kinds() -> dict[str, Kind]:
-        from cvq.errors import SetupError
-        from cvq.kinds import all_kinds
-
-        try:
-            return all_kinds(client.settings)
-        except SetupError:  # a broken plug-in is no reason not to list jobs
-            return {}
-
-    def figures() -> list[str]:
-        return [
-            name for kind in kinds().values() for name in (*kind.spec.headline, *kind.spec.goals)
-        ]
+def find(client: Client, wanted: Filter) -> list[Job]:
+    """The jobs that a filter means."""
+    from cvq import queries
 
     with client.db.read() as session:
-        return filters.check(session, wanted, kinds=kinds, figures=figures)
+        return queries.list_jobs(session, wanted)
 
 
 def _flat(lists: Iterable[list[str]]) -> list[str]:

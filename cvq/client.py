@@ -8,7 +8,6 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +23,11 @@ from .errors import (
     StoreError,
     UsageError,
 )
-from .handle import JobHandle, raise_for_state
+from .handle import JobHandle, JobLike, id_of, raise_for_state
 from .inputs import check_inputs, scratch_for, store_inputs
 from .jobs import Artifact, Job, NewJob
-from .kinds import all_kinds, get_kind, make_spec
-from .kinds.spec import InputFile, Spec
+from .kinds import find_kinds, get_kind, make_spec
+from .kinds.spec import InputFile, Kind, Spec
 from .queue import Broker
 from .settings import Settings
 from .tables import STATES
@@ -87,7 +86,7 @@ class Client:
         priority: int = 5,
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
-        after: Sequence[int] = (),
+        after: JobLike | Iterable[JobLike] = (),
         at: datetime | None = None,
         retries: int = 2,
         time_limit: float | None = None,
@@ -104,7 +103,7 @@ class Client:
             priority: 0 to 9, 9 first.
             name: for people; need not be unique.
             tags: words to find the job by.
-            after: ids of jobs that must succeed first.
+            after: a job that must succeed first, or several.
             at: an aware time before which the job does not start.
             retries: attempts after the first that crashes or loses its worker.
             time_limit: seconds after which an attempt is killed.
@@ -113,13 +112,15 @@ class Client:
             gpu: True for a GPU worker only, False for no GPU even where there is one.
             queue: a queue other than the default.
             on_pack: told how many files of a data folder are packed, and of how many.
-            values: the fields of the kind's specification; files as paths.
+            values: the fields of the kind's specification; files as paths, the job that a model
+                comes from as it is: `submit("classify", images="shoe.png", model=job)`.
 
         Raises:
             UsageError: a value, name or file is wrong; nothing was queued.
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
-        spec = make_spec(get_kind(kind, self.settings), values)
+        spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
+        first = [id_of(job) for job in _jobs(after)]
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
         with scratch_for(spec) as scratch:
@@ -145,7 +146,7 @@ class Client:
             max_attempts=retries + 1,
             not_before=at,
             goals=dict(spec.goals) or None,
-            after=tuple(dict.fromkeys([*after, *trainings])),
+            after=tuple(dict.fromkeys([*first, *trainings])),
         )
         _check_storable(job)
         with database.write() as session:
@@ -168,26 +169,23 @@ class Client:
         Raises:
             UsageError: a value, name or file is wrong.
         """
-        spec = make_spec(get_kind(kind, self.settings), values)
+        spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
         with scratch_for(spec) as scratch:
             check_inputs(spec, self.settings, lambda: self.db, scratch=scratch)
         return spec
 
-    def job(self, job_id: int) -> JobHandle:
-        """A handle on an existing job.
+    def job(self, job: JobLike) -> JobHandle:
+        """An existing job, as it is now.
 
         Raises:
             UnknownJobError: there is no such job.
         """
-        handle = JobHandle(self, job_id)
-        handle.refresh()
-        return handle
+        return JobHandle(self, id_of(job)).refresh()
 
     def jobs(
         self,
-        wanted: queries.Filter | None = None,
         *,
         kind: str | Sequence[str] = (),
         state: str | Sequence[str] = (),
@@ -198,11 +196,10 @@ class Client:
         until: datetime | str | None = None,
         sort: str | None = None,
         limit: int | None = None,
-    ) -> list[Job]:
+    ) -> list[JobHandle]:
         """Jobs of the history, the newest first: `jobs(kind="vae", where="val_loss<100")`.
 
         Args:
-            wanted: a filter made elsewhere, to which the others are added.
             kind: one kind or several, as `state` and `user`.
             state: waiting, queued, running, succeeded, failed or cancelled.
             user: who submitted them.
@@ -216,35 +213,52 @@ class Client:
         Raises:
             UsageError: a condition cannot be read, or a name in it is one that nothing has.
         """
-        base = wanted or queries.Filter()
-        asked = replace(
-            base,
-            kinds=[*base.kinds, *_several(kind)],
-            states=[*base.states, *map(_state, _several(state))],
-            users=[*base.users, *_several(user)],
-            tags=[*base.tags, *_tags(tag)],
-            where=[*base.where, *map(parse.comparison, _several(where))],
-            since=_moment(since) or base.since,
-            until=_moment(until) or base.until,
-            sort=sort or base.sort,
-            limit=base.limit if limit is None else limit,
+        asked = filters.Filter(
+            kinds=_several(kind),
+            states=[_state(each) for each in _several(state)],
+            users=_several(user),
+            tags=_tags(tag),
+            where=[parse.comparison(text) for text in _several(where)],
+            since=_moment(since),
+            until=_moment(until),
+            sort=sort,
+            limit=limit,
         )
+        self.check_filter(asked)
         with self.db.read() as session:
-            if wanted is None:  # who made a filter elsewhere has checked it
-                filters.check(session, asked, kinds=lambda: all_kinds(self.settings))
-            return queries.list_jobs(session, asked)
+            return [JobHandle(self, job.id, job) for job in queries.list_jobs(session, asked)]
+
+    def check_filter(self, wanted: filters.Filter) -> list[str]:
+        """Refuse names that no job has; return remarks on what may be right and finds nothing.
+
+        Raises:
+            UsageError: a metric, kind, user or tag is misspelt; the nearest is named.
+        """
+
+        def kinds() -> dict[str, Kind]:
+            return find_kinds(self.settings)[0]  # a broken plug-in is no reason to refuse
+
+        def figures() -> list[str]:
+            return [
+                name
+                for kind in kinds().values()
+                for name in (*kind.spec.headline, *kind.spec.goals)
+            ]
+
+        with self.db.read() as session:
+            return filters.check(session, wanted, kinds=kinds, figures=figures)
 
     def wait(
         self,
-        jobs: Iterable[int | Job | JobHandle],
+        jobs: JobLike | Iterable[JobLike],
         timeout: float | None = None,
         *,
         check: bool = True,
-    ) -> list[Job]:
+    ) -> list[JobHandle]:
         """Wait for the end of several jobs; return them in the order given.
 
         Args:
-            jobs: handles, jobs of the history, or ids.
+            jobs: jobs, or their ids.
             timeout: seconds for all of them together; None waits for ever.
             check: raise where one did not succeed, once all have ended.
 
@@ -254,26 +268,28 @@ class Client:
             JobFailedError: one failed.
             JobCancelledError: one was cancelled.
         """
-        handles = [JobHandle(self, job if isinstance(job, int) else job.id) for job in jobs]
+        handles = [self._handle(job) for job in _jobs(jobs)]
         deadline = None if timeout is None else time.monotonic() + timeout
-        ended = []
         for handle in handles:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ended.append(handle.wait(left, check=False))
-        for job in ended if check else ():
-            raise_for_state(job)
-        return ended
+            handle.wait(left, check=False)
+        for handle in handles if check else ():
+            raise_for_state(handle.job)
+        return handles
 
-    def cancel(self, job_id: int) -> Job:
+    def _handle(self, job: JobLike) -> JobHandle:
+        """The handle given, or one of one's own."""
+        return job if isinstance(job, JobHandle) else JobHandle(self, id_of(job))
+
+    def cancel(self, job: JobLike) -> JobHandle:
         """Cancel a job: at once where it waits, within a second where it runs.
 
         Raises:
             UnknownJobError: there is no such job.
         """
-        with self.db.write() as session:
-            return store.cancel(session, job_id, self.settings.user)
+        return self._handle(job).cancel()
 
-    def fetch(self, job_id: int, artifact: Artifact, target: Path) -> Path:
+    def fetch(self, job: JobLike, artifact: Artifact, target: Path) -> Path:
         """Copy one of a job's files to a local path, whole or not at all.
 
         Where the job has replaced it meanwhile, the one that took its name is copied.
@@ -285,19 +301,22 @@ class Client:
             try:
                 return self.artifacts.fetch(artifact, target)
             except StoreError:
-                now = next((a for a in self._files(job_id) if a.name == artifact.name), artifact)
+                files = self.artifacts_of(job)
+                now = next((a for a in files if a.name == artifact.name), artifact)
                 if now.uri == artifact.uri:
                     raise
                 artifact = now
 
-    def _files(self, job_id: int) -> list[Artifact]:
+    def artifacts_of(self, job: JobLike) -> list[Artifact]:
+        """The files that a job has left so far."""
+        wanted = id_of(job)
         with self.db.read() as session:
-            return queries.artifacts_of(session, [job_id])[job_id]
+            return queries.artifacts_of(session, [wanted])[wanted]
 
-    def to_json(self, job: Job) -> dict[str, Any]:
+    def to_json(self, job: Job | JobHandle) -> dict[str, Any]:
         """A job in the documented JSON shape."""
-        with self.db.read() as session:
-            return job.to_json(queries.artifacts_of(session, [job.id])[job.id])
+        row = job.job if isinstance(job, JobHandle) else job
+        return row.to_json(self.artifacts_of(row))
 
     def _broker_trouble(self) -> BrokerError | None:
         """Ask for a PONG before the job exists, so that a dead Redis leaves none behind.
@@ -318,6 +337,22 @@ class Client:
         except BrokerError as error:
             # The job is safe; a worker finds it by itself when Redis is back.
             warnings.warn(f"job {job_id} is queued, but {error}", stacklevel=3)
+
+
+def _jobs(given: JobLike | Iterable[JobLike]) -> Iterable[JobLike]:
+    """One job as a list of one."""
+    return [given] if isinstance(given, int | Job | JobHandle) else given
+
+
+def _with_ids(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a specification, in which a job stands as its id."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return id_of(value) if isinstance(value, Job | JobHandle) else value
+
+    return {name: plain(value) for name, value in values.items()}
 
 
 def _several(value: str | Sequence[str]) -> Sequence[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from . import queries
-from .errors import JobCancelledError, JobFailedError, WaitTimeoutError
+from . import queries, store
+from .errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
+from .goals import Goal
 from .jobs import Artifact, Job
 from .results import choose, missing_copies, results_of, targets
 from .tables import CANCELLED, SUCCEEDED
@@ -22,24 +24,55 @@ _COLUMNS = frozenset(Job.__dataclass_fields__)
 
 
 class JobHandle:
-    """One job, asked for anew by `refresh()` and `wait()`.
+    """One job: what `Client.submit`, `job`, `jobs`, `wait` and `cancel` give.
 
-    `state`, `metrics`, `result` and so on are as of the last look; what is not named here is an
-    attribute of `cvq.jobs.Job`.
+    `state`, `metrics`, `result` and so on are as of the last look; `refresh()` and `wait()` look
+    anew. The attributes without a description of their own are those of `cvq.jobs.Job`.
     """
 
-    def __init__(self, client: Client, job_id: int) -> None:
+    queue: str
+    priority: int
+    user: str
+    spec_hash: str
+    device: str | None
+    time_limit: float | None
+    soft_time_limit: float | None
+    attempt: int
+    max_attempts: int
+    lease_owner: str | None
+    lease_until: datetime | None
+    cancel_requested: bool
+    not_before: datetime | None
+    goals: dict[str, Goal] | None
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    damage: dict[str, str]
+
+    def __init__(self, client: Client, job_id: int, job: Job | None = None) -> None:
         self.client = client
         self.id = job_id
-        self._job: Job | None = None
+        self._job = job
 
     def __repr__(self) -> str:
-        return f"<job {self.id} {self.job.kind} {self.job.state}>"
+        try:
+            return repr(self.job)
+        except CvqError:  # it was not looked at yet, and cannot be
+            return f"<Job {self.id}>"
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or (not hasattr(Job, name) and name not in _COLUMNS):
-            raise AttributeError(f"a job has no attribute '{name}'")
-        return getattr(self.job, name)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobHandle) and self.id == other.id and self.client is other.client
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    if not TYPE_CHECKING:  # types are of what is named here
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _COLUMNS:
+                raise AttributeError(f"a job has no attribute '{name}'")
+            return getattr(self.job, name)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *_COLUMNS})
@@ -95,20 +128,32 @@ class JobHandle:
         return self.job.result
 
     @property
+    def warnings(self) -> list[str]:
+        """What a job that succeeded says is wrong with what it made, in sentences."""
+        return self.job.warnings
+
+    @property
     def error(self) -> str | None:
         """What went wrong in its last attempt."""
         return self.job.error
 
     @property
     def job(self) -> Job:
-        """The job as of the last look."""
-        return self._job or self.refresh()
-
-    def refresh(self) -> Job:
-        """Look again."""
-        with self.client.db.read() as session:
-            self._job = queries.get_job(session, self.id)
+        """The row of the database as of the last look."""
+        if self._job is None:
+            with self.client.db.read() as session:
+                self._job = queries.get_job(session, self.id)
         return self._job
+
+    def refresh(self) -> Self:
+        """Look again; return this very job.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        self._job = None
+        _ = self.job
+        return self
 
     def wait(
         self,
@@ -116,13 +161,13 @@ class JobHandle:
         *,
         check: bool = True,
         on_look: Callable[[Job], None] | None = None,
-    ) -> Job:
-        """Wait for the end of the job.
+    ) -> Self:
+        """Wait for the end of the job; return this very job.
 
         Args:
             timeout: seconds; None waits for ever.
             check: raise where the job did not succeed.
-            on_look: called with the job at every look, about seven times a second.
+            on_look: called with the row at every look, about seven times a second.
 
         Raises:
             WaitTimeoutError: the job has not ended in time; it goes on.
@@ -131,7 +176,7 @@ class JobHandle:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            job = self.refresh()
+            job = self.refresh().job
             if on_look is not None:
                 on_look(job)
             if job.finished:
@@ -144,17 +189,26 @@ class JobHandle:
             time.sleep(POLL_S)
         if check:
             raise_for_state(job)
-        return job
+        return self
 
-    def cancel(self) -> Job:
-        """Cancel the job."""
-        self._job = self.client.cancel(self.id)
-        return self._job
+    def cancel(self) -> Self:
+        """Cancel the job: at once where it waits, within a second where it runs.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        with self.client.db.write() as session:
+            self._job = store.cancel(session, self.id, self.client.settings.user)
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented shape, with the files that the job has left so far."""
+        return self.client.to_json(self)
 
     @property
     def artifacts(self) -> list[Artifact]:
         """The files that the job has left so far."""
-        return self.client._files(self.id)
+        return self.client.artifacts_of(self.id)
 
     @property
     def results(self) -> list[Artifact]:
@@ -199,6 +253,23 @@ class JobHandle:
         for artifact, target in missing_copies(plan, force=force):
             self.client.fetch(self.id, artifact, target)
         return [target for _, target in plan]
+
+
+JobLike: TypeAlias = int | Job | JobHandle
+"""A job wherever one is asked for: as it was given, or by its id."""
+
+
+def id_of(job: JobLike) -> int:
+    """The id of a job.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(job, Job | JobHandle):
+        return job.id
+    if isinstance(job, int) and not isinstance(job, bool):
+        return job
+    raise UsageError(f"{job!r} is no job: give a job, or its id")
 
 
 def raise_for_state(job: Job) -> None:

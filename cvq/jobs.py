@@ -88,7 +88,7 @@ class Artifact:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Job:
     """One row of `jobs`. Times are aware and in UTC; `progress` is {done, total, unit, eta_s}.
 
@@ -135,6 +135,12 @@ class Job:
         names = [name for name in cls.__dataclass_fields__ if name != "damage"]
         values, damage = _read(row, names)
         return cls(**values, damage=damage)
+
+    def __repr__(self) -> str:
+        told = [f"{self.state} ({self.reason})" if self.reason else self.state]
+        if self.name:
+            told.append(one_line(self.name, 40))
+        return f"<Job {self.id} {self.kind} {', '.join(told)}>"
 
     @property
     def lease(self) -> Lease:

@@ -90,10 +90,9 @@ class Submitter(threading.Thread):
             return
 
     def _look_up(self, number: int) -> int | None:
-        wanted = queries.Filter(tags=[("number", str(number))])
         while not self._stopping.wait(0.1):
             with contextlib.suppress(DatabaseError):
-                jobs = self._client.jobs(wanted)
+                jobs = self._client.jobs(tag={"number": str(number)})
                 return jobs[0].id if jobs else None
         return None
 
@@ -107,7 +106,10 @@ class Submitter(threading.Thread):
         }
         if not due:
             return
-        for found in self._client.jobs(queries.Filter(ids=list(due), states=["running"])):
+        wanted = queries.Filter(ids=list(due), states=["running"])
+        with self._client.db.read() as session:
+            running = queries.list_jobs(session, wanted)
+        for found in running:
             job = due[found.id]
             assert job.cancel_at is not None
             if found.progress and found.progress["done"] >= job.cancel_at:

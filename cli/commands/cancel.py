@@ -63,7 +63,7 @@ def cancel(
     if len(jobs) > 1 and not yes and not _confirmed(client, jobs):
         note("nothing was cancelled")
         return 0
-    done = [(job, client.cancel(job.id)) for job in jobs]
+    done = [(job, client.cancel(job).job) for job in jobs]
     if as_json:
         dump([client.to_json(after) for _, after in done])
     elif quiet:
@@ -79,15 +79,15 @@ def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, 
     filtered = any(filters.values())
     if not references and not filtered:
         raise UsageError("which jobs? Give JOB, --all (yours) or a filter such as --status queued")
-    for remark in options.check_filter(client, options.make_filter(**filters)):
+    for remark in client.check_filter(options.make_filter(**filters)):
         note(remark)
     if not references:
         filters["status"] = filters["status"] or [list(_UNFINISHED)]
-        return client.jobs(options.make_filter(**filters, sort="id"))
+        return options.find(client, options.make_filter(**filters, sort="id"))
     jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
     if not filtered:
         return jobs
-    wanted = {job.id for job in client.jobs(options.make_filter(**filters))}
+    wanted = {job.id for job in options.find(client, options.make_filter(**filters))}
     return [job for job in jobs if job.id in wanted]
 
 

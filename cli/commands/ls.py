@@ -51,12 +51,12 @@ def ls(
 
     client = Client()
     wanted = options.make_filter(**filters, limit=None if everything else limit)
-    remarks = options.check_filter(client, wanted)
+    remarks = client.check_filter(wanted)
     form: dict[str, Any] = {"as_json": as_json, "as_csv": as_csv, "quiet": quiet}
     if watch:
         _watch(client, wanted, form)
         return
-    jobs = client.jobs(wanted)
+    jobs = options.find(client, wanted)
     _print(client, jobs, **form, remarks=remarks)
     _hint_cut(client, wanted, len(jobs))
 
@@ -105,7 +105,7 @@ def _watch(client: Client, wanted: Filter, form: dict[str, Any]) -> None:
             _print(client, jobs, **form)
 
     repeat(
-        lambda: client.jobs(wanted),
+        lambda: options.find(client, wanted),
         lambda jobs: table(job_table.columns(client.settings, _now(client)), jobs),
         tell,
     )

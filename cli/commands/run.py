@@ -191,7 +191,7 @@ def _wait(
                 holdups(job)
 
         try:
-            return handle.wait(timeout, check=False, on_look=look)
+            return handle.wait(timeout, check=False, on_look=look).job
         except SetupError:  # nobody is there to see the cancelling
             handle.cancel()
             raise

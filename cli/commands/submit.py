@@ -92,7 +92,7 @@ def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
                 follower(job)
                 holdups(job)
 
-            job = handle.wait(common["timeout"], check=False, on_look=look)
+            handle.wait(common["timeout"], check=False, on_look=look)
     except KeyboardInterrupt:
         note(f"job {handle.id} goes on: `cvq watch {handle.id}` follows it, "
              f"`cvq cancel {handle.id}` stops it")  # fmt: skip
@@ -101,7 +101,7 @@ def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
         say(handle.id)
     else:
         submitting.show_result(client, handle, as_json=common["as_json"])
-    raise_for_state(job)
+    raise_for_state(handle.job)
 
 
 submit = KindGroup(

@@ -43,7 +43,7 @@ def watch(reference: Reference, tail: int, timeout: float | None, as_json: bool)
             lines(job)
             holdups(job)
 
-        job = client.job(job_id).wait(timeout, check=False, on_look=look)
+        job = client.job(job_id).wait(timeout, check=False, on_look=look).job
     else:
         job = _follow(client, job_id, tail, timeout)
     raise_for_state(job)
@@ -82,7 +82,7 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
             follower(job)
             holdups(job)
 
-        job = handle.wait(timeout, check=False, on_look=look)
+        job = handle.wait(timeout, check=False, on_look=look).job
     if on_terminal():
         show_result(client, handle)
     else:

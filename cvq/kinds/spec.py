@@ -52,6 +52,8 @@ class InputFile(BaseModel):
                 path = path.expanduser()
             # A name that is not UTF-8 cannot be stored; the path keeps it.
             return {"name": path.name.encode("utf-8", "replace").decode(), "path": path}
+        if not isinstance(value, dict | InputFile):
+            raise ValueError("give the path of a file")
         return value
 
     @property
@@ -96,6 +98,8 @@ class ModelFile(InputFile):
     def _parse(cls, value: Any) -> Any:
         if isinstance(value, int | str) and not isinstance(value, bool):
             return {"name": f"model of job {value}", "reference": str(value)}
+        if not isinstance(value, dict | ModelFile):
+            raise ValueError("give the job that trained it, or its id")
         return value
 
     @property

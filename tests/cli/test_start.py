@@ -118,7 +118,7 @@ def test_unexpected_error_is_one_line_and_a_traceback_with_debug(
     def broken(*_: object) -> None:
         raise RuntimeError("first\nsecond")
 
-    monkeypatch.setattr("cvq.client.Client.jobs", broken)
+    monkeypatch.setattr("cvq.queries.list_jobs", broken)
     said = run("ls", code=70)
     assert said.err == (
         "cvq: error: internal error (RuntimeError: first); `cvq --debug …` shows where\n"
@@ -132,7 +132,7 @@ def test_ctrl_c_is_quiet(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cvq.client.Client.jobs", interrupted)
+    monkeypatch.setattr("cvq.queries.list_jobs", interrupted)
     said = run("ls", code=130)
     assert said.out + said.err.strip() == ""
 

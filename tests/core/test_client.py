@@ -8,13 +8,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import redis
 from PIL import Image
 
-from cvq import Client, Settings, queries, store
+from cvq import Client, JobHandle, Settings, queries, store
 from cvq.errors import (
     BrokerError,
     CvqError,
@@ -26,7 +26,7 @@ from cvq.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from cvq.jobs import Outcome
+from cvq.jobs import Job, Outcome
 from waiting import HANG_S
 
 
@@ -239,12 +239,12 @@ def test_several_jobs_are_waited_for(client: Client) -> None:
 
 def test_a_handle_says_what_it_has(client: Client) -> None:
     handle = client.submit("selftest", name="mine")
-    assert repr(handle) == f"<job {handle.id} selftest queued>"
+    assert repr(handle) == repr(handle.job) == f"<Job {handle.id} selftest queued, mine>"
     assert {"state", "metrics", "result", "save", "priority", "started_at"} <= set(dir(handle))
     assert (handle.state, handle.name, handle.metrics, handle.result) == (
         "queued", "mine", {}, None
     )  # fmt: skip
-    assert (handle.priority, handle.lease.attempt) == (5, 0)
+    assert (handle.priority, handle.attempt) == (5, 0)
     with pytest.raises(AttributeError, match="a job has no attribute 'stat'"):
         _ = handle.stat
 
@@ -264,3 +264,70 @@ def test_one_value_is_a_list_of_one(client: Client, picture: Path) -> None:
     spec = client.check("style-transfer", content=picture, style=picture, style_blend=1.0)
     assert [file.name for file in spec.style] == ["picture.png"]
     assert spec.style_blend == [1.0]
+
+
+def test_every_way_to_a_job_gives_the_same_kind_of_thing(client: Client) -> None:
+    job = client.submit("selftest", name="a long name " * 12)
+    ways = [
+        job, client.cancel(job), job.cancel(), client.job(job.id), client.job(job), *client.jobs(),
+        job.refresh(), job.wait(check=False), *client.wait([job.id], check=False),
+        *client.wait(job, check=False),
+    ]  # fmt: skip
+    assert {type(each) for each in ways} == {JobHandle}
+    assert set(ways) == {job}
+    assert {each.state for each in ways} == {"cancelled"}
+    assert all(len(repr(each)) < 100 for each in (*ways, job.job))
+    assert job.to_json() == client.to_json(job) == client.to_json(job.job)
+    assert job.save() == []
+
+
+def test_the_attributes_of_a_job_have_the_types_of_its_row() -> None:
+    def types(of: Any) -> dict[str, Any]:
+        own = {name: get_type_hints(getter.fget)["return"]
+               for name, getter in vars(of).items() if isinstance(getter, property)}  # fmt: skip
+        return own | get_type_hints(of)
+
+    row = types(Job)
+    del row["lease"], row["id"]  # a worker's; and set when the handle is made
+    assert {name: types(JobHandle).get(name) for name in row} == row
+
+
+def test_a_job_stands_for_its_id(client: Client) -> None:
+    first, second = client.submit("selftest"), client.submit("selftest")
+    job = client.submit("selftest", after=first)
+    assert client.submit("selftest", after=[first.id, second, second.job]).state == "waiting"
+    with client.db.read() as session:
+        assert [each.id for each in queries.parents_of(session, job.id)] == [first.id]
+        assert [each.id for each in queries.parents_of(session, job.id + 1)] == [1, 2]
+    for asked in (client.job, client.cancel, client.wait):
+        for wrong in ("1", True, 1.0):
+            with pytest.raises(UsageError, match=f"^{wrong!r} is no job: give a job, or its id$"):
+                asked([wrong] if asked == client.wait else wrong)  # type: ignore[operator]
+
+
+def test_a_model_is_asked_of_the_job_that_trains_it(client: Client, picture: Path) -> None:
+    training = client.submit("fmnist-cnn", data="digits")
+    for given in (training, training.job, training.id, str(training.id)):
+        job = client.submit("classify", images=picture, model=given)
+        assert (job.spec["model"]["job"], job.state) == (training.id, "waiting")
+        assert client.check("classify", images=[picture], model=given).model.job == training.id
+    with pytest.raises(UsageError, match=r"^classify: model: give the job that trained it, or it"):
+        client.submit("classify", images=picture, model=2.5)
+    with pytest.raises(UsageError, match=r"^classify: images: give the path of a file \(got 1\)$"):
+        client.submit("classify", images=[training], model=training)
+
+
+def test_a_figure_that_nothing_has_yet_can_be_asked_for(client: Client) -> None:
+    client.submit("selftest")
+    assert client.jobs(where="val_accuracy>0.9", sort="-val_accuracy") == []
+    assert len(client.jobs(sort="-val_accuracy")) == 1
+    with pytest.raises(UsageError, match="did you mean 'val_accuracy'"):
+        client.jobs(where="val_acuracy>0.9")
+
+
+def test_what_the_package_offers_is_listed() -> None:
+    import cvq
+
+    assert set(cvq.__all__) <= set(dir(cvq))
+    assert all(getattr(cvq, name) is not None for name in cvq.__all__)
+    assert cvq.__all__ == sorted({*cvq._HOMES, "__version__"})
