@@ -60,7 +60,7 @@ def curves_of(
         else:
             found.append(Curve(name, steps, values, values[-1]))
     found = [replace(curve, job_id=job.id) for curve in found]
-    first = list(headline_names(client.settings, job.kind))
+    first = list(headline_names(client.settings, job))
     order = {name: place for place, name in enumerate(first)}
     return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
 

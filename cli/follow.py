@@ -24,13 +24,18 @@ _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.1
 
 
-def headline_names(settings: Settings, kind: str) -> Sequence[str]:
-    """The metrics that a kind wants in a progress line; none where the kind is not installed."""
+def headline_names(settings: Settings, job: Job) -> Sequence[str]:
+    """The figures that a job's kind wants shown first, as the job says itself.
+
+    Of a job of an earlier version its kind is asked, where it is installed.
+    """
     from cvq.errors import CvqError
     from cvq.kinds import get_kind
 
+    if job.headline is not None:
+        return job.headline
     try:
-        return get_kind(kind, settings).spec.headline
+        return get_kind(job.kind, settings).spec.headline
     except CvqError:
         return ()
 

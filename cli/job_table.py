@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import words
@@ -24,10 +23,8 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
 
     from .follow import headline_names
 
-    names = lru_cache(None)(lambda kind: tuple(headline_names(settings, kind)))
-
     def headline(job: Job) -> str:
-        return words.headline(job, names(job.kind))
+        return words.headline(job, headline_names(settings, job))
 
     return [
         Column("id", lambda job: str(job.id), lambda job: job.id, right=True),

@@ -157,15 +157,25 @@ def show_paths(client: Client, artifacts: list[Artifact]) -> None:
 
 
 def show_outcome(client: Client, job: Job) -> None:
-    """Say how long a job took and what came out; of a failure the error tells."""
+    """Say how long a job took, what came out, and what is wrong with that.
+
+    Of a failure the error tells.
+    """
     from .follow import headline_names
 
     if job.state != "succeeded":
         return
     took = words.span(job.seconds(job.finished_at)) if job.finished_at else ""
-    figures = words.headline(job, headline_names(client.settings, job.kind), most=3)
+    figures = words.headline(job, headline_names(client.settings, job), most=3)
     figures = figures or words.result_figures(job)
     note(f"job {job.id} succeeded in {took}{': ' + figures if figures else ''}")
+    show_warnings(job)
+
+
+def show_warnings(job: Job) -> None:
+    """Say what a job that succeeded says is wrong with what it made."""
+    for warning in job.warnings:
+        note(f"cvq: warning: job {job.id}: {words.cut(warning, 500)}")
 
 
 def _show_files(client: Client, artifacts: list[Artifact]) -> None:

@@ -31,6 +31,7 @@ STATE_STYLES |= {
     "silent": "red",
     "gone": "dim",
 }
+_LONGEST_ANSWER = 80  # characters of an answer in words
 _MOST_NAMES = 4  # of a job without a name
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 _BARS = "▁▂▃▄▅▆▇█"
@@ -55,9 +56,20 @@ def middle(text: str, width: int) -> str:
     return set_cell_size(text, width - 1 - end).rstrip() + "…" + tail
 
 
+def end_cut(text: str, width: int) -> str:
+    """A text in so many cells of a terminal, its end left out where it is too long."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+
+
 def figure(text: str, width: int) -> str:
     """A figure such as `val_accuracy 0.93` in a width: its name gives way, the number stays."""
     name, _, number = text.rpartition(" ")
+    if not any(sign.isdigit() for sign in number):  # an answer in words
+        return end_cut(text, width)
     room = width - len(number) - 1
     return f"{middle(name, room)} {number}" if room > 1 else number
 
@@ -158,19 +170,37 @@ def progress(job: Job) -> str:
 
 
 def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
-    """The first few headline metrics that a job has: `total_loss 21.5`."""
-    chosen = [name for name in names if name in job.metrics] or sorted(job.metrics)
-    return "  ".join(f"{clean(name)} {number(job.metrics[name])}" for name in chosen[:most])
+    """The first few headline figures that a job has: `total_loss 21.5`.
+
+    They are metrics, or values of its result; a text stands for itself: `boot 47 %`.
+    """
+    result = job.result if isinstance(job.result, dict) else {}
+    known = {name: result[name] for name in names if _is_figure(result.get(name))} | job.metrics
+    chosen = [name for name in names if name in known] or sorted(job.metrics)
+    return "  ".join(_figure(name, known[name]) for name in chosen[:most])
 
 
 def result_figures(job: Job, most: int = 3) -> str:
-    """The first few numbers of a job's result: `pictures 12  seconds 1.5`."""
+    """The first few numbers of a job's result: `pictures 12  seconds 1.5`.
+
+    What only repeats a value that the job was given, as its model's number, is no figure.
+    """
     numbers = [
-        f"{clean(name)} {number(value)}"
+        _figure(name, value)
         for name, value in (job.result.items() if isinstance(job.result, dict) else ())
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if _is_figure(value) and not isinstance(value, str) and name not in job.spec
     ]
     return "  ".join(numbers[:most])
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool) and value != ""
+
+
+def _figure(name: str, value: float | str | None) -> str:
+    if isinstance(value, str):
+        return cut(one_line(value), _LONGEST_ANSWER)
+    return f"{clean(name)} {number(value)}"
 
 
 def figures(job: Job, names: Sequence[str], width: int, most: int = 3) -> str:
@@ -186,6 +216,8 @@ def outcome(job: Job) -> str:
     """A job's state with what there is to say about it, as in `failed (oom)`."""
     if job.reason:
         return f"{job.state} ({job.reason})"
+    if job.warnings:
+        return f"{job.state} (warned)"
     if job.cancel_requested and not job.finished:
         return f"{job.state}, to be cancelled"
     return job.state

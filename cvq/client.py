@@ -146,6 +146,7 @@ class Client:
             max_attempts=retries + 1,
             not_before=at,
             goals=dict(spec.goals) or None,
+            headline=tuple(spec.headline),
             after=tuple(dict.fromkeys([*first, *trainings])),
         )
         _check_storable(job)

@@ -26,6 +26,7 @@ from .kinds.training import ImageTrainingSpec
 from .pipelines import check_pipeline, read_pipeline
 from .settings import Settings
 from .tables import CANCELLED, FAILED, SUCCEEDED
+from .words import one_line
 
 
 @contextmanager
@@ -175,6 +176,9 @@ def _find_model(
     if model is None:
         raise UsageError(f"job {job.id} has left no model")
     file.sha256, file.bytes = model.sha256, model.bytes
+    if job.warnings:
+        told = "; ".join(one_line(warning, 500) for warning in job.warnings)
+        warnings.warn(f"job {job.id}'s training was warned: {told}", stacklevel=4)
     return []
 
 

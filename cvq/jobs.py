@@ -20,6 +20,9 @@ CHECKPOINT = "cvq-checkpoint"
 DISPENSABLE = frozenset({"preview", "sample", "plot"})
 
 
+_HEADLINE = ""  # the key in `goals` of what is no goal; no metric is called so
+
+
 @dataclass(frozen=True)
 class EncodedJson:
     """A value that is JSON already, to be stored as it is: a job's large result."""
@@ -38,7 +41,8 @@ class Lease(NamedTuple):
 class NewJob:
     """A job about to be submitted.
 
-    `spec` is the validated specification as JSON; `goals` are those that its kind declares.
+    `spec` is the validated specification as JSON; `goals` are those that its kind declares, and
+    `headline` are the figures that it wants shown first.
     """
 
     kind: str
@@ -55,7 +59,14 @@ class NewJob:
     max_attempts: int = 3
     not_before: datetime | None = None
     goals: dict[str, Goal] | None = None
+    headline: tuple[str, ...] = ()
     after: tuple[int, ...] = ()
+
+    @property
+    def declared(self) -> dict[str, Any] | None:
+        """What the kind declares of its figures, as the column `goals` has it."""
+        headline = {_HEADLINE: list(self.headline)} if self.headline else {}
+        return {**(self.goals or {}), **headline} or None
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,7 @@ class Job:
     not_before: datetime | None
     progress: dict[str, Any] | None
     metrics: dict[str, float | None]
-    goals: dict[str, Goal] | None
+    goals: dict[str, Any] | None
     result: Any
     error: str | None
     created_at: datetime
@@ -151,6 +162,12 @@ class Job:
     def finished(self) -> bool:
         """Whether the job has come to its end, good or bad."""
         return self.state in FINAL
+
+    @property
+    def headline(self) -> tuple[str, ...] | None:
+        """The figures that its kind wants shown first, as of its submission; None of old jobs."""
+        names = (self.goals or {}).get(_HEADLINE)
+        return tuple(map(str, names)) if isinstance(names, list) else None
 
     @property
     def warnings(self) -> list[str]:

@@ -95,7 +95,7 @@ def submit(session: Connection, job: NewJob) -> int:
             device=job.device,
             time_limit=job.time_limit,
             soft_time_limit=job.soft_time_limit,
-            goals=job.goals,
+            goals=job.declared,
             state=state,
             attempt=0,
             max_attempts=job.max_attempts,

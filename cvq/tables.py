@@ -206,7 +206,8 @@ jobs = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("soft_time_limit", Float),
-    # Which way its kind says that its metrics are better, as it was when the job was submitted.
+    # Which way its kind says that its metrics are better, as it was when the job was submitted;
+    # and under the empty name, which no metric has, those that it wants shown first.
     Column("goals", Json),
     # Jobs with the same word need the same of a worker (`matching.Needs.key`); empty where it was
     # not to be read when the column came.

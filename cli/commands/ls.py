@@ -46,7 +46,11 @@ def ls(
     watch: bool,
     **filters: Any,
 ) -> None:
-    """List jobs, the newest first."""
+    """List jobs, the newest first.
+
+    The headline is what the job's kind counts most: a figure, or an answer. A state `succeeded
+    (warned)` is that of a job which says that something is wrong with what it made: `cvq why JOB`.
+    """
     from cvq.client import Client
 
     client = Client()

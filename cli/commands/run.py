@@ -181,7 +181,7 @@ def _wait(
     from ..follow import Follower, headline_names
     from ..holdups import Holdups
 
-    names = headline_names(client.settings, handle.job.kind)
+    names = headline_names(client.settings, handle.job)
     with Follower(names, quiet=quiet) as follower:
         holdups = Holdups(client, follower.say, busy=not quiet)
 

@@ -84,7 +84,7 @@ def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     from ..follow import Follower, headline_names
 
     try:
-        names = headline_names(client.settings, handle.job.kind)
+        names = headline_names(client.settings, handle.job)
         with Follower(names, quiet=common["quiet"]) as follower:
             holdups = Holdups(client, follower.say, busy=not common["quiet"])
 

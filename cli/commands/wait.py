@@ -13,6 +13,7 @@ from cvq.errors import JobCancelledError, JobFailedError, WaitTimeoutError
 from .. import options
 from ..holdups import Holdups
 from ..output import dump, note
+from ..submitting import show_warnings
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -39,7 +40,7 @@ def wait(
     """Wait for jobs to end; exit with their outcome.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Nothing is printed but the
-    causes of failures, and what holds up a job that does not begin.
+    causes of failures, what a training warns of, and what holds up a job that does not begin.
     """
     from cvq.client import Client
 
@@ -63,6 +64,8 @@ def _outcome(client: Client, job_id: int, deadline: float | None, *, quiet: bool
     except (JobFailedError, JobCancelledError) as error:
         code, said = error.exit_code, str(error)
     else:
+        if not quiet:
+            show_warnings(handle.job)
         return 0
     if not quiet:
         note(f"cvq: error: {said}")

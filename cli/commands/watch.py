@@ -71,7 +71,7 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
 
     handle = client.job(job_id)
     reader = LogReader(client, job_id, tail=tail)
-    with Follower(headline_names(client.settings, handle.job.kind)) as follower:
+    with Follower(headline_names(client.settings, handle.job)) as follower:
         holdups = Holdups(client, follower.say)
 
         def look(job: Job) -> None:

@@ -107,6 +107,7 @@ class RnnSpec(ClassifierSpec):
 class ClassifySpec(Spec):
     """Say what is on pictures, with a classifier that another job has trained."""
 
+    headline: ClassVar[tuple[str, ...]] = ("answer",)
     endings: ClassVar[tuple[str, ...]] = ("json",)
 
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(

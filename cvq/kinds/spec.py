@@ -132,7 +132,8 @@ class Spec(BaseModel):
         0, description="Seed of every random number the job draws."
     )
 
-    # Metrics worth a column in a progress line, most telling first.
+    # Metrics, and values of the result, worth a column in lists and progress, most telling first.
+    # A text among them is shown without its name: the answer of a job that was asked something.
     headline: ClassVar[tuple[str, ...]] = ()
     # Which way metrics are better, where their names do not say so: {"colourfulness": "max"}.
     goals: ClassVar[Mapping[str, Goal]] = {}

@@ -55,6 +55,7 @@ class SumRegressorSpec(TrainingSpec):
 class PredictSumSpec(Spec):
     """Add pairs of numbers with a network that learnt to."""
 
+    headline: ClassVar[tuple[str, ...]] = ("answer",)
     endings: ClassVar[tuple[str, ...]] = ("json",)
 
     numbers: Annotated[list[float], Argument("NUMBER...")] = Field(
