@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,6 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from .errors import (
-    CvqError,
     DatabaseAwayError,
     DatabaseError,
     MissingExtraError,
@@ -40,8 +40,10 @@ from .tables import SCHEMA_VERSION
 _SQLITE_BUSY_MS = 60_000
 # In what Postgres says to who connects: waiting helps with none of these.
 _REFUSALS = ("authentication", "password", "does not exist", "pg_hba.conf", "permi", "certificate")
+_CONVERSION = (ValueError, TypeError, OverflowError, RecursionError)
 # No thread waits for another's connection: the heartbeat would wait behind the jobs' output.
 _POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": -1}
+_CALL = "cvq_call"
 _EXAMPLES = "give postgresql://user:password@host/name or sqlite:////folder/cvq.db"
 _NOT_A_URL = f"CVQ_DATABASE_URL is not a database URL: {_EXAMPLES}"
 
@@ -84,6 +86,7 @@ class Database:
         try:
             with self._calls.one() as call, engine.begin() as connection:
                 call.connection = connection.connection.driver_connection
+                connection.info[_CALL] = call
                 yield connection
         except (StatementError, PoolTimeoutError, OverflowError, UnicodeEncodeError) as error:
             said = _reason(error) if isinstance(error, DBAPIError) else str(error)
@@ -189,6 +192,7 @@ class Database:
                     **_POOL,
                 )
                 event.listen(server, "connect", self._postgres_connect)
+                event.listen(server, "after_cursor_execute", _answered)
                 return server
             in_file = self.url.database and self.url.database != ":memory:"
             if self.url.database and in_file:
@@ -214,11 +218,17 @@ class Database:
         set_up(connection)
 
 
+def _answered(connection: Connection, *_: Any) -> None:
+    if (call := connection.info.get(_CALL)) is not None:
+        call.since = time.monotonic()
+
+
 def is_about_a_value(error: Exception) -> bool:
     """Whether an error is a value's fault, so that trying again would bring it again.
 
-    It may be the database's, which refused the value, or Python's, which could not read it. An
-    error of the connection, the server or the disk is neither, nor is a lack of memory.
+    It may be the database's, which refused the value, or that of a conversion on the way there.
+    An error of the connection, the server or the disk is neither, and no other exception of
+    Python's: that one is cvq's own mistake, for which no job is to blame.
     """
     if isinstance(error, DBAPIError):
         # Of Postgres: a program limit, as for JSON that is nested too deep.
@@ -226,10 +236,8 @@ def is_about_a_value(error: Exception) -> bool:
         return limit or isinstance(error, DataError | IntegrityError)
     if isinstance(error, SQLAlchemyError):
         # A value that its type could not convert; and not SQLAlchemy's own complaint.
-        return isinstance(error, StatementError) and not isinstance(error.orig, SQLAlchemyError)
-    if isinstance(error, CvqError):
-        return isinstance(error, UsageError)
-    return not isinstance(error, MemoryError | OSError)
+        return isinstance(error, StatementError) and isinstance(error.orig, _CONVERSION)
+    return isinstance(error, UsageError | OverflowError | UnicodeError | RecursionError)
 
 
 def _is_away(error: Exception) -> bool:

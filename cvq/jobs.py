@@ -25,9 +25,13 @@ _HEADLINE = ""  # the key in `goals` of what is no goal; no metric is called so
 
 @dataclass(frozen=True)
 class EncodedJson:
-    """A value that is JSON already, to be stored as it is: a job's large result."""
+    """A value that is JSON already, to be stored as it is: a job's large result.
+
+    `numbers` are those in it that can be asked for, by name.
+    """
 
     text: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 class Lease(NamedTuple):

@@ -61,7 +61,7 @@ def set_up(connection: Any) -> None:
 
 @dataclass
 class Call:
-    """A transaction under way; its connection, once there is one."""
+    """A transaction under way; its connection, once there is one, and the server's last answer."""
 
     connection: Any = None
     since: float = field(default_factory=time.monotonic)
@@ -97,7 +97,7 @@ class Calls:
             self._known.add(connection)
 
     def hang_up(self, seconds: float) -> None:
-        """Cut the connections of transactions that have lasted longer than this."""
+        """Cut the connections of transactions that have had no answer for longer than this."""
         with self._lock:
             calls = list(self._under_way.values())
             known = [each for each in self._known if not each.closed]

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Row,
     Select,
     Table,
     and_,
@@ -26,8 +27,10 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
+    text,
     true,
     update,
 )
@@ -38,13 +41,23 @@ from . import tables as t
 from .db import is_about_a_value
 from .errors import LeaseLostError, UnknownJobError, UsageError
 from .fairness import fair_rank, joining_ranks, returning_rank
-from .jobs import CHECKPOINT, WORKER_LOST, Artifact, Job, Lease, NewJob, Outcome
+from .jobs import (
+    CHECKPOINT,
+    WORKER_LOST,
+    Artifact,
+    EncodedJson,
+    Job,
+    Lease,
+    NewJob,
+    Outcome,
+)
 from .matching import Needs, Offer, misfit
 from .tables import now
 
 _RETRY_BASE_S, _RETRY_MAX_S = 2.0, 300.0
 _LAST_LINES = 10
 _MOST_LOOKS = 20  # at jobs that do not fit or cannot be started, in one transaction
+_PIECE = 1 << 19  # characters of a large result that are sent at a time
 _NEEDED = ("spec", "time_limit", "soft_time_limit", "attempt", "max_attempts")  # to start a job
 
 
@@ -233,35 +246,30 @@ def _take(
     lease: float,
     offer: Offer | None,
 ) -> Job:
-    job = Job.from_row(
-        session.execute(
-            update(t.jobs)
-            .where(t.jobs.c.id == job_id)
-            .values(
-                state=t.RUNNING,
-                attempt=t.jobs.c.attempt + 1,
-                lease_owner=attempt["worker"],
-                lease_until=now(lease),
-                claim_token=token,
-                reason=None,
-                error=None,
-                progress=None,
-                started_at=now(),
-                finished_at=None,
-            )
-            .returning(t.jobs)
-        ).one()
-    )
-    needed = [job.damage[name] for name in _NEEDED if name in job.damage]
-    if needed:
-        raise UsageError("; ".join(needed))
-    needs = Needs.of(job)
+    row = session.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == job_id)
+        .values(
+            state=t.RUNNING,
+            attempt=t.jobs.c.attempt + 1,
+            lease_owner=attempt["worker"],
+            lease_until=now(lease),
+            claim_token=token,
+            reason=None,
+            error=None,
+            progress=None,
+            started_at=now(),
+            finished_at=None,
+        )
+        .returning(t.jobs)
+    ).one()
+    job, needs, seed = _understand(row)
     if offer is not None and misfit(needs, offer.device, offer.announced):
         raise _MisfitError(needs.key)
     session.execute(
         insert(t.attempts).values(
             **attempt,
-            **_fit(t.attempts, seed=job.spec.get("seed")),
+            **seed,
             job_id=job.id,
             number=job.attempt,
             started_at=now(),
@@ -269,6 +277,23 @@ def _take(
     )
     _event(session, job.id, f"attempt {job.attempt} started", attempt["worker"])
     return job
+
+
+def _understand(row: Row[Any]) -> tuple[Job, Needs, dict[str, Any]]:
+    """A job to be claimed, what it needs, and its seed as an attempt keeps it.
+
+    Raises:
+        UsageError: its row holds what nobody can start. Any other error is cvq's own, and is
+            blamed on no job.
+    """
+    try:
+        job = Job.from_row(row)
+        needed = [job.damage[name] for name in _NEEDED if name in job.damage]
+        if needed:
+            raise UsageError("; ".join(needed))
+        return job, Needs.of(job), _fit(t.attempts, seed=job.spec.get("seed"))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UsageError(f"its row cannot be read ({type(error).__name__}: {error})") from error
 
 
 def _fail_unclaimed(session: Connection, job_id: int, why: str, by: str) -> None:
@@ -292,22 +317,45 @@ def _said(error: Exception) -> str:
 def renew(
     session: Connection, worker: str, lease: float, held: Iterable[Lease]
 ) -> dict[Lease, bool]:
-    """Prolong this worker's leases; return those still held, each with its cancel flag."""
+    """Prolong this worker's leases; return those prolonged, each with its cancel flag.
+
+    A job whose row is locked just now is passed over, and holds up no other: `still_held` tells it
+    from one that is lost. While it is locked nobody else can take it.
+    """
     wanted = set(held)
     if not wanted:
         return {}
-    rows = session.execute(
-        update(t.jobs)
+    free = (
+        select(t.jobs.c.id)
         .where(
             t.jobs.c.id.in_([lease.job_id for lease in wanted]),
             t.jobs.c.lease_owner == worker,
             t.jobs.c.state == t.RUNNING,
         )
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    rows = session.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id.in_(free))
         .values(lease_until=now(lease))
         .returning(t.jobs.c.id, t.jobs.c.attempt, t.jobs.c.cancel_requested)
     ).all()
     found = {Lease(row.id, row.attempt): bool(row.cancel_requested) for row in rows}
     return {lease: flag for lease, flag in found.items() if lease in wanted}
+
+
+def still_held(session: Connection, worker: str, leases: Collection[Lease]) -> set[Lease]:
+    """Which of these leases are this worker's, whether their rows are locked or not."""
+    if not leases:
+        return set()
+    rows = session.execute(
+        select(t.jobs.c.id, t.jobs.c.attempt).where(
+            t.jobs.c.id.in_([lease.job_id for lease in leases]),
+            t.jobs.c.lease_owner == worker,
+            t.jobs.c.state == t.RUNNING,
+        )
+    ).all()
+    return {Lease(row.id, row.attempt) for row in rows} & set(leases)
 
 
 def _fence(session: Connection, lease: Lease) -> Job:
@@ -395,8 +443,30 @@ def finish(
     """
     if again and (state := _ended_as(session, lease, outcome)):
         return state
+    result = _send_ahead(session, outcome.result)
     job = _fence(session, lease)
-    return _end_attempt(session, job, outcome, by)
+    return _end_attempt(session, job, outcome, by, result)
+
+
+def _send_ahead(session: Connection, result: Any) -> Any:
+    """Bring a large result to the server before the job's row is locked; return what to store.
+
+    Whoever wants the row, to cancel the job say, waits for no network. It goes piece by piece: in
+    a transaction, a server hangs up on who takes more than ten seconds for one statement.
+    """
+    if not isinstance(result, EncodedJson) or session.dialect.name != "postgresql":
+        return result
+    may = text("SELECT has_database_privilege(current_database(), 'TEMP')")
+    if len(result.text) <= _PIECE or not session.scalar(may):
+        return result
+    session.execute(
+        text("CREATE TEMPORARY TABLE cvq_pieces (number integer, piece text) ON COMMIT DROP")
+    )
+    add = text("INSERT INTO cvq_pieces VALUES (:number, :piece)")
+    for start in range(0, len(result.text), _PIECE):
+        piece = result.text[start : start + _PIECE]
+        session.execute(add, {"number": start, "piece": piece})
+    return literal_column("(SELECT string_agg(piece, '' ORDER BY number)::jsonb FROM cvq_pieces)")
 
 
 def _ended_as(session: Connection, lease: Lease, outcome: Outcome) -> str | None:
@@ -466,7 +536,10 @@ def drop_replaced(session: Connection, lease: Lease, grace: float) -> list[Artif
     return [Artifact.from_row(row) for row in dropped if row.uri not in kept]
 
 
-def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> str:
+def _end_attempt(
+    session: Connection, job: Job, outcome: Outcome, by: str, result: Any = None
+) -> str:
+    """End an attempt; `result` is what to store of the outcome's."""
     state, reason = outcome.state, outcome.reason
     changes: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}
     if state == t.FAILED and outcome.retry:
@@ -484,9 +557,10 @@ def _end_attempt(session: Connection, job: Job, outcome: Outcome, by: str) -> st
     if state == t.QUEUED:
         changes["queued_at"] = now()
         changes["fair_rank"] = returning_rank(session, job.queue, job.priority)
-    ended = _fit(t.jobs, reason=reason, error=outcome.error, result=outcome.result)
+    ended = _fit(t.jobs, reason=reason, error=outcome.error, result=result)
     if state == t.SUCCEEDED:
-        changes["metrics"] = job.metrics | summaries.add_result(session, job, ended["result"])
+        numbers = summaries.numbers_of(outcome.result)
+        changes["metrics"] = job.metrics | summaries.add_result(session, job, storable(numbers))
     session.execute(
         update(t.jobs).where(t.jobs.c.id == job.id).values(state=state, **ended, **changes)
     )

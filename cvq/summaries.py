@@ -8,8 +8,10 @@ epoch whose weights it keeps.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -27,7 +29,7 @@ from sqlalchemy import (
 
 from . import tables as t
 from .goals import goal_of
-from .jobs import Job, Lease
+from .jobs import EncodedJson, Job, Lease
 
 METRICS, RESULT = "metrics", "result"
 _MOST_RESULTS = 500  # of a result with more numbers, the first so many can be asked for
@@ -120,9 +122,8 @@ def _on_curve(session: Connection, lease: Lease, name: str) -> ColumnElement[boo
     return and_(own, or_(*parts))
 
 
-def add_result(session: Connection, job: Job, result: Any) -> dict[str, float]:
-    """Take a job's result into the summaries; return the figures that are those of metrics."""
-    numbers = dict(list(_numbers(result))[:_MOST_RESULTS]) if isinstance(result, dict) else {}
+def add_result(session: Connection, job: Job, numbers: Mapping[str, float]) -> dict[str, float]:
+    """Take the numbers of a job's result into the summaries; return those of metrics."""
     kept = {name: value for name, value in numbers.items() if name in job.metrics}
     rows = []
     for name, value in numbers.items():
@@ -145,10 +146,22 @@ def add_result(session: Connection, job: Job, result: Any) -> dict[str, float]:
     return kept
 
 
-def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def numbers_of(result: Any) -> dict[str, float]:
+    """The numbers of a result that can be asked for, by name; no more than 500.
+
+    Args:
+        result: as the job returned it, or as JSON; an `EncodedJson` has brought its own.
+    """
+    if isinstance(result, EncodedJson):
+        return dict(result.numbers)
+    return dict(islice(_numbers(result), _MOST_RESULTS)) if isinstance(result, dict) else {}
+
+
+def _numbers(record: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """The numbers of a result, those of a record within it as `record.number`; yes is 1."""
     for key, value in record.items():
-        name = f"{prefix}{key}"
+        # Another key than text is called what it is called in JSON.
+        name = f"{prefix}{key if isinstance(key, str) else json.dumps(key)}"
         if isinstance(value, dict):
             yield from _numbers(value, f"{name}.")
         elif isinstance(value, int | float) and len(name) <= _LONGEST_NAME:

@@ -44,7 +44,7 @@ class MisbehaveSpec(Spec):
     file: InputFile | None = Field(None, description="An input.")
 
 
-def run(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
+def run(spec: MisbehaveSpec, ctx: Any) -> Any:
     if spec.marker:
         with Path(spec.marker).open("a") as file:
             file.write(f"{os.getpid()}\n")
@@ -114,7 +114,7 @@ def run(spec: MisbehaveSpec, ctx: Any) -> dict[str, Any]:
         case "python":
             names: dict[str, Any] = {"ctx": ctx, "spec": spec, "r": {}}
             exec(spec.code, names)
-            return dict(names["r"])
+            return names["r"]
         case "nan":
             ctx.metrics(1, loss=float("nan"), good=1.0)
             return {"value": float("nan")}

@@ -20,6 +20,8 @@ class Proxy:
     def __init__(self, target: Path) -> None:
         self._target = target
         self._stalled: set[int] = set()
+        self._pause = threading.Event()
+        self._slow: float | None = None
         self._sockets: list[socket.socket] = []
         self._server = socket.socket()
         self._server.bind(("127.0.0.1", 0))
@@ -34,8 +36,13 @@ class Proxy:
         """Carry nothing more on the connections that there are: they stay open, and silent."""
         self._stalled |= {id(each) for each in self._sockets}
 
+    def slow_down(self, bytes_per_second: float) -> None:
+        """Carry no more than this on each connection, in each direction."""
+        self._slow = bytes_per_second
+
     def close(self) -> None:
         """Close everything."""
+        self._pause.set()
         for each in [self._server, *self._sockets]:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -54,6 +61,8 @@ class Proxy:
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                if self._slow is not None:
+                    self._pause.wait(len(data) / self._slow)
                 if id(source) not in self._stalled:
                     sink.sendall(data)
             sink.shutdown(socket.SHUT_RDWR)

@@ -90,7 +90,8 @@ def _run(request: Request, control: Control) -> Any:
     images.limit_pixels(request.max_pixels)
     run = kind.load()
     _seed(spec.seed, request.threads)
-    return run(spec, JobContext(request, control)) or {}
+    result = run(spec, JobContext(request, control))
+    return {} if result is None else result  # 0, False and [] are results
 
 
 def _settle_in(request: Request) -> None:

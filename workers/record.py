@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,8 @@ _T = TypeVar("_T")
 
 _FULL = 4_000_000  # bytes that may wait to be stored, before the job is made to wait
 _EACH = 100  # bytes of a line or number besides its text
-_AT_ONCE = 2_000  # lines and numbers in one transaction
+# In one transaction, which locks the job's row: lines and numbers, and bytes of lines.
+_AT_ONCE, _BYTES_AT_ONCE = 2_000, 400_000
 _KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
 # How long a file that another has replaced stays for whoever has begun to fetch it.
 _REPLACED_S = 30.0
@@ -160,7 +162,7 @@ class Record:
             return self._flush_part(even_nothing)
 
     def _flush_part(self, even_nothing: bool) -> bool:
-        logs, metrics, uploads, progress = self._take()
+        logs, metrics, uploads, progress, more = self._take()
         if not (even_nothing or logs or metrics or uploads or progress):
             return False
         self._reports += 1
@@ -184,21 +186,29 @@ class Record:
         self._note_names(uploads)
         if self._replaced_at is not None and time.monotonic() > self._replaced_at + _REPLACED_S:
             self._drop_replaced(_REPLACED_S)
-        return len(logs) == _AT_ONCE or len(metrics) == _AT_ONCE
+        return more
 
     def _take(
         self,
     ) -> tuple[
-        list[store.LogLine], list[store.MetricPoint], list[Artifact], dict[str, Any] | None
+        list[store.LogLine],
+        list[store.MetricPoint],
+        list[Artifact],
+        dict[str, Any] | None,
+        bool,
     ]:
+        """What one report takes, and whether lines or numbers are left for another."""
         with self._collecting:
-            logs, self._logs = self._logs[:_AT_ONCE], self._logs[_AT_ONCE:]
+            sizes = accumulate(len(line.text) + _EACH for line in self._logs[:_AT_ONCE])
+            count = max(1, sum(size <= _BYTES_AT_ONCE for size in sizes))
+            logs, self._logs = self._logs[:count], self._logs[count:]
             metrics, self._metrics = self._metrics[:_AT_ONCE], self._metrics[_AT_ONCE:]
             uploads, self._uploads = self._uploads, []
             taken = sum(len(line.text) + _EACH for line in logs) + len(metrics) * _EACH
             # Characters are not bytes: what is left is reckoned anew when all is taken.
             self._waiting = self._waiting - taken if self._logs or self._metrics else 0
-            return logs, metrics, uploads, self.progress.take()
+            more = bool(self._logs or self._metrics)
+            return logs, metrics, uploads, self.progress.take(), more
 
     def finish(self, outcome: Outcome) -> str:
         """End the attempt; return the job's new state.

@@ -30,7 +30,7 @@ from cvq.errors import (
     MissingExtraError,
     SetupError,
 )
-from cvq.jobs import Job
+from cvq.jobs import Job, Lease
 from cvq.matching import Offer
 from cvq.postgres import patience
 from cvq.presence import Presence
@@ -49,6 +49,7 @@ log = logging.getLogger("cvq.worker")
 _SPARSE = Sparse()
 
 _TICK_S = 0.5  # how soon a cancel is seen
+_TRIES, _LOCKED_S = 4, 0.05  # at a lease whose row is locked, in one beat, and the pause between
 _HAND_S = 2.0  # what a helper's last act may take
 _SILENT_S = 8.0  # how long a worker that leaves waits for the database
 _LONGEST_CALL_S = 120.0  # what no transaction of a worker's takes
@@ -100,6 +101,9 @@ class Runtime:
             settings.start_method, settings.preload, settings.kinds, settings.pass_env
         )
         self._hands: list[threading.Thread] = []
+        # Of slots (by identity) whose last claim has had no answer: its token, and when it was
+        # asked first.
+        self._unanswered: dict[int, tuple[str, float]] = {}
         self._offers: dict[str, Offer] = {}
         self._left, self._drained = threading.Event(), threading.Event()
         # When the heartbeat asked the database, and when that answered last.
@@ -212,9 +216,13 @@ class Runtime:
         return done
 
     def _claim(self, slot: Slot) -> tuple[Job, float] | None:
-        """The best job, and the time before which its lease cannot have begun."""
-        token = uuid.uuid4().hex
-        asked_at = lease_clock()
+        """The best job, and the time before which its lease cannot have begun.
+
+        A claim that has had no answer may have been committed: its token is kept, and the slot's
+        next claim asks for the same job.
+        """
+        token, asked_at = self._unanswered.get(id(slot)) or (uuid.uuid4().hex, lease_clock())
+        self._unanswered[id(slot)] = token, asked_at
         for pause in (0.2, 1.0, 5.0, None):
             try:
                 with self.db.write() as session:
@@ -232,9 +240,8 @@ class Runtime:
                 if job is not None and lease_clock() - asked_at > self.settings.lease / 2:
                     # The database kept us waiting. No process is born under a lease half gone.
                     asked_at = lease_clock()
-                    with self.db.write() as session:
-                        if not store.renew(session, self.id, self.settings.lease, [job.lease]):
-                            return None
+                    job = job if self._renew_now(job.lease) else None
+                del self._unanswered[id(slot)]
                 return None if job is None else (job, asked_at)
             except DatabaseError as error:
                 log.warning("%s", error)
@@ -244,6 +251,17 @@ class Runtime:
                 log.exception("a claim")
                 break
         return None  # the next doorbell tries again
+
+    def _renew_now(self, lease: Lease) -> bool:
+        """Renew a lease, as soon as its row is not locked; return whether it is still ours."""
+        while True:
+            with self.db.write() as session:
+                if store.renew(session, self.id, self.settings.lease, [lease]):
+                    return True
+                if not store.still_held(session, self.id, [lease]):
+                    return False
+            if self._stopping.wait(_LOCKED_S):
+                return False
 
     def _run(self, job: Job, slot: Slot, claimed_at: float) -> None:
         attempt = Attempt(
@@ -292,13 +310,9 @@ class Runtime:
         self._resting = not held and not self._resting
         if self._resting:  # with nothing to hold or to cancel, every other beat will do
             return
-        asked_at = lease_clock()
         self._asked_at = time.monotonic()
         try:
-            with self.db.write() as session:
-                kept = store.renew(session, self.id, self.settings.lease, held)
-                state = "draining" if self._draining else "up"
-                order = store.worker_seen(session, self.id, state)
+            order = self._renew_all(held)
         except DatabaseError:
             self._away = True
             for attempt in held.values():
@@ -310,13 +324,30 @@ class Runtime:
         if self._away:
             log.warning("the database is back, after %.0f s", time.monotonic() - self._heard_at)
         self._heard_at, self._away = time.monotonic(), False
-        for lease, attempt in held.items():
-            try:
-                _tell(attempt, kept.get(lease), asked_at)
-            except Exception:  # the others' beats go on
-                log.exception("job %s attempt %s: its beat", *lease)
         if order:
             self._obey(order)
+
+    def _renew_all(self, held: dict[Lease, Attempt]) -> str | None:
+        """Renew leases and tell their attempts; return how somebody wants the worker to leave."""
+        order, left = None, dict(held)
+        for tried in range(_TRIES):
+            asked_at = lease_clock()
+            with self.db.write() as session:
+                kept = store.renew(session, self.id, self.settings.lease, left)
+                locked = store.still_held(session, self.id, left.keys() - kept.keys())
+                if not tried:
+                    state = "draining" if self._draining else "up"
+                    order = store.worker_seen(session, self.id, state)
+            self._asked_at = time.monotonic()
+            for lease in left.keys() - locked:
+                try:
+                    _tell(held[lease], kept.get(lease), asked_at)
+                except Exception:  # the others' beats go on
+                    log.exception("job %s attempt %s: its beat", *lease)
+            left = {lease: held[lease] for lease in locked}
+            if not left or self._stopping.wait(_LOCKED_S):
+                break
+        return order
 
     def _watch_database(self) -> None:
         """Hang up on a database that does not answer the heartbeat, so that it asks anew."""
@@ -352,7 +383,8 @@ class Runtime:
                     log.warning("job %s attempt %s: its worker fell silent", *lease)
                 store.promote(session, self.id)
         # Asked twice: what was queued at the first may have been claimed at the second.
-        if self._is_done() and self._is_idle and not self._queued() and self._is_idle:
+        idle = self._is_idle and not self._unanswered
+        if self._is_done() and idle and not self._queued() and self._is_idle:
             self._leave()
 
     @property
@@ -384,9 +416,10 @@ class Runtime:
         """
         free = 0 if self._draining else self._free.qsize()
         queued = self._queued() if free else {}
-        if queued and self._unheard:
+        waiting = bool(queued) or (free > 0 and bool(self._unanswered))
+        if waiting and self._unheard:
             threading.Thread(target=self._work_unasked, name="cvq-unasked", daemon=True).start()
-        self._unheard = bool(queued)
+        self._unheard = waiting
         try:
             epoch = self.broker.epoch()
             wiped = self._redis_epoch not in (None, epoch)

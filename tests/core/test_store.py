@@ -174,6 +174,37 @@ def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> No
         assert all(store.cancel(session, job_id, "ann").finished for job_id in bad.values())
 
 
+@pytest.mark.parametrize("error", [KeyError("kinds"), AttributeError("x"), ValueError("y")])
+def test_a_mistake_of_cvqs_own_is_blamed_on_no_job(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fall(*_: object) -> None:
+        raise error
+
+    (job_id,) = submit(database, new())
+    monkeypatch.setattr(store, "misfit", fall)
+    with pytest.raises(type(error)):
+        claim(database, offer=Offer("cpu", None))
+    assert get(database, job_id).state == "queued"
+
+
+def test_a_row_that_nobody_can_make_sense_of_fails_by_itself(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = submit(database, new(name="bad"), new())
+    understand = Needs.of
+
+    def fall(job: Job | NewJob) -> Needs:
+        if job.name == "bad":
+            raise TypeError("unhashable")
+        return understand(job)
+
+    monkeypatch.setattr(Needs, "of", fall)
+    assert claimed(database).id == good
+    error = get(database, bad).error
+    assert error == "it cannot be started: its row cannot be read (TypeError: unhashable)"
+
+
 def test_only_a_value_is_a_rows_fault() -> None:
     assert is_about_a_value(OverflowError())
     assert is_about_a_value(IntegrityError("", {}, Exception()))
@@ -181,6 +212,8 @@ def test_only_a_value_is_a_rows_fault() -> None:
     assert not is_about_a_value(OperationalError("", {}, Exception("gone")))
     assert not is_about_a_value(ProgrammingError("", {}, Exception("no such table")))
     assert not is_about_a_value(MemoryError())
+    assert not is_about_a_value(KeyError())
+    assert not is_about_a_value(StatementError("", "", {}, AttributeError()))
     assert not is_about_a_value(DatabaseError("away"))
 
 

@@ -14,16 +14,19 @@ from typing import Any
 
 import pytest
 from proxy import Proxy, proxied
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from conftest import TESTS, Worker, close, created
 from cvq import Client, Settings, queries, store
 from cvq import tables as t
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
+from cvq.errors import DatabaseAwayError
 from cvq.jobs import Job, Lease, NewJob, Outcome
+from cvq.matching import Offer
 from cvq_workers.attempt import Attempt
 from cvq_workers.devices import Slot
+from cvq_workers.job_context import lease_clock
 from cvq_workers.record import Record
 from cvq_workers.runtime import Runtime
 from waiting import HANG_S, eventually
@@ -105,6 +108,56 @@ def test_a_worker_leaves_although_its_database_is_away(cut: Cut) -> None:
     assert "leaves although the database does not answer" in cut.log.read_text()
 
 
+def test_a_large_result_on_a_slow_network_costs_no_attempt(cut: Cut) -> None:
+    cut.proxy.listen()
+    cut.start(lease=6)
+    eventually(cut.seen_at)
+    cut.proxy.slow_down(1e6)
+    # Five seconds' worth, which is more than the heartbeat's patience.
+    code = "r = {'score': 0.5, 'prediction': ['x' * 50] * 100_000}"
+    job = cut.client.submit("misbehave", how="python", code=code).wait(HANG_S)
+    assert job.attempt == 1
+    assert len(job.result["prediction"]) == 100_000
+    assert [found.id for found in cut.client.jobs(where="result.score=0.5")] == [job.id]
+    assert "asking anew" not in cut.log.read_text()
+
+
+def test_a_row_that_somebody_has_locked_holds_up_no_other(
+    home: Path, postgres_server: str, upgraded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with created(postgres_server, upgraded) as url:
+        database = Database(Settings.load(database_url=url))
+        runtime = Runtime(database.settings, [Slot("cpu", 1)], ["default"])
+        runtime.__dict__["db"] = database
+        locked, free = (Told(running(database)) for _ in range(2))
+        with database.write() as session:
+            session.execute(update(t.jobs).values(lease_owner=runtime.id))
+        runtime._attempts = {locked, free}  # type: ignore[arg-type]
+        with database.write() as session:
+            store.report(session, locked.lease, progress={"done": 1})
+            runtime._renew()
+            assert (free.beats, locked.beats, locked.lost) == (1, 0, False)
+        runtime._renew()
+        assert (free.beats, locked.beats, locked.lost) == (2, 1, False)
+        database.engine.dispose()
+
+
+class Told:
+    """An attempt that counts its beats."""
+
+    def __init__(self, job: Job) -> None:
+        self.lease = job.lease
+        self.leased_until = 0.0
+        self.beats = 0
+        self.lost = False
+
+    def beat(self, _: float) -> None:
+        self.beats += 1
+
+    def lose(self) -> None:
+        self.lost = True
+
+
 def test_a_lock_shorter_than_the_lease_costs_no_attempt(
     client: Client, start_worker: Callable[..., Worker]
 ) -> None:
@@ -138,8 +191,12 @@ def record_of(database: Database, job: Job, folder: Path) -> Record:
 
 
 def ended(database: Database, job: Job) -> Job:
+    return found(database, job.id)
+
+
+def found(database: Database, job_id: int) -> Job:
     with database.read() as session:
-        return queries.get_job(session, job.id)
+        return queries.get_job(session, job_id)
 
 
 def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
@@ -183,6 +240,48 @@ def test_a_slot_outlives_whatever_a_job_does_to_it(
     assert (found.state, found.attempt) == ("failed", 1)
     assert found.error
     assert found.reason == "error"
+
+
+class Unheard(Database):
+    """A database whose answers to a commit are lost while `deaf`."""
+
+    deaf = True
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        with super().write() as connection:
+            yield connection
+        if self.deaf:
+            raise DatabaseAwayError("the answer was lost")
+
+
+def test_a_claim_without_an_answer_is_asked_for_again_later(database: Database) -> None:
+    slot = Slot("cpu", 1)
+    deaf = Unheard(database.settings)
+    runtime = Runtime(database.settings, [slot], ["default"], burst=True)
+    runtime.__dict__["db"] = deaf
+    runtime._offers[slot.kind] = Offer(slot.kind, None)
+    runtime._free.put(slot)
+    with database.write() as session:
+        job_id = store.submit(session, NewJob("selftest", {"seed": 1}, "0", "ann"))
+    runtime._stopping.set()  # so that no pause is made
+    begun = lease_clock()
+    assert runtime._claim(slot) is None
+    runtime._stopping.clear()
+    assert found(database, job_id).state == t.RUNNING
+    left: list[str] = []
+    runtime._leave = lambda: left.append("left")  # type: ignore[method-assign]
+    runtime._upkeep()
+    assert left == []  # the job is this worker's to find again
+    deaf.deaf = False
+    between = lease_clock()
+    claimed = runtime._claim(slot)
+    assert claimed is not None
+    assert (claimed[0].id, claimed[0].attempt) == (job_id, 1)
+    assert begun <= claimed[1] <= between  # its lease began when it was asked for first
+    assert runtime._claim(slot) is None  # with a token of its own
+    assert runtime._unanswered == {}
+    deaf.engine.dispose()
 
 
 def test_a_beat_that_fails_holds_up_no_other(

@@ -301,6 +301,14 @@ def test_a_large_result_arrives_whole_under_a_short_lease(run: Callable[..., Job
     assert job.result == {"prediction": [0.123456789] * 500_000}
 
 
+def test_a_result_stays_what_it_is(client: Client, run: Callable[..., Job]) -> None:
+    given = [0, False, [], "", {}]
+    jobs = [submit(client, f"r = {result!r}") for result in given]
+    found = [job.wait(HANG_S).result for job in jobs]
+    assert [json.dumps(result) for result in found] == [json.dumps(result) for result in given]
+    assert run("r = None").result == {}
+
+
 def test_floods_of_output_hurt_nobody_under_a_short_lease(
     client: Client, run: Callable[..., Job]
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cvq.errors import PermanentError
+from cvq.summaries import numbers_of
 from cvq_workers import results
 
 
@@ -34,6 +35,28 @@ def test_a_large_result_goes_through_a_file(tmp_path: Path) -> None:
     result = {"prediction": [0.123456789] * 100_000}
     assert results.write(result, tmp_path) is None
     assert json.loads(results.read(tmp_path).text) == result
+
+
+def test_either_way_the_same_numbers_can_be_asked_for(tmp_path: Path) -> None:
+    numbers = {
+        "score": 0.5, "count": 3, "good": True, "per": {1: 2, None: 3.5, "x\x00": {"y": 1e300}},
+        "none": None, "text": "7", "too large": 10**400, **{f"n{i}": i for i in range(600)},
+    }  # fmt: skip
+    small = results.write(numbers, tmp_path)
+    assert small is not None
+    assert results.write(numbers | {"prediction": [0.5] * 100_000}, tmp_path) is None
+    expected = numbers_of(json.loads(small))
+    assert len(expected) == 500
+    assert {"good", "per.1", "per.null", "per.x\ufffd.y"} < expected.keys()
+    assert results.read(tmp_path).numbers == expected
+
+
+@pytest.mark.parametrize("said", ['{"a": "b"}', "[1.0]", '{"a": NaN}', '{"a": 1e999}'])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, said: str) -> None:
+    assert results.write(["x"] * 100_000, tmp_path) is None
+    (tmp_path / results.NUMBERS).write_text(said)
+    with pytest.raises(PermanentError, match="is not what the job's process has written"):
+        results.read(tmp_path)
 
 
 def test_one_that_is_too_large_is_refused_in_a_sentence(
