@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, ge
 
 import click
 
-from cvq.errors import UsageError
+from cvq.errors import SpecError, UsageError
 
 from .options import CommaList
 
@@ -30,7 +30,6 @@ _MARK = "\0"
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
 _MOST_PARAMS = 1 << 20  # bytes
 _PREFIX = "spec_"  # keeps a kind's fields apart from the options that every job has
-_SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 class Shape(NamedTuple):
@@ -152,6 +151,8 @@ def _option(name: str, field: FieldInfo, taken: frozenset[str]) -> click.Option:
 
 def help_of(field: FieldInfo, shape: Shape) -> str:
     """A field's description with its choices, bounds and default."""
+    from cvq.complaints import bounds_of
+
     notes = []
     if shape.many and shape.choices:
         notes.append(", ".join(shape.choices))
@@ -160,19 +161,6 @@ def help_of(field: FieldInfo, shape: Shape) -> str:
     if (default := default_of(field)) is not None:
         notes.append(f"default: {default}")
     return (field.description or "") + (f"  [{'; '.join(notes)}]" if notes else "")
-
-
-def bounds_of(field: FieldInfo) -> str:
-    """The numeric bounds of a field in words."""
-    found = {
-        sign: getattr(item, sign)
-        for item in field.metadata
-        for sign in _SIGNS
-        if getattr(item, sign, None) is not None
-    }
-    if "ge" in found and "le" in found:
-        return f"{found['ge']:g} to {found['le']:.10g}"
-    return ", ".join(f"{_SIGNS[sign]} {value:g}" for sign, value in found.items())
 
 
 def default_of(field: FieldInfo) -> str | None:
@@ -226,6 +214,30 @@ def read_params(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UsageError(f'--params {path}: names with values are needed, as in {{"size": 320}}')
     return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def _in_options(error: SpecError, params: Sequence[click.Parameter]) -> str:
+    """What is wrong with a specification, each field named as it is given on the command line."""
+    missing = {problem.field for problem in error.problems if not problem.text}
+    names: dict[str, str] = {}
+    for param in params:
+        field = (param.name or "").removeprefix(_PREFIX)
+        if isinstance(param, click.Argument):
+            word = param.metavar or field.upper()
+            names[field] = word if field in missing else word.rstrip(".")
+        else:
+            value = f" {param.metavar}" if field in missing and param.metavar else ""
+            names[field] = param.opts[0] + value
+
+    def option(found: re.Match[str]) -> str:
+        return names.get(found[0], found[0])
+
+    # A sentence about several fields has their names in it: those that can be no other word.
+    told = [
+        problem._replace(text=re.sub(r"\b[a-z]+(_[a-z]+)+\b", option, problem.text))
+        for problem in error.problems
+    ]
+    return SpecError(error.kind, told).told(lambda field: names.get(field, field))
 
 
 class KindCommand(click.Command):
@@ -317,11 +329,15 @@ class KindGroup(click.Group):
             spec, rest = split(values)
             if path := rest.pop("params"):
                 spec = read_params(Path(path)) | spec
-            return self.action(kind, spec, rest)
+            try:
+                return self.action(kind, spec, rest)
+            except SpecError as error:
+                raise UsageError(_in_options(error, own)) from None
 
+        own = parameters(kind, taken)
         return KindCommand(
             cmd_name,
-            params=[*parameters(kind, taken), *common],
+            params=[*own, *common],
             callback=callback,
             help=f"{kind.summary}\n\n{(kind.spec.__doc__ or '').strip().partition(chr(10))[0]}",
         )

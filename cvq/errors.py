@@ -3,6 +3,7 @@
     CvqError                    1
     ├── UsageError              2    a value, name or file given by the user is wrong
     │   ├── UnknownKindError
+    │   ├── SpecError                a value of a job's specification
     │   ├── UnknownJobError
     │   └── InvalidInputError
     ├── SetupError              4    something around cvq is missing, down or full
@@ -26,11 +27,14 @@ A message says what is wrong, with which job or file, and what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .installing import install_hint
+
+if TYPE_CHECKING:
+    from .complaints import Problem
 
 
 class CvqError(Exception):
@@ -52,6 +56,25 @@ class UnknownKindError(UsageError):
         near = get_close_matches(name, list(known), n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'? " if near else ""
         super().__init__(f"unknown kind '{name}': {hint}`cvq kinds` lists all of them")
+
+
+class SpecError(UsageError):
+    """Values of a specification are missing, unknown or out of their bounds.
+
+    Args:
+        kind: the job kind.
+        problems: what is wrong with each.
+    """
+
+    def __init__(self, kind: str, problems: Sequence[Problem]) -> None:
+        self.kind = kind
+        self.problems = problems
+        super().__init__(self.told(str))
+
+    def told(self, name: Callable[[str], str]) -> str:
+        """All in one line; `name` says what a field is called where it was given."""
+        found = [problem.told(name(problem.field or "")) for problem in self.problems]
+        return f"{self.kind}: {'; '.join(found)}"
 
 
 class UnknownJobError(UsageError):

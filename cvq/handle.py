@@ -44,6 +44,7 @@ class JobHandle:
     cancel_requested: bool
     not_before: datetime | None
     goals: dict[str, Goal] | None
+    headline: tuple[str, ...] | None
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None

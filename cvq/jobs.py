@@ -109,6 +109,9 @@ class Job:
 
     `metrics` has the figure that counts of each metric: the last, or what the result says of it.
 
+    `headline` names the figures that its kind wanted shown first when it was submitted; None of a
+    job of an earlier version.
+
     `damage` has the columns that hold what they cannot (a specification that is a list, say), each
     with a few words; they read as empty.
     """
@@ -135,20 +138,26 @@ class Job:
     not_before: datetime | None
     progress: dict[str, Any] | None
     metrics: dict[str, float | None]
-    goals: dict[str, Any] | None
+    goals: dict[str, Goal] | None
     result: Any
     error: str | None
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    headline: tuple[str, ...] | None = None
     damage: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: Row[Any]) -> Job:
         """Build from a row that has at least this class's columns."""
-        names = [name for name in cls.__dataclass_fields__ if name != "damage"]
-        values, damage = _read(row, names)
+        columns = [n for n in cls.__dataclass_fields__ if n not in ("headline", "damage")]
+        values, damage = _read(row, columns)
+        goals = dict(values["goals"] or {})
+        headline = goals.pop(_HEADLINE, None)
+        values["goals"] = goals or None
+        if isinstance(headline, list):
+            values["headline"] = tuple(map(str, headline))
         return cls(**values, damage=damage)
 
     def __repr__(self) -> str:
@@ -166,12 +175,6 @@ class Job:
     def finished(self) -> bool:
         """Whether the job has come to its end, good or bad."""
         return self.state in FINAL
-
-    @property
-    def headline(self) -> tuple[str, ...] | None:
-        """The figures that its kind wants shown first, as of its submission; None of old jobs."""
-        names = (self.goals or {}).get(_HEADLINE)
-        return tuple(map(str, names)) if isinstance(names, list) else None
 
     @property
     def warnings(self) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from .complaints import problems
 from .errors import SetupError, UsageError
 
 INSIDE_JOB = "CVQ_INSIDE_JOB"  # set in a job's process, to the job's number
@@ -143,7 +144,7 @@ class Settings(BaseModel):
         try:
             return value.expanduser().absolute()
         except RuntimeError:  # ~ where there is no home folder
-            raise ValueError(f"{value}: there is no such home folder; give a whole path") from None
+            raise ValueError("there is no such home folder; give a whole path") from None
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -219,10 +220,10 @@ def masked(url: str) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = get_close_matches(key, Settings.model_fields, n=1)
-        return f"cvq.toml: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else "")
-    message = first["msg"].removeprefix("Value error, ")
-    return f"setting '{key}' (CVQ_{key.upper()}): {message}"
+    first = problems(error, Settings)[0]
+    key = first.field
+    if key is None:
+        return f"cvq.toml: {first.text}"
+    if not Settings.model_fields[key].repr:  # a secret may stand in it
+        first = first._replace(given="")
+    return first.told(f"setting '{key}' (CVQ_{key.upper()})")

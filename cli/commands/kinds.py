@@ -58,7 +58,9 @@ def _columns() -> list[Column[Kind]]:
 
 
 def _show(kind: Kind, *, as_csv: bool) -> None:
-    from ..from_spec import bounds_of, default_of, help_of, shape_of
+    from cvq.complaints import bounds_of
+
+    from ..from_spec import default_of, help_of, shape_of
 
     def given(name: str) -> str:
         shape = shape_of(kind.spec.model_fields[name].annotation)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -12,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import SetupError, UnknownKindError, UsageError
+from ..complaints import problems
+from ..errors import SetupError, SpecError, UnknownKindError
 from ..settings import Settings
 from .spec import Kind, Spec
 
@@ -130,27 +130,9 @@ def make_spec(kind: Kind, values: dict[str, Any]) -> Spec:
     """Validate values into the kind's specification.
 
     Raises:
-        UsageError: a value is missing, unknown or out of its bounds; the message names it.
+        SpecError: a value is missing, unknown or out of its bounds; the message names it.
     """
     try:
         return kind.spec.model_validate(values)
     except ValidationError as error:
-        raise UsageError(explain(error, kind)) from None
-
-
-def explain(error: ValidationError, kind: Kind) -> str:
-    """What is wrong with a specification, in one line."""
-    parts = []
-    for item in error.errors():
-        names = [str(part) for part in item["loc"] if part in kind.spec.model_fields]
-        given = item["input"]
-        shown = f" (got {given!r})" if isinstance(given, str | int | float) else ""
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            near = get_close_matches(name, kind.spec.model_fields, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else ""
-            parts.append(f"there is no '{name}'{hint}")
-            continue
-        parts.append(f"{names[0]}: {message}{shown}" if names else message)
-    return f"{kind.name}: " + "; ".join(dict.fromkeys(parts))
+        raise SpecError(kind.name, problems(error, kind.spec)) from None

@@ -103,9 +103,9 @@ def test_negative_numbers_are_arguments(run: Cli, client: Client, given: str) ->
 
 def test_negative_numbers_where_none_belong(run: Cli) -> None:
     for given, message in {
-        "predict-sum -3 5 --model 1 --seed -1": "seed: Input should be greater than or equal to 0",
+        "predict-sum -3 5 --model 1 --seed -1": "--seed -1: give 0 to 4294967295",
         "predict-sum -3x 5 --model 1": "no such option '-3'",
-        "predict-sum -inf 5 --model 1": "numbers: Input should be a finite number",
+        "predict-sum -inf 5 --model 1": "NUMBER -inf: give a finite number",
         "selftest -3": "got unexpected extra argument (-3)",
     }.items():
         assert message in run("submit", *given.split(), code=2).err
@@ -121,7 +121,7 @@ def test_params_give_values_and_the_command_line_wins(
         code=2,
     )  # fmt: skip
     # The only picture on the command line is the first argument: the style is missing then.
-    assert said.err == "cvq: error: style-transfer: style: Field required\n"
+    assert said.err == "cvq: error: style-transfer: needs STYLE...\n"
     said = run("submit", "style-transfer", *pictures, "--params", toml, "--steps", 7, "--dry-run")
     assert (said.json["size"], said.json["style_weight"], said.json["steps"]) == (320, 2.0, 7)
     assert run("ls", "-q").out == ""
@@ -151,11 +151,11 @@ def test_bad_params(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--size", "10"], "size: Input should be greater than or equal to 64 (got 10)"),
+        (["--size", "10"], "--size 10: give 64 to 4096"),
         (["--size", "big"], "invalid value for '--size'"),
         (["--optimizer", "adm"], "invalid value for '--optimizer'"),
-        (["--style-layers", "conv9_9"], "style_layers: Input should be 'conv1_1'"),
-        (["--style-blend", "1,2"], "style_blend has 2 shares for 1 style pictures"),
+        (["--style-layers", "conv9_9"], "--style-layers 'conv9_9': give 'conv1_1'"),
+        (["--style-blend", "1,2"], "--style-blend has 2 shares for 1 style pictures"),
         (["--priority", "10"], "priority 10: give 0 to 9"),
         (["--time-limit", "soon"], "'soon' is not a duration"),
         (["--soft-time-limit", "0"], "soft time limit 0 s: give a finite time above 0"),
@@ -333,3 +333,22 @@ def test_params_from_what_never_ends_are_refused(run: Cli, tmp_path: Path) -> No
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     said = run("submit", "selftest", "--params", tmp_path / "zero.json", code=2).err
     assert "is not a regular file" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["classify", "{}"], "classify: needs --model JOB"),
+        (["predict-sum", 1, "--model", 1], "predict-sum: NUMBER (1 given): give at least 2"),
+        (["classify", "--model", 1], "classify: needs IMAGE..."),
+        (["vae", "--batch-size", 0], "vae: --batch-size 0: give 1 to 65536"),
+        (["selftest", "--steps", 0], "selftest: --steps 0: give 1 to 1000000"),
+    ],
+)
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_what_is_wrong_is_named_as_it_is_typed(
+    run: Cli, pictures: Pictures, command: str, words: list[object], message: str
+) -> None:
+    given = [str(word).format(pictures[0]) for word in words]
+    for more in ([], ["--dry-run"]):
+        assert run(command, *given, *more, code=2).err == f"cvq: error: {message}\n"

@@ -168,7 +168,7 @@ def test_a_user_without_name_and_home(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(SetupError, match=r"^user uid-\d+ has no home folder: set CVQ_HOME"):
         Settings.load()
     monkeypatch.setenv("CVQ_HOME", "~/there")
-    with pytest.raises(UsageError, match=r"CVQ_HOME\): ~/there: there is no such home folder"):
+    with pytest.raises(UsageError, match=r"CVQ_HOME\) '~/there': there is no such home folder"):
         Settings.load()
     monkeypatch.setenv("CVQ_HOME", str(tmp_path))
     assert Settings.load().user == f"uid-{os.getuid()}"
