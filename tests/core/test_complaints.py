@@ -50,7 +50,7 @@ class Needed(BaseModel):
     model: ModelFile
 
 
-def said(model: type[BaseModel] = Every, **values: Any) -> str:
+def said(model: type[BaseModel] = Every, /, **values: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         model.model_validate(values)
     return "; ".join(each.told(each.field or "") for each in problems(caught.value, model))
@@ -87,8 +87,9 @@ def said(model: type[BaseModel] = Every, **values: Any) -> str:
         ({"record": 3}, "record 3: give names with values"),
         ({"picture": 3}, "picture 3: give the path of a file"),
         ({"pictures": [3]}, "pictures 3: give the path of a file"),
-        ({"model": []}, "model (0 given): give the number of the job that trained it"),
-        ({"data": 3}, "data 3: give a name, a folder or a zip"),
+        ({"model": []}, "model (0 given): give the job that trained it, or its id"),
+        ({"data": 3}, "data 3: give the path of a file"),
+        ({"data": {"name": "x", "size": 3}}, "data 3: there is no 'size' in it"),
         ({"count": 7}, "count and share do not fit"),
         ({"cuont": 7}, "there is no 'cuont', did you mean 'count'?"),
         ({"count": 0, "share": 0}, "count 0: give 1 to 10; share 0: give above 0"),
