@@ -128,7 +128,7 @@ def _guarded(run: Any, *, debug: bool) -> int:
             sys.stdout.flush()
         except BaseException as error:
             if debug and not isinstance(error, SystemExit | click.ClickException):
-                raise
+                _trace()
             return _report(error)
     return code if isinstance(code, int) else 0
 
@@ -166,6 +166,15 @@ def _report_usage(error: click.ClickException) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f" (`{context.command_path} --help` tells more)" if context else ""
     return _say(message[:1].lower() + message[1:] + hint, error.exit_code)
+
+
+def _trace() -> None:
+    """The traceback before the line: what went wrong has the same exit code, however told."""
+    import traceback
+
+    from .output import note
+
+    note(traceback.format_exc())
 
 
 def _say(message: str, code: int) -> int:

@@ -68,7 +68,8 @@ def _message(error: BaseException, reason: str) -> str:
         return shorten(words)  # `sys.exit("no licence")` is a message to people
     if isinstance(error, PermanentError) or (isinstance(error, CvqError) and words):
         return shorten(words)
-    said = shorten(f"{type(error).__name__}: {words}")
+    name = type(error).__name__
+    said = shorten(f"{name}: {words}" if words else name)
     return f"the disk is full: {said}" if reason == DISK_FULL else said
 
 
