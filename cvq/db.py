@@ -39,6 +39,7 @@ from .tables import SCHEMA_VERSION
 
 _SQLITE_BUSY_MS = 60_000
 # In what Postgres says to who connects: waiting helps with none of these.
+_UNSENT = ("Error binding parameter", "cannot adapt type", "cannot dump")
 _REFUSALS = ("authentication", "password", "does not exist", "pg_hba.conf", "permi", "certificate")
 _CONVERSION = (ValueError, TypeError, OverflowError, RecursionError)
 # No thread waits for another's connection: the heartbeat would wait behind the jobs' output.
@@ -233,7 +234,9 @@ def is_about_a_value(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
         # Of Postgres: a program limit, as for JSON that is nested too deep.
         limit = str(getattr(error.orig, "sqlstate", None) or "").startswith("54")
-        return limit or isinstance(error, DataError | IntegrityError)
+        # Of the drivers, which cannot send it at all.
+        unsent = any(sign in str(error.orig) for sign in _UNSENT)
+        return limit or unsent or isinstance(error, DataError | IntegrityError)
     if isinstance(error, SQLAlchemyError):
         # A value that its type could not convert; and not SQLAlchemy's own complaint.
         return isinstance(error, StatementError) and isinstance(error.orig, _CONVERSION)

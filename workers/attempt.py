@@ -94,6 +94,7 @@ class Attempt:
             database=database,
             artifacts=artifacts,
             worker=worker,
+            patience=settings.lease,
             holds=lambda pause: not self._lost and lease_clock() + pause <= self.leased_until,
         )
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from .events import read_event
 from .job_context import LONGEST_EVENT
 from .launcher import ForkServer, JobEnds, Launcher
 from .lines import LineSplitter
@@ -245,9 +246,8 @@ class JobProcess:
         if not line:
             return
         try:
-            message = json.loads(line)
-            self._hear(message)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            self._hear(read_event(line))
+        except (ValueError, OverflowError):
             # Cut off by a kill, or written by who has found the socket: the job's own loss.
             shown = line[:200].decode("utf-8", "replace")
             self._hear({"event": "nonsense", "line": shown})
