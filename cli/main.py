@@ -84,7 +84,7 @@ class Main(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the nearest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"unknown command '{args[0]}'{_nearest(args[0])}", ctx)
+            raise click.UsageError(_unknown(args), ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -110,11 +110,34 @@ class Main(click.Group):
         sys.exit(_guarded(lambda: super(Main, self).main(words, *rest, **extra), debug=debug))
 
 
-def _nearest(name: str) -> str:
+def _unknown(args: Sequence[str]) -> str:
+    """What to say of a first word that is no command: it may be a kind."""
+    import shlex
     from difflib import get_close_matches
 
-    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-    return f": did you mean '{near[0]}'?" if near else ""
+    name = args[0]
+    if name in (kinds := _kinds()):
+        line = shlex.join(args)
+        return (
+            f"'{name}' is a kind of job, and no command: `cvq submit {line}` queues one, "
+            f"`cvq run {line}` runs it here"
+        )
+    near = get_close_matches(name, [*COMMANDS, *kinds], n=1, cutoff=0.5)
+    if near and near[0] in kinds:
+        return f"unknown command '{name}': did you mean `cvq submit {near[0]}`?"
+    return f"unknown command '{name}'" + (f": did you mean '{near[0]}'?" if near else "")
+
+
+def _kinds() -> set[str]:
+    """The kinds that there are; none where the settings do not even say that."""
+    from cvq.errors import CvqError
+    from cvq.kinds import find_kinds
+    from cvq.settings import Settings
+
+    try:
+        return set(find_kinds(Settings.load())[0])
+    except CvqError:
+        return set()
 
 
 def _guarded(run: Any, *, debug: bool) -> int:

@@ -94,8 +94,15 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     known = asked or (formats if chosen else kind.spec.endings)
     if known and wanted not in known:
         by = f"--format {asked[0]}" if asked else kind.name
-        raise UsageError(f"-o {target}: {by} writes {' or '.join(f'.{end}' for end in known)}")
+        endings = [f".{end}" for one in known for end in (one, *_also(one))]
+        listed = " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
+        raise UsageError(f"-o {target}: {by} writes {listed}")
     return values | {"format": wanted} if chosen else values
+
+
+def _also(ending: str) -> list[str]:
+    """How else an ending is spelt."""
+    return [other for other, same in _SPELT.items() if same == ending]
 
 
 def copy_results(

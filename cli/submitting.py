@@ -137,6 +137,8 @@ def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[st
     names = ("priority", "retries", "time_limit", "soft_time_limit")
     checked = {name: options[name] for name in names if name in options}
     dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
+    if at := options.get("at"):
+        note(f"it would start no sooner than {words.moment(at)}")
 
 
 def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:

@@ -12,6 +12,7 @@ from cvq import words
 from cvq.words import clean as clean
 from cvq.words import clock as clock
 from cvq.words import count as count
+from cvq.words import moment as moment
 from cvq.words import size as size
 from cvq.words import span as span
 

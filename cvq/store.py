@@ -272,7 +272,7 @@ def _take(
             **seed,
             job_id=job.id,
             number=job.attempt,
-            started_at=now(),
+            started_at=row.started_at,
         )
     )
     _event(session, job.id, f"attempt {job.attempt} started", attempt["worker"])
@@ -552,8 +552,9 @@ def _end_attempt(
         state = t.CANCELLED
     if outcome.state == t.QUEUED:
         changes["max_attempts"] = job.max_attempts + 1
+    at = session.scalar(select(now()))  # once, or job and attempt would differ in what they took
     if state in t.FINAL:
-        changes["finished_at"] = now()
+        changes["finished_at"] = at
     if state == t.QUEUED:
         changes["queued_at"] = now()
         changes["fair_rank"] = returning_rank(session, job.queue, job.priority)
@@ -568,7 +569,7 @@ def _end_attempt(
         update(t.attempts)
         .where(_is_attempt(*job.lease))
         .values(
-            finished_at=now(),
+            finished_at=at,
             outcome=_outcome_word(outcome),
             peak_memory=outcome.peak_memory,
             last_lines=_last_lines(session, job.lease),

@@ -51,6 +51,7 @@ def logs(
 
     client = Client()
     job_id = options.resolve_one(client, reference)
+    options.check_attempt(client, [job_id], attempt)
     reader = LogReader(client, job_id, tail=tail, since=since, attempt=attempt, stream=stream)
     lines = reader.read()
     finished = reader.finished

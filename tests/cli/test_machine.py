@@ -105,7 +105,10 @@ def test_a_copy_has_a_true_ending_and_overwrites_nothing(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["style-transfer", "{pictures}", "-o", "x.gif"], "style-transfer writes .png or .jpeg"),
+        (
+            ["style-transfer", "{pictures}", "-o", "x.gif"],
+            "writes .png, .jpeg or .jpg",
+        ),
         (["style-transfer", "{pictures}", "-o", "x.jpg", "--format", "png"], "png writes .png"),
         (["selftest", "-o", "x.png"], "selftest writes .txt"),
         (["selftest", "-o", "there.txt"], "there.txt exists: --force overwrites it"),

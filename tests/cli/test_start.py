@@ -227,3 +227,18 @@ def test_json_of_every_listing(run: Cli) -> None:
         ["metrics", "1"],
     ):
         json.loads(run(*words, "--json").out)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["predict-sum", "8", "a b"],
+            "`cvq submit predict-sum 8 'a b'` queues one, `cvq run",
+        ),
+        (["style-transfr"], "did you mean `cvq submit style-transfer`?"),
+        (["subit"], "did you mean 'submit'?"),
+    ],
+)
+def test_a_kind_in_the_place_of_a_command(run: Cli, words: list[str], told: str) -> None:
+    assert told in run(*words, code=2).err

@@ -109,7 +109,7 @@ def test_files_keep_name_and_place(client: Client, width: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_metrics_keep_name_and_value(width: int) -> None:
-    shown = [Curve("val_accuracy", [1, 2], [0.975, 0.963], 0.975, 0.975, 1)]
+    shown = [Curve("val_accuracy", [1, 2], [0.975, 0.963], 0.975, 0.975, 1, epochs={1: 1})]
     lines = drawn(curves.columns(), shown, width)
     assert re.search(r"val.*acy +0\.975", lines[1])
     assert (" 0.975 @1" in lines[1]) == (width >= 40)
