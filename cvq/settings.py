@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .complaints import problems
 from .errors import SetupError, UsageError
 
+_SECONDS: dict[str, Any] = {"unit": "s"}
 INSIDE_JOB = "CVQ_INSIDE_JOB"  # set in a job's process, to the job's number
 
 
@@ -88,19 +89,31 @@ class Settings(BaseModel):
         description="Name of this machine.",
     )
     lease: float = Field(
-        30.0, ge=1, le=3600, description="Seconds after which a silent worker has lost its jobs."
+        30.0,
+        ge=1,
+        le=3600,
+        description="After so long a silent worker has lost its jobs.",
+        json_schema_extra=_SECONDS,
     )
     grace: float = Field(
-        10.0, ge=0, le=3600, description="Seconds that a stopping worker gives its jobs."
+        10.0,
+        ge=0,
+        le=3600,
+        description="So long a stopping worker gives its jobs.",
+        json_schema_extra=_SECONDS,
     )
     checkpoint_every: float = Field(
         30.0,
         ge=0,
         le=86_400,
-        description="Seconds between a job's checkpoints: what a crash may cost at most.",
+        description="Time between a job's checkpoints: what a crash may cost at most.",
+        json_schema_extra=_SECONDS,
     )
     max_pixels: int = Field(
-        100_000_000, ge=1, description="Largest picture accepted as an input, in pixels."
+        100_000_000,
+        ge=1,
+        description="Largest picture accepted as an input.",
+        json_schema_extra={"unit": "pixels"},
     )
     kinds: list[str] = Field([], description="Modules with more job kinds, separated by commas.")
     preload: list[str] = Field(

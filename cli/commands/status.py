@@ -38,7 +38,12 @@ class Look:
 @options.as_json
 @options.watching
 def status(as_json: bool, watch: bool) -> None:
-    """Show where everything is and what it is doing."""
+    """Show where everything is and what it is doing.
+
+    QUEUED are the jobs that a queue has, as the database says. IN REDIS are the messages that wait
+    there to wake a worker for it: a worker that wakes takes all jobs that it finds, and finds them
+    without a message, too, so that these may well be more or fewer.
+    """
     from cvq.client import Client
 
     from ..live import repeat
@@ -162,7 +167,10 @@ def _queue_columns() -> list[Column[tuple[str, tuple[int, int | None]]]]:
         Column("queue", lambda item: item[0], least=12),
         Column("queued", lambda item: str(item[1][0]), right=True),
         Column(
-            "doorbells", lambda item: "" if item[1][1] is None else str(item[1][1]), right=True
+            "in redis",
+            lambda item: "" if item[1][1] is None else str(item[1][1]),
+            key="doorbells",
+            right=True,
         ),
     ]
 
