@@ -59,6 +59,15 @@ class CommaList(click.ParamType[Any]):
         return [self.item.convert(word, param, ctx) for word in words if word]
 
 
+MOST = 2**31 - 1  # rows, lines and attempts, as every database counts them
+MOST_SLOTS = 256  # jobs at a time on one machine
+
+
+def count(least: int = 0, most: int = MOST) -> click.IntRange:
+    """A whole number that no database and no machine stumbles over."""
+    return click.IntRange(least, most)
+
+
 DURATION = Parsed("duration", parse.duration)
 AGO = Parsed("time", lambda text: parse.moment(text, ago=True))
 AHEAD = Parsed("time", lambda text: parse.moment(text, ago=False))

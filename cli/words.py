@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cvq import words
+from cvq.kinds import fields_of
 from cvq.words import clean as clean
 from cvq.words import clock as clock
 from cvq.words import count as count
@@ -138,10 +139,14 @@ def thinned(curve: str, width: int) -> str:
     return "".join(curve[place * len(curve) // width] for place in range(width))
 
 
-def inputs(spec: dict[str, Any]) -> list[str]:
-    """The names of the files that a stored specification reads, in field order."""
+def inputs(spec: dict[str, Any], kind: str) -> list[str]:
+    """The names of the files that a stored specification reads, in the order of the kind's fields.
+
+    Postgres gives fields back in an order of its own: the style before the content.
+    """
+    place = {name: index for index, name in enumerate(fields_of(kind))}
     names = []
-    for value in spec.values():
+    for _, value in sorted(spec.items(), key=lambda item: place.get(item[0], len(place))):
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, dict) and "sha256" in item and "name" in item:
                 names.append(str(item["name"]))
@@ -152,7 +157,7 @@ def title(job: Job) -> str:
     """What a job is called: its name, else its inputs, or how many these are."""
     if job.name:
         return clean(job.name)
-    names = inputs(job.spec)
+    names = inputs(job.spec, job.kind)
     if len(names) <= _MOST_NAMES:
         return clean(" ".join(names))
     pictures = all(name.lower().endswith(_PICTURES) for name in names)

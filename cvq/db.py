@@ -34,7 +34,7 @@ from .files import lock
 from .installing import install_hint
 from .jobs import EncodedJson
 from .postgres import Calls, connect_options, set_up
-from .settings import Settings
+from .settings import Settings, without_secrets
 from .tables import SCHEMA_VERSION
 
 _SQLITE_BUSY_MS = 60_000
@@ -90,7 +90,7 @@ class Database:
                 connection.info[_CALL] = call
                 yield connection
         except (StatementError, PoolTimeoutError, OverflowError, UnicodeEncodeError) as error:
-            said = _reason(error) if isinstance(error, DBAPIError) else str(error)
+            said = without_secrets(reason_of(error), self.settings.database_url)
             if is_about_a_value(error):
                 raise UsageError(f"the database cannot hold this value: {said}") from error
             kind = DatabaseAwayError if _is_away(error) else DatabaseError
@@ -310,9 +310,12 @@ def _sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
 
 
-def _reason(error: DBAPIError) -> str:
-    """One line of what the driver said, with advice where there is some."""
-    said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else str(error)
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line; of a driver's, with advice where there is some."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    said = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    if not isinstance(error, DBAPIError):
+        return said
     advice = {
         "database or disk is full": "free some space, or move CVQ_HOME",
         "disk I/O error": "is the disk full?",

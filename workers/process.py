@@ -94,8 +94,15 @@ class JobProcess:
         self._open_all(output)
 
     def _open_all(self, output: Callable[[str], Callable[[bytes], None]]) -> None:
-        self._own = contextlib.ExitStack()
-        self._jobs = contextlib.ExitStack()
+        self._own, self._jobs = contextlib.ExitStack(), contextlib.ExitStack()
+        try:
+            self._open(output)
+        except BaseException:  # out of descriptors: none of those that there were is kept
+            self._jobs.close()
+            self._own.close()
+            raise
+
+    def _open(self, output: Callable[[str], Callable[[bytes], None]]) -> None:
         ours: dict[str, int] = {}
         theirs: dict[str, int] = {}
         for name in ("stdout", "stderr"):

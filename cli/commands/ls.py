@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "descends, best(KEY) takes the best of the curve.",
 )
 @click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=options.DEFAULT_LIMIT, metavar="N",
+    "-n", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
     help=f"Show so many.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.argument("words", metavar="JOB... [NAME]...", nargs=-1, required=True)
 @click.option(
-    "--attempt", type=int, metavar="N",
+    "--attempt", type=options.count(), metavar="N",
     help="One attempt alone.  [default: all that resumed one another, as one curve]",
 )  # fmt: skip
 @options.flag("--json", "as_json", help="Print every point as JSON.")

@@ -165,3 +165,10 @@ def test_titles_of_many_files_are_short() -> None:
     assert named("a.png", "b.JPG", "c.png", "d.png", "z.png") == "5 pictures: a.png … z.png"
     assert named("a.png", "b.zip", "c.png", "d.png", "z.png") == "5 files: a.png … z.png"
     assert words.title(job(name="mine", spec={"images": PICTURES})) == "mine"
+
+
+def test_a_title_has_the_files_in_the_order_of_the_kinds_fields() -> None:
+    files = {name: {"name": f"{name}.jpg", "sha256": "0"} for name in ("style", "content")}
+    spec = {**files, "style": [files["style"]]}  # as Postgres gives them back
+    assert words.title(job(kind="style-transfer", spec=spec)) == "content.jpg style.jpg"
+    assert words.title(job(kind="somebodys", spec=files)) == "style.jpg content.jpg"
