@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from .help import Context, fitted
+
 
 class Entry(NamedTuple):
     """A command: the module under `commands` that has it, and its line of help."""
@@ -67,6 +69,8 @@ ENVIRONMENT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 4, 70, 130, 141
 class Main(click.Group):
     """Loads a command when it is used, and turns every error into one line and an exit code."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the help."""
         return list(COMMANDS)
@@ -76,8 +80,7 @@ class Main(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f".commands.{COMMANDS[cmd_name].module}", __package__)
-        command: click.Command = getattr(module, cmd_name)
-        return command
+        return fitted(getattr(module, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

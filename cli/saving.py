@@ -11,6 +11,7 @@ import click
 from cvq.errors import UsageError
 
 from .output import note
+from .widths import whole
 from .words import clean, count
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def copy_results(
     for artifact, path in _plan(results, target, force=force):
         client.fetch(handle.id, artifact, path)
         if not quiet:
-            note(f"{clean(artifact.name)} is copied to {path}")
+            note(f"{clean(artifact.name)} is copied to {whole(path)}")
     if not (quiet or target.is_dir()) and (left := len(results) - len(_fitting(results, target))):
         note(f"{count(left, 'other file')}: `cvq get {handle.id}` copies all of them")
 

@@ -17,6 +17,8 @@ from cvq.words import moment as moment
 from cvq.words import size as size
 from cvq.words import span as span
 
+from .widths import ending, middle
+
 if TYPE_CHECKING:
     from cvq.jobs import Job
 
@@ -45,33 +47,11 @@ def cut(text: str, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def middle(text: str, width: int) -> str:
-    """A text in so many cells of a terminal, its middle left out where it is too long."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return text
-    if width < 2:
-        return "…"[:width]
-    end = (width - 1) // 2
-    tail = set_cell_size(text[::-1], end)[::-1].lstrip() if end else ""
-    return set_cell_size(text, width - 1 - end).rstrip() + "…" + tail
-
-
-def end_cut(text: str, width: int) -> str:
-    """A text in so many cells of a terminal, its end left out where it is too long."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, max(0, width - 1)).rstrip() + "…"
-
-
 def figure(text: str, width: int) -> str:
     """A figure such as `val_accuracy 0.93` in a width: its name gives way, the number stays."""
     name, _, number = text.rpartition(" ")
     if not any(sign.isdigit() for sign in number):  # an answer in words
-        return end_cut(text, width)
+        return ending(text, width)
     room = width - len(number) - 1
     return f"{middle(name, room)} {number}" if room > 1 else number
 

@@ -44,7 +44,7 @@ def artifacts(
         dump([file.to_json() for file in found])
     elif quiet:
         for file in found:
-            say(place(client, file))
+            say(place(client, file), wrap=False)
     else:
         show_list(
             columns(client),

@@ -52,9 +52,9 @@ def list_(as_json: bool) -> None:
         )
         return
     for known, found in rows:
-        place = str(found) if found else f"not here: cvq data fetch {known.name}"
-        say(f"{known.name:<14} {known.about}")
-        say(f"{'':<14} {place if known.files else 'always there'}")
+        place = str(found) if found else f"not here: `cvq data fetch {known.name}`"
+        say(f"{known.name:<14} {known.about}", hang=15)
+        say(f"{'':<14} {place if known.files else 'always there'}", hang=15)
 
 
 @data.command()

@@ -105,6 +105,6 @@ def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -
 
 def _tell(targets: Sequence[Path], unchanged: int) -> None:
     for target in targets:
-        say(target)
+        say(target, wrap=False)
     if unchanged:
         note(f"{unchanged} of {len(targets)} were there already")

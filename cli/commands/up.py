@@ -19,6 +19,7 @@ from cvq.files import lock, make_home
 from .. import options, processes, words
 from ..output import dump, hint, note, say
 from ..waiting import Spinner
+from ..widths import whole
 from .worker import to_json
 
 if TYPE_CHECKING:
@@ -221,5 +222,5 @@ def _tell(client: Client, *, as_json: bool) -> None:
     if count:
         hint(
             "`cvq workers` lists them, `cvq down` stops them; "
-            f"their logs are in {client.settings.home / 'logs'}"
+            f"their logs are in {whole(client.settings.home / 'logs')}"
         )

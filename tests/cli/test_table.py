@@ -130,6 +130,16 @@ def test_workers_keep_id_and_state(width: int) -> None:
     assert ("12,13" in line) == (width >= 40)
 
 
+def test_a_worker_says_where_it_is_before_which_queues_it_serves() -> None:
+    row = {
+        "id": "vm.31421.62b9", "state": "up", "alive": True, "pid": 31421, "host": "vm",
+        "devices": ["cpu"], "slots": 1, "queues": ["default", "host.vm"], "running": [],
+        "started_at": NOW,
+    }  # fmt: skip
+    assert drawn(worker.columns(), [row], 40)[0].split() == ["ID", "STATE", "HOST", "DEVICES"]
+    assert "default,…" in drawn(worker.columns(), [row], 60)[1]
+
+
 @pytest.mark.parametrize("width", WIDTHS[1:])
 def test_kinds_are_told_whole(width: int) -> None:
     from cvq.kinds import all_kinds
@@ -145,10 +155,6 @@ def test_kinds_are_told_whole(width: int) -> None:
 
 
 def test_shortened_words() -> None:
-    assert words.middle("a_long_name.png", 9) == "a_lo….png"
-    assert words.middle("short", 9) == "short"
-    assert words.middle("日本語の名前", 7) == "日…前"
-    assert [words.middle("abc", width) for width in (0, 1, 2, 3)] == ["", "…", "a…", "abc"]
     assert words.figure("val_accuracy 0.93", 12) == "val…acy 0.93"
     assert words.figure("val_accuracy 0.93", 4) == "0.93"
     assert words.figure("a name of words 1e-07", 12) == "a n…ds 1e-07"
