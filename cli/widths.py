@@ -14,6 +14,8 @@ _USUAL = 80  # cells of a terminal that does not say
 _HANG = 2
 LEAST = 24  # cells beside an indent; where a terminal has fewer, the indent is small
 _COLOURS = re.compile("(\x1b\\[[0-9;]*m)")
+# Without asking rich, whose import costs more than a page of help: Latin letters, dashes, … and →.
+_NARROW = re.compile("[\0-\u02ff\u2010-\u2027\u2190-\u2193]*")
 _BLANK = "\ue000"  # a blank at which no line is broken; of Unicode's private characters
 # A word, and a command to copy with all that stands before and after it.
 _UNITS = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
@@ -32,7 +34,7 @@ def terminal_width(*, err: bool = False) -> int:
 
 def cells(text: str) -> int:
     """The cells that a text takes."""
-    if text.isascii():
+    if _NARROW.fullmatch(text):
         return len(text)
     from rich.cells import cell_len
 
