@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cvq import words
+from cvq.figures import headline as headline
+from cvq.figures import is_figure, told
+from cvq.figures import number as number
 from cvq.kinds import fields_of
 from cvq.words import clean as clean
 from cvq.words import clock as clock
@@ -35,7 +37,6 @@ STATE_STYLES |= {
     "silent": "red",
     "gone": "dim",
 }
-_LONGEST_ANSWER = 80  # characters of an answer in words
 _MOST_NAMES = 4  # of a job without a name
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 _BARS = "▁▂▃▄▅▆▇█"
@@ -84,17 +85,6 @@ def age(time: datetime | None, now: datetime) -> str:
         if seconds >= 2 * length or (unit == "d" and seconds >= length):
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
-
-
-def number(value: float | None) -> str:
-    """A metric with four significant digits; `-` where it was not finite."""
-    if value is None:
-        return "-"
-    if isinstance(value, int) and abs(value) > sys.float_info.max:
-        return "> 1e308" if value > 0 else "< -1e308"  # a result may hold any whole number
-    if value == int(value) and abs(value) < 1e6:
-        return str(int(value))
-    return f"{value:.4g}"
 
 
 def sparkline(
@@ -155,38 +145,17 @@ def progress(job: Job) -> str:
     return f"{text}, {eta} left" if eta else text
 
 
-def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
-    """The first few headline figures that a job has: `total_loss 21.5`.
-
-    They are metrics, or values of its result; a text stands for itself: `boot 47 %`.
-    """
-    result = job.result if isinstance(job.result, dict) else {}
-    known = {name: result[name] for name in names if _is_figure(result.get(name))} | job.metrics
-    chosen = [name for name in names if name in known] or sorted(job.metrics)
-    return "  ".join(_figure(name, known[name]) for name in chosen[:most])
-
-
 def result_figures(job: Job, most: int = 3) -> str:
     """The first few numbers of a job's result: `pictures 12  seconds 1.5`.
 
     What only repeats a value that the job was given, as its model's number, is no figure.
     """
     numbers = [
-        _figure(name, value)
+        told(name, value)
         for name, value in (job.result.items() if isinstance(job.result, dict) else ())
-        if _is_figure(value) and not isinstance(value, str) and name not in job.spec
+        if is_figure(value) and not isinstance(value, str) and name not in job.spec
     ]
     return "  ".join(numbers[:most])
-
-
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, int | float | str) and not isinstance(value, bool) and value != ""
-
-
-def _figure(name: str, value: float | str | None) -> str:
-    if isinstance(value, str):
-        return cut(one_line(value), _LONGEST_ANSWER)
-    return f"{clean(name)} {number(value)}"
 
 
 def figures(job: Job, names: Sequence[str], width: int, most: int = 3) -> str:
