@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import words
 from .output import console, is_dumb, note, on_terminal
-from .widths import plain_blanks, wrap
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,6 +22,17 @@ if TYPE_CHECKING:
 _NARROW, _WIDE = 50, 80  # terminals
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.1
+
+
+def left_open(settings: Settings, kind: str) -> Sequence[str]:
+    """The fields whose 0 leaves the value to the job; none of a kind that is not known here."""
+    from cvq.errors import CvqError
+    from cvq.kinds import get_kind
+
+    try:
+        return get_kind(kind, settings).spec.left_open
+    except CvqError:
+        return ()
 
 
 def headline_names(settings: Settings, job: Job) -> Sequence[str]:
@@ -104,8 +114,7 @@ class _Bar:
         )
 
     def say(self, text: str) -> None:
-        shown = plain_blanks(wrap(text, self.progress.console.width))
-        self.progress.console.print(shown, markup=False, highlight=False, soft_wrap=True)
+        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self.progress.stop()

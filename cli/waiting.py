@@ -37,11 +37,10 @@ class Spinner:
         if text == self.said:
             return
         self.said = text
-        line = Text(text, no_wrap=True, overflow="ellipsis")
         if not on_terminal(err=True) or is_dumb():
             note(text)
         elif self.status is None:
-            self.status = console(err=True).status(line)
+            self.status = console(err=True).status(Text(text))
             self.status.start()
         else:
-            self.status.update(line)
+            self.status.update(Text(text))

@@ -185,7 +185,7 @@ def _in_brackets(attempt: Attempt) -> str:
 def _smaller(job: Job) -> str:
     """What to make smaller, by the names that this kind's options have."""
     found = [
-        f"--{name.replace('_', '-')} (it was {value})"
+        f"--{name.replace('_', '-')}{f' (it was {value})' if value else ''}"
         for name in _BIG_FIELDS
         if isinstance(value := job.spec.get(name), int)
     ]

@@ -34,8 +34,7 @@ def holdup(session: Connection, job: Job) -> Holdup | None:
     """
     if job.state == QUEUED:
         found = takers(session, job)
-        begun = any(job.id in worker["running"] for worker in found.known)
-        return None if found.free or begun else _told(session, job, nobody=not found.able)
+        return None if found.free else _told(session, job, nobody=not found.able)
     if job.state == WAITING:
         for parent in queries.parents_of(session, job.id):
             held = holdup(session, parent)

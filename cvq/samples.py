@@ -1,8 +1,8 @@
 """Pictures and small data sets to try every kind with.
 
 The photograph and the digits are those that scikit-learn carries; the painting is drawn by
-`cvq.painting`, garments and faces by `cvq.sketches`. Nothing is downloaded. The extra `worker` is
-needed, and imported only when the samples are made.
+`cvq.painting`, garments, faces and landscapes by `cvq.sketches`. Nothing is downloaded. The extra
+`worker` is needed, and imported only when the samples are made.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ SEED = 1
 QUALITY = 92
 DIGITS_EACH = 40
 GARMENTS_EACH = 24
-PERSONS, LOOKS = 16, 6
-PATCHES = (12, 10)  # columns and rows of squares cut from the painting
-PATCH = 48
+PERSONS, LOOKS = 40, 3
+LANDSCAPES = 160
 
 # Exif tags by number: Pillow's own names for them need an import.
 _DESCRIPTION, _ARTIST, _COPYRIGHT = 0x010E, 0x013B, 0x8298
@@ -48,8 +47,6 @@ def write_samples(directory: Path, *, size: int = 640, overwrite: bool = False) 
     Raises UsageError, before anything is written, if one of them is there already (unless
     `overwrite`), or if the directory cannot be written; MissingExtraError without scikit-learn.
     """
-    if size > 8192:
-        raise UsageError(f"samples of {size} pixels are too large: ask for 8192 or fewer")
     if size < 16:
         raise UsageError(f"samples of {size} pixels are too small: ask for 16 or more")
     paths = {name: directory / file for name, file in PICTURES.items()}
@@ -88,7 +85,6 @@ def _pictures(size: int) -> Iterator[tuple[str, Image.Image]]:
     yield "style.jpg", painting
     yield "grey.jpg", grey
     yield "shoe.png", garment("boot", 0, 280)
-    yield from _colors(painting)
     yield from _digits()
     yield from _sketches()
 
@@ -115,17 +111,6 @@ def _painting(size: int) -> Image.Image:
     return picture
 
 
-def _colors(painting: Image.Image) -> Iterator[tuple[str, Image.Image]]:
-    """Squares of the painting, all of one size, to learn colours from."""
-    columns, rows = PATCHES
-    for row in range(rows):
-        for column in range(columns):
-            left, top = painting.width * column // columns, painting.height * row // rows
-            right = painting.width * (column + 1) // columns
-            square = painting.crop((left, top, max(right, left + 1), top + max(right - left, 1)))
-            yield f"colors/{row * columns + column:03}.png", square.resize((PATCH, PATCH))
-
-
 def _digits() -> Iterator[tuple[str, Image.Image]]:
     """Handwritten digits of scikit-learn, 8 x 8 pixels made 28 x 28, light on black."""
     from PIL import Image
@@ -144,8 +129,10 @@ def _digits() -> Iterator[tuple[str, Image.Image]]:
 
 
 def _sketches() -> Iterator[tuple[str, Image.Image]]:
-    from cvq.sketches import GARMENTS, face, garment
+    from cvq.sketches import GARMENTS, face, garment, landscape
 
+    for number in range(1, LANDSCAPES + 1):
+        yield f"colors/{number:03}.png", landscape(number)
     for name in GARMENTS:
         for number in range(1, GARMENTS_EACH + 1):
             yield f"garments/{name}/{number:02}.png", garment(name, number)

@@ -34,10 +34,11 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from . import summaries
 from . import tables as t
-from .db import is_about_a_value, reason_of
+from .db import is_about_a_value
 from .errors import LeaseLostError, UnknownJobError, UsageError
 from .fairness import fair_rank, joining_ranks, returning_rank
 from .jobs import (
@@ -226,7 +227,7 @@ def _take_or_pass(
     except Exception as error:
         if not is_about_a_value(error):
             raise
-        _fail_unclaimed(session, job_id, reason_of(error), attempt["worker"])
+        _fail_unclaimed(session, job_id, _said(error), attempt["worker"])
     return None
 
 
@@ -271,7 +272,7 @@ def _take(
             **seed,
             job_id=job.id,
             number=job.attempt,
-            started_at=row.started_at,
+            started_at=now(),
         )
     )
     _event(session, job.id, f"attempt {job.attempt} started", attempt["worker"])
@@ -304,6 +305,13 @@ def _fail_unclaimed(session: Connection, job_id: int, why: str, by: str) -> None
         .values(state=t.FAILED, finished_at=now(), **_fit(t.jobs, reason="error", error=error))
     )
     _event(session, job_id, "failed (error)", by)
+
+
+def _said(error: Exception) -> str:
+    """What an error says, in one line; of a database's own, only the first."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__
 
 
 def renew(
@@ -544,9 +552,8 @@ def _end_attempt(
         state = t.CANCELLED
     if outcome.state == t.QUEUED:
         changes["max_attempts"] = job.max_attempts + 1
-    at = session.scalar(select(now()))  # once, or job and attempt would differ in what they took
     if state in t.FINAL:
-        changes["finished_at"] = at
+        changes["finished_at"] = now()
     if state == t.QUEUED:
         changes["queued_at"] = now()
         changes["fair_rank"] = returning_rank(session, job.queue, job.priority)
@@ -561,7 +568,7 @@ def _end_attempt(
         update(t.attempts)
         .where(_is_attempt(*job.lease))
         .values(
-            finished_at=at,
+            finished_at=now(),
             outcome=_outcome_word(outcome),
             peak_memory=outcome.peak_memory,
             last_lines=_last_lines(session, job.lease),

@@ -94,7 +94,6 @@ class Attempt:
             database=database,
             artifacts=artifacts,
             worker=worker,
-            patience=settings.lease,
             holds=lambda pause: not self._lost and lease_clock() + pause <= self.leased_until,
         )
 
@@ -184,16 +183,8 @@ class Attempt:
     def _bring_inputs(self) -> Path | None:
         """Bring the job's files here; None where the attempt was condemned meanwhile."""
         found: list[Path] = []
-        abandoned = threading.Event()
 
         def bring() -> None:
-            try:
-                stage_all()
-            finally:
-                if abandoned.is_set():  # left to itself: nobody else cleans up after it
-                    shutil.rmtree(self._folder, ignore_errors=True)
-
-        def stage_all() -> None:
             saved = self._record.read(lambda session: queries.checkpoints_of(session, self.job.id))
             job_file = stage(
                 self.job,
@@ -203,17 +194,20 @@ class Attempt:
                 artifacts=self._artifacts,
                 saved=saved,
                 model_of=self._model_of,
+                warnings_of=self._warnings_of,
             )
             found.append(job_file)
+            if self._is_over or self._lost:  # left to itself: nobody else cleans up
+                shutil.rmtree(self._folder, ignore_errors=True)
 
-        try:
-            self._beside(bring, "cvq-stage")
-        finally:
-            abandoned.set()
+        self._beside(bring, "cvq-stage")
         return None if self._is_over else found[0]
 
     def _model_of(self, job_id: int) -> Artifact | None:
         return self._record.read(lambda session: queries.model_of(session, job_id))
+
+    def _warnings_of(self, job_id: int) -> list[str]:
+        return self._record.read(lambda session: queries.get_job(session, job_id).warnings)
 
     def _beside(self, function: Callable[[], None], name: str) -> None:
         """Do something in another thread while this one watches; leave it once condemned."""

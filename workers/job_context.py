@@ -63,7 +63,8 @@ class StopRequestedError(BaseException):
 class Request:
     """What a job process is told, through a JSON file.
 
-    `checkpoint` is the file to resume from; `notes` are lines for the job's log.
+    `checkpoint` is the file to resume from; `warned` is, by the keys of `inputs`, what trainings
+    say of their models; `notes` are lines for the job's log.
     """
 
     job_id: int
@@ -72,6 +73,7 @@ class Request:
     spec: dict[str, Any]
     spec_hash: str
     inputs: dict[str, str]
+    warned: dict[str, list[str]]
     folder: str
     cache: str
     device: str

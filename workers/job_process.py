@@ -87,6 +87,7 @@ def _run(request: Request, control: Control) -> Any:
             file.path = Path(request.inputs[file.key])
         if isinstance(file, ModelFile):
             file.modules = request.kinds
+            file.warned = request.warned.get(str(file.key), [])
     images.limit_pixels(request.max_pixels)
     run = kind.load()
     _seed(spec.seed, request.threads)
@@ -110,6 +111,8 @@ def _settle_in(request: Request) -> None:
         c = ctypes.CDLL(None)
         # What C code prints is kept line by line, too.
         c.setvbuf(ctypes.c_void_p.in_dll(c, "stdout"), None, _LINE_BUFFERED, 0)
+    # It says of itself that it has found the fonts, which is no word of the job's.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     for note in request.notes:
         log.warning("%s", note)
 

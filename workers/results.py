@@ -63,10 +63,7 @@ def read(folder: Path) -> EncodedJson:
     Raises:
         PermanentError: it is something else.
     """
-    try:
-        numbers = json.loads(_text(folder / NUMBERS, _MOST_NUMBERS))
-    except ValueError:
-        raise _foreign(NUMBERS) from None
+    numbers = json.loads(_text(folder / NUMBERS, _MOST_NUMBERS))
     if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
         raise _foreign(NUMBERS)
     return EncodedJson(_text(folder / FILE, 2 * LARGEST), numbers)
@@ -75,10 +72,7 @@ def read(folder: Path) -> EncodedJson:
 def _text(path: Path, most: int) -> str:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > most:
         raise _foreign(path.name)
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise _foreign(path.name) from None
+    return path.read_text("utf-8")
 
 
 def _foreign(name: str) -> PermanentError:

@@ -29,6 +29,7 @@ def stage(
     artifacts: ArtifactStore,
     saved: Iterable[Artifact],
     model_of: Callable[[int], Artifact | None],
+    warnings_of: Callable[[int], list[str]],
 ) -> Path:
     """Bring a job's inputs and its last good checkpoint here; return the path of its request.
 
@@ -40,6 +41,7 @@ def stage(
         artifacts: the store.
         saved: the job's checkpoints, the newest first.
         model_of: finds the model that a job has left.
+        warnings_of: what a job says is wrong with what it has left.
 
     Raises:
         PermanentError: the job cannot run here, however often it is tried.
@@ -54,17 +56,13 @@ def stage(
     (folder / "out").mkdir(parents=True)
     cache = settings.home / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    inputs = {}
+    inputs, warned = {}, {}
     for file in spec.inputs():
         if isinstance(file, ModelFile):
             inputs[str(file.key)] = str(_model(file, artifacts, model_of, folder))
+            warned[str(file.key)] = [] if file.job is None else warnings_of(file.job)
         elif file.sha256:
             inputs[file.sha256] = str(artifacts.fetch_input(file.sha256, cache))
-        elif file.path is not None:  # whoever writes a row must not choose what a worker reads
-            raise PermanentError(
-                f"the input {file.name} is given by a path and not by its content in the store: "
-                "submit the job again"
-            )
     notes: list[str] = []
     checkpoint = _last_good(job, saved, artifacts, folder, notes)
     request = Request(
@@ -74,6 +72,7 @@ def stage(
         spec=job.spec,
         spec_hash=job.spec_hash,
         inputs=inputs,
+        warned=warned,
         folder=str(folder),
         cache=str(cache),
         device=slot.kind if gpu else "cpu",

@@ -10,7 +10,6 @@ import click
 
 from .. import options, words
 from ..output import Column, dump, fields, heading, paint, say, show_table
-from ..widths import whole
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -104,8 +103,17 @@ def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) ->
 
 
 def _show_spec(client: Client, job: Job) -> None:
+    from ..follow import left_open
+
     heading("Specification")
-    fields([(name, _value(client, value)) for name, value in job.spec.items()])
+    became = job.result if isinstance(job.result, dict) else {}
+    auto = {name for name in left_open(client.settings, job.kind) if job.spec.get(name) == 0}
+    fields(
+        [
+            (name, _auto(client, became.get(name)) if name in auto else _value(client, value))
+            for name, value in job.spec.items()
+        ]
+    )
     for damaged in job.damage.values():
         say(words.clean(f"The job's row in the database is damaged: {damaged}"))
     if job.result not in (None, {}):
@@ -115,6 +123,11 @@ def _show_spec(client: Client, job: Job) -> None:
         heading("Warnings")
         for warning in job.warnings:
             say(words.clean(warning))
+
+
+def _auto(client: Client, became: Any) -> str:
+    """A value that was left to the job, with what it became, where that is known."""
+    return "auto" if became is None else f"auto ({_value(client, became)})"
 
 
 def _show_result(client: Client, job: Job) -> None:
@@ -161,7 +174,7 @@ def _file(client: Client, value: dict[str, Any]) -> str:
     if value["sha256"] is None:
         return str(value["name"])
     uri = client.artifacts.input_uri(value["sha256"])
-    return f"{value['name']} ({whole(client.artifacts.local_path(uri) or uri)})"
+    return f"{value['name']} ({client.artifacts.local_path(uri) or uri})"
 
 
 def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None:
@@ -207,10 +220,7 @@ def _show_artifacts(client: Client, artifacts: list[Artifact]) -> None:
 def _show_events(events: Sequence[Any]) -> None:
     heading("Events")
     for event in events:
-        say(
-            f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}",
-            hang=21,
-        )
+        say(f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}")
 
 
 def _show_error(job: Job) -> None:

@@ -51,7 +51,6 @@ class VaeSpec(ImageTrainingSpec):
     clip: float = Field(
         0.0, ge=0, le=1e6, description="Largest norm of the gradient; 0: no clipping."
     )
-    epochs: int = Field(10, ge=1, le=10_000, description="Passes through the training pictures.")
     arch: Literal["mlp", "conv", "course"] = Field(
         "mlp",
         description="mlp: 1024-1024-512 with layer normalisation; conv: convolutions; course: "
@@ -60,10 +59,16 @@ class VaeSpec(ImageTrainingSpec):
     latent: int = Field(20, ge=1, le=1024, description="Dimensions of the latent space.")
     beta: float = Field(1.0, ge=0, le=1000, description="Weight of the KL divergence.")
 
+    @property
+    def usual_epochs(self) -> int:
+        """Passes through data that is large enough."""
+        return 10
+
 
 class ReconstructSpec(Spec):
     """Squeeze pictures through a trained autoencoder and back."""
 
+    headline: ClassVar[tuple[str, ...]] = ("answer",)
     endings: ClassVar[tuple[str, ...]] = ("png",)
 
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
@@ -82,6 +87,7 @@ class ReconstructSpec(Spec):
 class GenerateSpec(Spec):
     """Draw new pictures from a trained variational autoencoder."""
 
+    headline: ClassVar[tuple[str, ...]] = ("answer",)
     endings: ClassVar[tuple[str, ...]] = ("png",)
 
     model: Annotated[ModelFile, ModelOf("generator")] = Field(

@@ -28,7 +28,6 @@ class ColorizerSpec(ImageTrainingSpec):
     val_share: float = Field(
         0.02, gt=0, lt=0.9, description="Share of the training pictures to validate on."
     )
-    epochs: int = Field(7, ge=1, le=10_000, description="Passes through the training pictures.")
     learning_rate: float = Field(3e-3, gt=0, le=100, description="Peak of the learning rate.")
     weight_decay: float = Field(0.02, ge=0, le=10, description="Decoupled weight decay.")
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
@@ -45,6 +44,11 @@ class ColorizerSpec(ImageTrainingSpec):
     )
 
     @property
+    def usual_epochs(self) -> int:
+        """Passes through data that is large enough."""
+        return 7
+
+    @property
     def picture(self) -> tuple[int, int, int]:
         """Height, width and channels of the squares that the network learns from."""
         return self.size, self.size, 3
@@ -53,6 +57,7 @@ class ColorizerSpec(ImageTrainingSpec):
 class ColorizeSpec(Spec):
     """Colour pictures with a network that another job has trained."""
 
+    headline: ClassVar[tuple[str, ...]] = ("answer",)
     endings: ClassVar[tuple[str, ...]] = ("png",)
 
     images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(

@@ -15,7 +15,9 @@ LARGEST = 64  # pixels of a face where its side is chosen by the pictures
 class FaceVaeSpec(ImageTrainingSpec):
     """Train a variational autoencoder of faces."""
 
-    headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_kl", "loss")
+    headline: ClassVar[tuple[str, ...]] = ("val_mse", "val_kl", "loss")
+    left_open: ClassVar[tuple[str, ...]] = ("epochs", "batch_size", "size")
+    usual_batch: ClassVar[int] = 64
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "course": {
             "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
@@ -36,9 +38,11 @@ class FaceVaeSpec(ImageTrainingSpec):
         ge=0,
         le=100_000,
         description="Passes through the training faces; 0: by their number, 600 for some hundreds "
-        "and fewer for less or more.",
+        "and fewer for more.",
     )
-    batch_size: int = Field(64, ge=1, le=65_536, description="Samples in a step.")
+    batch_size: int = Field(
+        0, ge=0, le=65_536, description="Samples in a step; 0: 64, or fewer of small data."
+    )
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
     size: int = Field(
         0,
@@ -68,6 +72,15 @@ class FaceVaeSpec(ImageTrainingSpec):
         if given == 16:
             raise ValueError("the smallest is 32, and 0 is by the pictures")
         return given
+
+    @property
+    def usual_epochs(self) -> int:
+        """Passes through data that is large enough."""
+        return 30
+
+    def least_steps(self, samples: int) -> int:
+        """Some hundreds need thousands of steps; fewer faces are sooner known by heart."""
+        return max(600, min(3000, 12 * samples))
 
     @property
     def picture(self) -> tuple[int, int, int]:

@@ -75,7 +75,7 @@ class CnnSpec(ClassifierSpec):
     }  # fmt: skip
     archs: ClassVar[dict[str, dict[str, Any]]] = {
         "resnet": {
-            "epochs": 20, "shift_x": 2, "shift_y": 2, "learning_rate": 5e-3,
+            "shift_x": 2, "shift_y": 2, "learning_rate": 5e-3,
             "label_smoothing": 0.05, "ema": 0.99,
         }
     }  # fmt: skip
@@ -83,6 +83,11 @@ class CnnSpec(ClassifierSpec):
     arch: Literal["cnn", "resnet"] = Field(
         "cnn", description="cnn: the course's network; resnet: a stronger residual network."
     )
+
+    @property
+    def usual_epochs(self) -> int:
+        """Passes through data that is large enough."""
+        return 20 if self.arch == "resnet" else 5
 
 
 class RnnSpec(ClassifierSpec):

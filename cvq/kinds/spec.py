@@ -15,7 +15,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ..addresses import address_of, name_of
 from ..goals import Goal
@@ -71,7 +78,27 @@ class ImageFile(InputFile):
     """A picture: checked to be one, whole and of a bearable size, before the job is queued."""
 
 
-class DataSource(InputFile):
+class TypedFile(InputFile):
+    """A file that a model card names, so that its command can be typed again.
+
+    `given` is what was typed, where it is more than the name.
+    """
+
+    given: str | None = None
+
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        parsed = super()._parse(value)
+        if isinstance(value, str | Path) and str(value) != parsed["name"]:
+            parsed["given"] = str(value).encode("utf-8", "replace").decode()
+        return parsed
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in handler(self).items() if k != "given" or v is not None}
+
+
+class DataSource(TypedFile):
     """A data set: a known name such as `digits`, a folder, or a zip of one.
 
     It is resolved when the job is submitted: a folder goes into the store as a zip. `digits` needs
@@ -79,7 +106,7 @@ class DataSource(InputFile):
     """
 
 
-class PipelineFile(InputFile):
+class PipelineFile(TypedFile):
     """A pipeline that `albumentations.save` wrote: checked before the job is queued."""
 
 
@@ -93,6 +120,8 @@ class ModelFile(InputFile):
     reference: str | None = Field(None, exclude=True)
     # Modules with more kinds (`CVQ_KINDS`) on this machine: one of them may have trained it.
     modules: list[str] = Field([], exclude=True)
+    # What its training says is wrong with it.
+    warned: list[str] = Field([], exclude=True)
 
     @classmethod
     def _parse(cls, value: Any) -> Any:
@@ -137,6 +166,8 @@ class Spec(BaseModel):
     headline: ClassVar[tuple[str, ...]] = ()
     # Which way metrics are better, where their names do not say so: {"colourfulness": "max"}.
     goals: ClassVar[Mapping[str, Goal]] = {}
+    # Fields whose 0 leaves the value to the job; what it became its result says by the same name.
+    left_open: ClassVar[tuple[str, ...]] = ()
     # What the names of a job's results end in, where all of them do: png, json.
     endings: ClassVar[tuple[str, ...]] = ()
 

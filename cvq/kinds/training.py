@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from .spec import DataSource, PipelineFile, Spec
+
+_SMALLEST_BATCH = 16  # that is chosen: a mean over fewer samples says little of the rest
+_LEAST_STEPS_IN_EPOCH = 4
 
 
 class TrainingSpec(Spec):
@@ -15,9 +18,15 @@ class TrainingSpec(Spec):
     A value that is not given comes from the preset, then from the architecture, then from the
     field. The stored specification has every value spelt out, so that a later version's presets
     change no job of the past.
+
+    Steps, and not epochs, are what a network learns by. Where `epochs` and `batch_size` are 0,
+    `settled` chooses them by the number of training samples: `usual_epochs` in batches of
+    `usual_batch`, or smaller batches and more epochs, where that would be less than `least_steps`.
     """
 
     headline: ClassVar[tuple[str, ...]] = ("val_loss", "train_loss")
+    left_open: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")
+    usual_batch: ClassVar[int] = 128
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     archs: ClassVar[dict[str, dict[str, Any]]] = {}
@@ -27,8 +36,12 @@ class TrainingSpec(Spec):
         description="best: the best that was found for the time; course: the network and "
         "hyperparameters of the course.",
     )
-    epochs: int = Field(5, ge=1, le=10_000, description="Passes through the training images.")
-    batch_size: int = Field(128, ge=1, le=65_536, description="Samples in a step.")
+    epochs: int = Field(
+        0, ge=0, le=10_000, description="Passes through the training images; 0: by their number."
+    )
+    batch_size: int = Field(
+        0, ge=0, le=65_536, description="Samples in a step; 0: 128, or fewer of small data."
+    )
     optimizer: Literal["adamw", "adam", "sgd", "lbfgs"] = Field(
         "adamw", description="Optimiser of the weights; lbfgs: for whole-set batches only."
     )
@@ -59,6 +72,26 @@ class TrainingSpec(Spec):
         arch = cls.archs.get(str(values.get("arch")), {})
         preset = cls.presets.get(str(values.get("preset", "best")), {})
         return {**arch, **preset, **values}
+
+    @property
+    def usual_epochs(self) -> int:
+        """Passes through data that is large enough."""
+        return 5
+
+    def least_steps(self, samples: int) -> int:
+        """Steps that a network needs to learn, however few the samples are."""
+        return 600
+
+    def settled(self, samples: int) -> Self:
+        """The same with `epochs` and `batch_size` chosen, for so many training samples."""
+        batch = min(self.batch_size or self._batch_for(samples), samples)
+        needed = -(-self.least_steps(samples) // max(1, samples // max(1, batch)))
+        epochs = self.epochs or max(self.usual_epochs, needed)
+        return self.model_copy(update={"epochs": epochs, "batch_size": batch})
+
+    def _batch_for(self, samples: int) -> int:
+        quarter = max(1, samples // _LEAST_STEPS_IN_EPOCH)
+        return max(_SMALLEST_BATCH, min(self.usual_batch, 1 << (quarter.bit_length() - 1)))
 
 
 class ImageTrainingSpec(TrainingSpec):

@@ -51,7 +51,7 @@ def test_the_data_sets_are_read_as_jobs_read_them(tmp_path: Path) -> None:
     assert classes["digits"] == list("0123456789")
     assert classes["garments"] == ["bag", "boot", "dress", "shirt", "trousers"]
     assert len(classes["faces"]) == samples.PERSONS
-    for name in ("digits", "garments", "faces"):
+    for name in samples.DATA:
         pictures = {path.read_bytes() for path in paths[name].rglob("*.png")}
         assert len(pictures) == len(list(paths[name].rglob("*.png"))), f"two {name} are alike"
 

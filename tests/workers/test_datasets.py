@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
 import logging
@@ -16,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from PIL import Image
 
-from cvq.datasets import idx as idx_format
 from cvq.datasets import pack, reading
-from cvq.errors import InvalidInputError, PermanentError, TemporaryError
+from cvq.errors import PermanentError
 from cvq.kinds.spec import DataSource
 from cvq_workers.data.dataset import Dataset, load_dataset, stratified
 
@@ -90,11 +88,10 @@ def test_idx_files_are_read_raw_and_packed_at_any_depth(
 def test_an_idx_file_cut_off_anywhere_is_refused(count: int, side: int, cut: int) -> None:
     array = np.arange(count * side * side, dtype=np.uint8).reshape(count, side, side)
     data = idx(array)
-    shape, content = idx_format.content_of(io.BytesIO(data), "x", 3)
-    assert (tuple(shape), content) == (array.shape, array.tobytes())
+    np.testing.assert_array_equal(reading.parse_idx(data, "x", 3), array)
     if cut < len(data):
-        with pytest.raises(InvalidInputError, match=r"x (is cut off|has )"):
-            idx_format.content_of(io.BytesIO(data[:cut]), "x", 3)
+        with pytest.raises(PermanentError, match=r"x (is cut off|has )"):
+            reading.parse_idx(data[:cut], "x", 3)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +250,9 @@ def test_a_split_loses_nothing_and_keeps_the_shares(
     rest, taken = stratified(index, array, share, np.random.default_rng(seed))
     assert sorted([*rest, *taken]) == index.tolist()
     assert len(rest)
-    assert len(taken) == min(max(1, round(share * len(labels))), len(labels) - 1)
+    # Of small data, enough to judge by.
+    least = min(16, len(labels) // 5)
+    assert len(taken) == min(max(1, least, round(share * len(labels))), len(labels) - 1)
     for label in set(labels):
         count = labels.count(label)
         assert abs(int((array[taken] == label).sum()) - share * count) <= 2
@@ -272,19 +271,3 @@ def test_the_same_folder_gives_the_same_zip(tmp_path: Path) -> None:
     assert pack(folder, tmp_path / "2.zip").read_bytes() == first
     with zipfile.ZipFile(tmp_path / "1.zip") as archive:
         assert archive.namelist() == sorted(people(2, 2))
-
-
-def test_a_disk_that_fails_is_no_damaged_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    folder = tmp_path / "pictures"
-    for number in range(4):
-        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8), number).save(folder / "ab"[number % 2] / f"{number}.png")
-    packed = pack(folder, tmp_path / "x.zip")
-    monkeypatch.setattr(reading, "decode_picture", fail)
-    with pytest.raises(TemporaryError, match=r"cannot be read: .*Input/output error"):
-        reading.read(packed, channels=1)

@@ -29,28 +29,46 @@ TRAININGS: dict[str, tuple[dict[str, Any], str]] = {
     "fmnist-rnn": ({"hidden": 8, "layers": 1}, "digits"),
     "sum-regressor": ({"restarts": 0}, ""),
 }
-USES: dict[str, tuple[str, dict[str, Any], str]] = {
-    "classify": ("fmnist-mlp", {"images": ["a.png"]}, r"a\.png: \d \(\d+\.\d %\)"),
-    "reconstruct": ("vae", {"images": ["a.png"]}, r"a\.png: squared error 0\.\d+"),
-    "generate": ("vae", {"count": 4, "walks": 1}, "drawn: 4 pictures, 1 walks of 10 steps"),
-    "predict-sum": ("sum-regressor", {"numbers": [1, 2]}, r"1 \+ 2: "),
-}
+# And what each says where its headline is shown.
+USES: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "classify": (
+        "fmnist-mlp", {"images": ["a.png"]}, r"a\.png: \d \(\d+\.\d %\)", r"\d \d+ %",
+    ),
+    "reconstruct": (
+        "vae", {"images": ["a.png"]}, r"a\.png: squared error 0\.\d+", r"squared error 0\.\d+",
+    ),
+    "generate": (
+        "vae", {"count": 4, "walks": 1}, "drawn: 4 pictures, 1 walks of 10 steps",
+        "4 pictures, 1 walk",
+    ),
+    "predict-sum": (
+        "sum-regressor", {"numbers": [1, 2, 3, 4]}, r"1 \+ 2: ", r"1 \+ 2 = -?[\d.]+ and 1 more",
+    ),
+}  # fmt: skip
 
 
 def told(
     kind: str, recorder: Recorder, caplog: pytest.LogCaptureFixture, **values: Any
 ) -> list[str]:
     """Run a kind, and return its log."""
+    return ran(kind, recorder, caplog, **values)[0]
+
+
+def ran(
+    kind: str, recorder: Recorder, caplog: pytest.LogCaptureFixture, **values: Any
+) -> tuple[list[str], dict[str, Any]]:
+    """Run a kind, and return its log and its result."""
     spec = KINDS[kind].spec.model_validate(values)
     for file in spec.inputs():
         if isinstance(file, ModelFile):
             file.path = recorder.folder.parent / "trained" / NAME
+            file.name, file.warned = "model of job 7", ["it has learnt nothing"]
         elif file.name == "digits":
             file.path = None
     with caplog.at_level(logging.INFO, "cvq.job"):
         caplog.clear()
-        KINDS[kind].load()(spec, recorder)
-    return list(caplog.messages)
+        result = KINDS[kind].load()(spec, recorder)
+    return list(caplog.messages), result
 
 
 def in_order(messages: list[str], *patterns: str) -> None:
@@ -82,15 +100,19 @@ def test_a_training_tells_its_story(
 def test_who_uses_a_model_tells_which_and_what_came_out(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trained, values, said = USES[kind]
+    trained, values, said, answer = USES[kind]
     train(trained, tmp_path, caplog)
     if "images" in values:
         pixels = np.random.default_rng(0).integers(0, 256, (20, 20), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "a.png")
         values = {**values, "images": [tmp_path / "a.png"]}
     (tmp_path / "used").mkdir()
-    messages = told(kind, Recorder(tmp_path / "used"), caplog, **values, model=7)
-    in_order(messages, rf"model of job 7: {trained} of \d+ weights", said)
+    messages, result = ran(kind, Recorder(tmp_path / "used"), caplog, **values, model=7)
+    warning = "the model of job 7 was warned: it has learnt nothing"
+    in_order(messages, rf"model of job 7: {trained} of \d+ weights", warning, said)
+    assert KINDS[kind].spec.headline[0] == "answer"
+    assert re.fullmatch(answer, result["answer"]), result
+    assert result["warnings"] == [warning]
 
 
 def test_a_style_transfer_tells_its_story(

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cvq.errors import PermanentError
+from cvq.kinds.fmnist import MlpSpec
+from cvq.kinds.spec import DataSource
 from cvq.kinds.training import TrainingSpec
 from cvq_workers import checkpoints, lines
-from cvq_workers.training import loop, memory
+from cvq_workers.training import card, loop, memory
 from cvq_workers.training.augment import random_flip
 from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
 from cvq_workers.training.loop import Measured, Pace, Samples, Trained, train
@@ -119,10 +121,25 @@ def test_the_best_weights_are_kept_and_a_training_without_gain_is_stopped(tmp_pa
     trained, _ = fit(tmp_path, epochs=30, patience=2, learning_rate=3e-2, schedule="constant")
     values = [row["val_accuracy"] for row in trained.history]
     assert len(values) < 30
-    assert trained.best_epoch == values.index(max(values)) + 1
+    alike = [row for row in trained.history if row["val_accuracy"] == max(values)]
+    assert trained.best_epoch == min(alike, key=lambda row: row["val_loss"])["epoch"]
     assert len(values) == trained.best_epoch + 2
     found = loop.evaluate(trained.network, halves(80, seed=1), measure)
     assert found["accuracy"] == pytest.approx(max(values), abs=0.02)  # bf16 in the training
+
+
+def test_of_epochs_that_are_right_alike_the_surest_is_kept(tmp_path: Path) -> None:
+    losses = iter([0.191, 0.5, 0.0066, 0.3, 0.02])
+    accuracies = iter([0.75, 1.0, 1.0, 1.0, 1.0])
+
+    def told(*_: Any, **__: Any) -> dict[str, float]:
+        return {"loss": next(losses), "accuracy": next(accuracies)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "evaluate", told)
+        trained, _ = fit(tmp_path, epochs=5)
+    assert trained.best_epoch == 3
+    assert (trained.facts["val_accuracy"], trained.facts["val_loss"]) == (1.0, 0.0066)
 
 
 def test_the_courses_own_bug_is_noticed_at_once(tmp_path: Path) -> None:
@@ -240,13 +257,41 @@ def test_the_time_that_it_will_take_is_said_after_the_first_steps(
             now += seconds
             pace.step(done)
     [told] = caplog.messages
-    assert told == "about 39m46s for the 1193 steps to go, at 2 s each"
+    assert told == "about 39m54s for the 1197 steps to go, at 2 s each"
     caplog.clear()
     pace = Pace(0, 40)
     for done in range(1, 41):
         now += 0.01
         pace.step(done)
     assert not caplog.messages, "a training of a second is not worth a line"
+
+
+def test_the_cards_command_is_what_was_typed(tmp_path: Path, recorder: Recorder) -> None:
+    folder = tmp_path / "pictures" / "garments"
+    spec = MlpSpec(data="pictures/garments", augment=tmp_path / "mine.json", epochs=3)
+    command = card.command_of("fmnist-mlp", spec)
+    assert "--data pictures/garments" in command
+    assert f"--augment {tmp_path}/mine.json" in command
+    # It is kept with the job, and a job from before it was kept says what is missing.
+    stored = MlpSpec.model_validate(spec.model_dump(mode="json"))
+    assert card.command_of("fmnist-mlp", stored) == command
+    assert "given" not in MlpSpec(data=DataSource(name="x", path=folder)).model_dump()["data"]
+    sha256 = "0" * 64
+    for data, said, unknown in (
+        ({"name": "garments", "sha256": sha256}, "--data garments", True),
+        ({"name": "garments", "sha256": sha256, "given": "a b/x"}, "--data 'a b/x'", False),
+        ({"name": "mnist", "sha256": sha256}, "--data mnist", False),
+    ):
+        spec = MlpSpec.model_validate({"data": data, "preset": "course"})
+        card.write_card(
+            recorder, kind="fmnist-mlp", summary="", spec=spec, data={}, use="",
+            figures={"epochs": 156, "batch_size": 16},
+        )  # fmt: skip
+        text = (recorder.folder / "model-card.md").read_text()
+        assert said in text
+        assert ("Put in the path of `garments`." in text) == unknown
+        assert "| epochs | auto (156) |" in text
+        assert "| batch size | 32 |" in text
 
 
 def test_the_log_tells_what_is_trained_and_where(

@@ -81,6 +81,27 @@ def test_a_training_that_was_killed_leaves_the_same_model(
     assert prediction["class"] == "6"
 
 
+def test_who_uses_a_model_that_was_warned_of_is_told(
+    client: Client, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    # Where matplotlib keeps its list of fonts, which it makes anew, and tells.
+    start_worker(MPLCONFIGDIR=str(tmp_path / "fonts"))
+    training = client.submit("fmnist-mlp", data="digits", epochs=1, learning_rate=1e-9)
+    sentences = training.wait(HANG_S).warnings
+    assert sentences
+    assert not [line for line in training.logs() if "matplotlib" in line]
+    assert list((tmp_path / "fonts").iterdir())
+    six = digit(tmp_path / "six.png", 6)
+    with pytest.warns(UserWarning, match="was warned"):
+        using = client.submit("classify", images=[six], model=training.id)
+    told = [f"the model of job {training.id} was warned: {each}" for each in sentences]
+    assert using.wait(HANG_S).warnings == told
+    for sentence in told:
+        assert any(sentence in line for line in using.logs())
+    assert training.result is not None
+    assert training.result["batch_size"] == 128
+
+
 def idx(path: Path, array: np.ndarray) -> None:
     head = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
     with gzip.open(path, "wb") as file:

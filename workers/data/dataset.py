@@ -30,6 +30,8 @@ from .seen import seen_of
 log = logging.getLogger("cvq.job")
 
 TEST_SHARE = 0.1
+# Of small data, a larger share is taken: what few pictures say is chance.
+_FEWEST, _LARGEST_SHARE = 16, 0.2
 _CACHE_VERSION = 2
 
 Index = NDArray[np.int64]
@@ -238,13 +240,18 @@ def _split(
     elif "test" not in parts:
         rest, taken = stratified(rest, train.labels, TEST_SHARE, generator)
         parts["test"] = _part(train, taken)
-        facts["test part"] = f"{TEST_SHARE:.0%} of all, drawn by the seed"
+        facts["test part"] = f"{_share(parts['test'], rest)} of all, drawn by the seed"
     if "val" not in parts:
         rest, taken = stratified(rest, train.labels, val_share, generator)
         parts["val"] = _part(train, taken)
-        facts["validation part"] = f"{val_share:.0%} of the training pictures, drawn by the seed"
+        share = _share(parts["val"], rest)
+        facts["validation part"] = f"{share} of the training pictures, drawn by the seed"
     ordered = {"train": _part(train, rest), "val": parts["val"], "test": parts["test"]}
     return ordered, facts
+
+
+def _share(part: Part, rest: Index) -> str:
+    return f"{len(part) / (len(part) + len(rest)):.0%}"
 
 
 def stratified(
@@ -252,10 +259,12 @@ def stratified(
 ) -> tuple[Index, Index]:
     """Take a share out of an index, of every class alike; returns what is left and what is taken.
 
-    Where there are two pictures or more, neither is empty.
+    Where there are two pictures or more, neither is empty. Where the share would be fewer than 16
+    pictures, it is 16 of them, or a fifth of all.
     """
     shuffled = generator.permutation(index)
-    wanted = min(max(1, round(share * len(index))), max(0, len(index) - 1))
+    least = min(_FEWEST, int(_LARGEST_SHARE * len(index)))
+    wanted = min(max(1, least, round(share * len(index))), max(0, len(index) - 1))
     if labels is None:
         return np.sort(shuffled[wanted:]), np.sort(shuffled[:wanted])
     # Each picture's place within its class, as a share of the class: the first places are taken.

@@ -150,15 +150,16 @@ def standard(images: Tensor) -> tuple[float, float]:
 
 
 def measuring(smoothing: float) -> Callable[[nn.Module, Tensor, Tensor], Measured]:
-    """Cross-entropy in nats, smoothed in training only, and accuracy."""
+    """Cross-entropy in nats and accuracy; what training follows is smoothed."""
 
     def measure(network: nn.Module, pictures: Tensor, labels: Tensor) -> Measured:
         logits = network(_laid_out(pictures)).float()
-        loss = cross_entropy(
-            logits, labels, label_smoothing=smoothing if network.training else 0.0
-        )
+        plain = cross_entropy(logits, labels)
+        loss = plain
+        if smoothing and network.training:
+            loss = cross_entropy(logits, labels, label_smoothing=smoothing)
         accuracy = (logits.argmax(1) == labels).float().mean()
-        return Measured(loss, {"accuracy": accuracy}, logits)
+        return Measured(loss, {"loss": plain, "accuracy": accuracy}, logits)
 
     return measure
 
@@ -242,5 +243,5 @@ def save_mistakes(
         said, is_ = f"said {classes[int(answer[i])]}", f"is {classes[int(true[i])]}"
         between = ", " if len(said) + len(is_) < _ONE_LINE else ",\n"
         titles.append(f"{said}{between}{is_}\n{sure[i]:.0%} sure")
-    title = "the worst mistakes on the test pictures"
+    title = "surest mistakes on the test pictures"
     save_grid(path, to_bytes(images[chosen] / 255), columns=8, titles=titles, title=title)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from cvq.kinds.fmnist import ClassifySpec
+from cvq.words import listing
 
 from ..context import Context
 from ..data.seen import as_trained
@@ -53,18 +54,20 @@ def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
         log.info("%s: %s (%.1f %%)", each["image"], each["class"], 100 * each["probability"])
     with ctx.artifact("predictions.json") as path:
         path.write_text(json.dumps(predictions, indent=2))
-    report = Report(ctx)
+    report = Report(ctx, warnings=saved.warnings)
     titles = [
         f"{each['image']}\n{each['class']}\n{each['probability']:.0%} sure"
         for each in predictions[:_SHOWN]
     ]
     shown = to_bytes(pictures[:_SHOWN] / 255)
-    title = f"what {saved.kind} of job {spec.model.job} says, and of what it saw"
+    title = f"predictions of {saved.kind}, job {spec.model.job}"
     report.draw(
         "predictions.png",
         lambda path: save_grid(path, shown, columns=8, titles=titles, title=title),
     )
+    answers = [f"{each['class']} {100 * each['probability']:.0f} %" for each in predictions]
     report.figures = {
+        "answer": listing(answers, most=1),
         "model": spec.model.job,
         "kind": saved.kind,
         "predictions": predictions[:100],

@@ -164,7 +164,7 @@ def draw(report: Report, coder: Coder, dataset: Dataset) -> None:
 
     def reconstructions(path: Path) -> None:
         rebuilt = decoded(coder, encoded(coder, some))
-        save_reconstructions(path, some / 255, rebuilt, "test pictures and what became of them")
+        save_reconstructions(path, some / 255, rebuilt, "reconstructions of test pictures")
 
     def latents(path: Path) -> None:
         save_latents(path, encoded(coder, part.images[:_POINTS]), part, dataset.classes)
@@ -190,7 +190,7 @@ def draw_walks(report: Report, decode: Decode, walks: Sequence[Tensor]) -> None:
     def interpolations(path: Path) -> None:
         with torch.no_grad():
             pictures = to_bytes(decode(torch.cat(list(walks))))
-        title = "from one test picture to another"
+        title = "interpolations between test pictures"
         save_grid(path, pictures, columns=len(walks[0]), title=title)
 
     if walks:
@@ -240,7 +240,7 @@ def save_manifold(path: Path, pictures: Tensor) -> None:
     """Pictures (N, C, H, W) in 0..1 decoded from `manifold_of`."""
     save_grid(
         path, to_bytes(pictures), columns=min(_SIDE, len(pictures)),
-        title="decoded along the two main directions of the latent space",
+        title="pictures over the two main directions of the latent space",
     )  # fmt: skip
 
 

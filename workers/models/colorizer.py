@@ -28,6 +28,7 @@ from torch.nn.functional import interpolate, mse_loss, pad
 
 from cvq.errors import PermanentError
 from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
+from cvq.words import listing
 
 from ..context import Context
 from ..data.dataset import Dataset, Part, load_dataset
@@ -44,9 +45,10 @@ from .pictures import open_picture, to_tensor
 log = logging.getLogger("cvq.job")
 
 AB = 110.0  # the unit of a and b
-_BATCH, _SHOWN = 500, 10
+_BATCH, _SHOWN, _FITTED = 500, 10, 1000
 _LEAST_CHROMA = 1.0  # in units of Lab: the eye sees no less
 _STRIDE = 8  # the deepest layer's, in pixels
+_LARGEST_GAIN = 2.5  # beyond that, it would be noise that is amplified
 
 
 def _layer(inner: int, outer: int, stride: int = 1) -> nn.Sequential:
@@ -130,7 +132,7 @@ def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
     network = trained.network.cpu()
     assert isinstance(network, Colorizer)
     if spec.chroma:
-        network.gain.fill_(_gain(network, dataset.val, spec.chroma))
+        _amplify(network, dataset.val, spec.chroma)
     facts = {"size": spec.size, "seen": dataset.seen}
     save_model(network, kind="colorizer", spec=spec, facts=facts, ctx=ctx)
     report = Report(ctx, trained.facts)
@@ -198,13 +200,24 @@ def colourings(network: Colorizer, images: Tensor) -> Coloured:
     return Coloured(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
+def _amplify(network: Colorizer, part: Part, share: float) -> None:
+    """Set the gain, where the validation pictures show that there are colours to amplify."""
+    plain = colourings(network, part.images[:_FITTED])
+    if verdicts.no_better(plain.mse.numpy(), plain.grey_mse.numpy(), "the grey copy"):
+        log.info("colours as predicted: there is too little in them to be amplified")
+        return
+    gain = _gain(network, part, share)
+    network.gain.fill_(gain)
+    log.info("colours amplified %.3g times, by %d validation pictures", gain, len(part))
+
+
 def _gain(network: Colorizer, part: Part, share: float) -> float:
     """The factor that brings the mean chroma of validation pictures to a share of the true one."""
-    low, high = 1.0, 8.0
+    low, high = 1.0, _LARGEST_GAIN
     for _ in range(8):
         middle = (low + high) / 2
         network.gain.fill_(middle)
-        figures = colourings(network, part.images[:1000]).means()
+        figures = colourings(network, part.images[:_FITTED]).means()
         if figures["chroma"] < share * figures["true_chroma"]:
             low = middle
         else:
@@ -234,7 +247,7 @@ def _test(part: Part, network: Colorizer, report: Report) -> None:
         lab[:, 1:] = 0
         pixels = to_bytes(torch.cat([lab_to_rgb(lab), coloured.pictures[chosen], true]))
         words = ["grey", "coloured", "true"]
-        save_grid(path, pixels, columns=len(true), rows=words, title="test pictures")
+        save_grid(path, pixels, columns=len(true), rows=words, title="colourings of test pictures")
 
     report.draw("colourings.png", examples)
 
@@ -284,4 +297,6 @@ def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
         names.append(name)
         log.info("%s: %d x %d pixels, coloured as %s", file.name, *picture.size, name)
         ctx.progress(number, len(spec.images), "picture")
-    return {"model": spec.model.job, "pictures": names}
+    answer = listing(names, most=1)
+    figures = {"answer": answer, "model": spec.model.job, "pictures": names}
+    return Report(ctx, figures, saved.warnings).result()

@@ -31,6 +31,7 @@ from cvq.kinds.faces import LARGEST, FaceVaeSpec
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
 from ..data.sides import typical_side
+from ..training import verdicts
 from ..training.augment import (
     Operation,
     augmentation_of,
@@ -49,9 +50,9 @@ from .vae import divergence, walks_between
 log = logging.getLogger("cvq.job")
 
 WIDTHS = (32, 64, 128, 256)  # of the layers at half the side, a quarter, an eighth, a sixteenth
-_SHOWN = 10
+_SHOWN, _BATCH = 10, 500
 SMALLEST = 32
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 3000, 30, 600
+COMPONENTS = 32  # of the answer that a network is held against
 
 
 class FaceAutoencoder(nn.Module):
@@ -97,14 +98,11 @@ class FaceAutoencoder(nn.Module):
         return faces
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rebuilt faces, mean and log variance; with one draw in training, from the mean else."""
+        """Rebuilt faces, mean and log variance, by one draw."""
         mean, log_variance = self.posterior(faces)
-        latents = mean
-        if self.training:
-            # Drawn on the CPU, where a seed means the same on every machine.
-            noise = torch.randn(mean.shape).to(mean.device)
-            latents = mean + (log_variance / 2).exp() * noise
-        return self.decode(latents), mean, log_variance
+        # Drawn on the CPU, where a seed means the same on every machine.
+        noise = torch.randn(mean.shape).to(mean.device)
+        return self.decode(mean + (log_variance / 2).exp() * noise), mean, log_variance
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Latents (count, latent) like those of the training faces."""
@@ -129,18 +127,15 @@ def _doubling(inner: int, outer: int) -> nn.Module:
 def measuring(beta: float) -> Any:
     """Gaussian -ELBO in nats a number, its variance the batch's own (Rybkin et al., equation 10).
 
-    In evaluation the loss is the squared error in [0, 1] itself.
+    Beside it the squared error in [0, 1] and the KL divergence, nats a picture.
     """
 
     def measure(network: nn.Module, faces: Tensor, targets: Tensor) -> Measured:
         rebuilt, mean, log_variance = network(faces)
         error = (rebuilt - targets.float() / 255).square().mean()
         kl = divergence(mean, log_variance).mean()
-        if not network.training:
-            return Measured(error, {"mse": error, "kl": kl})
-        numbers = rebuilt[0].numel()
-        loss = error.clamp_min(1e-8).log() / 2 + beta * kl / numbers
-        return Measured(loss, {"mse": error, "kl": kl})
+        fit, cost = error.clamp_min(1e-8).log() / 2, kl / rebuilt[0].numel()
+        return Measured(fit + beta * cost, {"loss": fit + cost, "mse": error, "kl": kl})
 
     return measure
 
@@ -163,16 +158,6 @@ def size_for(side: int | None) -> int:
     return min(LARGEST, max(SMALLEST, 16 * steps))
 
 
-def epochs_for(faces: int, batch: int) -> int:
-    """Passes through so many faces: 600 for some hundreds, as was measured.
-
-    More faces get the same number of steps, and fewer, which are soon known by heart, fewer
-    passes.
-    """
-    steps = max(1, faces // batch)
-    return max(_FEWEST_EPOCHS, min(_MOST_EPOCHS, _STEPS // steps, max(100, 2 * faces)))
-
-
 def build(spec: FaceVaeSpec) -> FaceAutoencoder:
     """The network that a specification asks for."""
     return FaceAutoencoder(3 if spec.color else 1, spec.size, spec.latent)
@@ -185,6 +170,7 @@ def network(spec: FaceVaeSpec, facts: dict[str, Any]) -> nn.Module:
 
 def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says; what it leaves open is chosen by the data."""
+    asked = spec
     if not spec.size:
         spec = spec.model_copy(update={"size": size_for(typical_side(spec.data.path))})
     dataset = load_dataset(
@@ -196,10 +182,7 @@ def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
         cache=ctx.cache,
         hold_out=spec.hold_out,
     )
-    if not spec.epochs:
-        epochs = epochs_for(len(dataset.train), spec.batch_size)
-        spec = spec.model_copy(update={"epochs": epochs})
-    log.info("faces of %d pixels, %d epochs", spec.size, spec.epochs)
+    log.info("faces of %d pixels", spec.size)
     torch.manual_seed(spec.seed)
     trained = train(
         build(spec),
@@ -209,20 +192,21 @@ def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
         spec,
         ctx,
         augment=augmentation_of(spec, augmentation(spec)),
+        best_by="val_mse",
     )
     network = trained.network.cpu()
     assert isinstance(network, FaceAutoencoder)
     _fit_latents(network, dataset.train.images)
     facts = {"size": spec.size, "latent": spec.latent, "seen": dataset.seen}
     save_model(network, kind="face-vae", spec=spec, facts=facts, ctx=ctx)
-    report = Report(ctx, trained.facts)
-    report.curves(trained, "mse", "kl")
+    report = Report(ctx, {**trained.facts, "size": spec.size})
+    report.curves(trained, "loss", "mse", "kl")
     with report.part("the test"):
         _test(dataset, network, spec, report)
     return report.close(
         kind="face-vae",
         summary=f"A variational autoencoder of faces with {spec.latent} latent dimensions.",
-        spec=spec,
+        spec=asked,
         data=dataset.facts,
         use="cvq submit generate",
     )
@@ -239,34 +223,51 @@ def _fit_latents(network: FaceAutoencoder, faces: Tensor) -> None:
     network.spread.copy_(torch.linalg.cholesky(shrunk))
 
 
-def principal_components(train: Tensor, test: Tensor, count: int = 32) -> float:
-    """Squared error in [0, 1] of faces rebuilt from so many principal components of others."""
+def principal_components(train: Tensor, test: Tensor, count: int = COMPONENTS) -> Tensor:
+    """Squared errors in [0, 1], (N,), of faces rebuilt from principal components of others."""
     known, new = (faces.flatten(1).double() / 255 for faces in (train, test))
     mean = known.mean(0)
     axes = torch.linalg.svd(known - mean, full_matrices=False)[2][:count]
     rebuilt = (new - mean) @ axes.T @ axes + mean
-    return float((rebuilt - new).square().mean())
+    errors: Tensor = (rebuilt - new).square().mean(1)
+    return errors
+
+
+def _posteriors(network: FaceAutoencoder, faces: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        found = [network.posterior(part) for part in torch.split(faces, _BATCH)]
+    means, log_variances = zip(*found, strict=True)
+    return torch.cat(means), torch.cat(log_variances)
 
 
 def _test(dataset: Dataset, network: FaceAutoencoder, spec: FaceVaeSpec, report: Report) -> None:
     faces = dataset.test.images
-    means = coders.encoded(network, faces)
+    means, log_variances = _posteriors(network, faces)
     rebuilt = coders.decoded(network, means)
+    errors = (rebuilt - faces / 255).square().flatten(1).mean(1)
+    others = principal_components(dataset.train.images, faces)
+    kl = float(divergence(means, log_variances).mean())
     report.figures |= {
-        "test_mse": float((rebuilt - faces / 255).square().mean()),
-        "pca_32_mse": principal_components(dataset.train.images, faces),
+        "test_mse": float(errors.mean()),
+        "pca_32_mse": float(others.mean()),
+        "test_kl": kl,
         "test_images": len(faces),
     }
     coders.judge(report, network, dataset)
+    report.warn(
+        verdicts.worse(errors.numpy(), others.numpy(), f"{COMPONENTS} principal components"),
+        verdicts.unused_latents(kl, spec.latent),
+    )
     step = max(1, len(faces) // _SHOWN)
     some = slice(0, step * _SHOWN, step)
-    title = "people held out" if spec.hold_out else "test faces"
+    who = "faces of people held out" if spec.hold_out else "test faces"
     report.draw(
         "reconstructions.png",
         lambda path: coders.save_reconstructions(
-            path, faces[some] / 255, rebuilt[some], f"{title} and what became of them"
+            path, faces[some] / 255, rebuilt[some], f"reconstructions of {who}"
         ),
     )
     generator = torch.Generator().manual_seed(spec.seed)
-    coders.draw_samples(report, network.decode, network.draw(48, generator), "faces of nobody")
+    drawn = network.draw(48, generator)
+    coders.draw_samples(report, network.decode, drawn, "generated faces")
     coders.draw_walks(report, network.decode, walks_between(means))

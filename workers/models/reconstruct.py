@@ -13,6 +13,7 @@ from cvq.kinds.autoencoders import ReconstructSpec
 
 from ..context import Context
 from ..data.seen import as_trained
+from ..training.report import Report
 from ..training.saved import load_model
 from . import coders
 
@@ -27,7 +28,8 @@ def run(spec: ReconstructSpec, ctx: Context) -> dict[str, Any]:
     rebuilt = coders.decoded(saved.network, latents)
     originals = pictures / 255
     with ctx.artifact("reconstructions.png") as path:
-        coders.save_reconstructions(path, originals, rebuilt, f"by the model of {saved.kind}")
+        title = f"reconstructions by {saved.kind}, job {spec.model.job}"
+        coders.save_reconstructions(path, originals, rebuilt, title)
     errors = (rebuilt - originals).square().mean((1, 2, 3)).tolist()
     rows = [
         {"image": file.name, "mse": error, "latent": [round(x, 5) for x in latent]}
@@ -35,4 +37,12 @@ def run(spec: ReconstructSpec, ctx: Context) -> dict[str, Any]:
     ]
     for row in rows:
         log.info("%s: squared error %.4g", row["image"], row["mse"])
-    return {"model": spec.model.job, "mse": sum(errors) / len(errors), "pictures": rows[:100]}
+    mse = sum(errors) / len(errors)
+    of = "" if len(errors) == 1 else f", the mean of {len(errors)} pictures"
+    figures = {
+        "answer": f"squared error {mse:.3g}{of}",
+        "model": spec.model.job,
+        "mse": mse,
+        "pictures": rows[:100],
+    }
+    return Report(ctx, figures, saved.warnings).result()

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
+from cvq.words import listing
 
 from ..context import Context
 from ..training import verdicts
@@ -158,10 +159,10 @@ def _distant_error(network: nn.Module) -> float:
 
 def predict(spec: PredictSumSpec, ctx: Context) -> dict[str, Any]:
     """Add the pairs that a job's specification has."""
-    network = load_model(spec.model, "adder").network
+    model = load_model(spec.model, "adder")
     pairs = torch.tensor(spec.numbers, dtype=torch.float64).view(-1, 2)
     with torch.no_grad():
-        sums = network(pairs).tolist()
+        sums = model.network(pairs).tolist()
     rows = [
         {"pair": pair, "sum": round(value, 6)}
         for pair, value in zip(pairs.tolist(), sums, strict=True)
@@ -171,4 +172,13 @@ def predict(spec: PredictSumSpec, ctx: Context) -> dict[str, Any]:
     with ctx.artifact("sums.json") as path:
         path.write_text(json.dumps(rows, indent=2))
     ctx.progress(len(rows), len(rows), "sum")
-    return {"model": spec.model.job, "sums": rows[:100]}
+    told = [_told(pair, value) for pair, value in zip(pairs.tolist(), sums, strict=True)]
+    answer = listing(told, most=1)
+    figures = {"answer": answer, "model": spec.model.job, "sums": rows[:100]}
+    return Report(ctx, figures, model.warnings).result()
+
+
+def _told(pair: list[float], value: float) -> str:
+    """`3 + 4 = 7.00`; a small sum with its first digits."""
+    shown = f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
+    return f"{' + '.join(f'{number:g}' for number in pair)} = {shown}"

@@ -22,6 +22,7 @@ from cvq.kinds.autoencoders import VaeSpec
 
 from ..context import Context
 from ..data.dataset import Dataset, load_dataset
+from ..training import verdicts
 from ..training.augment import augmentation_of
 from ..training.loop import Measured, Samples, Trained, evaluate, train
 from ..training.report import Report
@@ -78,15 +79,15 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def measuring(beta: float) -> Any:
-    """The measure of a training: -ELBO in nats, its parts beside it."""
+    """-ELBO in nats and its parts; `beta` weighs the divergence in what training follows."""
 
     def measure(network: nn.Module, pictures: Tensor, targets: Tensor) -> Measured:
         logits, mean, log_variance = network(pictures)
         wanted = targets.float() / 255
         missed = binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(pictures)
         kl = divergence(mean, log_variance).mean()
-        weight = beta if network.training else 1.0
-        return Measured(missed + weight * kl, {"reconstruction": missed, "kl": kl})
+        parts = {"loss": missed + kl, "reconstruction": missed, "kl": kl}
+        return Measured(missed + beta * kl, parts)
 
     return measure
 
@@ -163,11 +164,10 @@ def _test(dataset: Dataset, trained: Trained, spec: VaeSpec, report: Report) -> 
         "test_kl": found["kl"],
         "test_images": len(part.images),
     }
+    report.warn(verdicts.unused_latents(found["kl"], spec.latent))
     coders.judge(report, network, dataset)
     coders.draw(report, network, dataset)
     generator = torch.Generator().manual_seed(spec.seed)
-    coders.draw_samples(
-        report, network.decode, network.draw(64, generator), "drawn from the prior"
-    )
+    coders.draw_samples(report, network.decode, network.draw(64, generator), "generated pictures")
     some = part.images[: 2 * coders.WALKS]
     coders.draw_walks(report, network.decode, walks_between(network.encode(some)))

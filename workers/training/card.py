@@ -6,12 +6,15 @@ import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from cvq.kinds.spec import InputFile
+from cvq.datasets import KNOWN
+from cvq.kinds.spec import InputFile, TypedFile
 from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
+from cvq.words import listing
 
 from ..context import Context
 
@@ -58,7 +61,7 @@ def write_card(
             "",
             "## Values",
             "",
-            *_table({k: _shown(getattr(spec, k)) for k in type(spec).model_fields}),
+            *_table({k: _value(spec, k, figures) for k in type(spec).model_fields}),
             "",
             *_pipeline(spec),
             "## Environment",
@@ -72,6 +75,7 @@ def write_card(
             *([f"{use} --model {ctx.job_id}"] if use else []),
             "```",
             "",
+            *_unknown(spec),
             "The same device, number of threads and versions give the same weights.",
             "",
         ]
@@ -93,8 +97,39 @@ def command_of(kind: str, spec: TrainingSpec) -> str:
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words += [f"--{option}", shlex.quote(_shown(value))]
+            words += [f"--{option}", shlex.quote(_typed(value))]
     return " ".join(words)
+
+
+def _typed(value: Any) -> str:
+    """What is typed for a value; a file as it was given, which a folder may be a part of."""
+    return (value.given or value.name) if isinstance(value, TypedFile) else _shown(value)
+
+
+def _unknown(spec: TrainingSpec) -> list[str]:
+    """What to say of files of which nobody knows where they lay."""
+    names = [
+        f"`{file.name}`"
+        for file in spec.inputs()
+        if isinstance(file, TypedFile) and file.sha256 and not file.given
+        and file.name not in KNOWN
+    ]  # fmt: skip
+    relative = any(
+        isinstance(file, TypedFile) and file.given and not Path(file.given).is_absolute()
+        for file in spec.inputs()
+    )
+    lines = ["The command is for the folder in which it was first typed.", ""] if relative else []
+    if names:
+        lines += [f"Put in the path of {listing(names)}.", ""]
+    return lines
+
+
+def _value(spec: TrainingSpec, name: str, figures: Mapping[str, Any]) -> str:
+    """A value as it was asked for; one that was left to the data with what it became."""
+    value = getattr(spec, name)
+    if name in spec.left_open and value == 0:
+        return f"auto ({_shown(figures.get(name, '?'))})"
+    return _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -39,7 +39,8 @@ _WATCHED_STEPS = 5  # of which every loss is looked at
 _ONE_CLASS_STEPS = 100
 _EVALUATION_BATCH = 1024
 # After so many steps or seconds it is said how long the rest will take, where it takes longer.
-_TIMED_STEPS, _TIMED_S, _WORTH_TELLING_S = 20, 10.0, 10.0
+_TIMED_STEPS, _TIMED_S, _WORTH_TELLING_S = 20, 3.0, 10.0
+_LINES = 60  # in the log, of so many epochs at most
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a batch says of a network: the loss to follow, other means, a classifier's logits."""
+    """What a batch says of a network: the loss to follow, other means, a classifier's logits.
+
+    Where the loss to follow has more in it than is reported (smoothed labels, a weight), `values`
+    has a `loss` of its own: training and validation are to report the same quantity.
+    """
 
     loss: Tensor
     values: dict[str, Tensor] = field(default_factory=dict)
@@ -121,11 +126,13 @@ def train(
         network: on the CPU, initialised.
         training, validation: samples; integers stay so until `measure` scales them.
         measure: the loss and other means of a batch (network, inputs, targets).
-        spec: the hyperparameters.
+        spec: the hyperparameters; what it leaves to the data (`TrainingSpec.settled`) is chosen
+            by the number of training samples, and stands in the facts.
         ctx: where progress, metrics and checkpoints go.
         augment: changes a batch of training inputs, with a generator for what it draws.
         best_by: the metric that chooses the best epoch; which way it is better is said by
-            `spec.goals`, else by its name (see `cvq.goals`), else lower is.
+            `spec.goals`, else by its name (see `cvq.goals`), else lower is. Of epochs that it
+            finds alike, as accuracies often are, the one with the smallest `val_loss` is best.
         classes: of a classifier; switches its guards on.
         resumable: whether to write checkpoints and go on from the last; a job that trains several
             networks, each within a second or two, begins anew.
@@ -223,13 +230,14 @@ class _Run:
                 guards.check_labels(samples.targets, len(classes), trained_on=samples is training)
         if len(training) < spec.batch_size:
             log.info("%d training samples, fewer than --batch-size: one batch", len(training))
+        spec = spec.settled(len(training))
         self.spec, self.ctx, self.measure, self.augment = spec, ctx, measure, augment
         self.device, self.dtype = ctx.device, dtype_of(spec, ctx.device)
         self.network = network.to(ctx.device).to(memory_format=torch.channels_last)
         on_gpu = ctx.device != "cpu"
         self.training = _moved(training, ctx.device) if on_gpu else training
         self.validation = _moved(validation, ctx.device) if on_gpu else validation
-        self.batch = min(spec.batch_size, len(training))
+        self.batch = spec.batch_size
         # The last few samples of a shuffled epoch are left out, as a batch of one has no
         # variance; the next epoch shuffles anew.
         self.per_epoch = len(training) // self.batch
@@ -260,6 +268,7 @@ class _Run:
         trained = (state.step - begun_at) * self.batch
         facts = {
             "epochs": len(state.history),
+            "batch_size": self.batch,
             "best_epoch": state.best_epoch,
             "steps": state.step,
             "parameters": sum(p.numel() for p in self.network.parameters()),
@@ -371,13 +380,18 @@ class _Run:
             state.step, epoch=epoch, learning_rate=rate, images_per_second=speed, **row
         )
         shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items())
-        log.info("epoch %d of %d: %s", epoch, self.spec.epochs, shown)
+        if epoch in (1, self.spec.epochs) or epoch % -(-self.spec.epochs // _LINES) == 0:
+            log.info("epoch %d of %d: %s", epoch, self.spec.epochs, shown)
         state.history.append({"epoch": epoch, "step": state.step, **row})
-        upward = goal_of(self.best_by, self.spec.goals) == "max"
-        value = -row[self.best_by] if upward else row[self.best_by]
-        if state.best is None or value < state.best:
-            state.best, state.best_epoch = value, epoch
+        if state.best is None or self._rank(row) < self._rank(state.history[state.best_epoch - 1]):
+            state.best, state.best_epoch = row[self.best_by], epoch
             state.best_weights = {k: v.clone() for k, v in network.state_dict().items()}
+
+    def _rank(self, row: dict[str, float]) -> tuple[float, float]:
+        """Epochs in the order of this, the best first: by what chooses, then by the loss."""
+        upward = goal_of(self.best_by, self.spec.goals) == "max"
+        chosen = row[self.best_by]
+        return -chosen if upward else chosen, row["val_loss"]
 
     def _is_enough(self) -> bool:
         without_gain = len(self.state.history) - self.state.best_epoch

@@ -64,7 +64,7 @@ def save_confusion(path: Path, counts: NDArray[np.int64], classes: Sequence[str]
     words = [_plain(name, 40) for name in classes]
     axes.set_xticks(places, words, rotation=90)
     axes.set_yticks(places, words)
-    axes.set(xlabel="predicted", ylabel="true", title="confusion on the test pictures")
+    axes.set(xlabel="predicted", ylabel="true", title="confusion matrix of the test pictures")
     if len(classes) <= _LEGIBLE:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 0.5 else "black"

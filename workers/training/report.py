@@ -7,7 +7,7 @@ that part, and is a warning in the job's log, its result and its card. The model
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,15 +28,25 @@ _TOLD = (int, float, str)
 class Report:
     """Collects figures and warnings, and draws.
 
+    Args:
+        ctx: the job's context.
+        figures: to begin with.
+        warnings: to begin with, as those of a model that is used; they are in the log already.
+
     Attributes:
         figures: what the job's result says, filled by its kind.
         warnings: sentences on what is wrong, also in the result.
     """
 
-    def __init__(self, ctx: Context, figures: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        figures: Mapping[str, Any] | None = None,
+        warnings: Iterable[str] = (),
+    ) -> None:
         self.ctx = ctx
         self.figures: dict[str, Any] = dict(figures or {})
-        self.warnings: list[str] = []
+        self.warnings: list[str] = list(warnings)
 
     def warn(self, *sentences: str | None) -> None:
         """Say what is wrong, in the log and in the result; None says nothing."""

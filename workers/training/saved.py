@@ -95,11 +95,14 @@ class Model:
         kind: the job kind that trained it.
         facts: as in the model file.
         network: with its weights, in evaluation mode, on the CPU.
+        warnings: sentences on what its training says is wrong with it; they are in the log, and
+            belong into the result of whatever uses it.
     """
 
     kind: str
     facts: dict[str, Any]
     network: Any
+    warnings: tuple[str, ...] = ()
 
 
 def load_model(file: ModelFile, offer: str) -> Model:
@@ -126,7 +129,10 @@ def load_model(file: ModelFile, offer: str) -> Model:
     spec = make_spec(kind, saved.spec)
     network = saved.into(kind.load_network()(spec, saved.facts))
     log.info("%s: %s of %d weights", file.name, kind.name, count_weights(network))
-    return Model(kind.name, saved.facts, network)
+    warnings = tuple(f"the {file.name} was warned: {sentence}" for sentence in file.warned)
+    for sentence in warnings:
+        log.warning("%s", sentence)
+    return Model(kind.name, saved.facts, network, warnings)
 
 
 def count_weights(network: nn.Module) -> int:

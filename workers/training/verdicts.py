@@ -16,8 +16,11 @@ _BY_LUCK = 0.01  # as likely as this, an accuracy is luck
 _NEARLY_ALL = 0.9
 _FEWEST = 10  # pictures that tell what a network says
 _OWN_SHARES = 30  # test pictures whose own classes tell what is commonest
+_SHORT = 1.1  # times another answer's error, an error falls short of it
+_SOMETHING_NATS = 1.0  # that tell three kinds of pictures apart
 
 Labels = NDArray[np.int64]
+Errors = NDArray[np.floating]
 
 
 def of_classifier(
@@ -83,7 +86,7 @@ def one_answer(predicted: Labels, true: Labels, classes: Sequence[str]) -> str |
     return None
 
 
-def no_better(errors: NDArray[np.floating], others: NDArray[np.floating], what: str) -> str | None:
+def no_better(errors: Errors, others: Errors, what: str) -> str | None:
     """Whether errors, one a picture, are no smaller than those of a simple answer to the same.
 
     Args:
@@ -91,12 +94,54 @@ def no_better(errors: NDArray[np.floating], others: NDArray[np.floating], what: 
         others: (N,) of the simple answer.
         what: the simple answer, for example `the mean picture`.
     """
-    gain = others.astype(np.float64) - errors.astype(np.float64)
-    noise = 2 * gain.std(ddof=1) / math.sqrt(len(gain)) if len(gain) > 1 else 0.0
-    if gain.mean() > noise:
+    sure = _surely(errors, others)
+    if sure > 0:
+        return None
+    relation = "is worse than" if sure < 0 else "is within chance of"
+    return (
+        f"the network {relation} {what}: an error of {_compared(errors, others)}; it has learnt "
+        "nothing that surely helps: try more --epochs or another --learning-rate"
+    )
+
+
+def worse(errors: Errors, others: Errors, what: str) -> str | None:
+    """Whether errors are larger than those of an answer that it would be no shame to equal.
+
+    Args:
+        errors: (N,) of the network.
+        others: (N,) of the other answer.
+        what: the other answer, for example `32 principal components`.
+    """
+    if _surely(errors, others) >= 0 or errors.mean() < _SHORT * others.mean():
         return None
     return (
-        f"the network is no better than {what}: an error of {errors.mean():.4g} against "
-        f"{others.mean():.4g} on {len(errors)} held out; it has learnt nothing that helps: try "
-        "more --epochs or another --learning-rate"
+        f"the network falls short of {what}: an error of {_compared(errors, others)}; try more "
+        "--epochs, or more pictures"
     )
+
+
+def unused_latents(divergence: float, latent: int) -> str | None:
+    """Whether a variational autoencoder tells pictures apart by its latents.
+
+    Args:
+        divergence: mean KL divergence of the posterior from the prior, nats a picture: what the
+            latents say of a picture.
+        latent: how many there are.
+    """
+    if divergence >= _SOMETHING_NATS:
+        return None
+    return (
+        f"the latent space is not used: its {latent} dimensions say {divergence:.2g} nats of a "
+        "picture, so that all are decoded nearly alike; try more --epochs or a smaller --beta"
+    )
+
+
+def _surely(errors: Errors, others: Errors) -> int:
+    """1 where errors are smaller than others by more than chance, -1 where larger, else 0."""
+    gain = others.astype(np.float64) - errors.astype(np.float64)
+    noise = 2 * gain.std(ddof=1) / math.sqrt(len(gain)) if len(gain) > 1 else 0.0
+    return int(gain.mean() > noise) - int(gain.mean() < -noise)
+
+
+def _compared(errors: Errors, others: Errors) -> str:
+    return f"{errors.mean():.4g} against {others.mean():.4g} on {len(errors)} held out"
