@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import words
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from cvq.jobs import Job
 
 
+_EPOCH = "epoch"  # the metric by which a job counts its epochs
+
+
 @dataclass(frozen=True)
 class Curve:
     """One metric of a job.
 
     Attributes:
         values: in the order of the steps.
+        epochs: the epoch that ended at a step, where the job counts epochs.
         value: the figure that counts: of a training that is done, that of the weights it kept.
         best, best_step: None where nothing says which way the metric is better.
     """
@@ -31,6 +35,7 @@ class Curve:
     best: float | None = None
     best_step: int | None = None
     job_id: int = 0
+    epochs: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def finite(self) -> list[float]:
@@ -50,16 +55,21 @@ def curves_of(
     from .follow import headline_names
 
     with client.db.read() as session:
-        merged = queries.merged_points(session, job.id, names=names, attempt=attempt)
+        asked = [*names, _EPOCH] if names else []
+        merged = queries.merged_points(session, job.id, names=asked, attempt=attempt)
         summaries = queries.summaries_of(session, job.id) if attempt is None else {}
+    counted = [(point.step, point.value) for point in merged.get(_EPOCH, [])]
+    epochs = {step: int(value) for step, value in counted if value is not None}
     found = []
     for name, points in merged.items():
+        if names and name not in names:
+            continue
         steps, values = [point.step for point in points], [point.value for point in points]
         if known := summaries.get(name):
             found.append(Curve(name, steps, values, known.value, known.best, known.best_step))
         else:
             found.append(Curve(name, steps, values, values[-1]))
-    found = [replace(curve, job_id=job.id) for curve in found]
+    found = [replace(curve, job_id=job.id, epochs=epochs) for curve in found]
     first = list(headline_names(client.settings, job))
     order = {name: place for place, name in enumerate(first)}
     return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
@@ -120,8 +130,12 @@ def overlay(curve: Curve, others: Sequence[Curve], width: int = 40) -> str:
 
 
 def _best(curve: Curve) -> str:
-    at = f" @{curve.best_step}" if curve.best_step is not None else ""
-    return "" if curve.best is None else words.number(curve.best) + at
+    if curve.best is None:
+        return ""
+    step = curve.best_step
+    epoch = None if step is None else curve.epochs.get(step)
+    at = f" @{epoch}" if epoch is not None else "" if step is None else f" @step {step}"
+    return words.number(curve.best) + at
 
 
 def _extreme(choose: Callable[[list[float]], float], curve: Curve) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from . import words
 from .output import Column
 from .submitting import place
+from .widths import name
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def columns(client: Client) -> list[Column[Artifact]]:
     """Name, role, type, size, and where it is."""
     return [
-        Column("name", lambda file: file.name, least=16, after=1),
+        Column("name", lambda file: file.name, least=16, after=1, short=name),
         Column("role", lambda file: file.role, rank=1),
         Column("type", lambda file: file.media_type, rank=3),
         Column(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import words
 from .output import console, is_dumb, note, on_terminal
+from .widths import plain_blanks, wrap
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -114,7 +115,8 @@ class _Bar:
         )
 
     def say(self, text: str) -> None:
-        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        shown = plain_blanks(wrap(text, self.progress.console.width))
+        self.progress.console.print(shown, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self.progress.stop()

@@ -18,6 +18,7 @@ import click
 
 from cvq.errors import SpecError, UsageError
 
+from .help import Context
 from .options import CommaList
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ def _in_options(error: SpecError, params: Sequence[click.Parameter]) -> str:
 
 class KindCommand(click.Command):
     """A command for one kind; its help shows the kind's options and every job's apart."""
+
+    context_class = Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; a negative number that is no option's value is an argument, and no option."""

@@ -39,11 +39,13 @@ class Holdups:
         """Look at a job, once a second and at every change of its state."""
         if job.state == self._state and time.monotonic() < self._look_at:
             return
+        from cvq import queries
         from cvq.holdups import holdup
 
         self._state, self._look_at = job.state, time.monotonic() + _LOOK_S
         with self._client.db.read() as session:
-            found = holdup(session, job)
+            # Read anew: it may have begun since this look.
+            found = holdup(session, queries.get_job(session, job.id))
         before, self._nobody = self._nobody, None if found is None else found.nobody
         if found is None or found.nobody is before:
             return

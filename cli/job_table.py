@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import words
 from .output import Column
+from .widths import ending, name
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -37,9 +38,9 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
             after=3,
             short=words.state,
         ),
-        Column("kind", lambda job: job.kind, rank=2, least=10, after=4),
-        Column("name", words.title, rank=3, least=12),
-        Column("user", lambda job: job.user, rank=6, least=8),
+        Column("kind", lambda job: job.kind, rank=2, least=10, after=4, short=ending),
+        Column("name", words.title, rank=3, least=12, short=name),
+        Column("user", lambda job: job.user, rank=6, least=8, short=ending),
         Column(
             "age",
             lambda job: words.age(job.created_at, now),

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from .help import Context, fitted
+
 
 class Entry(NamedTuple):
     """A command: the module under `commands` that has it, and its line of help."""
@@ -67,6 +69,8 @@ ENVIRONMENT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 4, 70, 130, 141
 class Main(click.Group):
     """Loads a command when it is used, and turns every error into one line and an exit code."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the help."""
         return list(COMMANDS)
@@ -76,15 +80,14 @@ class Main(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f".commands.{COMMANDS[cmd_name].module}", __package__)
-        command: click.Command = getattr(module, cmd_name)
-        return command
+        return fitted(getattr(module, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the nearest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"unknown command '{args[0]}'{_nearest(args[0])}", ctx)
+            raise click.UsageError(_unknown(args), ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -110,11 +113,34 @@ class Main(click.Group):
         sys.exit(_guarded(lambda: super(Main, self).main(words, *rest, **extra), debug=debug))
 
 
-def _nearest(name: str) -> str:
+def _unknown(args: Sequence[str]) -> str:
+    """What to say of a first word that is no command: it may be a kind."""
+    import shlex
     from difflib import get_close_matches
 
-    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-    return f": did you mean '{near[0]}'?" if near else ""
+    name = args[0]
+    if name in (kinds := _kinds()):
+        line = shlex.join(args)
+        return (
+            f"'{name}' is a kind of job, and no command: `cvq submit {line}` queues one, "
+            f"`cvq run {line}` runs it here"
+        )
+    near = get_close_matches(name, [*COMMANDS, *kinds], n=1, cutoff=0.5)
+    if near and near[0] in kinds:
+        return f"unknown command '{name}': did you mean `cvq submit {near[0]}`?"
+    return f"unknown command '{name}'" + (f": did you mean '{near[0]}'?" if near else "")
+
+
+def _kinds() -> set[str]:
+    """The kinds that there are; none where the settings do not even say that."""
+    from cvq.errors import CvqError
+    from cvq.kinds import find_kinds
+    from cvq.settings import Settings
+
+    try:
+        return set(find_kinds(Settings.load())[0])
+    except CvqError:
+        return set()
 
 
 def _guarded(run: Any, *, debug: bool) -> int:
@@ -128,7 +154,7 @@ def _guarded(run: Any, *, debug: bool) -> int:
             sys.stdout.flush()
         except BaseException as error:
             if debug and not isinstance(error, SystemExit | click.ClickException):
-                raise
+                _trace()
             return _report(error)
     return code if isinstance(code, int) else 0
 
@@ -166,6 +192,15 @@ def _report_usage(error: click.ClickException) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f" (`{context.command_path} --help` tells more)" if context else ""
     return _say(message[:1].lower() + message[1:] + hint, error.exit_code)
+
+
+def _trace() -> None:
+    """The traceback before the line: what went wrong has the same exit code, however told."""
+    import traceback
+
+    from .output import note
+
+    note(traceback.format_exc())
 
 
 def _say(message: str, code: int) -> int:

@@ -59,6 +59,15 @@ class CommaList(click.ParamType[Any]):
         return [self.item.convert(word, param, ctx) for word in words if word]
 
 
+MOST = 2**31 - 1  # rows, lines and attempts, as every database counts them
+MOST_SLOTS = 256  # jobs at a time on one machine
+
+
+def count(least: int = 0, most: int = MOST) -> click.IntRange:
+    """A whole number that no database and no machine stumbles over."""
+    return click.IntRange(least, most)
+
+
 DURATION = Parsed("duration", parse.duration)
 AGO = Parsed("time", lambda text: parse.moment(text, ago=True))
 AHEAD = Parsed("time", lambda text: parse.moment(text, ago=False))
@@ -146,6 +155,14 @@ def make_filter(
     )
 
 
+def times_of(wanted: Filter) -> list[str]:
+    """The times of a filter as they were read."""
+    from cvq.words import moment
+
+    given = (("since", wanted.since), ("before", wanted.until))
+    return [f"none submitted {word} {moment(time)}" for word, time in given if time is not None]
+
+
 def find(client: Client, wanted: Filter) -> list[Job]:
     """The jobs that a filter means."""
     from cvq import queries
@@ -192,6 +209,29 @@ def resolve_one(client: Client, reference: parse.Reference) -> int:
             f"{reference.first}-{reference.last} is {len(ids)} jobs; this command takes one"
         )
     return ids[0]
+
+
+def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -> None:
+    """Refuse an attempt that none of some jobs has had; None is any.
+
+    Raises:
+        UsageError: there is none of this number; of a single job, those that there are are named.
+    """
+    from cvq import queries
+    from cvq.words import listing
+
+    if attempt is None:
+        return
+    with client.db.read() as session:
+        known = {
+            each.number for job_id in job_ids for each in queries.attempts_of(session, job_id)
+        }
+    if attempt in known:
+        return
+    if len(job_ids) > 1:
+        raise UsageError(f"none of these jobs has an attempt {attempt}")
+    had = f"it has had {listing(sorted(known))}" if known else "it has had none"
+    raise UsageError(f"job {job_ids[0]} has no attempt {attempt}: {had}")
 
 
 def is_single(references: Sequence[parse.Reference]) -> bool:

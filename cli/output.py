@@ -19,6 +19,7 @@ import click
 
 from cvq.words import UNPRINTABLE, clean_lines
 
+from . import widths
 from .table import Column as Column
 from .table import plain_table as plain_table
 from .table import table as table
@@ -67,15 +68,27 @@ def _mark(found: re.Match[str]) -> str:
     return found[0] if found[0] == "\n" else "\ufffd"
 
 
-def say(text: object = "", *, err: bool = False) -> None:
-    """Print lines; on a terminal colours stay, and nothing else that is not text."""
-    given = str(text)
-    parts = _COLOURS.split(given) if on_terminal(err=err) else [given]
-    shown = [
+def say(
+    text: object = "", *, err: bool = False, wrap: bool = True, hang: int | None = None
+) -> None:
+    """Print lines; on a terminal colours stay, and nothing else that is not text.
+
+    Args:
+        text: what to print.
+        err: on stderr.
+        wrap: break lines that are wider than a terminal, at spaces; see `widths.wrap`. Nothing is
+            broken in a pipe.
+        hang: the indent of the further lines of one that is broken.
+    """
+    person = on_terminal(err=err)
+    parts = _COLOURS.split(str(text)) if person else [str(text)]
+    shown = "".join(
         ("" if is_dumb() else part) if _COLOURS.fullmatch(part) else clean_lines(part)
         for part in parts
-    ]
-    click.echo("".join(shown), err=err)
+    )
+    if person and wrap:
+        shown = widths.wrap(shown, widths.terminal_width(err=err), hang)
+    click.echo(widths.plain_blanks(shown), err=err)
 
 
 def note(message: str) -> None:
@@ -92,12 +105,12 @@ def hint(message: str) -> None:
 
 def dump(value: Any) -> None:
     """JSON for people and programs."""
-    say(_json(value, indent=2))
+    say(_json(value, indent=2), wrap=False)
 
 
 def dump_line(value: Any) -> None:
     """One JSON value on one line, at once: for what goes on."""
-    say(_json(value))
+    say(_json(value), wrap=False)
     sys.stdout.flush()
 
 
@@ -169,7 +182,7 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
     for name, value in given:
         label = click.style(name.ljust(width), bold=True) if on_terminal() else name.ljust(width)
         for count, item in enumerate(value if isinstance(value, list) else [value]):
-            say(f"{' ' * width if count else label}  {clean(item)}")
+            say(f"{' ' * width if count else label}  {clean(item)}", hang=width + 2)
 
 
 def heading(text: str) -> None:

@@ -11,6 +11,7 @@ import click
 from cvq.errors import UsageError
 
 from .output import note
+from .widths import whole
 from .words import clean, count
 
 if TYPE_CHECKING:
@@ -94,8 +95,15 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     known = asked or (formats if chosen else kind.spec.endings)
     if known and wanted not in known:
         by = f"--format {asked[0]}" if asked else kind.name
-        raise UsageError(f"-o {target}: {by} writes {' or '.join(f'.{end}' for end in known)}")
+        endings = [f".{end}" for one in known for end in (one, *_also(one))]
+        listed = " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
+        raise UsageError(f"-o {target}: {by} writes {listed}")
     return values | {"format": wanted} if chosen else values
+
+
+def _also(ending: str) -> list[str]:
+    """How else an ending is spelt."""
+    return [other for other, same in _SPELT.items() if same == ending]
 
 
 def copy_results(
@@ -114,7 +122,7 @@ def copy_results(
     for artifact, path in _plan(results, target, force=force):
         client.fetch(handle.id, artifact, path)
         if not quiet:
-            note(f"{clean(artifact.name)} is copied to {path}")
+            note(f"{clean(artifact.name)} is copied to {whole(path)}")
     if not (quiet or target.is_dir()) and (left := len(results) - len(_fitting(results, target))):
         note(f"{count(left, 'other file')}: `cvq get {handle.id}` copies all of them")
 

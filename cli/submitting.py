@@ -12,6 +12,7 @@ import click
 from . import words
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, resolve
 from .output import console, dump, note, on_terminal, say
+from .widths import whole
 
 if TYPE_CHECKING:
     from cvq.client import Client, JobHandle
@@ -113,11 +114,19 @@ def _packing() -> Iterator[Callable[[int, int], None] | None]:
     if not on_terminal(err=True):
         yield None
         return
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
+    screen = console(err=True)
+    size = max(1, min(40, screen.width - 30))  # beside the words and figures
     bar = Progress(
-        *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console(err=True), transient=True,
+        TextColumn("{task.description}"), BarColumn(size), MofNCompleteColumn(),
+        TimeRemainingColumn(), console=screen, transient=True,
     )  # fmt: skip
 
     def show(done: int, total: int) -> None:
@@ -137,6 +146,8 @@ def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[st
     names = ("priority", "retries", "time_limit", "soft_time_limit")
     checked = {name: options[name] for name in names if name in options}
     dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
+    if at := options.get("at"):
+        note(f"it would start no sooner than {words.moment(at)}")
 
 
 def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:
@@ -153,7 +164,7 @@ def show_paths(client: Client, artifacts: list[Artifact]) -> None:
     from cvq.results import results_of
 
     for artifact in results_of(artifacts):
-        say(place(client, artifact))
+        say(place(client, artifact), wrap=False)
 
 
 def show_outcome(client: Client, job: Job) -> None:
@@ -187,9 +198,9 @@ def _show_files(client: Client, artifacts: list[Artifact]) -> None:
         return
     results = results_of(artifacts)
     for artifact in artifacts:
-        line = f"{artifact.role:<10}  {words.size(artifact.bytes):>8}  {place(client, artifact)}"
-        console().print(words.clean(line), markup=False, soft_wrap=True,
-                        style="" if artifact in results else "dim")  # fmt: skip
+        where = whole(words.clean(place(client, artifact)))
+        line = f"{words.clean(artifact.role):<10}  {words.size(artifact.bytes):>8}  {where}"
+        say(line if artifact in results else click.style(line, dim=True))
 
 
 def place(client: Client, artifact: Artifact) -> str:

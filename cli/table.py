@@ -6,13 +6,13 @@ columns go, the least important first; id, state and figure survive longest.
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .words import clean, middle
+from .widths import cells as cells_of
+from .widths import middle, terminal_width, wrap
+from .words import clean
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -61,7 +61,7 @@ def plain_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> list[str]:
     """Lines of aligned columns; nothing is cut."""
     cells = [[column.name.upper() for column in columns]]
     cells += [[_cell(column, row) for column in columns] for row in rows]
-    widths = [max(_len(line[index]) for line in cells) for index in range(len(columns))]
+    widths = [max(cells_of(line[index]) for line in cells) for index in range(len(columns))]
     return [
         (" " * _GAP)
         .join(
@@ -73,20 +73,14 @@ def plain_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> list[str]:
     ]
 
 
-def terminal_width() -> int:
-    """Cells in a line of the terminal; rich has a mind of its own where TERM=dumb."""
-    return max(1, shutil.get_terminal_size().columns)
-
-
 def table(columns: Sequence[Column[T]], rows: Sequence[T], width: int | None = None) -> Text:
     """The same for a terminal of a width; columns that are empty in every row are left out."""
     from rich.text import Text
 
+    width = width or terminal_width()
     cells = [[_cell(column, row) for row in rows] for column in columns]
     filled = [i for i in range(len(columns)) if any(cells[i])]
-    widths = fit(
-        [columns[i] for i in filled], [cells[i] for i in filled], width or terminal_width()
-    )
+    widths = fit([columns[i] for i in filled], [cells[i] for i in filled], width)
     beside = {i: size for i, size in zip(filled, widths, strict=True) if size}
     below = [i for i in filled if columns[i].below and i not in beside]
     lines = [Text((" " * _GAP).join(
@@ -96,8 +90,13 @@ def table(columns: Sequence[Column[T]], rows: Sequence[T], width: int | None = N
     for at, row in enumerate(rows):
         parts = {i: (cells[i][at], _style(columns[i], row)) for i in filled}
         lines += _row_lines(columns, beside, parts)
-        lines += [Text(" " * _INDENT + parts[i][0], parts[i][1]) for i in below if parts[i][0]]
+        lines += [Text(_below(parts[i][0], width), parts[i][1]) for i in below if parts[i][0]]
     return Text("\n").join(lines)
+
+
+def _below(cell: str, width: int) -> str:
+    """A cell in a line of its own, indented as far as it fits."""
+    return " " * max(0, min(_INDENT, width - cells_of(cell))) + cell
 
 
 def _row_lines(
@@ -109,10 +108,10 @@ def _row_lines(
     line, more = Text(), []
     for place, (i, size) in enumerate(beside.items()):
         (cell, style), column = parts[i], columns[i]
-        if _len(cell) > size and column.wrap:
-            cell, *rest = textwrap.wrap(cell, size) or [""]
+        if cells_of(cell) > size and column.wrap:
+            cell, *rest = wrap(cell, size, hang=0).split("\n")
             more = [Text(" " * (line.cell_len + _GAP) + text, style) for text in rest]
-        elif _len(cell) > size:
+        elif cells_of(cell) > size:
             cell = column.short(cell, size)
         last = place == len(beside) - 1 and not column.right
         line.append(" " * _GAP if place else "")
@@ -123,7 +122,7 @@ def _row_lines(
 def fit(columns: Sequence[Column[Any]], cells: Sequence[list[str]], width: int) -> list[int]:
     """The width of each column on a terminal of a width; 0 where it has no room."""
     natural = [
-        max(_len(text) for text in [column.name, *texts])
+        max(cells_of(text) for text in [column.name, *texts])
         for column, texts in zip(columns, cells, strict=True)
     ]
     shown = set(range(len(columns)))
@@ -168,14 +167,5 @@ def _style(column: Column[T], row: T) -> str:
 
 
 def _padded(cell: str, width: int, *, right: bool) -> str:
-    blanks = " " * (width - _len(cell))
+    blanks = " " * (width - cells_of(cell))
     return blanks + cell if right else cell + blanks
-
-
-def _len(text: str) -> int:
-    """The cells that a text takes on a terminal: two for each character of East Asia."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)

@@ -37,10 +37,11 @@ class Spinner:
         if text == self.said:
             return
         self.said = text
+        line = Text(text, no_wrap=True, overflow="ellipsis")
         if not on_terminal(err=True) or is_dumb():
             note(text)
         elif self.status is None:
-            self.status = console(err=True).status(Text(text))
+            self.status = console(err=True).status(line)
             self.status.start()
         else:
-            self.status.update(Text(text))
+            self.status.update(line)

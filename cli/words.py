@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cvq import words
+from cvq.figures import headline as headline
+from cvq.figures import is_figure, told
+from cvq.figures import number as number
+from cvq.kinds import fields_of
 from cvq.words import clean as clean
 from cvq.words import clock as clock
 from cvq.words import count as count
+from cvq.words import moment as moment
 from cvq.words import size as size
 from cvq.words import span as span
+
+from .widths import ending, middle
 
 if TYPE_CHECKING:
     from cvq.jobs import Job
@@ -31,7 +37,6 @@ STATE_STYLES |= {
     "silent": "red",
     "gone": "dim",
 }
-_LONGEST_ANSWER = 80  # characters of an answer in words
 _MOST_NAMES = 4  # of a job without a name
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 _BARS = "▁▂▃▄▅▆▇█"
@@ -43,33 +48,11 @@ def cut(text: str, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def middle(text: str, width: int) -> str:
-    """A text in so many cells of a terminal, its middle left out where it is too long."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return text
-    if width < 2:
-        return "…"[:width]
-    end = (width - 1) // 2
-    tail = set_cell_size(text[::-1], end)[::-1].lstrip() if end else ""
-    return set_cell_size(text, width - 1 - end).rstrip() + "…" + tail
-
-
-def end_cut(text: str, width: int) -> str:
-    """A text in so many cells of a terminal, its end left out where it is too long."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, max(0, width - 1)).rstrip() + "…"
-
-
 def figure(text: str, width: int) -> str:
     """A figure such as `val_accuracy 0.93` in a width: its name gives way, the number stays."""
     name, _, number = text.rpartition(" ")
     if not any(sign.isdigit() for sign in number):  # an answer in words
-        return end_cut(text, width)
+        return ending(text, width)
     room = width - len(number) - 1
     return f"{middle(name, room)} {number}" if room > 1 else number
 
@@ -104,17 +87,6 @@ def age(time: datetime | None, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def number(value: float | None) -> str:
-    """A metric with four significant digits; `-` where it was not finite."""
-    if value is None:
-        return "-"
-    if isinstance(value, int) and abs(value) > sys.float_info.max:
-        return "> 1e308" if value > 0 else "< -1e308"  # a result may hold any whole number
-    if value == int(value) and abs(value) < 1e6:
-        return str(int(value))
-    return f"{value:.4g}"
-
-
 def sparkline(
     values: Sequence[float | None],
     width: int = 40,
@@ -137,10 +109,14 @@ def thinned(curve: str, width: int) -> str:
     return "".join(curve[place * len(curve) // width] for place in range(width))
 
 
-def inputs(spec: dict[str, Any]) -> list[str]:
-    """The names of the files that a stored specification reads, in field order."""
+def inputs(spec: dict[str, Any], kind: str) -> list[str]:
+    """The names of the files that a stored specification reads, in the order of the kind's fields.
+
+    Postgres gives fields back in an order of its own: the style before the content.
+    """
+    place = {name: index for index, name in enumerate(fields_of(kind))}
     names = []
-    for value in spec.values():
+    for _, value in sorted(spec.items(), key=lambda item: place.get(item[0], len(place))):
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, dict) and "sha256" in item and "name" in item:
                 names.append(str(item["name"]))
@@ -151,7 +127,7 @@ def title(job: Job) -> str:
     """What a job is called: its name, else its inputs, or how many these are."""
     if job.name:
         return clean(job.name)
-    names = inputs(job.spec)
+    names = inputs(job.spec, job.kind)
     if len(names) <= _MOST_NAMES:
         return clean(" ".join(names))
     pictures = all(name.lower().endswith(_PICTURES) for name in names)
@@ -169,38 +145,17 @@ def progress(job: Job) -> str:
     return f"{text}, {eta} left" if eta else text
 
 
-def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
-    """The first few headline figures that a job has: `total_loss 21.5`.
-
-    They are metrics, or values of its result; a text stands for itself: `boot 47 %`.
-    """
-    result = job.result if isinstance(job.result, dict) else {}
-    known = {name: result[name] for name in names if _is_figure(result.get(name))} | job.metrics
-    chosen = [name for name in names if name in known] or sorted(job.metrics)
-    return "  ".join(_figure(name, known[name]) for name in chosen[:most])
-
-
 def result_figures(job: Job, most: int = 3) -> str:
     """The first few numbers of a job's result: `pictures 12  seconds 1.5`.
 
     What only repeats a value that the job was given, as its model's number, is no figure.
     """
     numbers = [
-        _figure(name, value)
+        told(name, value)
         for name, value in (job.result.items() if isinstance(job.result, dict) else ())
-        if _is_figure(value) and not isinstance(value, str) and name not in job.spec
+        if is_figure(value) and not isinstance(value, str) and name not in job.spec
     ]
     return "  ".join(numbers[:most])
-
-
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, int | float | str) and not isinstance(value, bool) and value != ""
-
-
-def _figure(name: str, value: float | str | None) -> str:
-    if isinstance(value, str):
-        return cut(one_line(value), _LONGEST_ANSWER)
-    return f"{clean(name)} {number(value)}"
 
 
 def figures(job: Job, names: Sequence[str], width: int, most: int = 3) -> str:

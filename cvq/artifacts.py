@@ -26,7 +26,7 @@ from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, 
 from .files import atomic, make_home, sha256_of, why
 from .jobs import Artifact, Lease
 from .names import Names, safe_name
-from .settings import Settings, masked
+from .settings import Settings, masked, without_secrets
 
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.
 _SPECIAL = re.compile(r"[?#*%:\[\]{}]")
@@ -48,16 +48,20 @@ class ArtifactStore:
         except ImportError as error:
             if self.url.startswith("s3:"):
                 raise MissingExtraError("s3", f"the artifact store {self}") from None
-            raise StoreError(f"artifact store {self}: {error}") from None
+            raise StoreError(f"artifact store {self}: {self._plain(error)}") from None
         except OSError as error:  # a server that is not there
-            raise StoreError(f"artifact store {self}: {why(error)}") from None
+            raise StoreError(f"artifact store {self}: {self._plain(why(error))}") from None
         except ValueError as error:
-            raise UsageError(f"CVQ_STORE_URL '{self}': {error}") from None
+            raise UsageError(f"CVQ_STORE_URL '{self}': {self._plain(error)}") from None
         self.is_local = "file" in _protocols(self.fs)
         self.root = self.root.rstrip("/")
 
     def __str__(self) -> str:
         return masked(self.url)
+
+    def _plain(self, said: object) -> str:
+        """What a backend or a row says, without what is secret in an address."""
+        return without_secrets(str(said), self.url)
 
     def put_input(self, path: Path) -> tuple[str, int]:
         """Store a file under its content, once; return its SHA-256 and size in bytes.
@@ -204,7 +208,7 @@ class ArtifactStore:
         if inside and self.is_local:  # no link leads out either
             inside = Path(key).resolve().is_relative_to(Path(self.root).resolve())
         if not inside:
-            raise StoreError(f"{uri} is not in the artifact store {self}")
+            raise StoreError(f"{self._plain(uri)} is not in the artifact store {self}")
         return key
 
     def _holds(self, key: str, digest: str, size: int) -> bool:
@@ -243,11 +247,11 @@ class ArtifactStore:
             raise
         except FileNotFoundError as error:
             if not self.is_local and "bucket" in str(error):
-                raise StoreError(f"artifact store {self}: {error}") from None
-            raise StoreError(f"{key} is not in the artifact store {self}") from None
+                raise StoreError(f"artifact store {self}: {self._plain(error)}") from None
+            raise StoreError(f"{self._plain(key)} is not in the artifact store {self}") from None
         except Exception as error:  # each fsspec backend raises errors of its own
             advice = why(error) if isinstance(error, OSError) else f"{error}"
-            raise StoreError(f"artifact store {self}: {advice}") from error
+            raise StoreError(f"artifact store {self}: {self._plain(advice)}") from error
 
 
 def open_store(settings: Settings) -> ArtifactStore:

@@ -34,11 +34,12 @@ from .files import lock
 from .installing import install_hint
 from .jobs import EncodedJson
 from .postgres import Calls, connect_options, set_up
-from .settings import Settings
+from .settings import Settings, without_secrets
 from .tables import SCHEMA_VERSION
 
 _SQLITE_BUSY_MS = 60_000
 # In what Postgres says to who connects: waiting helps with none of these.
+_UNSENT = ("Error binding parameter", "cannot adapt type", "cannot dump")
 _REFUSALS = ("authentication", "password", "does not exist", "pg_hba.conf", "permi", "certificate")
 _CONVERSION = (ValueError, TypeError, OverflowError, RecursionError)
 # No thread waits for another's connection: the heartbeat would wait behind the jobs' output.
@@ -89,7 +90,7 @@ class Database:
                 connection.info[_CALL] = call
                 yield connection
         except (StatementError, PoolTimeoutError, OverflowError, UnicodeEncodeError) as error:
-            said = _reason(error) if isinstance(error, DBAPIError) else str(error)
+            said = without_secrets(reason_of(error), self.settings.database_url)
             if is_about_a_value(error):
                 raise UsageError(f"the database cannot hold this value: {said}") from error
             kind = DatabaseAwayError if _is_away(error) else DatabaseError
@@ -233,7 +234,9 @@ def is_about_a_value(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
         # Of Postgres: a program limit, as for JSON that is nested too deep.
         limit = str(getattr(error.orig, "sqlstate", None) or "").startswith("54")
-        return limit or isinstance(error, DataError | IntegrityError)
+        # Of the drivers, which cannot send it at all.
+        unsent = any(sign in str(error.orig) for sign in _UNSENT)
+        return limit or unsent or isinstance(error, DataError | IntegrityError)
     if isinstance(error, SQLAlchemyError):
         # A value that its type could not convert; and not SQLAlchemy's own complaint.
         return isinstance(error, StatementError) and isinstance(error.orig, _CONVERSION)
@@ -307,9 +310,12 @@ def _sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
 
 
-def _reason(error: DBAPIError) -> str:
-    """One line of what the driver said, with advice where there is some."""
-    said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else str(error)
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line; of a driver's, with advice where there is some."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    said = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    if not isinstance(error, DBAPIError):
+        return said
     advice = {
         "database or disk is full": "free some space, or move CVQ_HOME",
         "disk I/O error": "is the disk full?",

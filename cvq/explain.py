@@ -386,7 +386,7 @@ def _succeeded(seen: _Seen) -> Told:
     if not attempts:
         return Told(["It succeeded."], [f"`cvq show {job.id}` tells all about it."])
     *earlier, last = attempts
-    took = span(last.seconds(seen.now))
+    took = span(job.seconds(seen.now))
     said = [f"It succeeded in {took}, at attempt {last.number}." if earlier else
             f"It succeeded in {took}, at the first attempt."]  # fmt: skip
     if earlier:

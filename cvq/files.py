@@ -8,7 +8,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,8 +34,12 @@ def make_home(folder: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold an exclusive lock between processes; it ends with the process, whatever happens.
+
+    Args:
+        path: the file to lock.
+        busy: called once, before another's lock is waited for.
 
     Raises:
         SetupError: the folder cannot be written.
@@ -47,7 +51,11 @@ def lock(path: Path) -> Iterator[None]:
         advice = "set CVQ_HOME to a folder that you can write"
         raise SetupError(f"{path} cannot be written: {why(error)}; {advice}") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -157,10 +157,12 @@ def check(
         if not _exists(session, t.jobs.c.user == user):
             remarks.append(f"no job of user '{user}'")
             _refuse_near(remarks[-1], user, _all(session, t.jobs.c.user))
-    for key, _ in wanted.tags:
+    for key, value in wanted.tags:
         if not _exists(session, _tagged(key, None)):
             remarks.append(f"no job with a tag '{key}'")
             _refuse_near(remarks[-1], key, _tag_keys(session))
+        elif value is not None and not _exists(session, _tagged(key, value)):
+            remarks.append(f"no job with the tag '{key}={value}'")
     return remarks
 
 

@@ -34,7 +34,8 @@ def holdup(session: Connection, job: Job) -> Holdup | None:
     """
     if job.state == QUEUED:
         found = takers(session, job)
-        return None if found.free else _told(session, job, nobody=not found.able)
+        begun = any(job.id in worker["running"] for worker in found.known)
+        return None if found.free or begun else _told(session, job, nobody=not found.able)
     if job.state == WAITING:
         for parent in queries.parents_of(session, job.id):
             held = holdup(session, parent)

@@ -108,13 +108,16 @@ def load(
     Raises:
         PictureError: it is no picture, damaged, or too large.
         OSError: the file cannot be read.
+        MemoryError: there is no memory for it.
     """
     source = source if isinstance(source, bytes) else Path(source)
     try:
         return _decoded(source, max_pixels or _most_pixels, draft)
-    except (PictureError, PermissionError, FileNotFoundError):
+    except PictureError:
         raise
     except Exception as error:  # Pillow's decoders raise what they stumble over
+        if is_the_machines(error):
+            raise
         content = source if isinstance(source, bytes) else source.read_bytes()
         bare, profile = _bare(content)
         if bare == content:
@@ -124,10 +127,20 @@ def load(
     except PictureError:
         raise
     except Exception as error:
-        raise _told(error) from None
+        raise error if is_the_machines(error) else _told(error) from None
     if profile:
         loaded.image.info["icc_profile"] = profile
     return loaded
+
+
+def is_the_machines(error: Exception) -> bool:
+    """Whether a file could not be read or decoded for want of memory or by a disk's fault.
+
+    Pillow says `OSError`, too, of what is wrong in a file; only the system gives a number to it.
+    """
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno is not None
+    )
 
 
 def orientation_of(image: Image.Image) -> int:

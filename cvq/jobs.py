@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
+from .figures import headline
 from .goals import Goal
 from .tables import FINAL, UNREADABLE_TIME, Unreadable
 from .words import one_line
@@ -162,8 +163,7 @@ class Job:
 
     def __repr__(self) -> str:
         told = [f"{self.state} ({self.reason})" if self.reason else self.state]
-        if self.name:
-            told.append(one_line(self.name, 40))
+        told += filter(None, [one_line(self.name or "", 40), headline(self, self.headline or ())])
         return f"<Job {self.id} {self.kind} {', '.join(told)}>"
 
     @property

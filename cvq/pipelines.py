@@ -7,6 +7,7 @@ names transforms and their numbers, and only transforms that albumentations itse
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,8 @@ def read_pipeline(path: Path) -> dict[str, Any]:
         found = _parse(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} is neither JSON nor YAML: {_line(error)}") from None
+    if number := next(_no_numbers(found), None):
+        raise InvalidInputError(f"{path} has {number} where a number should be")
     try:
         names = list(_names(found["transform"]))
     except (TypeError, KeyError, RecursionError):
@@ -189,6 +192,19 @@ def _names(transform: Any) -> Iterator[str]:
     yield name
     for part in transform.get("transforms", ()):
         yield from _names(part)
+
+
+def _no_numbers(value: Any) -> Iterator[str]:
+    """What JSON and YAML write as numbers and are none: most transforms would draw black."""
+    open_ = [value]
+    while open_:
+        match open_.pop():
+            case dict() as part:
+                open_ += part.values()
+            case list() as part:
+                open_ += part
+            case float() as part if not math.isfinite(part):
+                yield str(part)
 
 
 def _line(error: object) -> str:

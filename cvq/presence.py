@@ -5,7 +5,9 @@
 
 A process number may be another's by now, a row in the database be that of another machine's
 worker, and a machine may have got another name. The lock tells for sure. Folders of two databases
-in one home do not meet, and a folder whose lock is free is nobody's.
+in one home do not meet, and a folder whose lock is free is nobody's. One without a lock may be an
+earlier cvq's, whose worker still runs a job in it: it is removed once nothing in it has changed
+for a week.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ import json
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 from .files import lock
 
 _LOCK = "lock"
+_FORGOTTEN_S = 7 * 86_400.0
 
 
 class Presence:
@@ -62,11 +66,23 @@ def present(home: Path) -> dict[str, int]:
 
 
 def _sweep(home: Path) -> None:
-    """Remove the folders of workers that are dead."""
+    """Remove the folders of workers that are dead, and what nobody has touched for a week."""
+    for folder in (home / "scratch").glob("*"):
+        if not (folder / _LOCK).exists() and _untouched_s(folder) > _FORGOTTEN_S:
+            shutil.rmtree(folder, ignore_errors=True)
     for file in (home / "scratch").glob(f"*/{_LOCK}"):
         with contextlib.suppress(OSError), file.open("r+") as opened:
             if _is_free(opened.fileno()):
                 shutil.rmtree(file.parent, ignore_errors=True)
+
+
+def _untouched_s(folder: Path) -> float:
+    """Seconds since anything in a folder was changed last; none where that cannot be told."""
+    try:
+        changed = max(each.lstat().st_mtime for each in (folder, *folder.rglob("*")))
+    except OSError:
+        return 0.0
+    return time.time() - changed
 
 
 def _is_free(descriptor: int) -> bool:

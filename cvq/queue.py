@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -22,7 +23,7 @@ from urllib.parse import quote
 
 from .embedded import ensure_redis
 from .errors import BrokerError, BrokerTimeoutError
-from .settings import Settings
+from .settings import Settings, without_secrets
 
 if TYPE_CHECKING:
     import redis
@@ -195,6 +196,7 @@ class Broker:
         import redis
 
         said = str(error).strip().partition("\n")[0] or type(error).__name__
+        said = without_secrets(said, self.settings.broker_url)
         told = f"{self if self.embedded else f'Redis at {self}'} does not answer ({said})"
         if isinstance(error, redis.TimeoutError | TimeoutError):
             return BrokerTimeoutError(told)
@@ -237,10 +239,11 @@ def _set_aside(client: redis.Redis, types: dict[str, str]) -> None:
     for name, wanted in types.items():
         found = cast(bytes, client.type(name)).decode()
         if found not in (wanted, "none"):
-            client.rename(name, f"{name}.aside")
+            asides = (f"{name}.aside{f'-{n}' if n > 1 else ''}" for n in itertools.count(1))
+            aside = next(free for free in asides if client.renamenx(name, free))
             log.warning(
-                "Redis had a %s at %s, where cvq keeps a %s: it is now called %s.aside",
-                found, name, wanted, name,
+                "Redis had a %s at %s, where cvq keeps a %s: it is now called %s",
+                found, name, wanted, aside,
             )  # fmt: skip
 
 

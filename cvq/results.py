@@ -28,15 +28,17 @@ def results_of(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 
 def choose(
-    artifacts: Iterable[Artifact], role: str | None = None, name: str = "*"
+    artifacts: Sequence[Artifact], role: str | None = None, name: str = "*"
 ) -> list[Artifact]:
-    """The files of a role (None: the results; `all`: of every role) with names like a pattern."""
-    found = list(artifacts)
+    """The files of a role with names like a pattern.
+
+    `all` means every role; None the results, or where none of these has such a name, every role.
+    """
+    like = [artifact for artifact in artifacts if fnmatch(artifact.name, name)]
     if role is None:
-        found = results_of(found)
-    elif role != EVERY_ROLE:
-        found = [artifact for artifact in found if artifact.role == role]
-    return [artifact for artifact in found if fnmatch(artifact.name, name)]
+        results = results_of(artifacts)
+        return [file for file in like if file in results] or ([] if name == "*" else like)
+    return [file for file in like if role in (EVERY_ROLE, file.role)]
 
 
 def targets(artifacts: Iterable[Artifact], folder: Path) -> list[tuple[Artifact, Path]]:

@@ -47,6 +47,8 @@ def write_samples(directory: Path, *, size: int = 640, overwrite: bool = False) 
     Raises UsageError, before anything is written, if one of them is there already (unless
     `overwrite`), or if the directory cannot be written; MissingExtraError without scikit-learn.
     """
+    if size > 8192:
+        raise UsageError(f"samples of {size} pixels are too large: ask for 8192 or fewer")
     if size < 16:
         raise UsageError(f"samples of {size} pixels are too small: ask for 16 or more")
     paths = {name: directory / file for name, file in PICTURES.items()}

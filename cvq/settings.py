@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import socket
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -17,6 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .complaints import problems
 from .errors import SetupError, UsageError
 
+_SECONDS: dict[str, Any] = {"unit": "s"}
+_USER_INFO = re.compile(r"(\b(?!file:)[a-z][a-z0-9+.-]*://)[^\s'\"]*@", re.IGNORECASE)
+_SECRET = re.compile("pass|secret|key|token|credential", re.IGNORECASE)
+_SHORTEST = 3  # characters of a word that is struck out wherever it stands
 INSIDE_JOB = "CVQ_INSIDE_JOB"  # set in a job's process, to the job's number
 
 
@@ -88,19 +94,31 @@ class Settings(BaseModel):
         description="Name of this machine.",
     )
     lease: float = Field(
-        30.0, ge=1, le=3600, description="Seconds after which a silent worker has lost its jobs."
+        30.0,
+        ge=1,
+        le=3600,
+        description="After so long a silent worker has lost its jobs.",
+        json_schema_extra=_SECONDS,
     )
     grace: float = Field(
-        10.0, ge=0, le=3600, description="Seconds that a stopping worker gives its jobs."
+        10.0,
+        ge=0,
+        le=3600,
+        description="So long a stopping worker gives its jobs.",
+        json_schema_extra=_SECONDS,
     )
     checkpoint_every: float = Field(
         30.0,
         ge=0,
         le=86_400,
-        description="Seconds between a job's checkpoints: what a crash may cost at most.",
+        description="Time between a job's checkpoints: what a crash may cost at most.",
+        json_schema_extra=_SECONDS,
     )
     max_pixels: int = Field(
-        100_000_000, ge=1, description="Largest picture accepted as an input, in pixels."
+        100_000_000,
+        ge=1,
+        description="Largest picture accepted as an input.",
+        json_schema_extra={"unit": "pixels"},
     )
     kinds: list[str] = Field([], description="Modules with more job kinds, separated by commas.")
     preload: list[str] = Field(
@@ -217,6 +235,25 @@ def masked(url: str) -> str:
     _secret, at, place = rest.rpartition("@")
     place, asked, _ = place.partition("?")
     return f"{scheme}://{'***@' if at else ''}{place}{'?***' if asked else ''}"
+
+
+def without_secrets(text: str, url: str | None = None) -> str:
+    """A text in which no user, password or key of an address can be read.
+
+    Args:
+        text: what a library said, say.
+        url: an address of the settings; what may be secret in it is struck out wherever it stands.
+    """
+    if url is not None and "://" in url and not url.startswith("file:"):
+        rest = url.partition("://")[2]
+        secret, at, place = rest.rpartition("@")
+        words = [secret, secret.partition(":")[2]] if at else []
+        asked = parse_qsl(place.partition("?")[2])
+        words += [value for name, value in asked if _SECRET.search(name)]
+        words = [word for word in {*words, *map(unquote, words)} if len(word) >= _SHORTEST]
+        for word in sorted(words, key=len, reverse=True):
+            text = text.replace(word, "***")
+    return _USER_INFO.sub(r"\1***@", text)
 
 
 def _explain(error: ValidationError) -> str:

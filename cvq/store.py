@@ -34,11 +34,10 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
 from . import summaries
 from . import tables as t
-from .db import is_about_a_value
+from .db import is_about_a_value, reason_of
 from .errors import LeaseLostError, UnknownJobError, UsageError
 from .fairness import fair_rank, joining_ranks, returning_rank
 from .jobs import (
@@ -227,7 +226,7 @@ def _take_or_pass(
     except Exception as error:
         if not is_about_a_value(error):
             raise
-        _fail_unclaimed(session, job_id, _said(error), attempt["worker"])
+        _fail_unclaimed(session, job_id, reason_of(error), attempt["worker"])
     return None
 
 
@@ -272,7 +271,7 @@ def _take(
             **seed,
             job_id=job.id,
             number=job.attempt,
-            started_at=now(),
+            started_at=row.started_at,
         )
     )
     _event(session, job.id, f"attempt {job.attempt} started", attempt["worker"])
@@ -305,13 +304,6 @@ def _fail_unclaimed(session: Connection, job_id: int, why: str, by: str) -> None
         .values(state=t.FAILED, finished_at=now(), **_fit(t.jobs, reason="error", error=error))
     )
     _event(session, job_id, "failed (error)", by)
-
-
-def _said(error: Exception) -> str:
-    """What an error says, in one line; of a database's own, only the first."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
 
 
 def renew(
@@ -552,8 +544,9 @@ def _end_attempt(
         state = t.CANCELLED
     if outcome.state == t.QUEUED:
         changes["max_attempts"] = job.max_attempts + 1
+    at = session.scalar(select(now()))  # once, or job and attempt would differ in what they took
     if state in t.FINAL:
-        changes["finished_at"] = now()
+        changes["finished_at"] = at
     if state == t.QUEUED:
         changes["queued_at"] = now()
         changes["fair_rank"] = returning_rank(session, job.queue, job.priority)
@@ -568,7 +561,7 @@ def _end_attempt(
         update(t.attempts)
         .where(_is_attempt(*job.lease))
         .values(
-            finished_at=now(),
+            finished_at=at,
             outcome=_outcome_word(outcome),
             peak_memory=outcome.peak_memory,
             last_lines=_last_lines(session, job.lease),

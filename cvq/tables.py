@@ -45,6 +45,7 @@ class Unreadable(str):
 
 
 # What is read where a column should hold a time, and does not.
+_MOST_TURNS = 1 << 53
 UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -138,6 +139,31 @@ class Json(TypeDecorator[Any]):
         return _tolerant(super().result_processor(dialect, coltype), Unreadable)
 
 
+class Turn(TypeDecorator[int]):
+    """A whole number by which jobs are ordered; what is none is read as 0.
+
+    So is one that is too large to be counted on from: turns are counted up from those of others,
+    and one damaged row must not keep everybody from submitting and claiming.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def __init__(self, *, small: bool = False) -> None:
+        super().__init__()
+        self.small = small
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[int]:
+        """Of 32 or 64 bits."""
+        return dialect.type_descriptor(Integer() if self.small else BigInteger())
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """Read the number, or 0."""
+        if value is None:
+            return None
+        return value if isinstance(value, int) and abs(value) < _MOST_TURNS else 0
+
+
 class readable(FunctionElement[Any]):  # noqa: N801 - it reads as SQL
     """A column of JSON to look into: NULL where it is none, which SQLite would stop at."""
 
@@ -178,8 +204,8 @@ jobs = Table(
     Column("id", BigId, primary_key=True),
     Column("kind", String(100), nullable=False),
     Column("queue", String(200), nullable=False),
-    Column("priority", Integer, nullable=False),
-    Column("fair_rank", BigInteger, nullable=False),
+    Column("priority", Turn(small=True), nullable=False),
+    Column("fair_rank", Turn, nullable=False),
     Column("batch_key", String(200)),
     Column("user", String(200), nullable=False),
     Column("name", String(200)),

@@ -52,6 +52,11 @@ def clock(time: datetime | None) -> str:
     return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def moment(time: datetime) -> str:
+    """A time in the reader's own zone, which it names: `2026-11-01 18:00:00+01:00`."""
+    return time.astimezone().isoformat(sep=" ", timespec="seconds")
+
+
 def size(count: int | None) -> str:
     """A number of bytes: `812 B`, `1.2 MB`; empty for None."""
     if count is None:

@@ -27,6 +27,7 @@ from .devices import choose_devices, find_devices, make_slots
 @click.option("--log-level", default="info", help="debug, info, warning or error.")
 @click.option("--burst", is_flag=True, help="Leave when nothing is queued any more.")
 @click.option("--parent", type=int, help="The same, once this process has ended.")
+@click.option("--stop-with", type=int, help="Leave as at SIGTERM once this process has ended.")
 def main(
     slots: int | None,
     device: str,
@@ -36,6 +37,7 @@ def main(
     log_level: str,
     burst: bool,
     parent: int | None,
+    stop_with: int | None,
 ) -> None:
     """Run one worker until it is told to stop."""
     prepare()
@@ -46,7 +48,14 @@ def main(
         from .app import create_app  # Celery, only once the arguments are right
 
         served = [part.strip() for part in (queues or "").split(",") if part.strip()]
-        app = create_app(settings, slots=chosen, queues=served or None, burst=burst, parent=parent)
+        app = create_app(
+            settings,
+            slots=chosen,
+            queues=served or None,
+            burst=burst,
+            parent=parent,
+            stop_with=stop_with,
+        )
         app.cvq_runtime().check()
         _allow_root()
     except CvqError as error:

@@ -17,10 +17,17 @@ from kombu.entity import Queue
 from cvq.queue import CONNECT_TIMEOUT_S, TASK, Broker, broker_queue, keepalive_options
 from cvq.settings import Settings
 
-from .bell import Once
+from .bell import TALKATIVE
 from .devices import Slot, find_devices, make_slots
+from .quiet import Sparse
 from .runtime import Runtime
 
+# They would end a process by default.
+_MEANINGLESS = [
+    number
+    for name in ("SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT")
+    if (number := getattr(signal, name, None)) is not None
+]
 _LEAVE_S = 5.0  # what Celery may need to leave once every job has
 _TIMEOUT_S = 5.0
 
@@ -39,7 +46,7 @@ class JobsStep(bootsteps.StartStopStep):
         runtime.start()
         worker.app.cvq_hang_up()
         for handler in logging.getLogger().handlers:
-            handler.addFilter(Once())
+            handler.addFilter(Sparse(of=TALKATIVE, least=logging.NOTSET))
 
     def stop(self, worker: Any) -> None:
         """Wait for the running jobs to come to rest."""
@@ -55,6 +62,7 @@ def create_app(
     queues: list[str] | None = None,
     burst: bool = False,
     parent: int | None = None,
+    stop_with: int | None = None,
 ) -> Celery:
     """Make the Celery application of a worker.
 
@@ -64,6 +72,7 @@ def create_app(
         queues: by default `default`, this machine's own and, with a GPU, `gpu`.
         burst: leave when nothing is left to do.
         parent: leave when nothing is left to do and this process, the parent, has ended.
+        stop_with: leave as at SIGTERM when this process, the parent, has ended.
 
     Raises:
         BrokerError: the embedded Redis does not start.
@@ -114,7 +123,8 @@ def create_app(
 
     def runtime() -> Runtime:
         if not made:
-            made.append(Runtime(settings, slots, queues, burst=burst, parent=parent))
+            ends = {"parent": parent, "stop_with": stop_with}
+            made.append(Runtime(settings, slots, queues, burst=burst, **ends))
         return made[0]
 
     app.cvq_runtime = runtime
@@ -137,10 +147,16 @@ def create_app(
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
     def hang_up() -> None:
-        """Take SIGHUP as SIGTERM, or not at all (nohup). Celery would start itself anew."""
+        """Take SIGHUP as SIGTERM, or not at all (nohup). Celery would start itself anew.
+
+        At SIGUSR1, Celery writes down what each thread does. Signals that mean nothing here, and
+        would end the worker with all its jobs, are noted.
+        """
         signal.signal(
             signal.SIGHUP, signal.SIG_IGN if ignored else signal.getsignal(signal.SIGTERM)
         )
+        for number in _MEANINGLESS:
+            signal.signal(number, _note_signal)
 
     app.cvq_hang_up = hang_up
 
@@ -148,6 +164,11 @@ def create_app(
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return app
+
+
+def _note_signal(number: int, _frame: object) -> None:
+    name = signal.Signals(number).name
+    logging.getLogger("cvq.worker").warning("%s means nothing to a worker, which goes on", name)
 
 
 def _leave(runtime: Runtime) -> None:

@@ -94,6 +94,7 @@ class Attempt:
             database=database,
             artifacts=artifacts,
             worker=worker,
+            patience=settings.lease,
             holds=lambda pause: not self._lost and lease_clock() + pause <= self.leased_until,
         )
 
@@ -183,8 +184,16 @@ class Attempt:
     def _bring_inputs(self) -> Path | None:
         """Bring the job's files here; None where the attempt was condemned meanwhile."""
         found: list[Path] = []
+        abandoned = threading.Event()
 
         def bring() -> None:
+            try:
+                stage_all()
+            finally:
+                if abandoned.is_set():  # left to itself: nobody else cleans up after it
+                    shutil.rmtree(self._folder, ignore_errors=True)
+
+        def stage_all() -> None:
             saved = self._record.read(lambda session: queries.checkpoints_of(session, self.job.id))
             job_file = stage(
                 self.job,
@@ -197,10 +206,11 @@ class Attempt:
                 warnings_of=self._warnings_of,
             )
             found.append(job_file)
-            if self._is_over or self._lost:  # left to itself: nobody else cleans up
-                shutil.rmtree(self._folder, ignore_errors=True)
 
-        self._beside(bring, "cvq-stage")
+        try:
+            self._beside(bring, "cvq-stage")
+        finally:
+            abandoned.set()
         return None if self._is_over else found[0]
 
     def _model_of(self, job_id: int) -> Artifact | None:

@@ -26,7 +26,8 @@ from cvq.queue import PREFIX, TASK, doorbell
 log = logging.getLogger("cvq.bell")
 
 _PAUSE_S = 1.0  # between two tries where Redis refuses
-_TELL_AGAIN_S = 60.0
+# What a broker may make say the same again and again.
+TALKATIVE = ("celery", "kombu", log.name)
 # What `celery inspect` and Flower ask for. Nothing that changes a worker: cvq has `cvq drain`.
 REMOTE_COMMANDS = {
     "ping", "stats", "active", "reserved", "scheduled", "revoked", "registered", "active_queues",
@@ -124,26 +125,6 @@ class Transport(kombu_redis.Transport):
     brpop_timeout = 10
 
     Channel = Channel
-
-
-class Once(logging.Filter):
-    """Lets what a broker makes Celery say through once a minute, and no more often."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
-        if not record.name.startswith(("celery", "kombu", log.name)):
-            return True
-        said, now = record.getMessage(), time.monotonic()
-        if now - self._said.get(said, -_TELL_AGAIN_S) < _TELL_AGAIN_S:
-            return False
-        if len(self._said) > 1000:
-            self._said.clear()
-        self._said[said] = now
-        return True
 
 
 def _text(name: bytes | str) -> str:

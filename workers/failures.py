@@ -6,7 +6,7 @@ import errno
 import traceback
 from typing import Any
 
-from cvq.errors import CvqError, PermanentError, StoreError, TemporaryError
+from cvq.errors import CvqError, DatabaseError, PermanentError, StoreError, TemporaryError
 
 DISK_FULL = "disk-full"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -43,7 +43,7 @@ def may_pass(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno in _TEMPORARY
-    return isinstance(error, TemporaryError | StoreError)
+    return isinstance(error, TemporaryError | StoreError | DatabaseError)
 
 
 def words_of(error: BaseException) -> str:
@@ -68,7 +68,8 @@ def _message(error: BaseException, reason: str) -> str:
         return shorten(words)  # `sys.exit("no licence")` is a message to people
     if isinstance(error, PermanentError) or (isinstance(error, CvqError) and words):
         return shorten(words)
-    said = shorten(f"{type(error).__name__}: {words}")
+    name = type(error).__name__
+    said = shorten(f"{name}: {words}" if words else name)
     return f"the disk is full: {said}" if reason == DISK_FULL else said
 
 

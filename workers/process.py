@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from .events import read_event
 from .job_context import LONGEST_EVENT
 from .launcher import ForkServer, JobEnds, Launcher
 from .lines import LineSplitter
@@ -93,8 +94,15 @@ class JobProcess:
         self._open_all(output)
 
     def _open_all(self, output: Callable[[str], Callable[[bytes], None]]) -> None:
-        self._own = contextlib.ExitStack()
-        self._jobs = contextlib.ExitStack()
+        self._own, self._jobs = contextlib.ExitStack(), contextlib.ExitStack()
+        try:
+            self._open(output)
+        except BaseException:  # out of descriptors: none of those that there were is kept
+            self._jobs.close()
+            self._own.close()
+            raise
+
+    def _open(self, output: Callable[[str], Callable[[bytes], None]]) -> None:
         ours: dict[str, int] = {}
         theirs: dict[str, int] = {}
         for name in ("stdout", "stderr"):
@@ -245,9 +253,8 @@ class JobProcess:
         if not line:
             return
         try:
-            message = json.loads(line)
-            self._hear(message)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            self._hear(read_event(line))
+        except (ValueError, OverflowError):
             # Cut off by a kill, or written by who has found the socket: the job's own loss.
             shown = line[:200].decode("utf-8", "replace")
             self._hear({"event": "nonsense", "line": shown})

@@ -16,10 +16,22 @@ class Sparse(logging.Filter):
 
     A database that is away is told of by every thread, twice a second. What was left out is
     counted in the next line that is let through.
+
+    Args:
+        clock: seconds.
+        of: the first words of the loggers that are held back; none holds back all.
+        least: the lowest level that is held back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        of: tuple[str, ...] = ("",),
+        least: int = logging.WARNING,
+    ) -> None:
         super().__init__()
+        self._of, self._least = of, least
         self._clock = clock
         self._lock = threading.Lock()
         # By message: when it may come again, the pause after that, and how many were left out.
@@ -27,7 +39,7 @@ class Sparse(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is to be written."""
-        if record.levelno < logging.WARNING:
+        if record.levelno < self._least or not record.name.startswith(self._of):
             return True
         error = record.exc_info[1] if record.exc_info else None
         key = (record.levelno, record.getMessage() + (f"{error!r}" if error else ""))

@@ -49,6 +49,7 @@ class Record:
         artifacts: the store.
         worker: who writes.
         holds: whether the lease will still hold in so many seconds.
+        patience: for how many seconds a write is tried again.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Record:
         artifacts: ArtifactStore,
         worker: str,
         holds: Callable[[float], bool],
+        patience: float,
     ) -> None:
         self.progress = Progress()
         self.pid: int | None = None
@@ -70,6 +72,7 @@ class Record:
         self._artifacts = artifacts
         self._worker = worker
         self._holds = holds
+        self._patience = patience
         self._logs: list[store.LogLine] = []
         self._metrics: list[store.MetricPoint] = []
         self._uploads: list[Artifact] = []
@@ -290,8 +293,12 @@ class Record:
                 log.warning("job %s: %s", self._job.id, error)
 
     def _persist(self, write: Callable[[], Any]) -> Any:
-        """Write, and try again while the database is away and the lease lasts."""
-        pause = 0.1
+        """Write, and try again while the database is away and the lease lasts.
+
+        Where the lease is renewed all the time, the database is there, and what it refuses for
+        longer than a lease it will refuse for ever.
+        """
+        pause, began = 0.1, time.monotonic()
         while True:
             try:
                 return write()
@@ -299,6 +306,8 @@ class Record:
                 log.warning("job %s: %s", self._job.id, error)
                 if not self._holds(pause):
                     raise LeaseLostError(*self._job.lease) from error
+                if time.monotonic() - began > self._patience:
+                    raise
                 threading.Event().wait(pause)
                 pause = min(pause * 2, 2.0)
 

@@ -63,7 +63,10 @@ def read(folder: Path) -> EncodedJson:
     Raises:
         PermanentError: it is something else.
     """
-    numbers = json.loads(_text(folder / NUMBERS, _MOST_NUMBERS))
+    try:
+        numbers = json.loads(_text(folder / NUMBERS, _MOST_NUMBERS))
+    except ValueError:
+        raise _foreign(NUMBERS) from None
     if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
         raise _foreign(NUMBERS)
     return EncodedJson(_text(folder / FILE, 2 * LARGEST), numbers)
@@ -72,7 +75,10 @@ def read(folder: Path) -> EncodedJson:
 def _text(path: Path, most: int) -> str:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > most:
         raise _foreign(path.name)
-    return path.read_text("utf-8")
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise _foreign(path.name) from None
 
 
 def _foreign(name: str) -> PermanentError:

@@ -64,6 +64,8 @@ class Runtime:
         queues: what is served, the best job of all of them first.
         burst: leave when nothing is queued or running any more.
         parent: the process that this worker was started for; the same, once it has ended.
+        stop_with: the process that this worker was started by; leave as at SIGTERM once it has
+            ended.
     """
 
     def __init__(
@@ -74,12 +76,14 @@ class Runtime:
         *,
         burst: bool = False,
         parent: int | None = None,
+        stop_with: int | None = None,
     ) -> None:
         self.settings = settings
         self.slots = slots
         self.queues = queues
         self.burst = burst
         self.parent = parent
+        self.stop_with = stop_with
         self.id = f"{settings.host}.{os.getpid()}.{secrets.token_hex(2)}"
         self.broker = Broker(settings)
         self.started = False
@@ -374,6 +378,9 @@ class Runtime:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _upkeep(self) -> None:
+        if self.stop_with not in (None, os.getppid()):
+            log.info("who started this worker has ended")
+            self._leave()
         with self.db.read() as session:
             dead = self._reaper.look(queries.held_leases(session), time.monotonic())
             waiting = queries.any_waiting(session)

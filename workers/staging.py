@@ -63,6 +63,11 @@ def stage(
             warned[str(file.key)] = [] if file.job is None else warnings_of(file.job)
         elif file.sha256:
             inputs[file.sha256] = str(artifacts.fetch_input(file.sha256, cache))
+        elif file.path is not None:  # whoever writes a row must not choose what a worker reads
+            raise PermanentError(
+                f"the input {file.name} is given by a path and not by its content in the store: "
+                "submit the job again"
+            )
     notes: list[str] = []
     checkpoint = _last_good(job, saved, artifacts, folder, notes)
     request = Request(

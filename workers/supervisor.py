@@ -32,7 +32,10 @@ _SWEEP_S = 2.0  # what the end of a job's descendants may hold up the news of it
 _LINGER_S = 60.0  # how long what does not die of SIGKILL is waited for
 _AGAIN_S = 0.1
 # What the worker hears through its leash, and what would otherwise end the supervisor alone.
-_IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_IGNORED = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
+)
 
 
 def supervise(leash: socket.socket, start: Callable[[], int]) -> None:

@@ -188,6 +188,8 @@ class Storm:
         strike = _now(act, worker=worker.id)
         if act.thaw_after is not None:
             self._freeze(worker, act.thaw_after, with_jobs=act.kind == "suspend-worker")
+            held = self.cluster.holds_database(worker)
+            strike = dataclasses.replace(strike, held_database=held)
         else:
             killed = act.kind == "kill-worker"
             worker.leaving = "killed" if killed else "drained"

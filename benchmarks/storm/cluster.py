@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 KINDS = ("benchmarks.storm.kind", "benchmarks.recovery_kind")
 _GRACE_S = 3.0
 _PAUSE_S = 0.02
+_SQLITE_WRITER = 120  # the byte of the shared-memory file that the writer locks (SQLite's wal.c)
 
 
 @dataclass
@@ -229,6 +230,14 @@ class Cluster:
                 return process
         return None
 
+    def holds_database(self, frozen: Worker) -> bool:
+        """Whether a worker was frozen while it changed the SQLite database."""
+        if self.options.database != "sqlite":
+            return False
+        process = psutil.Process(frozen.process.pid)
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 10)
+        return holds_sqlite(Path(str(self.client.db.url.database)), process.pid)
+
     def redis_process(self) -> psutil.Process | None:
         """The embedded Redis of this home; None while there is none."""
         import redis
@@ -339,6 +348,25 @@ def wait_until(look: Callable[[], Any], timeout: float) -> bool:
             return False
         time.sleep(_PAUSE_S)
     return True
+
+
+def holds_sqlite(database: Path, pid: int) -> bool:
+    """Whether a process is the one writer of an SQLite database (in WAL mode) at this moment.
+
+    Told by the kernel's list of locks; False on systems that have none to read.
+    """
+    locks = Path("/proc/locks")
+    if not locks.exists():
+        return False
+    shared = Path(f"{database}-shm").stat().st_ino
+    for line in locks.read_text().splitlines():
+        # "1: POSIX ADVISORY WRITE pid major:minor:inode first last"; waiting ones have "->".
+        words = line.split()
+        if words[1] != "POSIX" or words[3:5] != ["WRITE", str(pid)]:
+            continue
+        if (int(words[5].rpartition(":")[2]), int(words[6])) == (shared, _SQLITE_WRITER):
+            return True
+    return False
 
 
 def _has_left(worker: Worker) -> bool:

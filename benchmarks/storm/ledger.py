@@ -21,6 +21,7 @@ _KINDS_OF = {
     "preempted": ("drain-worker",),
     "worker-lost": ("kill-worker", "freeze-worker", "suspend-worker", "kill-supervisor"),
 }
+_AFTERMATH_S = 5.0  # until all leases that ended while a database was held have been noticed
 _NEAR_S = 1.0  # an act and what it hits are noted one after the other
 
 
@@ -90,6 +91,8 @@ class Strike:
     """An act as it was done: when, and which attempt or worker it hit. Times as in `Effect`.
 
     `until` is when a frozen process went on; None where the act was over at once, or never.
+    `held_database` is whether it was frozen inside a change of an SQLite database: nobody can
+    write to it until then, so that a longer freeze than a lease ends the leases of all.
     """
 
     kind: str
@@ -99,6 +102,7 @@ class Strike:
     job: int | None = None
     attempt: int | None = None
     until: float | None = None
+    held_database: bool = False
 
     def explains(self, job: int, attempt: AttemptRecord) -> bool:
         """Whether this act may have ended that attempt."""
@@ -106,10 +110,16 @@ class Strike:
             return False
         if self.job is not None:
             return (self.job, self.attempt) == (job, attempt.number)
-        if self.worker != attempt.worker:
+        if self.worker != attempt.worker and not self._starved(attempt):
             return False
         begun = attempt.started <= (self.until or self.time) + _NEAR_S
         return begun and (attempt.finished is None or attempt.finished >= self.time - _NEAR_S)
+
+    def _starved(self, attempt: AttemptRecord) -> bool:
+        """Whether another worker's attempt lost its lease while nobody could write."""
+        if not self.held_database or self.until is None or attempt.finished is None:
+            return False
+        return attempt.reason == "worker-lost" and attempt.finished <= self.until + _AFTERMATH_S
 
 
 @dataclass

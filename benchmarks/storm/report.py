@@ -31,6 +31,7 @@ class Report:
         states: jobs by their state at the end.
         acts: what was done, by kind.
         missed: acts that found nothing to hit, by kind.
+        held_database: workers that were frozen while they, alone, could write to SQLite.
         cancels: jobs that the storm asked to cancel.
         refused: submissions that failed without a trace and were made again.
         resolved: submissions that failed after their commit and were found.
@@ -52,6 +53,7 @@ class Report:
     effects: int
     acts: dict[str, int]
     missed: dict[str, int]
+    held_database: int
     cancels: int
     refused: int
     resolved: int
@@ -90,6 +92,8 @@ class Report:
         yield f"acts: {sum(self.acts.values())}: {_counts(self.acts)}"
         if self.missed:
             yield f"  found nothing to hit: {_counts(self.missed)}"
+        if self.held_database:
+            yield f"  froze the one writer of SQLite in its change: {self.held_database}"
         yield (
             f"submissions: {self.refused} refused and made again, {self.resolved} failed after "
             f"their commit and found; {self.cancels} jobs cancelled half-way"

@@ -52,6 +52,7 @@ def run_storm(options: StormOptions, watch: Watcher | None = None) -> Report:
             effects=len(effects),
             acts=ordered(Counter(strike.kind for strike in storm.strikes)),
             missed=ordered(storm.missed),
+            held_database=sum(strike.held_database for strike in storm.strikes),
             cancels=len(submitter.cancel_asked),
             refused=submitter.refused,
             resolved=submitter.resolved,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cvq.errors import UsageError
+
 from .. import options
 from ..output import dump, say, show_list
 
@@ -33,13 +35,20 @@ def artifacts(
 
     client = Client()
     job = client.job(options.resolve_one(client, reference))
-    found = [file for file in job.artifacts if role in (None, file.role)]
+    files = job.artifacts
+    found = [file for file in files if role in (None, file.role)]
+    if files and not found:
+        roles = ", ".join(dict.fromkeys(file.role for file in files))
+        raise UsageError(f"job {job.id} has no file of role '{role}': it has {roles}")
     if as_json:
         dump([file.to_json() for file in found])
     elif quiet:
         for file in found:
-            say(place(client, file))
+            say(place(client, file), wrap=False)
     else:
         show_list(
-            columns(client), found, as_csv=as_csv, empty=f"job {job.id} has left no such files"
+            columns(client),
+            found,
+            as_csv=as_csv,
+            empty=f"job {job.id} has left no files ({job.state})",
         )

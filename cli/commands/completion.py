@@ -24,5 +24,5 @@ def completion(shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None
-    say(made(cvq, {}, "cvq", "_CVQ_COMPLETE").source().strip())
-    say(f"\n{_INSTALL[shell]}")
+    say(made(cvq, {}, "cvq", "_CVQ_COMPLETE").source().strip(), wrap=False)
+    say(f"\n{_INSTALL[shell]}", wrap=False)

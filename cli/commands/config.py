@@ -14,6 +14,8 @@ from .. import options
 from ..output import Column, dump, note, say, show_list
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from cvq.settings import Settings
 
 
@@ -25,6 +27,12 @@ class Shown:
     value: str
     source: str
     meaning: str
+    unit: str | None = None
+
+    @property
+    def with_unit(self) -> str:
+        """The value as people read it."""
+        return f"{self.value} {self.unit}" if self.unit and self.value else self.value
 
 
 @click.command(epilog="\b\nExamples:\n  cvq config\n  cvq config home -q\n  cvq config --json")
@@ -60,9 +68,14 @@ def settings_of(settings: Settings) -> list[Shown]:
 
     source = sources()
     return [
-        Shown(name, _value(settings, name), source[name], field.description or "")
+        Shown(name, _value(settings, name), source[name], field.description or "", _unit(field))
         for name, field in type(settings).model_fields.items()
     ]
+
+
+def _unit(field: FieldInfo) -> str | None:
+    extra = field.json_schema_extra
+    return str(extra["unit"]) if isinstance(extra, dict) and "unit" in extra else None
 
 
 def _value(settings: Settings, name: str) -> str:
@@ -106,5 +119,6 @@ def _columns() -> list[Column[Shown]]:
     return [
         Column("setting", lambda row: row.setting),
         Column("source", lambda row: row.source, rank=1, least=12),
-        Column("value", lambda row: row.value, below=True),
+        Column("value", lambda row: row.with_unit, lambda row: row.value, below=True),
+        Column("meaning", lambda row: row.meaning, wrap=True),
     ]

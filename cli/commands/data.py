@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,9 @@ def list_(as_json: bool) -> None:
         )
         return
     for known, found in rows:
-        place = str(found) if found else f"not here: cvq data fetch {known.name}"
-        say(f"{known.name:<14} {known.about}")
-        say(f"{'':<14} {place if known.files else 'always there'}")
+        place = str(found) if found else f"not here: `cvq data fetch {known.name}`"
+        say(f"{known.name:<14} {known.about}", hang=15)
+        say(f"{'':<14} {place if known.files else 'always there'}", hang=15)
 
 
 @data.command()
@@ -84,8 +85,14 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
     from cvq.settings import Settings
 
     most = Settings.load().max_pixels
-    datasets.check_source(path, max_pixels=most)
-    about = _about(path, size, grey, most)
+    survey = datasets.check_source(path, max_pixels=most)
+    unfit = _unlabelled(path)
+    try:
+        about = {**_about(path, size, grey, most), "not_for_classifiers": unfit}
+    except InvalidInputError:  # which may well come of what there is to note
+        _tell(survey.notes, unfit)
+        raise
+    about["left_out"] = list(dict.fromkeys([*survey.notes, *about["left_out"]]))
     if as_json:
         dump(about)
         return
@@ -95,14 +102,15 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
         say(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
     if about["classes"]:
         say(f"  classes {', '.join(about['classes'][:_NAMED])}{_more(about['classes'])}")
-    for line in about["left_out"]:
+    damaged = [f"damaged: {line}" for line in about["damaged"]]
+    _tell([*about["left_out"], *damaged, *about["noted"]], unfit)
+
+
+def _tell(lines: list[str], unfit: str | None) -> None:
+    for line in lines:
         note(line)
-    for line in about["damaged"]:
-        note(f"damaged: {line}")
-    for line in about["noted"]:
-        note(line)
-    if about["not_for_classifiers"]:
-        note(f"not for a classifier: {about['not_for_classifiers']}")
+    if unfit:
+        note(f"not for a classifier: {unfit}")
 
 
 def _more(names: list[str]) -> str:
@@ -124,6 +132,8 @@ def _about(path: Path, size: int | None, grey: bool, max_pixels: int) -> dict[st
         from cvq.images import limit_pixels
     except ModuleNotFoundError:
         raise MissingExtraError("worker", "`cvq data check`") from None
+    # What reading says in a job's log is told here by the command itself.
+    logging.getLogger("cvq.job").addHandler(logging.NullHandler())
     with tempfile.TemporaryDirectory(prefix="cvq-data-") as scratch:
         limit_pixels(max_pixels)
         packed = datasets.pack(path, Path(scratch) / "data.zip") if path.is_dir() else path
@@ -137,7 +147,6 @@ def _about(path: Path, size: int | None, grey: bool, max_pixels: int) -> dict[st
         "damaged": found.corrupt,
         "left_out": found.left_out,
         "noted": found.noted,
-        "not_for_classifiers": _unlabelled(path),
         "parts": {
             name: {
                 "pictures": len(raw.images),

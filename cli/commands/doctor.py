@@ -53,7 +53,7 @@ def doctor(as_json: bool) -> int:
 
 def _print(finding: Finding) -> None:
     level = paint(f"{finding.level:<8}", _STYLES[finding.level])
-    say(f"{level} {finding.check:<10} {words.clean(finding.text)}")
+    say(f"{level} {finding.check:<10} {words.clean(finding.text)}", hang=20)
 
 
 def _examine() -> Iterator[Finding]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cvq.errors import UsageError
+from cvq.words import listing
 
 from .. import options
 from ..output import dump, note, say
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--role", metavar="ROLE",
     help="Which files: result, model, plot, preview, another role, or all.  [default: the "
-    "results; of a training its model, reports and plots]",
+    "results; of a training its model, reports and plots; with --name any, where no result has "
+    "such a name]",
 )  # fmt: skip
 @click.option("--name", metavar="GLOB", default="*", help="Only names like this: '*.png'.")
 @click.option(
@@ -88,19 +92,19 @@ def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -
     if not files:
         return "has left no files"
     like = "" if name == "*" else f" like '{name}'"
-    what = (
-        "no result"
-        if role is None
-        else "no file"
-        if role == "all"
-        else f"no file of role '{role}'"
-    )
+    what = "no result" if role is None and name == "*" else "no file"
+    of = "" if role in (None, "all") else f" of role '{role}'"
+    others = Counter(file.role for file in files if like and fnmatch(file.name, name))
+    if others:
+        said = listing([f"{number} of role {other}" for other, number in others.items()])
+        verb = "is" if sum(others.values()) == 1 else "are"
+        return f"has {what}{of}{like}; {said} {verb}: --role {next(iter(others))}"
     roles = ", ".join(dict.fromkeys(file.role for file in files))
-    return f"has {what}{like}: `cvq artifacts {job_id}` lists what it has ({roles})"
+    return f"has {what}{of}{like}: `cvq artifacts {job_id}` lists what it has ({roles})"
 
 
 def _tell(targets: Sequence[Path], unchanged: int) -> None:
     for target in targets:
-        say(target)
+        say(target, wrap=False)
     if unchanged:
         note(f"{unchanged} of {len(targets)} were there already")

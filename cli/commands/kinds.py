@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options
+from ..help import Formatter
 from ..output import Column, dump, heading, on_terminal, say, show_list, show_table
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _show(kind: Kind, *, as_csv: bool) -> None:
         show_table(columns, list(fields))
         return
     # A table of these would not fit: one entry for each field, its meaning wrapped.
-    formatter = click.HelpFormatter(width=min(100, shutil.get_terminal_size().columns))
+    formatter = Formatter(max_width=100)
     with formatter.section("\nFields"):
         formatter.write_dl(
             [
@@ -93,4 +93,4 @@ def _show(kind: Kind, *, as_csv: bool) -> None:
                 for name, field in fields.items()
             ]
         )
-    say(formatter.getvalue().rstrip())
+    say(formatter.getvalue().rstrip(), wrap=False)

@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 )
 @options.job
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-@click.option(
-    "--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines."
-)
+@click.option("--tail", type=options.count(), metavar="N", help="Begin with the last N lines.")
 @click.option(
     "--since", type=options.AGO, metavar="TIME", help="Lines since: 5m, 2026-11-01T12:00."
 )
-@click.option("--attempt", type=int, metavar="N", help="Only this attempt's lines.")
+@click.option("--attempt", type=options.count(), metavar="N", help="Only this attempt's lines.")
 @click.option(
     "--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream's lines."
 )
@@ -51,6 +49,7 @@ def logs(
 
     client = Client()
     job_id = options.resolve_one(client, reference)
+    options.check_attempt(client, [job_id], attempt)
     reader = LogReader(client, job_id, tail=tail, since=since, attempt=attempt, stream=stream)
     lines = reader.read()
     finished = reader.finished

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "descends, best(KEY) takes the best of the curve.",
 )
 @click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=options.DEFAULT_LIMIT, metavar="N",
+    "-n", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
     help=f"Show so many.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")
@@ -61,7 +61,7 @@ def ls(
         _watch(client, wanted, form)
         return
     jobs = options.find(client, wanted)
-    _print(client, jobs, **form, remarks=remarks)
+    _print(client, jobs, **form, remarks=remarks, times=options.times_of(wanted))
     _hint_cut(client, wanted, len(jobs))
 
 
@@ -73,6 +73,7 @@ def _print(
     as_csv: bool,
     quiet: bool,
     remarks: Sequence[str] = (),
+    times: Sequence[str] = (),
 ) -> None:
     from .. import job_table
 
@@ -83,8 +84,13 @@ def _print(
             say(job.id)
     else:
         columns = job_table.columns(client.settings, _now(client))
-        empty = f"no jobs: {', '.join(remarks)}" if remarks else "no jobs"
-        show_list(columns, jobs, as_csv=as_csv, empty=empty)
+        show_list(columns, jobs, as_csv=as_csv)
+    if not jobs and (remarks or not (as_json or as_csv or quiet)):
+        remarks = remarks or times
+        note(f"no jobs: {', '.join(remarks)}" if remarks else "no jobs")
+    else:
+        for remark in remarks:
+            note(remark)
 
 
 def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:

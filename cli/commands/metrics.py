@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.argument("words", metavar="JOB... [NAME]...", nargs=-1, required=True)
 @click.option(
-    "--attempt", type=int, metavar="N",
+    "--attempt", type=options.count(), metavar="N",
     help="One attempt alone.  [default: all that resumed one another, as one curve]",
 )  # fmt: skip
 @options.flag("--json", "as_json", help="Print every point as JSON.")
@@ -34,6 +34,12 @@ def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bo
 
     Those of several jobs stand beneath each other, their curves on one scale. JOB is an
     id, a range 3-7, @ (your last) or @~1 (the one before).
+
+    VALUE is the figure that counts, by which `cvq ls` filters and sorts: the last one, or what the
+    job's result says under that name. A training's result has the figures of the epoch that was
+    kept, or of the whole run, so that it need not lie on the curve. BEST, LAST, MIN and MAX are of
+    the curve; after @ stands the epoch that had the best value, or `step` and its number, where a
+    job counts no epochs or the value is of a step within one.
     """
     from cvq.client import Client
 
@@ -43,6 +49,7 @@ def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bo
     jobs, names = _jobs_and_names(client, words)
     for name in names:
         _check_name(jobs, name)
+    options.check_attempt(client, [job.id for job in jobs], attempt)
     if as_json or as_csv:
         points = [point for job in jobs for point in _points(client, job, names, attempt)]
         if len(jobs) == 1:

@@ -9,6 +9,7 @@ import click
 
 from .. import options
 from ..output import dump, hint, say
+from ..widths import whole
 
 
 @click.command(epilog="\b\nExamples:\n  cvq samples pictures\n  cvq samples")
@@ -31,7 +32,7 @@ def samples(folder: Path, size: int, force: bool, as_json: bool) -> None:
         dump({name: str(path) for name, path in paths.items()})
         return
     for name, path in paths.items():
-        say(path if name in PICTURES else f"{path}/")
+        say(path if name in PICTURES else f"{path}/", wrap=False)
     pictures = " ".join(shlex.quote(str(paths[name])) for name in ("content", "style"))
     painted = shlex.quote(str(folder / "painted.png"))
-    hint(f"now try: cvq run style-transfer {pictures} -o {painted}")
+    hint(f"now try: {whole(f'cvq run style-transfer {pictures} -o {painted}')}")

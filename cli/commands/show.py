@@ -10,6 +10,7 @@ import click
 
 from .. import options, words
 from ..output import Column, dump, fields, heading, paint, say, show_table
+from ..widths import whole
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -174,7 +175,7 @@ def _file(client: Client, value: dict[str, Any]) -> str:
     if value["sha256"] is None:
         return str(value["name"])
     uri = client.artifacts.input_uri(value["sha256"])
-    return f"{value['name']} ({client.artifacts.local_path(uri) or uri})"
+    return f"{value['name']} ({whole(client.artifacts.local_path(uri) or uri)})"
 
 
 def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None:
@@ -220,7 +221,10 @@ def _show_artifacts(client: Client, artifacts: list[Artifact]) -> None:
 def _show_events(events: Sequence[Any]) -> None:
     heading("Events")
     for event in events:
-        say(f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}")
+        say(
+            f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}",
+            hang=21,
+        )
 
 
 def _show_error(job: Job) -> None:

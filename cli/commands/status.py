@@ -11,6 +11,7 @@ from cvq.errors import CvqError
 
 from .. import options, words
 from ..output import Column, console, dump, dump_line, on_terminal, plain_table, say, table
+from ..widths import ending, name, plain_blanks, terminal_width, whole, wrap
 from . import worker
 
 if TYPE_CHECKING:
@@ -38,7 +39,12 @@ class Look:
 @options.as_json
 @options.watching
 def status(as_json: bool, watch: bool) -> None:
-    """Show where everything is and what it is doing."""
+    """Show where everything is and what it is doing.
+
+    QUEUED are the jobs that a queue has, as the database says. IN REDIS are the messages that wait
+    there to wake a worker for it: a worker that wakes takes all jobs that it finds, and finds them
+    without a message, too, so that these may well be more or fewer.
+    """
     from cvq.client import Client
 
     from ..live import repeat
@@ -49,7 +55,7 @@ def status(as_json: bool, watch: bool) -> None:
         if as_json:
             (dump_line if watch else dump)(to_json(seen))
         elif on_terminal():
-            console().print(_draw(seen))
+            console().print(_draw(seen), soft_wrap=True)
         else:
             say("\n".join(_lines(seen)))
 
@@ -135,9 +141,10 @@ def _draw(seen: Look) -> RenderableType:
     from rich.text import Text
 
     head = Text()
-    for name, value in _head(seen):
-        head.append(f"{name:<10}", "bold")
-        head.append(f"{words.clean(value)}\n")
+    for label, value in _head(seen):
+        line = f"{label:<10}{words.clean(whole(value) if label in seen.places else value)}"
+        line = plain_blanks(wrap(line, terminal_width(), 10))
+        head.append(line[:10], "bold").append(f"{line[10:]}\n")
     parts: list[RenderableType] = [head]
     for columns, rows, empty in _tables(seen):
         if rows:
@@ -162,7 +169,10 @@ def _queue_columns() -> list[Column[tuple[str, tuple[int, int | None]]]]:
         Column("queue", lambda item: item[0], least=12),
         Column("queued", lambda item: str(item[1][0]), right=True),
         Column(
-            "doorbells", lambda item: "" if item[1][1] is None else str(item[1][1]), right=True
+            "in redis",
+            lambda item: "" if item[1][1] is None else str(item[1][1]),
+            key="doorbells",
+            right=True,
         ),
     ]
 
@@ -170,8 +180,8 @@ def _queue_columns() -> list[Column[tuple[str, tuple[int, int | None]]]]:
 def _running_columns() -> list[Column[Job]]:
     return [
         Column("running", lambda job: str(job.id), right=True),
-        Column("kind", lambda job: job.kind, rank=1, least=14),
-        Column("name", words.title, rank=2, least=12),
+        Column("kind", lambda job: job.kind, rank=1, least=14, short=ending),
+        Column("name", words.title, rank=2, least=12, short=name),
         Column("worker", lambda job: job.lease_owner or "", rank=3, least=12),
         Column("progress", words.progress, right=True),
     ]

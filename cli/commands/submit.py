@@ -14,7 +14,7 @@ from ..from_spec import KindGroup
 from ..holdups import Holdups
 from ..main import drop_output
 from ..output import dump, hint, note, say
-from ..words import clean, title
+from ..words import clean, moment, title
 
 if TYPE_CHECKING:
     from cvq.client import Client, JobHandle
@@ -63,7 +63,8 @@ def _tell(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
 
 
 def _queued_line(job: Job) -> str:
-    return f"job {job.id} {job.state}: {clean(job.kind)} {title(job)}".rstrip()
+    line = f"job {job.id} {job.state}: {clean(job.kind)} {title(job)}".rstrip()
+    return line + (f", no sooner than {moment(job.not_before)}" if job.not_before else "")
 
 
 def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool) -> None:

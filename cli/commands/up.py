@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cvq.errors import SetupError
+from cvq.errors import DatabaseError, SetupError
 from cvq.files import lock, make_home
 
 from .. import options, processes, words
 from ..output import dump, hint, note, say
 from ..waiting import Spinner
+from ..widths import whole
 from .worker import to_json
 
 if TYPE_CHECKING:
@@ -35,12 +37,13 @@ _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its job
 )
 @click.option("-d", "--detach", is_flag=True, help="Start them in the background and return.")
 @click.option(
-    "-n", "--workers", "wanted", type=click.IntRange(min=0), metavar="N",
+    "-n", "--workers", "wanted", type=options.count(0, options.MOST_SLOTS), metavar="N",
     help="How many in total on this machine.  [default: one for each GPU, or one]",
 )  # fmt: skip
 @click.option(
-    "--slots", type=click.IntRange(min=1), metavar="N", help="Jobs at a time in each new one."
-)
+    "--slots", type=options.count(1, options.MOST_SLOTS), metavar="N",
+    help="Jobs at a time in each new one.",
+)  # fmt: skip
 @click.option(
     "--timeout", type=options.DURATION, default=_READY_S, metavar="DURATION",
     help="How long they may take to be ready.  [default: 90s]",
@@ -59,7 +62,7 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float, as_j
     gpus = processes.find_gpus()
     with contextlib.ExitStack() as turn:
         # One at a time, so that several start as many as one. It ends once all are up.
-        turn.enter_context(lock(client.settings.home / "up.lock"))
+        turn.enter_context(lock(client.settings.home / "up.lock", _say_that_another_is_at_it))
         running = _running(client)
         if wanted is None:
             wanted = max(1, len(gpus), len(running))
@@ -75,6 +78,10 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float, as_j
             _start_detached(client, fresh, timeout)
     _tell(client, as_json=as_json)
     return 0
+
+
+def _say_that_another_is_at_it() -> None:
+    note("another `cvq up` is starting workers here: waiting until they are up; Ctrl-C stops")
 
 
 def _running(client: Client) -> list[tuple[dict[str, Any], psutil.Process]]:
@@ -116,9 +123,11 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
         SetupError: one has stopped, or not come up in time.
     """
     make_home(client.settings.home)
+    logs: list[Path] = []
+    for _ in fresh:
+        logs.append(_free_log(client, logs))
     started: dict[int, tuple[subprocess.Popen[bytes], Path]] = {}
-    for given in fresh:
-        log = _free_log(client, [path for _, path in started.values()])
+    for given, log in zip(fresh, logs, strict=True):
         process = processes.start(given, log)
         started[process.pid] = process, log
     deadline = time.monotonic() + timeout
@@ -135,7 +144,9 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
 
 
 def _not_yet_up(client: Client, started: Iterable[int]) -> list[int]:
-    ready = {process.pid for _, process in _running(client)}
+    ready: set[int] = set()
+    with contextlib.suppress(DatabaseError):  # away for now: the workers wait for it, too
+        ready = {process.pid for _, process in _running(client)}
     return [pid for pid in started if pid not in ready]
 
 
@@ -155,7 +166,9 @@ def _run_in_foreground(
     client: Client, fresh: Sequence[Sequence[str]], when_up: Callable[[], None]
 ) -> int:
     """Run workers until a signal comes or all of them have stopped."""
-    workers = [processes.start(given, None) for given in fresh]
+    # Killed outright, this process could not stop them.
+    bound = ["--stop-with", str(os.getpid())]
+    workers = [processes.start([*given, *bound], None) for given in fresh]
     note(f"starting {words.count(len(workers), 'worker')}; Ctrl-C stops")
     code = 0
     try:
@@ -209,5 +222,5 @@ def _tell(client: Client, *, as_json: bool) -> None:
     if count:
         hint(
             "`cvq workers` lists them, `cvq down` stops them; "
-            f"their logs are in {client.settings.home / 'logs'}"
+            f"their logs are in {whole(client.settings.home / 'logs')}"
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json")
 @options.job
 @click.option(
-    "--tail", type=click.IntRange(min=0), default=10, metavar="N",
+    "--tail", type=options.count(), default=10, metavar="N",
     help="Begin with the last N lines of the log.  [default: 10]",
 )  # fmt: skip
 @options.timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from .. import options, words
 from ..output import Column, dump, say, show_list
+from ..widths import items
 
 _Row = dict[str, Any]
 
@@ -115,12 +117,14 @@ def columns() -> list[Column[_Row]]:
     return [
         Column("id", lambda row: row["id"], least=16, after=1),
         Column("state", state_of, style=lambda row: words.STATE_STYLES[state_of(row)]),
-        Column("host", lambda row: row["host"], rank=4, least=12),
+        Column("host", lambda row: row["host"], rank=2, least=12),
         Column("pid", lambda row: str(row["pid"]), right=True, rank=6),
-        Column("devices", lambda row: ",".join(map(str, row["devices"])), rank=2, least=8),
+        Column(
+            "devices", lambda row: ",".join(map(str, row["devices"])), rank=3, least=8, short=items
+        ),
         Column("slots", lambda row: str(row["slots"]), right=True, rank=5),
-        Column("queues", lambda row: ",".join(row["queues"]), rank=3, least=8),
-        Column("running", lambda row: ",".join(map(str, row["running"])), rank=1, least=8),
+        Column("queues", lambda row: _listed(row["queues"]), rank=4, least=8, short=items),
+        Column("running", lambda row: _listed(row["running"]), rank=1, least=8, short=items),
         Column(
             "up",
             lambda row: words.age(row["started_at"], now),
@@ -130,3 +134,7 @@ def columns() -> list[Column[_Row]]:
             rank=7,
         ),
     ]
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))

@@ -7,7 +7,7 @@ Nothing is unpacked to a disk, and nothing is unpickled.
 from __future__ import annotations
 
 import contextlib
-import io
+import errno
 import logging
 import zipfile
 import zlib
@@ -22,13 +22,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..decoding import Paper, decode_picture, ink, paper_for, square
-from ..errors import InvalidInputError, PermanentError
+from ..errors import InvalidInputError, PermanentError, TemporaryError
+from ..images import is_the_machines
 from . import idx
 from .inventory import Member, of_zip
 from .layout import Layout, Placed, lay_out
 
 log = logging.getLogger("cvq.job")
 
+# Errors of a disk, a network or a lack of memory, and not of what is read.
+_MACHINE = {errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 MOST_BYTES = 8 << 30  # of decoded pixels
 _MOST_FILE = 2 << 30
 _CORRUPT_SHARE = 0.05
@@ -98,6 +101,7 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
 
     Raises:
         PermanentError: the data is damaged or does not fit; the message names the file.
+        TemporaryError: a disk or a network failed.
     """
     called = f"data {name or path.name}"
     try:
@@ -113,7 +117,9 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
     except InvalidInputError as error:
         raise PermanentError(str(error)) from None
     except (zipfile.BadZipFile, OSError, UnicodeDecodeError, NotImplementedError) as error:
-        raise PermanentError(f"{called} cannot be read: {error}") from None
+        fault = isinstance(error, OSError) and error.errno in _MACHINE
+        kind = TemporaryError if fault else PermanentError
+        raise kind(f"{called} cannot be read: {error}") from None
     found.left_out = layout.notes + inventory.lines()
     if layout.form != "pictures":
         for part in found.parts.values():
@@ -122,19 +128,6 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
 
 
 # --- IDX and CIFAR-10's binary form -------------------------------------------------------------
-
-
-def parse_idx(data: bytes, name: str, dimensions: int) -> Bytes:
-    """The array in an IDX file of unsigned bytes.
-
-    Raises:
-        PermanentError: wrong magic number, shape, or number of bytes.
-    """
-    try:
-        shape, content = idx.content_of(io.BytesIO(data), name, dimensions)
-    except InvalidInputError as error:
-        raise PermanentError(str(error)) from None
-    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> Found:
@@ -255,6 +248,8 @@ def _decode_all(
                 note=lambda words: noted.append(f"{entry.name} {words}"),
             )  # fmt: skip
         except Exception as error:  # decoders raise what they stumble over
+            if is_the_machines(error):
+                raise
             return f"{entry.name}: {str(error).removeprefix(f'{entry.name} ')}"
 
     def contents() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -82,6 +82,12 @@ def get_kind(name: str, settings: Settings) -> Kind:
     for what, error in broken.items():
         raise _broken(what, error)
     raise UnknownKindError(name, kinds)
+
+
+@cache
+def fields_of(name: str) -> tuple[str, ...]:
+    """The fields of a kind that comes with cvq, in order; of another none."""
+    return tuple(_built_in(name).spec.model_fields) if name in _BUILT_IN else ()
 
 
 def _plug_ins(settings: Settings) -> Iterator[tuple[str, Callable[[], list[Kind]]]]:

@@ -27,33 +27,41 @@ _DOWN = re.compile(
 )
 _BATCH = 500
 
-# Of a curve that several attempts made, each counts up to the first step of a later one.
+# Of a curve that several attempts made, each counts up to the first step of a later one. All names
+# at once: the history may be long, and its names many.
 _FROM_METRICS = """
 INSERT INTO summaries
     (job_id, name, source, value, last, min, max, best, best_step, attempt)
 WITH firsts AS (
-    SELECT job_id, attempt, MIN(step) AS step
-    FROM metrics WHERE name = :name GROUP BY job_id, attempt
+    SELECT job_id, name, attempt, MIN(step) AS step, MAX(id) AS newest
+    FROM metrics GROUP BY job_id, name, attempt
 ), cuts AS (
-    SELECT f.job_id, f.attempt, MIN(l.step) AS step
-    FROM firsts f LEFT JOIN firsts l ON l.job_id = f.job_id AND l.attempt > f.attempt
-    GROUP BY f.job_id, f.attempt
+    SELECT f.job_id, f.name, f.attempt, MIN(l.step) AS step
+    FROM firsts f LEFT JOIN firsts l
+        ON l.job_id = f.job_id AND l.name = f.name AND l.attempt > f.attempt
+    GROUP BY f.job_id, f.name, f.attempt
 ), kept AS (
-    SELECT m.job_id, m.step, m.value
-    FROM metrics m JOIN cuts c ON c.job_id = m.job_id AND c.attempt = m.attempt
-    WHERE m.name = :name AND (c.step IS NULL OR m.step < c.step)
+    SELECT m.job_id, m.name, m.step, m.value
+    FROM metrics m JOIN cuts c
+        ON c.job_id = m.job_id AND c.name = m.name AND c.attempt = m.attempt
+    WHERE c.step IS NULL OR m.step < c.step
 ), ends AS (
-    SELECT job_id, MIN(value) AS low, MAX(value) AS high, {best} AS best
-    FROM kept GROUP BY job_id
+    SELECT k.job_id, k.name, MIN(k.value) AS low, MAX(k.value) AS high,
+        CASE MIN(g.goal) WHEN 'max' THEN MAX(k.value) WHEN 'min' THEN MIN(k.value) END AS best
+    FROM kept k LEFT JOIN summary_goals g ON g.name = k.name
+    GROUP BY k.job_id, k.name
 ), bests AS (
-    SELECT e.job_id, e.low, e.high, e.best, MIN(k.step) AS step
-    FROM ends e LEFT JOIN kept k ON k.job_id = e.job_id AND k.value = e.best
-    GROUP BY e.job_id, e.low, e.high, e.best
+    SELECT e.job_id, e.name, e.low, e.high, e.best, MIN(k.step) AS step
+    FROM ends e LEFT JOIN kept k
+        ON k.job_id = e.job_id AND k.name = e.name AND k.value = e.best
+    GROUP BY e.job_id, e.name, e.low, e.high, e.best
 ), newest AS (
-    SELECT job_id, MAX(id) AS id FROM metrics WHERE name = :name GROUP BY job_id
+    SELECT job_id, name, MAX(newest) AS id FROM firsts GROUP BY job_id, name
 )
-SELECT b.job_id, :name, 'metrics', m.value, m.value, b.low, b.high, b.best, b.step, m.attempt
-FROM bests b JOIN newest n ON n.job_id = b.job_id JOIN metrics m ON m.id = n.id
+SELECT b.job_id, b.name, 'metrics', m.value, m.value, b.low, b.high, b.best, b.step, m.attempt
+FROM bests b
+    JOIN newest n ON n.job_id = b.job_id AND n.name = b.name
+    JOIN metrics m ON m.id = n.id
 """
 
 
@@ -79,12 +87,21 @@ def upgrade() -> None:
     op.create_index("ix_summaries_name_value", "summaries", ["name", "value"])
     op.create_index("ix_summaries_name_best", "summaries", ["name", "best"])
     connection = op.get_bind()
-    for name in connection.scalars(sa.text("SELECT DISTINCT name FROM metrics")).all():
-        best = {"max": "MAX(value)", "min": "MIN(value)"}.get(
-            _goal(name) or "", "CAST(NULL AS DOUBLE PRECISION)"
-        )
-        connection.execute(sa.text(_FROM_METRICS.format(best=best)), {"name": name})
+    _from_metrics(connection)
     _from_results(connection)
+
+
+def _from_metrics(connection: sa.Connection) -> None:
+    names = connection.scalars(sa.text("SELECT DISTINCT name FROM metrics")).all()
+    known = [{"name": name, "goal": goal} for name in names if (goal := _goal(name))]
+    goals = op.create_table(
+        "summary_goals",
+        sa.Column("name", sa.String(length=200), primary_key=True),
+        sa.Column("goal", sa.String(length=3), nullable=False),
+    )
+    op.bulk_insert(goals, known)
+    connection.execute(sa.text(_FROM_METRICS))
+    op.drop_table("summary_goals")
 
 
 def _from_results(connection: sa.Connection) -> None:

@@ -29,7 +29,10 @@ def test_each_setting_with_its_source(
     assert rows["user"]["source"] == "default"
     assert said.err == "CVQ_LEASES is no setting: did you mean CVQ_LEASE?\n"
     assert run("config", "lease", "-q").out == "60\n"
-    assert run("config", "lease").out.splitlines()[1].split() == ["lease", "cvq.toml", "60"]
+    [_, line] = run("config", "lease").out.splitlines()
+    assert line.split() == [*["lease", "cvq.toml", "60", "s"], *rows["lease"]["meaning"].split()]
+    assert (rows["max_pixels"]["unit"], rows["user"]["unit"]) == ("pixels", None)
+    assert all(row["meaning"] for row in rows.values())
     assert "no setting 'leese': did you mean 'lease'?" in run("config", "leese", code=2).err
 
 

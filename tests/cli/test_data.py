@@ -73,3 +73,21 @@ def test_what_is_wrong_is_said_in_a_line(
 
 def test_digits_are_always_there(run: Cli) -> None:
     assert "always there" in run("data", "check", "digits").out
+
+
+def test_a_damaged_picture_is_told_once(shell: Cli, faces: Path) -> None:
+    said = shell("data", "check", faces)
+    assert (said.out + said.err).count("0.png") == 1
+    assert said.err.count("damaged") == 1
+
+
+def test_loose_pictures_are_told_whatever_else_is_wrong(run: Cli, faces: Path) -> None:
+    for number, side in enumerate((11, 12)):
+        pixels = np.full((side, side), 90, np.uint8)
+        Image.fromarray(pixels).save(faces / f"loose-{number}.png")
+    said = run("data", "check", faces, code=2)
+    loose, error = said.err.splitlines()[-2:]
+    assert loose.startswith("not for a classifier: ")
+    assert "loose-0.png" in loose
+    assert "pictures of 3 sizes" in error
+    assert run("data", "check", faces, "--size", 8).err.count("loose-0.png") == 1

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import threading
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from cvq import Client, store, tables
 from cvq.jobs import CHECKPOINT
+from cvq.store import MetricPoint
 from cvq_cli import words
 from cvq_cli.curves import Curve, overlay
 
@@ -82,9 +85,37 @@ class TestLs:
         found = run("ls", "--json").json
         assert found == [client.to_json(client.job(number).job) for number in (4, 3, 2, 1)]
 
-    def test_nothing_found_is_said_on_stderr(self, run: Cli) -> None:
-        said = run("ls", "--user", "nobody")
-        assert (said.out, said.err) == ("", "no jobs: no job of user 'nobody'\n")
+    @pytest.mark.parametrize("form", [(), ("-q",), ("--json",), ("--csv",)])
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            (("--user", "nobody"), "no job of user 'nobody'"),
+            (("--tag", "zzz"), "no job with a tag 'zzz'"),
+            (("--tag", "odd=7"), "no job with the tag 'odd=7'"),
+        ],
+    )
+    def test_nothing_found_is_said_on_stderr(
+        self, run: Cli, form: tuple[str, ...], given: tuple[str, ...], told: str
+    ) -> None:
+        assert run("ls", *given, *form).err == f"no jobs: {told}\n"
+
+    def test_times_are_said_as_they_were_read(
+        self, run: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TZ", "UTC-2")
+        time.tzset()
+        said = run("ls", "--until", "2001-02-03", "--since", "2001-02-02T12:00+00:00")
+        monkeypatch.delenv("TZ")
+        time.tzset()
+        assert said.err == (
+            "no jobs: none submitted since 2001-02-02 14:00:00+02:00, "
+            "none submitted before 2001-02-03 00:00:00+02:00\n"
+        )
+
+    def test_some_found_and_some_unknown(self, run: Cli, client: Client) -> None:
+        user = client.job(1).user
+        said = run("ls", "-q", "--user", f"{user},nobody")
+        assert (said.out, said.err) == ("4\n3\n2\n1\n", "no job of user 'nobody'\n")
 
     def test_names_that_no_job_has_are_refused_with_the_nearest(self, run: Cli) -> None:
         for given, message in {
@@ -233,7 +264,9 @@ class TestShowAttempts:
         points = run("metrics", "1", "--json").json
         assert [(point["attempt"], point["value"]) for point in points] == [(2, 3.0)]
         assert len(run("metrics", "1", "--attempt", 1, "--csv").out.splitlines()) == 3
-        assert run("metrics", "1", "--attempt", 3, "--json").json == []
+        for command in ("metrics", "logs"):
+            said = run(command, "1", "--attempt", 4, code=2)
+            assert "job 1 has no attempt 4: it has had 1, 2 and 3\n" in said.err
 
 
 @pytest.mark.usefixtures("history")
@@ -245,7 +278,11 @@ class TestLogs:
         assert run("logs", "1", "--tail", 2).out == "three\ntrouble\n"
         assert run("logs", "1", "--stream", "stderr").out == "trouble\n"
         assert run("logs", "1", "--stream", "stdout", "--tail", 1).out == "three\n"
-        assert run("logs", "1", "--attempt", 2).out == ""
+        said = run("logs", "1", "--attempt", 2, code=2)
+        assert "job 1 has no attempt 2: it has had 1\n" in said.err
+        assert "job 4 has no attempt 1: it has had none\n" in (
+            run("logs", "4", "--attempt", 1, code=2).err
+        )
         assert run("logs", "1", "--since", "1h", "--follow").out.count("\n") == 4
         assert run("logs", "1", "--tail", 0).out == ""
 
@@ -512,3 +549,51 @@ def test_words() -> None:
     assert words.sparkline([0, 1, None, 7]) == "▁▂ █"
     assert words.sparkline([3.0] * 100, width=5) == "▁▁▁▁▁"
     assert words.clean("a\x1b[2J\tb\x9b") == "a\\x1b[2J\tb\\x9b"
+
+
+def test_the_epoch_of_the_best_value_is_told(run: Cli, client: Client, worker: FakeWorker) -> None:
+    client.submit("selftest")
+    job = worker.claim()
+    rows = [
+        MetricPoint(name, step, value, datetime.now(UTC))
+        for step, epoch, accuracy in ((40, 1, 0.5), (80, 2, 0.9), (120, 3, 0.8))
+        for name, value in (("epoch", epoch), ("val_accuracy", accuracy))
+    ]
+    worker.report(job, metrics=[*rows, MetricPoint("loss", 7, 0.1, datetime.now(UTC))])
+    lines = {line.split()[0]: line for line in run("metrics", 1).out.splitlines()}
+    assert " 0.9 @2 " in lines["val_accuracy"]
+    assert " 0.1 @step 7 " in lines["loss"]
+    [_, alone] = run("metrics", 1, "val_accuracy").out.splitlines()
+    assert " 0.9 @2 " in alone
+
+
+def test_a_pattern_looks_beyond_the_results(
+    run: Cli, client: Client, worker: FakeWorker, tmp_path: Path
+) -> None:
+    client.submit("selftest")
+    job = worker.claim()
+    worker.artifact(job, "answers.json", b"{}")
+    for name in ("a.png", "b.png"):
+        worker.artifact(job, name, name.encode(), role="plot")
+    worker.finish(job)
+    said = run("get", 1, tmp_path, "--name", "*.png")
+    assert [Path(line).name for line in said.out.splitlines()] == ["a.png", "b.png"]
+    assert run("get", 1, tmp_path, "--name", "*.json").out == f"{tmp_path}/answers.json\n"
+    assert "no file of role 'result' like '*.png'; 2 of role plot are: --role plot" in (
+        run("get", 1, tmp_path, "--name", "*.png", "--role", "result", code=2).err
+    )
+    assert "no file like '*.gif'" in run("get", 1, tmp_path, "--name", "*.gif", code=2).err
+    assert "no file of role 'plto': it has result, plot" in (
+        run("artifacts", 1, "--role", "plto", code=2).err
+    )
+
+
+def test_a_job_and_its_attempt_took_equally_long(
+    run: Cli, client: Client, worker: FakeWorker
+) -> None:
+    client.submit("selftest")
+    worker.finish(worker.claim())
+    found = run("show", 1, "--json").json
+    [attempt] = found["attempts"]
+    for name in ("started_at", "finished_at"):
+        assert found[name] == attempt[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from sqlalchemy import update
 from cvq import Client, queries
 from cvq import tables as t
 from cvq.embedded import ensure_redis, redis_answers
+from cvq.errors import DatabaseAwayError
+from cvq.files import lock
 from cvq_cli import processes
 from cvq_cli.commands import up
 from cvq_cli.saving import copy_results
@@ -105,7 +108,10 @@ def test_a_copy_has_a_true_ending_and_overwrites_nothing(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["style-transfer", "{pictures}", "-o", "x.gif"], "style-transfer writes .png or .jpeg"),
+        (
+            ["style-transfer", "{pictures}", "-o", "x.gif"],
+            "writes .png, .jpeg or .jpg",
+        ),
         (["style-transfer", "{pictures}", "-o", "x.jpg", "--format", "png"], "png writes .png"),
         (["selftest", "-o", "x.png"], "selftest writes .txt"),
         (["selftest", "-o", "there.txt"], "there.txt exists: --force overwrites it"),
@@ -284,6 +290,83 @@ def test_up_in_the_foreground_stops_its_workers(machine: Client) -> None:
     process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert alive(machine) == []
+
+
+def test_up_in_the_foreground_takes_its_workers_along_when_it_is_killed(machine: Client) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cvq_cli", "up"], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    eventually(lambda: alive(machine))
+    handle = machine.submit("selftest", steps=100_000, pause=0.1)
+    eventually(lambda: handle.refresh().state == "running")
+    process.kill()
+    process.wait(timeout=HANG_S)
+    eventually(lambda: alive(machine) == [], what="the workers to leave")
+    assert (handle.refresh().state, handle.refresh().reason) == ("queued", "preempted")
+
+
+def test_a_signal_that_means_nothing_costs_no_worker(shell: Cli, machine: Client) -> None:
+    shell("up", "-d")
+    handle = machine.submit("selftest", steps=20)
+    eventually(lambda: handle.refresh().state == "running")
+    [(_, process)] = processes.local_workers(machine)
+    assert process is not None
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM):
+        process.send_signal(number)
+    assert handle.wait(HANG_S).attempt == 1
+    assert alive(machine) == [process.pid]
+
+
+def test_two_workers_in_the_background_have_a_log_each(shell: Cli, machine: Client) -> None:
+    said = shell("up", "-d", "-n", 2)
+    assert said.out == "2 workers are up on this machine\n"
+    assert len(alive(machine)) == 2
+    logs = [machine.settings.home / "logs" / f"worker-{number}.log" for number in (1, 2)]
+    assert all("is up: " in log.read_text() for log in logs)
+    shell("up", "-d", "-n", 2)
+    assert len(alive(machine)) == 2
+    assert shell("up", "-d", "-n", 1).out == "1 worker is up on this machine\n"
+    assert len(alive(machine)) == 1
+
+
+def test_up_says_that_it_waits_for_another(machine: Client) -> None:
+    with lock(machine.settings.home / "up.lock"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cvq_cli", "up", "-d"], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("another `cvq up` is starting workers here")
+        assert alive(machine) == []
+    assert process.communicate(timeout=HANG_S)[0].startswith("1 worker is up")
+
+
+def test_a_database_away_while_workers_start_ends_none_of_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Client) -> None:
+        raise DatabaseAwayError("the server restarts")
+
+    monkeypatch.setattr(processes, "local_workers", away)
+    assert up._not_yet_up(client, [4711]) == [4711]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "logs 1 --tail", "logs 1 --attempt", "watch 1 --tail", "ls -n", "metrics 1 --attempt",
+        "up -n", "up --slots", "samples there --size", "submit selftest --retries",
+        "submit selftest --priority", "submit selftest --steps", "data check digits --size",
+    ],
+)  # fmt: skip
+def test_a_number_beyond_all_bounds_is_refused_in_cvqs_words(
+    run: Cli, client: Client, words: str
+) -> None:
+    client.submit("selftest")
+    said = run(*words.split(), "9" * 20, code=2).err
+    assert said.startswith("cvq: error: ")
+    assert not re.search("Python|SQLite|internal error", said)
 
 
 def test_up_says_why_a_worker_stopped(

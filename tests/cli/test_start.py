@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from cvq.tables import STATES
 from cvq_cli import options
@@ -124,8 +123,17 @@ def test_unexpected_error_is_one_line_and_a_traceback_with_debug(
         "cvq: error: internal error (RuntimeError: first); `cvq --debug …` shows where\n"
     )
     for words in (["--debug", "ls"], ["ls", "--debug"]):
-        result = CliRunner().invoke(cvq, words)
-        assert isinstance(result.exception, RuntimeError)
+        said = run(*words, code=70)
+        assert said.err.startswith("Traceback (most recent call last):")
+        assert "RuntimeError: first" in said.err
+
+
+def test_debug_changes_no_exit_code(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CVQ_DATABASE_URL", "postgresql://nobody:sesame@127.0.0.1:9/x")
+    said = run("--debug", "ls", code=4)
+    assert "Traceback" in said.err
+    assert said.err.splitlines()[-1].startswith("cvq: error: database postgresql")
+    assert "sesame" not in said.err
 
 
 def test_ctrl_c_is_quiet(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,3 +227,18 @@ def test_json_of_every_listing(run: Cli) -> None:
         ["metrics", "1"],
     ):
         json.loads(run(*words, "--json").out)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["predict-sum", "8", "a b"],
+            "`cvq submit predict-sum 8 'a b'` queues one, `cvq run",
+        ),
+        (["style-transfr"], "did you mean `cvq submit style-transfer`?"),
+        (["subit"], "did you mean 'submit'?"),
+    ],
+)
+def test_a_kind_in_the_place_of_a_command(run: Cli, words: list[str], told: str) -> None:
+    assert told in run(*words, code=2).err

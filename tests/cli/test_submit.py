@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -352,3 +354,12 @@ def test_what_is_wrong_is_named_as_it_is_typed(
     given = [str(word).format(pictures[0]) for word in words]
     for more in ([], ["--dry-run"]):
         assert run(command, *given, *more, code=2).err == f"cvq: error: {message}\n"
+
+
+def test_a_dry_run_says_the_time_as_it_was_read(run: Cli) -> None:
+    said = run("submit", "selftest", "--at", "2090-01-02T03:04+00:00", "--dry-run")
+    assert said.json["steps"] == 10
+    [when] = re.findall(r"^it would start no sooner than (.*)\n$", said.err)
+    assert datetime.fromisoformat(when) == datetime(2090, 1, 2, 3, 4, tzinfo=UTC)
+    said = run("submit", "selftest", "--at", "2090-01-02T03:04+00:00")
+    assert said.out == f"job 1 waiting: selftest, no sooner than {when}\n"

@@ -109,7 +109,7 @@ def test_files_keep_name_and_place(client: Client, width: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_metrics_keep_name_and_value(width: int) -> None:
-    shown = [Curve("val_accuracy", [1, 2], [0.975, 0.963], 0.975, 0.975, 1)]
+    shown = [Curve("val_accuracy", [1, 2], [0.975, 0.963], 0.975, 0.975, 1, epochs={1: 1})]
     lines = drawn(curves.columns(), shown, width)
     assert re.search(r"val.*acy +0\.975", lines[1])
     assert (" 0.975 @1" in lines[1]) == (width >= 40)
@@ -130,6 +130,16 @@ def test_workers_keep_id_and_state(width: int) -> None:
     assert ("12,13" in line) == (width >= 40)
 
 
+def test_a_worker_says_where_it_is_before_which_queues_it_serves() -> None:
+    row = {
+        "id": "vm.31421.62b9", "state": "up", "alive": True, "pid": 31421, "host": "vm",
+        "devices": ["cpu"], "slots": 1, "queues": ["default", "host.vm"], "running": [],
+        "started_at": NOW,
+    }  # fmt: skip
+    assert drawn(worker.columns(), [row], 40)[0].split() == ["ID", "STATE", "HOST", "DEVICES"]
+    assert "default,…" in drawn(worker.columns(), [row], 60)[1]
+
+
 @pytest.mark.parametrize("width", WIDTHS[1:])
 def test_kinds_are_told_whole(width: int) -> None:
     from cvq.kinds import all_kinds
@@ -145,10 +155,6 @@ def test_kinds_are_told_whole(width: int) -> None:
 
 
 def test_shortened_words() -> None:
-    assert words.middle("a_long_name.png", 9) == "a_lo….png"
-    assert words.middle("short", 9) == "short"
-    assert words.middle("日本語の名前", 7) == "日…前"
-    assert [words.middle("abc", width) for width in (0, 1, 2, 3)] == ["", "…", "a…", "abc"]
     assert words.figure("val_accuracy 0.93", 12) == "val…acy 0.93"
     assert words.figure("val_accuracy 0.93", 4) == "0.93"
     assert words.figure("a name of words 1e-07", 12) == "a n…ds 1e-07"
@@ -165,3 +171,10 @@ def test_titles_of_many_files_are_short() -> None:
     assert named("a.png", "b.JPG", "c.png", "d.png", "z.png") == "5 pictures: a.png … z.png"
     assert named("a.png", "b.zip", "c.png", "d.png", "z.png") == "5 files: a.png … z.png"
     assert words.title(job(name="mine", spec={"images": PICTURES})) == "mine"
+
+
+def test_a_title_has_the_files_in_the_order_of_the_kinds_fields() -> None:
+    files = {name: {"name": f"{name}.jpg", "sha256": "0"} for name in ("style", "content")}
+    spec = {**files, "style": [files["style"]]}  # as Postgres gives them back
+    assert words.title(job(kind="style-transfer", spec=spec)) == "content.jpg style.jpg"
+    assert words.title(job(kind="somebodys", spec=files)) == "style.jpg content.jpg"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from cvq.artifacts import ArtifactStore, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
-from cvq.jobs import Lease
+from cvq.jobs import Artifact, Lease
 from cvq.names import Names
 
 
@@ -198,3 +199,19 @@ def test_a_missing_backend_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_unknown_scheme_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="gopher"):
         ArtifactStore("gopher://x")
+
+
+@pytest.mark.parametrize("uri", ["ftp://ann:hunter2@other/x", "memory://u:hunter2@lab/x"])
+def test_errors_show_no_password_of_an_address(tmp_path: Path, uri: str) -> None:
+    store = ArtifactStore("memory://u:hunter2@lab/cvq")
+    artifact = Artifact("x", "result", "text/plain", uri, "0" * 64, 1)
+    with pytest.raises(StoreError) as caught:
+        store.fetch(artifact, tmp_path / "x")
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(StoreError) as caught:
+        store.fetch_input("0" * 64, tmp_path)
+    assert "hunter2" not in str(caught.value)
+    artifact = replace(artifact, uri=f"{store.fs.unstrip_protocol(store.root)}/jobs/1/1/x")
+    with pytest.raises(StoreError) as caught:
+        store.fetch(artifact, tmp_path / "x")
+    assert "hunter2" not in str(caught.value)

@@ -281,6 +281,12 @@ def test_every_way_to_a_job_gives_the_same_kind_of_thing(client: Client) -> None
     assert job.save() == []
 
 
+def test_a_job_is_shown_with_its_answer(client: Client) -> None:
+    job = client.submit("selftest")
+    end(client, Outcome("succeeded", result={"value": 0.25, "device": "cpu"}))
+    assert repr(job.wait(HANG_S)) == f"<Job {job.id} selftest succeeded, value 0.25>"
+
+
 def test_the_attributes_of_a_job_have_the_types_of_its_row() -> None:
     def types(of: Any) -> dict[str, Any]:
         own = {name: get_type_hints(getter.fget)["return"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select, text, update
 
 from cvq import Settings, queries, store
 from cvq import tables as t
@@ -387,6 +387,8 @@ def test_a_value_that_the_database_cannot_hold_is_the_callers_fault(database: Da
     # Not a DatabaseError: trying again, as after a lost connection, would go on for ever.
     with pytest.raises(UsageError, match="cannot hold"), database.write() as session:
         session.execute(select(t.jobs).where(t.jobs.c.id == 10**30)).all()
+    with pytest.raises(UsageError, match="cannot hold"), database.write() as session:
+        session.execute(update(t.jobs).values(reason={"a": 1}))
 
 
 def test_a_block_that_fails_leaves_nothing(database: Database) -> None:

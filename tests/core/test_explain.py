@@ -841,3 +841,15 @@ def test_what_has_ended_is_held_up_by_nothing(database: Database) -> None:
     job_id = submit(database)
     end(database, start(database))
     assert held_up(database, job_id) is None
+
+
+def test_a_job_that_has_begun_since_it_was_read_does_not_wait_for_itself(
+    database: Database,
+) -> None:
+    arrive(database)
+    job_id = submit(database)
+    with database.read() as session:
+        as_it_was = queries.get_job(session, job_id)
+    start(database)
+    with database.read() as session:
+        assert holdup(session, as_it_was) is None

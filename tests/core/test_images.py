@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import zlib
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from cvq.errors import InvalidInputError
-from cvq.images import check_image
+from cvq.images import check_image, load
 
 LIMIT = 100_000_000
 
@@ -171,3 +172,17 @@ def test_a_damaged_picture_passes_or_is_refused_in_one_line(
     path.write_bytes(data)
     with contextlib.suppress(InvalidInputError):
         check_image(path, 1_000_000)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_what_the_machine_cannot_do_is_no_damage(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    for source in (picture, picture.read_bytes()):
+        with pytest.raises(type(error)) as caught:
+            load(source)
+        assert caught.value is error

@@ -69,6 +69,9 @@ def test_a_single_transform_is_a_pipeline(tmp_path: Path) -> None:
         ("[" * 100_000, "is neither JSON nor YAML"),
         (b"\xff\xfe\x00", "is neither JSON nor YAML"),
         (b" " * (MAX_BYTES + 1), "is larger than 1 MiB"),
+        (serialised(transform("Rotate", limit=float("nan"))), "has nan where a number"),
+        ('{"transform": {"__class_fullname__": "Rotate", "limit": [0, 1e999]}}', "has inf where"),
+        ("transform: {__class_fullname__: Rotate, limit: -.inf}", "has -inf where a number"),
     ],
 )
 def test_a_file_that_is_no_pipeline_needs_no_albumentations_to_be_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from cvq.presence import Presence, present, scratch_of
@@ -66,3 +67,15 @@ def test_a_number_of_another_machine_is_nobodys_here(home: Path) -> None:
     lock.write_text(lock.read_text().replace('"machine": "', '"machine": "another'))
     assert present(home) == {}
     mine.leave()
+
+
+def test_what_no_lock_guards_goes_when_it_is_forgotten(home: Path) -> None:
+    scratch = home / "scratch"
+    for name in ("42-1", "43-1"):
+        (scratch / name / "out").mkdir(parents=True)
+        (scratch / name / "out" / "x.png").write_text("x")
+    long_ago = time.time() - 8 * 86_400
+    for path in (scratch / "42-1", *scratch.rglob("out"), *scratch.rglob("x.png")):
+        os.utime(path, (long_ago, long_ago))
+    Presence(home, "mine").leave()  # 43-1 may be where a worker of an earlier cvq runs a job
+    assert [path.name for path in scratch.iterdir()] == ["43-1"]

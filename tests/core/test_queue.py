@@ -97,3 +97,14 @@ def test_a_home_may_be_called_anything(home: Path, name: str) -> None:
     assert (client.settings.home / "store/jobs/1/1/r").exists()
     close(client)
     stop_redis(client.settings.home)
+
+
+def test_nothing_that_was_set_aside_is_overwritten(client: Client) -> None:
+    redis = client.broker.connect()
+    for said in ("first", "second", "third"):
+        redis.delete("cvq.default")
+        redis.set("cvq.default", said)
+        client.broker.ring("default")
+    names = ["cvq.default.aside", "cvq.default.aside-2", "cvq.default.aside-3"]
+    assert redis.mget(names) == [b"first", b"second", b"third"]
+    assert client.broker.lengths(["default"]) == {"default": 1}

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from cvq import Settings
 from cvq.errors import SetupError, UsageError
+from cvq.settings import without_secrets
 
 
 @pytest.fixture
@@ -172,3 +173,19 @@ def test_a_user_without_name_and_home(monkeypatch: pytest.MonkeyPatch, tmp_path:
         Settings.load()
     monkeypatch.setenv("CVQ_HOME", str(tmp_path))
     assert Settings.load().user == f"uid-{os.getuid()}"
+
+
+@pytest.mark.parametrize(
+    ("said", "url", "shown"),
+    [
+        ("no s3://ann:hunter2@lab/x here", None, "no s3://***@lab/x here"),
+        ("two ftp://a:b@c and http://d:p@ss/w@e/f", None, "two ftp://***@c and http://***@e/f"),
+        ("it says hunter/2 twice: hunter%2F2", "ftp://ann:hunter%2F2@host/x",
+         "it says *** twice: ***"),
+        ("refused: key=AKIA77", "s3://lab?secret_key=AKIA77&anon=true", "refused: key=***"),
+        ("mail ann@lab", "s3://lab/cvq", "mail ann@lab"),
+        ("file:///me@work/x is gone", "file:///me@work", "file:///me@work/x is gone"),
+    ],
+)  # fmt: skip
+def test_no_secret_of_an_address_is_told(said: str, url: str | None, shown: str) -> None:
+    assert without_secrets(said, url) == shown

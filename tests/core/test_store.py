@@ -113,6 +113,18 @@ _BEARABLE = {
     "created some time": "created_at='yesterday'",
     "queued some time": "queued_at='yesterday'",
     "result is no JSON": "result='{'",
+    "rank is a word": "fair_rank='x'",
+    "rank is the last there is": "fair_rank=9223372036854775807",
+    "rank is infinite": "fair_rank=1e999",
+    "rank is bytes": "fair_rank=X'ff'",
+    "priority is a word": "priority='x'",
+    "priority is bytes": "priority=X'ff'",
+    "needs are bytes": "needs=X'ff'",
+    "needs are a broken word": "needs=char(0) || 'x'",
+    "user is bytes": "\"user\"=X'ff'",
+    "attempt is a word": "attempt='x'",
+    "attempt is bytes": "attempt=X'ff'",
+    "kind is bytes": "kind=X'ff'",
 }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 
 from cvq import queries, store
 from cvq import tables as t
@@ -246,7 +246,11 @@ def test_an_upgrade_makes_the_summaries_of_the_whole_history(database: Database)
     with database.write() as session:  # as an earlier version left it
         session.execute(t.summaries.delete())
         session.execute(update(t.jobs).values(metrics={"accuracy": 0.7, "epoch": 4.0}))
+        sent: list[str] = []
+        event.listen(database.engine, "before_cursor_execute", lambda *a: sent.append(a[2]))
         _run_migration(session)
+        # Once to learn the names, and once for all of them together.
+        assert sum("FROM metrics" in statement for statement in sent) == 2
         assert session.execute(select).all() == made
         assert queries.get_job(session, job.id).metrics == metrics
 

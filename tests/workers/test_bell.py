@@ -133,7 +133,7 @@ def test_another_applications_orders_are_not_heard(
     works("another application's shutdown")
 
 
-def test_what_a_broker_makes_celery_say_is_said_once(
+def test_what_a_broker_makes_celery_say_is_said_ever_more_rarely(
     server: redis.Redis, start_worker: Callable[..., Worker]
 ) -> None:
     worker = start_worker()
@@ -142,4 +142,4 @@ def test_what_a_broker_makes_celery_say_is_said_once(
     eventually(lambda: server.llen(QUEUE) == 0)
     told = f"a message on {QUEUE} is not cvq's"
     eventually(lambda: told in worker.log.read_text())
-    assert worker.log.read_text().count(told) == 1
+    assert worker.log.read_text().count(told) < 5

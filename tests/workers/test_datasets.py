@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import logging
@@ -15,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from PIL import Image
 
+from cvq.datasets import idx as idx_format
 from cvq.datasets import pack, reading
-from cvq.errors import PermanentError
+from cvq.errors import InvalidInputError, PermanentError, TemporaryError
 from cvq.kinds.spec import DataSource
 from cvq_workers.data.dataset import Dataset, load_dataset, stratified
 
@@ -88,10 +90,11 @@ def test_idx_files_are_read_raw_and_packed_at_any_depth(
 def test_an_idx_file_cut_off_anywhere_is_refused(count: int, side: int, cut: int) -> None:
     array = np.arange(count * side * side, dtype=np.uint8).reshape(count, side, side)
     data = idx(array)
-    np.testing.assert_array_equal(reading.parse_idx(data, "x", 3), array)
+    shape, content = idx_format.content_of(io.BytesIO(data), "x", 3)
+    assert (tuple(shape), content) == (array.shape, array.tobytes())
     if cut < len(data):
-        with pytest.raises(PermanentError, match=r"x (is cut off|has )"):
-            reading.parse_idx(data[:cut], "x", 3)
+        with pytest.raises(InvalidInputError, match=r"x (is cut off|has )"):
+            idx_format.content_of(io.BytesIO(data[:cut]), "x", 3)
 
 
 @pytest.mark.parametrize(
@@ -271,3 +274,19 @@ def test_the_same_folder_gives_the_same_zip(tmp_path: Path) -> None:
     assert pack(folder, tmp_path / "2.zip").read_bytes() == first
     with zipfile.ZipFile(tmp_path / "1.zip") as archive:
         assert archive.namelist() == sorted(people(2, 2))
+
+
+def test_a_disk_that_fails_is_no_damaged_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    folder = tmp_path / "pictures"
+    for number in range(4):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(folder / "ab"[number % 2] / f"{number}.png")
+    packed = pack(folder, tmp_path / "x.zip")
+    monkeypatch.setattr(reading, "decode_picture", fail)
+    with pytest.raises(TemporaryError, match=r"cannot be read: .*Input/output error"):
+        reading.read(packed, channels=1)

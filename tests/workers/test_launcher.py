@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
+from contextlib import nullcontext as no_error
+
 import pytest
 
-from cvq_workers.launcher import job_environment
+from cvq_workers.launcher import Launcher, job_environment
+from cvq_workers.process import JobProcess
 
 SECRETS = {
     "CVQ_DATABASE_URL": "postgresql://cvq:secret@db/cvq",
@@ -54,3 +60,30 @@ def test_what_the_user_names_is_passed(asked: str) -> None:
 
 def test_whoever_sets_a_variable_for_the_worker_wins() -> None:
     assert job_environment({"GOMP_SPINCOUNT": "7"})["GOMP_SPINCOUNT"] == "7"
+
+
+@pytest.mark.parametrize("spare", range(12))
+def test_a_process_for_which_no_descriptors_are_left_keeps_none(spare: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    held: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        for descriptor in held[:spare]:
+            os.close(descriptor)
+        del held[:spare]
+        with pytest.raises(OSError, match="Too many open files") if spare < 11 else no_error():
+            process = JobProcess(
+                Launcher("spawn"), output=lambda _: lambda line: None,
+                hear=lambda event: None, begun=lambda: None,
+            )  # fmt: skip
+            process.close()
+            process._jobs.close()
+        # As many as before can be opened.
+        held += [os.open(os.devnull, os.O_RDONLY) for _ in range(spare)]
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 from proxy import Proxy, proxied
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, text, update
 
 from conftest import TESTS, Worker, close, created
 from cvq import Client, Settings, queries, store
 from cvq import tables as t
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
-from cvq.errors import DatabaseAwayError
+from cvq.errors import DatabaseAwayError, DatabaseError
 from cvq.jobs import Job, Lease, NewJob, Outcome
 from cvq.matching import Offer
 from cvq_workers.attempt import Attempt
@@ -186,7 +186,13 @@ def running(database: Database, **values: Any) -> Job:
 def record_of(database: Database, job: Job, folder: Path) -> Record:
     artifacts = ArtifactStore(f"file://{folder / 'store'}")
     return Record(
-        job, folder, database=database, artifacts=artifacts, worker="w", holds=lambda _: True
+        job,
+        folder,
+        database=database,
+        artifacts=artifacts,
+        worker="w",
+        patience=0,
+        holds=lambda _: True,
     )
 
 
@@ -219,6 +225,19 @@ def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
         assert error is not None
         assert error.startswith("its result cannot be stored: the database cannot hold")
         database.engine.dispose()
+
+
+def test_what_a_database_goes_on_to_refuse_ends_the_attempt_and_not_its_lease(
+    database: Database, home: Path
+) -> None:
+    job = running(database)
+    record = record_of(database, job, home)
+    with database.write() as session:
+        session.execute(text("ALTER TABLE metrics RENAME TO elsewhere"))
+    record.add_metrics(1, {"loss": 0.5}, 1e9)
+    with pytest.raises(DatabaseError, match="metrics"):
+        record.flush()
+    assert record.finish(Outcome(t.FAILED, "error", "refused", retry=False)) == t.FAILED
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,48 @@ else:
     assert (job.state, job.result, job.attempt) == ("succeeded", {"whose": "the job"}, 1)
 
 
+def test_what_is_no_report_costs_its_job_a_line_of_log_and_nothing_else(
+    client: Client, run: Callable[..., Job]
+) -> None:
+    job = run("""
+import json
+said = [
+    {'event': 'metrics', 'step': 2**70, 'values': {'a': 'x'}, 'time': 1},
+    {'event': 'artifact', 'path': 5, 'name': None, 'role': [], 'media_type': {}},
+    {'event': 'error', 'reason': [1], 'message': {}, 'retry': 'x'},
+    {'event': [1]},
+]
+for message in said: ctx._control._events.sendall(json.dumps(message).encode() + b'\\n')
+ctx._control._events.sendall(b'[' * 50_000 + b'\\n')
+ctx.metrics(1, good=1.0)
+r = {'ok': 1}
+""")
+    assert (job.state, job.result, job.attempt) == ("succeeded", {"ok": 1}, 1)
+    assert job.metrics == {"good": 1.0}
+    noted = [line for line in client.job(job.id).logs() if "sent what is no report" in line]
+    assert len(noted) == 5
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "os.mkfifo('result.json'); os.mkfifo('numbers.json')",
+        "os.symlink('/dev/zero', 'result.json'); os.symlink('/dev/zero', 'numbers.json')",
+        "open('result.json', 'wb').write(b'\\xff'); open('numbers.json', 'wb').write(b'\\xff')",
+        "pass",
+    ],
+)
+def test_a_result_in_a_file_that_is_none_ends_its_job(run: Callable[..., Job], left: str) -> None:
+    job = run(f"""
+import os
+{left}
+ctx._control._events.sendall(b'{{"event": "result", "result": null, "in_file": true}}\\n')
+os._exit(0)
+""")
+    assert (job.state, job.reason, job.attempt) == ("failed", "error", 1)
+    assert "is not what the job's process has written" in str(job.error)
+
+
 def test_many_processes_report_at_once_and_no_line_is_torn(run: Callable[..., Job]) -> None:
     job = run("""
 import os

@@ -47,6 +47,16 @@ def test_what_is_no_trouble_is_always_told() -> None:
     assert len(log.lines) == 3
 
 
+def test_of_the_loggers_that_are_named_everything_is_held_back() -> None:
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.name)  # type: ignore[method-assign]
+    handler.addFilter(Sparse(lambda: 0.0, of=("celery",), least=logging.NOTSET))
+    for name in ("celery.worker", "celery.worker", "cvq.worker", "cvq.worker"):
+        handler.handle(logging.LogRecord(name, logging.INFO, "", 0, "the same", (), None))
+    assert lines == ["celery.worker", "cvq.worker", "cvq.worker"]
+
+
 @pytest.mark.parametrize("fail", [lambda: 1 / 0, lambda: [][0]])
 def test_exceptions_differ_by_what_they_say(fail: Callable[[], object]) -> None:
     log = Log()

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import gated  # noqa: F401 - a store that is not a folder
+import pytest
 
+from cvq import Settings
 from cvq.artifacts import ArtifactStore
-from cvq.jobs import Artifact, Lease
+from cvq.db import Database
+from cvq.errors import PermanentError, StoreError
+from cvq.jobs import Artifact, Job, Lease
 from cvq.kinds.spec import ModelFile
-from cvq_workers.staging import _model
+from cvq.presence import scratch_of
+from cvq_workers.attempt import Attempt
+from cvq_workers.devices import Slot
+from cvq_workers.job_context import lease_clock
+from cvq_workers.launcher import Launcher
+from cvq_workers.staging import _model, stage
+from waiting import HANG_S
 
 
 def test_the_models_that_one_job_uses_do_not_meet(tmp_path: Path) -> None:
@@ -27,3 +39,53 @@ def test_the_models_that_one_job_uses_do_not_meet(tmp_path: Path) -> None:
         for job in left
     ]
     assert [path.read_text() for path in paths] == ["of job 3", "of job 4"]
+
+
+def test_an_input_that_a_row_names_by_a_path_is_not_read(tmp_path: Path, home: Path) -> None:
+    settings = Settings.load()
+    artifacts = ArtifactStore((tmp_path / "store").as_uri())
+    for given in ("/etc/passwd", {"name": "x.png", "path": "/etc/passwd"}):
+        job = running(spec={"images": [given], "model": 3})
+        with pytest.raises(PermanentError, match="given by a path and not by its content"):
+            stage(
+                job, Slot("cpu", 1), tmp_path / "scratch", settings=settings,
+                artifacts=artifacts, saved=[], model_of=lambda _: None,
+            )  # fmt: skip
+
+
+def test_what_is_brought_too_late_is_not_left_behind(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, released = threading.Event(), threading.Event()
+    settings = database.settings
+    job = running()
+
+    def slow(_: Job, _slot: Slot, folder: Path, **_more: Any) -> Path:
+        arrived.set()
+        released.wait(HANG_S)
+        (folder / "out").mkdir(parents=True)
+        raise StoreError("it came half")
+
+    monkeypatch.setattr("cvq_workers.attempt.stage", slow)
+    monkeypatch.setattr("cvq_workers.record.Record.read", lambda *_: [])
+    attempt = Attempt(
+        job, Slot("cpu", 1), settings=settings, database=database,
+        artifacts=ArtifactStore((settings.home / "store").as_uri()), launcher=Launcher("spawn"),
+        worker="w", claimed_at=lease_clock(),
+    )  # fmt: skip
+    running_thread = threading.Thread(target=attempt.run)
+    running_thread.start()
+    assert arrived.wait(HANG_S)
+    attempt.lose()
+    running_thread.join(HANG_S)
+    [staging] = [each for each in threading.enumerate() if each.name == "cvq-stage"]
+    released.set()
+    staging.join(HANG_S)
+    assert not (scratch_of(settings.home, "w") / f"{job.id}-{job.attempt}").exists()
+
+
+def running(spec: dict[str, Any] | None = None) -> Job:
+    """A job as a claim gives it."""
+    values: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
+    kind = "selftest" if spec is None else "classify"
+    return Job(**values | {"id": 7, "attempt": 1, "kind": kind, "spec": spec or {}, "damage": {}})

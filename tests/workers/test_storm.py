@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.storm.cluster import holds_sqlite
 from benchmarks.storm.kind import output_line, result_text
 from benchmarks.storm.ledger import (
     AttemptRecord,
@@ -260,6 +264,43 @@ def test_a_thawed_worker_explains_what_it_lost() -> None:
     assert frozen.explains(7, LOST_WORKER)
     assert not frozen.explains(7, SUCCEEDED)
     assert not Strike("kill-redis", 11.0, 11.0).explains(7, LOST_WORKER)
+
+
+def test_a_writer_frozen_inside_its_change_explains_what_others_lost() -> None:
+    elsewhere = Strike("freeze-worker", 8.0, 8.0, worker="C", until=12.0)
+    held = dataclasses.replace(elsewhere, held_database=True)
+    assert not elsewhere.explains(7, LOST_WORKER)
+    assert held.explains(7, LOST_WORKER)
+    assert not held.explains(7, dataclasses.replace(LOST_WORKER, reason="freeze"))
+    assert not held.explains(7, dataclasses.replace(LOST_WORKER, finished=30.0))
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this system lists no locks")
+def test_the_writer_of_sqlite_is_known_from_its_lock(tmp_path: Path) -> None:
+    database = tmp_path / "cvq.db"
+    code = (
+        "import sqlite3, sys\n"
+        "held = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "held.execute('PRAGMA journal_mode=WAL')\n"
+        "held.execute('CREATE TABLE first (x)')\n"
+        "print('open', flush=True); sys.stdin.readline()\n"
+        "held.execute('BEGIN IMMEDIATE')\n"
+        "print('held', flush=True); sys.stdin.readline()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        assert not holds_sqlite(database, writer.pid)
+        print(file=writer.stdin, flush=True)
+        assert writer.stdout.readline() == "held\n"
+        assert holds_sqlite(database, writer.pid)
+        print(file=writer.stdin, flush=True)
 
 
 def test_a_ledger_is_read_in_the_order_of_its_lines() -> None:

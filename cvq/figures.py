@@ -1,0 +1,48 @@
+"""The figures of a job that count most, in words. Pure functions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .words import clean, one_line
+
+if TYPE_CHECKING:
+    from .jobs import Job
+
+_LONGEST_ANSWER = 80  # characters of an answer in words
+
+
+def number(value: float | None) -> str:
+    """A metric with four significant digits; `-` where it was not finite."""
+    if value is None:
+        return "-"
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return "> 1e308" if value > 0 else "< -1e308"  # a result may hold any whole number
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
+    """The first few headline figures that a job has: `total_loss 21.5`.
+
+    They are metrics, or values of its result; a text stands for itself: `boot 47 %`.
+    """
+    result = job.result if isinstance(job.result, dict) else {}
+    known = {name: result[name] for name in names if is_figure(result.get(name))} | job.metrics
+    chosen = [name for name in names if name in known] or sorted(job.metrics)
+    return "  ".join(told(name, known[name]) for name in chosen[:most])
+
+
+def is_figure(value: Any) -> bool:
+    """Whether a value of a result can be shown as one figure: a number, or a text."""
+    return isinstance(value, int | float | str) and not isinstance(value, bool) and value != ""
+
+
+def told(name: str, value: float | str | None) -> str:
+    """A figure in a line: `val_loss 0.93`; a text stands for itself."""
+    if isinstance(value, str):
+        return clean(one_line(value, _LONGEST_ANSWER))
+    return f"{clean(name)} {number(value)}"
