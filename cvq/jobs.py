@@ -343,12 +343,18 @@ def _read(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[str
     mapping: Mapping[Any, Any] = row._mapping
     for name in names:
         value = mapping[name]
-        fits, instead = _SHAPES.get(name, (lambda value: value != UNREADABLE_TIME, value))
+        # SQLite gives bytes where a text was overwritten with what is none.
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        fits, instead = _SHAPES.get(name, (_is_readable, text))
         if (value is None and name in _NEVER_NULL) or (value is not None and not fits(value)):
             damage[name] = f"its {name} cannot be read: {one_line(repr(value), 60)}"
             value = instead
         values[name] = value
     return values, damage
+
+
+def _is_readable(value: Any) -> bool:
+    return value != UNREADABLE_TIME and not isinstance(value, bytes)
 
 
 def iso(time: datetime | None) -> str | None:

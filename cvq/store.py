@@ -57,7 +57,8 @@ _RETRY_BASE_S, _RETRY_MAX_S = 2.0, 300.0
 _LAST_LINES = 10
 _MOST_LOOKS = 20  # at jobs that do not fit or cannot be started, in one transaction
 _PIECE = 1 << 19  # characters of a large result that are sent at a time
-_NEEDED = ("spec", "time_limit", "soft_time_limit", "attempt", "max_attempts")  # to start a job
+# To start a job.
+_NEEDED = ("kind", "device", "spec", "time_limit", "soft_time_limit", "attempt", "max_attempts")
 
 
 class LogLine(NamedTuple):
@@ -290,7 +291,9 @@ def _understand(row: Row[Any]) -> tuple[Job, Needs, dict[str, Any]]:
         needed = [job.damage[name] for name in _NEEDED if name in job.damage]
         if needed:
             raise UsageError("; ".join(needed))
-        return job, Needs.of(job), _fit(t.attempts, seed=job.spec.get("seed"))
+        needs = Needs.of(job)
+        needs.key  # noqa: B018 - made here, where what it cannot be made of is the row's fault
+        return job, needs, _fit(t.attempts, seed=job.spec.get("seed"))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UsageError(f"its row cannot be read ({type(error).__name__}: {error})") from error
 

@@ -105,6 +105,8 @@ _DAMAGE = {
     "spec is no JSON": "spec='{oops'",
     "time limit is no number": "time_limit='abc'",
     "retries are no number": "max_attempts='many'",
+    "kind is bytes": "kind=CAST(X'ff' AS BLOB)",
+    "device is bytes": "device=CAST(X'ff' AS BLOB)",
 }
 _BEARABLE = {
     "tags are a number": "tags='7'",
@@ -116,15 +118,15 @@ _BEARABLE = {
     "rank is a word": "fair_rank='x'",
     "rank is the last there is": "fair_rank=9223372036854775807",
     "rank is infinite": "fair_rank=1e999",
-    "rank is bytes": "fair_rank=X'ff'",
+    "rank is bytes": "fair_rank=CAST(X'ff' AS BLOB)",
     "priority is a word": "priority='x'",
-    "priority is bytes": "priority=X'ff'",
-    "needs are bytes": "needs=X'ff'",
+    "priority is bytes": "priority=CAST(X'ff' AS BLOB)",
+    "needs are bytes": "needs=CAST(X'ff' AS BLOB)",
     "needs are a broken word": "needs=char(0) || 'x'",
-    "user is bytes": "\"user\"=X'ff'",
+    "user is bytes": "\"user\"=CAST(X'ff' AS BLOB)",
     "attempt is a word": "attempt='x'",
-    "attempt is bytes": "attempt=X'ff'",
-    "kind is bytes": "kind=X'ff'",
+    "attempt is bytes": "attempt=CAST(X'ff' AS BLOB)",
+    "name is bytes": "name=CAST(X'ff' AS BLOB)",
 }
 
 
@@ -154,7 +156,7 @@ def test_a_value_that_the_database_refuses_blocks_no_queue(database: Database) -
 def test_a_damaged_job_fails_by_itself(database: Database, column: str) -> None:
     bad = damaged(database, column)
     (good,) = submit(database, new())
-    assert claimed(database).id == good
+    assert claimed(database, offer=Offer("cpu", _KINDS)).id == good
     job = get(database, bad)
     assert (job.state, job.reason) == ("failed", "error")
     assert job.error is not None
@@ -165,7 +167,8 @@ def test_a_damaged_job_fails_by_itself(database: Database, column: str) -> None:
 def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> None:
     bad = {state: damaged(database, column) for state in t.STATES}
     (other,) = submit(database, new("bob"))
-    while (lease := claimed(database).lease).job_id != other:
+    offer = Offer("cpu", _KINDS)
+    while (lease := claimed(database, offer=offer).lease).job_id != other:
         pass  # what can be claimed in spite of it
     with database.write() as session:
         due = {"lease_owner": "x", "lease_until": t.now(-9), "not_before": t.now(-9)}
