@@ -198,7 +198,7 @@ def _all(session: Connection, column: ColumnElement[Any]) -> set[str]:
 
 def _tag_keys(session: Connection) -> set[str]:
     tags = session.scalars(select(t.jobs.c.tags).distinct())
-    return {key for tag in tags for key in tag}
+    return {key for tag in tags if isinstance(tag, dict) for key in tag}
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, event, func, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, StatementError
 
-from cvq import Settings, queries, store
+from cvq import Settings, filters, queries, store
 from cvq import tables as t
 from cvq.db import Database, is_about_a_value
 from cvq.errors import DatabaseError, LeaseLostError, UnknownJobError, UsageError
@@ -181,6 +181,7 @@ def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> No
         assert [job_id for job_id, _ in store.reap(session, "w")] == [bad[t.RUNNING]]
     with database.read() as session:
         assert queries.list_jobs(session, queries.Filter(tags=[("a", None)])) == []
+        filters.check(session, queries.Filter(tags=[("a", None)]))  # which looks through all tags
         for job in queries.list_jobs(session, queries.Filter()):
             assert job.to_json([])["id"] == job.id
             assert explain(session, job).why
