@@ -55,10 +55,19 @@ def serve(connection: socket.socket, preload: Iterable[str], kinds: list[str]) -
             os.read(wake, 4096)
             _collect(supervisors)
         if connection.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(connection, _REQUEST, _DESCRIPTORS)
+            message, descriptors = _receive(connection)
             if not message:
                 return  # the supervisors see for themselves that the worker has gone
             supervisors.add(_fork(json.loads(message), descriptors, pipe))
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """A request and its descriptors; nothing where the worker has gone, in whatever manner."""
+    try:
+        message, descriptors, _, _ = socket.recv_fds(connection, _REQUEST, _DESCRIPTORS)
+    except ConnectionResetError:  # it left before it had read that this server was ready
+        return b"", []
+    return message, descriptors
 
 
 def _load(preload: Iterable[str], kinds: list[str]) -> None:

@@ -130,8 +130,16 @@ class Storm:
             if len(self.deaths) > _MOST_DEATHS:
                 raise CvqError(f"the workers do not stay up: {end}")
             self.cluster.start_worker()
-        elif worker.leaving == "drained" and code:
+        elif worker.leaving == "drained" and code and not self._is_held(code):
             self.stuck.append(f"worker {worker.number} was drained and left with {code}")
+
+    def _is_held(self, code: int) -> bool:
+        """Whether a worker could not take leave of a database whose one writer the storm froze."""
+        now, lease = time.time(), self.cluster.options.lease
+        return code == DatabaseError.exit_code and any(
+            strike.held_database and (strike.until or now) >= now - lease
+            for strike in self.strikes
+        )
 
     # ------------------------------------------------------------ acts
 

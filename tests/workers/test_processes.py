@@ -10,7 +10,9 @@ import importlib
 import json
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,6 +76,17 @@ def fork_server(worker: Worker) -> psutil.Process:
         if "cvq_workers.forkserver" in process.cmdline()
     ]
     return server
+
+
+def test_a_fork_server_says_nothing_when_its_worker_goes_before_it_has_listened() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "cvq_workers.forkserver", '{"preload": [], "kinds": []}']
+    with subprocess.Popen(command, stdin=there, stderr=subprocess.PIPE, text=True) as server:
+        there.close()
+        assert select.select([here], [], [], HANG_S)[0]
+        here.close()  # what it has sent is still unread
+        _, complaint = server.communicate(timeout=HANG_S)
+    assert (server.returncode, complaint) == (0, "")
 
 
 # ---------------------------------------------------------------------------- what a job starts
