@@ -19,7 +19,7 @@ import click
 from cvq.errors import SpecError, UsageError
 
 from .help import Context
-from .options import CommaList
+from .options import CommaList, FilePath
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -66,7 +66,7 @@ def shape_of(annotation: Any) -> Shape:
     if annotation is DataSource:
         return Shape(click.STRING, "NAME|FOLDER|ZIP")
     if isinstance(annotation, type) and issubclass(annotation, InputFile):
-        return Shape(click.Path(), "FILE")
+        return Shape(FilePath(), "FILE")
     return {
         bool: Shape(click.BOOL, "", flag=True),
         int: Shape(click.INT, "N"),
@@ -143,7 +143,7 @@ def _option(name: str, field: FieldInfo, taken: frozenset[str]) -> click.Option:
         )
     return click.Option(
         [option, _PREFIX + name],
-        type=CommaList(shape.type) if shape.many else shape.type,
+        type=CommaList(shape.type, empty=True) if shape.many else shape.type,
         metavar=f"{shape.metavar},..." if shape.many else shape.metavar,
         default=None,
         help=shown,

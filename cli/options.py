@@ -46,17 +46,34 @@ class CommaList(click.ParamType[Any]):
     """Values separated by commas; each is converted by another type."""
 
     def __init__(
-        self, item: click.ParamType[Any] = click.STRING, metavar: str | None = None
+        self,
+        item: click.ParamType[Any] = click.STRING,
+        metavar: str | None = None,
+        *,
+        empty: bool = False,
     ) -> None:
         self.item = item
+        self.empty = empty
         self.name = metavar or f"{item.name},..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Split and convert."""
+        """Split and convert; nothing at all is refused, unless an `empty` list has a meaning."""
         if not isinstance(value, str):
             return value
-        words = [word.strip() for word in value.split(",")]
-        return [self.item.convert(word, param, ctx) for word in words if word]
+        words = [word for word in map(str.strip, value.split(",")) if word]
+        if not words and not self.empty:  # as of a shell's variable that is not set
+            self.fail(f"'{value}' names nothing", param, ctx)
+        return [self.item.convert(word, param, ctx) for word in words]
+
+
+class FilePath(click.Path):
+    """A path; an empty one, which Python takes for the folder one stands in, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check and convert."""
+        if value == "":
+            self.fail("'' is no path", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 MOST = 2**31 - 1  # rows, lines and attempts, as every database counts them

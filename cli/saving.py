@@ -10,6 +10,7 @@ import click
 
 from cvq.errors import UsageError
 
+from .options import FilePath
 from .output import note
 from .widths import whole
 from .words import clean, count
@@ -27,7 +28,7 @@ def output_options() -> list[click.Parameter]:
     """`-o` and `--force`."""
     return [
         click.Option(
-            ["-o", "--output"], type=click.Path(), metavar="PATH",
+            ["-o", "--output"], type=FilePath(), metavar="PATH",
             help="Copy the result to this file, or into this folder (NAME/ is made).",
         ),
         click.Option(["-f", "--force"], is_flag=True, help="Overwrite what is at PATH."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import words
-from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, resolve
+from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath, resolve
 from .output import console, dump, note, on_terminal, say
 from .widths import whole
 
@@ -44,7 +44,7 @@ def describing_options() -> list[click.Parameter]:
             help="Only on a GPU; never on a GPU.  [default: either]",
         ),
         click.Option(
-            ["--params"], type=click.Path(), metavar="FILE",
+            ["--params"], type=FilePath(), metavar="FILE",
             help="Values from a TOML or JSON file; those on the command line win.",
         ),
     ]  # fmt: skip
@@ -143,7 +143,7 @@ def _packing() -> Iterator[Callable[[int, int], None] | None]:
 
 def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:
     """Print the specification as it would be stored."""
-    names = ("priority", "retries", "time_limit", "soft_time_limit")
+    names = ("priority", "name", "tags", "queue", "retries", "time_limit", "soft_time_limit")
     checked = {name: options[name] for name in names if name in options}
     dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
     if at := options.get("at"):

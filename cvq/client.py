@@ -121,8 +121,12 @@ class Client:
         """
         spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
         first = [id_of(job) for job in _jobs(after)]
+        if queue is None:
+            queue = "gpu" if gpu else "default"
+        tags = {str(key): str(value) for key, value in (tags or {}).items()}
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
+        _check_words(name, queue, tags)
         with scratch_for(spec) as scratch:
             trainings = check_inputs(
                 spec, self.settings, lambda: self.db, scratch=scratch, download=True
@@ -136,10 +140,10 @@ class Client:
             spec=dumped,
             spec_hash=_digest(kind, dumped),
             user=self.settings.user,
-            queue=queue or ("gpu" if gpu else "default"),
+            queue=queue,
             priority=priority,
             name=name,
-            tags={str(key): str(value) for key, value in (tags or {}).items()},
+            tags=tags,
             device={True: "gpu", False: "cpu", None: None}[gpu],
             time_limit=time_limit,
             soft_time_limit=soft_time_limit,
@@ -149,7 +153,7 @@ class Client:
             headline=tuple(spec.headline),
             after=tuple(dict.fromkeys([*first, *trainings])),
         )
-        _check_storable(job)
+        _check_storable(f"{kind}: the specification", dumped)
         with database.write() as session:
             job_id = store.submit(session, job)
         self._ring(job.queue, job_id, trouble)
@@ -160,9 +164,12 @@ class Client:
         kind: str,
         *,
         priority: int = 5,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
         retries: int = 2,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        queue: str = "default",
         **values: Any,
     ) -> Spec:
         """Check everything that `submit` checks, queue nothing, and return the specification.
@@ -173,6 +180,7 @@ class Client:
         spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
+        _check_words(name, queue, tags or {})
         with scratch_for(spec) as scratch:
             check_inputs(spec, self.settings, lambda: self.db, scratch=scratch)
         return spec
@@ -394,22 +402,23 @@ def _check_limits(hard: float | None, soft: float | None) -> None:
         )
 
 
-def _check_storable(job: NewJob) -> None:
-    """Refuse what one database would take and another would not."""
-    for what, value in (("name", job.name), ("queue", job.queue)):
+def _check_words(name: str | None, queue: str, tags: Mapping[str, str]) -> None:
+    for what, value in (("name", name), ("queue", queue)):
         if value is not None and not 0 < len(value) <= _LONGEST_NAME:
             raise UsageError(f"{what}: give 1 to {_LONGEST_NAME} characters")
-    for key in job.tags:
+        _check_storable(what, value)
+    if queue != queue.strip() or "," in queue:  # `cvq worker --queues` could not name it
+        raise UsageError(f"queue '{queue}': a queue's name has no comma, nor spaces at its ends")
+    for key in tags:
         if not key or any(character in key for character in '"\\'):
             raise UsageError(f"tag {key!r}: a key has no quotes and no backslashes")
-    for what, given in (
-        ("name", job.name),
-        ("queue", job.queue),
-        ("tags", job.tags),
-        (f"{job.kind}: the specification", job.spec),
-    ):
-        if store.storable(given) != given:
-            raise UsageError(f"{what} has a character that no database stores (NUL, half a pair)")
+    _check_storable("tags", dict(tags))
+
+
+def _check_storable(what: str, given: Any) -> None:
+    """Refuse what one database would take and another would not."""
+    if store.storable(given) != given:
+        raise UsageError(f"{what} has a character that no database stores (NUL, half a pair)")
 
 
 def _digest(kind: str, spec: dict[str, Any]) -> str:

@@ -147,7 +147,7 @@ def check(
         return []
     for comparison in wanted.where:
         _check_figure(session, field(comparison.name), _NUMBERS, figures)
-    if wanted.sort:
+    if wanted.sort is not None:
         _check_figure(session, field(wanted.sort.removeprefix("-")), _SORTABLE, figures)
     for kind in wanted.kinds:
         if not _exists(session, t.jobs.c.kind == kind) and kind not in (known := set(kinds())):

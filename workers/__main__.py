@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cvq.errors import CvqError, SetupError
+from cvq.errors import CvqError, SetupError, UsageError
 from cvq.settings import Settings
 from cvq.surroundings import prepare
 from cvq.words import UNPRINTABLE, clean, clean_lines
@@ -48,6 +48,8 @@ def main(
         from .app import create_app  # Celery, only once the arguments are right
 
         served = [part.strip() for part in (queues or "").split(",") if part.strip()]
+        if queues is not None and not served:
+            raise UsageError(f"--queues '{queues}' names no queue")
         app = create_app(
             settings,
             slots=chosen,

@@ -65,7 +65,7 @@ def fetch(name: str) -> None:
 
 
 @data.command()
-@click.argument("source", metavar="NAME|FOLDER|ZIP")
+@click.argument("source", metavar="NAME|FOLDER|ZIP", type=options.FilePath())
 @click.option(
     "--size",
     type=click.IntRange(1, 4096),

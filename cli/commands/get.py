@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "\n  cvq get 3-7 pictures --name '*.png'"
 )
 @options.job
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
+@click.argument("folder", metavar="[DIR]", type=options.FilePath(path_type=Path), default=Path())
 @click.option(
     "--role", metavar="ROLE",
     help="Which files: result, model, plot, preview, another role, or all.  [default: the "

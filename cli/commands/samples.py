@@ -13,7 +13,9 @@ from ..widths import whole
 
 
 @click.command(epilog="\b\nExamples:\n  cvq samples pictures\n  cvq samples")
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="pictures")
+@click.argument(
+    "folder", metavar="[DIR]", type=options.FilePath(path_type=Path), default="pictures"
+)
 @click.option(
     "--size", type=int, default=640, metavar="N", help="Longer side in pixels.  [default: 640]"
 )

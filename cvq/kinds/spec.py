@@ -51,6 +51,8 @@ class InputFile(BaseModel):
 
     @classmethod
     def _parse(cls, value: Any) -> Any:
+        if value == "":  # which Python takes for the folder one stands in
+            raise ValueError("give the path of a file")
         if isinstance(value, str | Path):
             if address := address_of(value):
                 return {"name": name_of(address), "address": address}

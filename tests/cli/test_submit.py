@@ -192,6 +192,49 @@ def test_bad_pictures_queue_nothing(run: Cli, pictures: Pictures, tmp_path: Path
     assert run("ls", "-q").out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("submit selftest --after {}", "'' names nothing"),
+        ("submit selftest --after ,", "',' names nothing"),
+        ("submit selftest --queue {}", "queue: give 1 to 150 characters"),
+        ("submit selftest --queue {} --dry-run", "queue: give 1 to 150 characters"),
+        ("submit selftest --queue a,b", "queue 'a,b': a queue's name has no comma"),
+        ("submit selftest --name {} --dry-run", "name: give 1 to 150 characters"),
+        ("submit selftest --params {}", "'' is no path"),
+        ("submit vae --data {}", "--data '': give the path of a file"),
+        ("submit vae --data digits --augment {}", "'' is no path"),
+        ("submit style-transfer {} {}", "'' is no path"),
+        ("run selftest -o {}", "'' is no path"),
+        ("samples {}", "'' is no path"),
+        ("get 1 {}", "'' is no path"),
+        ("data check {}", "'' is no path"),
+        ("cancel --kind {}", "'' names nothing"),
+        ("cancel --all --user {}", "'' names nothing"),
+        ("cancel --status {}", "'' names nothing"),
+        ("ls --kind {}", "'' names nothing"),
+        ("ls --sort {}", "no job has a metric or result ''"),
+    ],
+)
+def test_what_an_unset_variable_leaves_is_no_value(
+    run: Cli,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    message: str,
+) -> None:
+    """A shell writes `--kind "$KIND"` as an empty word: not all kinds, nor the folder here."""
+    monkeypatch.chdir(tmp_path)
+    client.submit("selftest")
+    before = sorted(tmp_path.iterdir())
+    said = run(*(word.replace("{}", "") for word in words.split()), code=2)
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert run("ls", "-q", "--status", "queued").out == "1\n"
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_unknown_kind_names_the_nearest(run: Cli) -> None:
     for command in ("submit", "run"):
         said = run(command, "style-transfr", code=2)
@@ -363,3 +406,8 @@ def test_a_dry_run_says_the_time_as_it_was_read(run: Cli) -> None:
     assert datetime.fromisoformat(when) == datetime(2090, 1, 2, 3, 4, tzinfo=UTC)
     said = run("submit", "selftest", "--at", "2090-01-02T03:04+00:00")
     assert said.out == f"job 1 waiting: selftest, no sooner than {when}\n"
+
+
+def test_a_worker_that_is_to_serve_no_queue_does_not_start(shell: Cli) -> None:
+    said = shell("worker", "--queues", "", code=2)
+    assert said.err == "cvq: error: --queues '' names no queue\n"
