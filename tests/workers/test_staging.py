@@ -49,7 +49,7 @@ def test_an_input_that_a_row_names_by_a_path_is_not_read(tmp_path: Path, home: P
         with pytest.raises(PermanentError, match="given by a path and not by its content"):
             stage(
                 job, Slot("cpu", 1), tmp_path / "scratch", settings=settings,
-                artifacts=artifacts, saved=[], model_of=lambda _: None,
+                artifacts=artifacts, saved=[], model_of=lambda _: None, warnings_of=lambda _: [],
             )  # fmt: skip
 
 
