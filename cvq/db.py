@@ -35,11 +35,12 @@ from .installing import install_hint
 from .jobs import EncodedJson
 from .postgres import Calls, connect_options, set_up
 from .settings import Settings, without_secrets
-from .tables import SCHEMA_VERSION
+from .tables import SCHEMA_VERSION, Unreadable
 
 _SQLITE_BUSY_MS = 60_000
-# In what Postgres says to who connects: waiting helps with none of these.
+# In what drivers say of a value that they cannot send.
 _UNSENT = ("Error binding parameter", "cannot adapt type", "cannot dump")
+# In what Postgres says to who connects: waiting helps with none of these.
 _REFUSALS = ("authentication", "password", "does not exist", "pg_hba.conf", "permi", "certificate")
 _CONVERSION = (ValueError, TypeError, OverflowError, RecursionError)
 # No thread waits for another's connection: the heartbeat would wait behind the jobs' output.
@@ -234,7 +235,6 @@ def is_about_a_value(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
         # Of Postgres: a program limit, as for JSON that is nested too deep.
         limit = str(getattr(error.orig, "sqlstate", None) or "").startswith("54")
-        # Of the drivers, which cannot send it at all.
         unsent = any(sign in str(error.orig) for sign in _UNSENT)
         return limit or unsent or isinstance(error, DataError | IntegrityError)
     if isinstance(error, SQLAlchemyError):
@@ -294,6 +294,7 @@ def _make_folder(folder: Path) -> None:
 
 def _sqlite_connect(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
     dbapi_connection.isolation_level = None  # BEGIN is ours, see _sqlite_begin
+    dbapi_connection.text_factory = _text
     cursor = dbapi_connection.cursor()
     for pragma in (
         f"busy_timeout={_SQLITE_BUSY_MS}",
@@ -303,6 +304,14 @@ def _sqlite_connect(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _text(stored: bytes) -> str:
+    """A text as SQLite has it, which checks none: one that is no UTF-8 stops no statement."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return Unreadable(stored.decode(errors="replace"))
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -347,14 +347,15 @@ def _read(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[str
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         fits, instead = _SHAPES.get(name, (_is_readable, text))
         if (value is None and name in _NEVER_NULL) or (value is not None and not fits(value)):
-            damage[name] = f"its {name} cannot be read: {one_line(repr(value), 60)}"
+            shown = "" if value == UNREADABLE_TIME else f": {one_line(repr(value), 60)}"
+            damage[name] = f"its {name} cannot be read{shown}"
             value = instead
         values[name] = value
     return values, damage
 
 
 def _is_readable(value: Any) -> bool:
-    return value != UNREADABLE_TIME and not isinstance(value, bytes)
+    return value != UNREADABLE_TIME and not isinstance(value, bytes | Unreadable)
 
 
 def iso(time: datetime | None) -> str | None:

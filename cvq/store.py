@@ -154,7 +154,7 @@ def claim(
     if taken is not None:
         return Job.from_row(taken)
     attempt = _fit(t.attempts, worker=worker, host=host, device=device, versions=versions)
-    busy: set[tuple[str, str]] = set()
+    busy: set[_Place] = set()
     for _ in range(_MOST_LOOKS):
         place = next(iter(_best_first(session, queues, offer, busy)), None)
         if place is None:
@@ -167,7 +167,8 @@ def claim(
     return None  # the next claim goes on
 
 
-_Place = tuple[str, str]  # a queue, and what its jobs need (`Needs.key`)
+# A queue, and what its jobs need (`Needs.key`); of one whose needs cannot be read, its own id.
+_Place = tuple[str, str | int]
 
 
 def _best_first(
@@ -181,27 +182,30 @@ def _best_first(
     jobs = t.jobs.c
     heads = []
     for queue in queues:
-        needs = None
+        further: ColumnElement[bool] = true()
         while head := session.execute(
             select(jobs.needs, jobs.priority, jobs.fair_rank, jobs.id)
-            .where(t.in_state(t.QUEUED), jobs.queue == queue)
-            .where(true() if needs is None else jobs.needs > needs)
+            .where(t.in_state(t.QUEUED), jobs.queue == queue, further)
             .order_by(jobs.needs, jobs.priority.desc(), jobs.fair_rank, jobs.id)
             .limit(1)
         ).one_or_none():
-            needs = head.needs
+            readable = type(head.needs) is str
+            needs = head.needs if readable else head.id
+            own = select(jobs.needs).where(jobs.id == head.id).scalar_subquery()
+            further = jobs.needs > (needs if readable else own)
             refused = offer is not None and needs in offer.refused
             if not refused and (queue, needs) not in busy:
                 heads.append((-head.priority, head.fair_rank, head.id, (queue, needs)))
     return [place for *_, place in sorted(heads)]
 
 
-def _head(queue: str, needs: str) -> Select[Any]:
+def _head(queue: str, needs: str | int) -> Select[Any]:
     """The id of the job that comes next at a place."""
     jobs = t.jobs.c
+    alike = jobs.id == needs if isinstance(needs, int) else jobs.needs == needs
     return (
         select(jobs.id)
-        .where(t.in_state(t.QUEUED), jobs.queue == queue, jobs.needs == needs)
+        .where(t.in_state(t.QUEUED), jobs.queue == queue, alike)
         .order_by(jobs.priority.desc(), jobs.fair_rank, jobs.id)
         .limit(1)
     )

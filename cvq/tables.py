@@ -41,11 +41,11 @@ FINAL = (SUCCEEDED, FAILED, CANCELLED)
 
 
 class Unreadable(str):
-    """What stands in a column that should hold JSON, and is none."""
+    """What stands in a column that should hold JSON, or a text, and is none."""
 
 
-# What is read where a column should hold a time, and does not.
 _MOST_TURNS = 1 << 53
+# What is read where a column should hold a time, and does not.
 UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,6 +83,8 @@ def _tolerant(read: Callable[[Any], Any] | None, instead: Callable[[Any], Any]) 
         return None
 
     def process(value: Any) -> Any:
+        if isinstance(value, Unreadable):
+            return instead(value)
         try:
             return read(value)
         except (ValueError, TypeError, RecursionError):

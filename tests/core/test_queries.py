@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from cvq import queries, store
 from cvq import tables as t
@@ -258,6 +258,18 @@ def test_logs_after_a_line_and_the_last_lines(database: Database) -> None:
     assert lines(since=TIME + timedelta(seconds=4)) == list("45")
     assert lines(attempt=2) == []
     assert lines(stream="stderr") == list("135")
+
+
+def test_a_text_that_is_no_utf8_is_read_with_marks(database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("Postgres does not take it in the first place")
+    submit(database)
+    lease = start(database)
+    with database.write() as session:
+        store.report(session, lease, logs=[LogLine(1, TIME, "stdout", "loss")])
+        session.execute(text("UPDATE logs SET text = CAST(X'6cff73' AS TEXT)"))
+    with database.read() as session:
+        assert [row.text for row in queries.logs_of(session, lease.job_id)] == ["l\ufffds"]
 
 
 def test_the_newest_artifact_of_a_name(database: Database) -> None:

@@ -99,6 +99,7 @@ def _no_backoff(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 # ---------------------------------------------------------------------------- damaged rows
 
+_NO_UTF8 = "CAST(CAST(X'41ff' AS BLOB) AS TEXT)"  # in a way that Postgres does not know
 _DAMAGE = {
     "spec is a list": "spec='[1]'",
     "spec is null": "spec='null'",
@@ -107,6 +108,7 @@ _DAMAGE = {
     "retries are no number": "max_attempts='many'",
     "kind is bytes": "kind=CAST(X'ff' AS BLOB)",
     "device is bytes": "device=CAST(X'ff' AS BLOB)",
+    **{f"{column} is no UTF-8": f"{column}={_NO_UTF8}" for column in ("kind", "device", "spec")},
 }
 _BEARABLE = {
     "tags are a number": "tags='7'",
@@ -127,6 +129,10 @@ _BEARABLE = {
     "attempt is a word": "attempt='x'",
     "attempt is bytes": "attempt=CAST(X'ff' AS BLOB)",
     "name is bytes": "name=CAST(X'ff' AS BLOB)",
+    **{
+        f"{column} is no UTF-8": f'"{column}"={_NO_UTF8}'
+        for column in ("name", "user", "needs", "tags", "metrics", "spec_hash", "created_at")
+    },
 }
 
 
