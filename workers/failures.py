@@ -7,11 +7,11 @@ import traceback
 from typing import Any
 
 from cvq.errors import CvqError, DatabaseError, PermanentError, StoreError, TemporaryError
+from cvq.files import PASSING
 
 DISK_FULL = "disk-full"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-# Of the file system or the network: they may be gone at the next attempt.
-_TEMPORARY = {*_FULL, errno.EIO, errno.ESTALE, errno.EROFS}
+_NO_THREAD = "can't start new thread"  # what Python says of it, and no more
 _LONGEST = 20_000  # characters of a message or traceback that are kept
 
 
@@ -38,11 +38,16 @@ def is_full(error: BaseException) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """A deterministic program fails the same way again; a connection or a disk may come back."""
+    """Whether another attempt may pass: a disk or a connection comes back, a worker is less busy.
+
+    A deterministic program fails the same way again.
+    """
     if isinstance(error, KeyboardInterrupt | ConnectionError | TimeoutError):
         return True
     if isinstance(error, OSError):
-        return error.errno in _TEMPORARY
+        return error.errno in PASSING
+    if isinstance(error, RuntimeError) and words_of(error) == _NO_THREAD:
+        return True
     return isinstance(error, TemporaryError | StoreError | DatabaseError)
 
 

@@ -18,12 +18,20 @@ from sqlalchemy import Connection
 from cvq import queries, store
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database, is_about_a_value
-from cvq.errors import CvqError, DatabaseError, LeaseLostError, PermanentError, StoreError
+from cvq.errors import (
+    CvqError,
+    DatabaseError,
+    LeaseLostError,
+    PermanentError,
+    StoreError,
+    TemporaryError,
+)
 from cvq.jobs import CHECKPOINT, DISPENSABLE, Artifact, Job, Outcome
 from cvq.names import Names
 from cvq.store import plain
 from cvq.tables import FAILED, SUCCEEDED
 
+from .failures import may_pass
 from .lines import Progress
 
 log = logging.getLogger("cvq.worker")
@@ -140,9 +148,8 @@ class Record:
                 with contextlib.suppress(OSError):
                     file.unlink(missing_ok=True)
                 return
-            self.upload_error = (
-                error if isinstance(error, CvqError) else PermanentError(f"{name}: {error}")
-            )
+            kind = TemporaryError if may_pass(error) else PermanentError
+            self.upload_error = error if isinstance(error, CvqError) else kind(f"{name}: {error}")
 
     def give_up_uploads(self) -> None:
         """Forget the files that are still on their way."""

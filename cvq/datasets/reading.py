@@ -7,7 +7,6 @@ Nothing is unpacked to a disk, and nothing is unpickled.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import zipfile
 import zlib
@@ -23,6 +22,7 @@ from PIL import Image
 
 from ..decoding import Paper, decode_picture, ink, paper_for, square
 from ..errors import InvalidInputError, PermanentError, TemporaryError
+from ..files import PASSING
 from ..images import is_the_machines
 from . import idx
 from .inventory import Member, of_zip
@@ -30,8 +30,6 @@ from .layout import Layout, Placed, lay_out
 
 log = logging.getLogger("cvq.job")
 
-# Errors of a disk, a network or a lack of memory, and not of what is read.
-_MACHINE = {errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 MOST_BYTES = 8 << 30  # of decoded pixels
 _MOST_FILE = 2 << 30
 _CORRUPT_SHARE = 0.05
@@ -101,7 +99,7 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
 
     Raises:
         PermanentError: the data is damaged or does not fit; the message names the file.
-        TemporaryError: a disk or a network failed.
+        TemporaryError: a disk or a network failed, or the machine is short of something.
     """
     called = f"data {name or path.name}"
     try:
@@ -117,7 +115,7 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
     except InvalidInputError as error:
         raise PermanentError(str(error)) from None
     except (zipfile.BadZipFile, OSError, UnicodeDecodeError, NotImplementedError) as error:
-        fault = isinstance(error, OSError) and error.errno in _MACHINE
+        fault = isinstance(error, OSError) and error.errno in PASSING
         kind = TemporaryError if fault else PermanentError
         raise kind(f"{called} cannot be read: {error}") from None
     found.left_out = layout.notes + inventory.lines()

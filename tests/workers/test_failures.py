@@ -38,6 +38,12 @@ def told(error: BaseException) -> tuple[str, str, bool]:
             ("disk-full", "the disk is full: OSError: [Errno 28] No space left on device", True),
         ),
         (OSError(errno.ENOENT, "gone"), ("error", "FileNotFoundError: [Errno 2] gone", False)),
+        (OSError(errno.EMFILE, "x"), ("error", "OSError: [Errno 24] x", True)),
+        (OSError(errno.ENETUNREACH, "x"), ("error", "OSError: [Errno 101] x", True)),
+        (
+            RuntimeError("can't start new thread"),
+            ("error", "RuntimeError: can't start new thread", True),
+        ),
         (RuntimeError("half \ud800"), ("error", "RuntimeError: half ?", False)),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -259,6 +260,23 @@ def test_a_slot_outlives_whatever_a_job_does_to_it(
     assert (found.state, found.attempt) == ("failed", 1)
     assert found.error
     assert found.reason == "error"
+
+
+def test_a_worker_without_descriptors_fails_no_job_for_good(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    slot = Slot("cpu", 1)
+    runtime = Runtime(database.settings, [slot], ["default"])
+    runtime.__dict__["db"] = database
+    job = running(database, max_attempts=2)
+    monkeypatch.setattr("cvq_workers.attempt.JobProcess", fall)
+    runtime._run(job, slot, lease_clock())
+    found = ended(database, job)
+    assert (found.state, found.reason) == ("waiting", "error")
+    assert "Too many open files" in str(found.error)
 
 
 class Unheard(Database):
