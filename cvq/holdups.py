@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from . import queries
 from .explain import explain
 from .jobs import Job
+from .matching import Needs
 from .tables import QUEUED, RUNNING, WAITING
 from .takers import takers
 
@@ -37,16 +38,25 @@ def holdup(session: Connection, job: Job) -> Holdup | None:
         begun = any(job.id in worker["running"] for worker in found.known)
         return None if found.free or begun else _told(session, job, nobody=not found.able)
     if job.state == WAITING:
-        for parent in queries.parents_of(session, job.id):
-            held = holdup(session, parent)
+        for other in _one_of_each(queries.awaited_by(session, job.id)):
+            held = holdup(session, other)
             if held is not None and held.nobody:
-                return Holdup(True, f"It waits for job {parent.id}. Of that one: {held.text}")
+                return Holdup(True, f"It waits for job {other.id}. Of that one: {held.text}")
     elif job.state != RUNNING or not _is_lost(session, job):
         return None
     # What has waited long enough, or lost its worker, goes on where any worker at all is up.
     if any(worker["alive"] for worker in queries.workers(session)):
         return None
     return _told(session, job, nobody=True)
+
+
+def _one_of_each(jobs: list[Job]) -> list[Job]:
+    """Of queued jobs that the same workers can run, the first; and whatever is running."""
+    found: dict[object, Job] = {}
+    for job in jobs:
+        alike = (job.queue, Needs.of(job).key) if job.state == QUEUED else job.id
+        found.setdefault(alike, job)
+    return list(found.values())
 
 
 def _is_lost(session: Connection, job: Job) -> bool:

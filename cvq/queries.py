@@ -129,6 +129,24 @@ def parents_of(session: Connection, job_id: int) -> list[Job]:
     return [Job.from_row(row) for row in rows]
 
 
+def awaited_by(session: Connection, job_id: int) -> list[Job]:
+    """The queued and running jobs that a job waits for, also by way of others that wait."""
+    jobs, links = t.jobs.c, t.dependencies.c
+    found = select(links.parent_id).where(links.job_id == job_id).cte("awaited", recursive=True)
+    found = found.union(
+        select(links.parent_id)
+        .join(t.jobs, jobs.id == links.job_id)
+        .join(found, found.c.parent_id == jobs.id)
+        .where(t.in_state(t.WAITING))
+    )
+    rows = session.execute(
+        select(t.jobs)
+        .where(jobs.id.in_(select(found.c.parent_id)), t.in_state(t.QUEUED, t.RUNNING))
+        .order_by(jobs.id)
+    ).all()
+    return [Job.from_row(row) for row in rows]
+
+
 def run_times(session: Connection, kind: str, most: int = 50) -> list[float]:
     """How long the last succeeded jobs of a kind ran, in seconds (the last attempt of each)."""
     jobs = t.jobs.c

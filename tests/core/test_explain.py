@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, update
+from sqlalchemy import Table, event, update
 
 from cvq import queries, store
 from cvq import tables as t
@@ -810,6 +810,20 @@ def test_nobody_can_run_it(database: Database) -> None:
     assert "lab.1 does not know the kind 'selftest'." in told.text
     arrive(database, "lab.2")
     assert held_up(database, job_id) is held_up(database, child) is None
+
+
+def test_those_that_a_job_waits_for_are_looked_at_once_each(database: Database) -> None:
+    first = submit(database, queue="elsewhere")
+    above: list[int] = [submit(database), first]
+    arrive(database)
+    for _ in range(8):  # there are 256 ways down
+        above = [submit(database, after=tuple(above)) for _ in range(2)]
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
+    told = held_up(database, above[0])
+    assert told is not None
+    assert told.text.startswith(f"It waits for job {first}. Of that one: No live worker serves")
+    assert len(asked) < 20
 
 
 def test_it_waits_behind_others(database: Database) -> None:
