@@ -22,8 +22,9 @@ from .errors import (
     CvqError,
     StoreError,
     UsageError,
+    WaitTimeoutError,
 )
-from .handle import JobHandle, JobLike, id_of, raise_for_state
+from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
 from .inputs import check_inputs, scratch_for, store_inputs
 from .jobs import Artifact, Job, NewJob
 from .kinds import find_kinds, get_kind, make_spec
@@ -281,7 +282,10 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         for handle in handles:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            handle.wait(left, check=False)
+            try:
+                handle.wait(left, check=False)
+            except WaitTimeoutError:
+                raise overdue(handle.job, timeout or 0) from None
         for handle in handles if check else ():
             raise_for_state(handle.job)
         return handles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ def number(value: float | None) -> str:
         return "-"
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         return "> 1e308" if value > 0 else "< -1e308"  # a result may hold any whole number
+    if not math.isfinite(value):
+        return "-"
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.4g}"

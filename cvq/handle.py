@@ -183,10 +183,7 @@ class JobHandle:
             if job.finished:
                 break
             if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeoutError(
-                    f"job {self.id} is still {job.state} after {timeout:g} s: it goes on; "
-                    f"`cvq watch {self.id}` follows it"
-                )
+                raise overdue(job, timeout or 0)
             time.sleep(POLL_S)
         if check:
             raise_for_state(job)
@@ -271,6 +268,14 @@ def id_of(job: JobLike) -> int:
     if isinstance(job, int) and not isinstance(job, bool):
         return job
     raise UsageError(f"{job!r} is no job: give a job, or its id")
+
+
+def overdue(job: Job, timeout: float) -> WaitTimeoutError:
+    """What tells of a job that has not ended within so many seconds."""
+    return WaitTimeoutError(
+        f"job {job.id} is still {job.state} after {timeout:g} s: it goes on; "
+        f"`cvq watch {job.id}` follows it"
+    )
 
 
 def raise_for_state(job: Job) -> None:

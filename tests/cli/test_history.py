@@ -546,6 +546,7 @@ def test_words() -> None:
     ]  # fmt: skip
     assert [words.size(n) for n in (5, 1234, 2_000_000)] == ["5 B", "1.23 kB", "2 MB"]
     assert words.number(10**400) == "> 1e308"
+    assert words.number(float("nan")) == words.number(float("inf")) == "-"
     assert words.sparkline([0, 1, None, 7]) == "▁▂ █"
     assert words.sparkline([3.0] * 100, width=5) == "▁▁▁▁▁"
     assert words.clean("a\x1b[2J\tb\x9b") == "a\\x1b[2J\tb\\x9b"
