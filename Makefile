@@ -21,14 +21,22 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
+# Beside a folder that is called cvq, as a clone is, Python takes that folder for the package before
+# it asks an editable install; a path to the checkout is asked in time.
+define name_checkout
+@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cvq-checkout.pth"
+endef
+
 $(VENV)/.worker: pyproject.toml | $(BIN)/python
 	@echo "Installing cvq with PyTorch (6 GB on Linux, with CUDA; some minutes) ..."
 	$(BIN)/python -m pip install -e '.[worker]'
+	$(name_checkout)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing cvq with PyTorch and what the tests need (7 GB on Linux; some minutes) ..."
 	$(BIN)/python -m pip install -e '.[worker,postgres,s3,dev]'
+	$(name_checkout)
 	@touch $@ $(VENV)/.worker
 
 install: $(VENV)/.worker  ## Make .venv and install cvq with the worker
