@@ -486,6 +486,24 @@ def test_show_has_a_line_for_each_record_of_a_result(
     assert run("show", "1", "--json").json["result"] == result
 
 
+def test_show_says_what_was_left_to_the_job_and_what_became_of_it(
+    run: Cli, worker: FakeWorker, client: Client
+) -> None:
+    client.submit("vae", data="digits", batch_size=32)
+    job = worker.claim()
+
+    def settings() -> dict[str, str]:
+        shown = run("show", "1").out.partition("Specification\n")[2].partition("\n\n")[0]
+        return dict(line.split(maxsplit=1) for line in shown.splitlines())
+
+    assert settings()["epochs"] == "auto"
+    worker.finish(job, "succeeded", result={"epochs": 156, "batch_size": 32})
+    found = settings()
+    assert (found["epochs"], found["batch_size"]) == ("auto (156)", "32")
+    assert found["patience"] == "0", "not every 0 is left to the job"
+    assert run("show", "1", "--json").json["spec"]["epochs"] == 0
+
+
 @pytest.mark.parametrize("result", [[1, 2, 3], 5, "hello", [{"a": 1}], False, 200])
 def test_a_result_of_any_shape_is_shown(
     run: Cli, worker: FakeWorker, client: Client, result: Any
