@@ -243,8 +243,9 @@ class Runtime:
                     )
                 if job is not None and lease_clock() - asked_at > self.settings.lease / 2:
                     # The database kept us waiting. No process is born under a lease half gone.
-                    asked_at = lease_clock()
+                    renewed_at = lease_clock()
                     job = job if self._renew_now(job.lease) else None
+                    asked_at = renewed_at
                 del self._unanswered[id(slot)]
                 return None if job is None else (job, asked_at)
             except DatabaseError as error:
@@ -378,7 +379,7 @@ class Runtime:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _upkeep(self) -> None:
-        if self.stop_with not in (None, os.getppid()):
+        if self.stop_with not in (None, os.getppid()) and not self._leaving:
             log.info("who started this worker has ended")
             self._leave()
         with self.db.read() as session:

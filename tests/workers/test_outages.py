@@ -321,6 +321,38 @@ def test_a_claim_without_an_answer_is_asked_for_again_later(database: Database) 
     deaf.engine.dispose()
 
 
+def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot, now = Slot("cpu", 1), [0.0]
+    runtime = Runtime(database.settings, [slot], ["default"])
+    runtime.__dict__["db"] = database
+    runtime._offers[slot.kind] = Offer(slot.kind, None)
+    claim, renew = store.claim, runtime._renew_now
+    tried: list[Lease] = []
+
+    def late(*given: Any, **more: Any) -> Job | None:
+        now[0] += 0.0 if tried else 0.6 * database.settings.lease
+        return claim(*given, **more)
+
+    def fail_once(lease: Lease) -> bool:
+        tried.append(lease)
+        if len(tried) == 1:
+            raise DatabaseAwayError("gone")
+        return renew(lease)
+
+    monkeypatch.setattr("cvq_workers.runtime.lease_clock", lambda: now[0])
+    monkeypatch.setattr(store, "claim", late)
+    monkeypatch.setattr(runtime, "_renew_now", fail_once)
+    monkeypatch.setattr(runtime._stopping, "wait", lambda _: False)
+    with database.write() as session:
+        store.submit(session, NewJob("selftest", {"seed": 1}, "0", "ann"))
+    claimed = runtime._claim(slot)
+    assert claimed is not None
+    # It counts from a renewal, and not from one that has failed.
+    assert tried == [claimed[0].lease] * 2
+
+
 def test_a_beat_that_fails_holds_up_no_other(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
