@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from .words import count
+
 _LONGEST = 60
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -85,6 +87,8 @@ def _wanted(item: Mapping[str, Any], field: FieldInfo) -> str:
         return _one_of(item["input"], context["expected"])
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return _of_length(kind, context)
+    if kind == "missing" and isinstance(item["loc"][-1], int):  # of a tuple, the first not there
+        return f"give at least {item['loc'][-1] + 1}"
     if kind == "extra_forbidden":
         return f"there is no '{item['loc'][-1]}' in it"
     wanted = next((words for start, words in _WANTED.items() if kind.startswith(start)), None)
@@ -96,7 +100,7 @@ def _wanted(item: Mapping[str, Any], field: FieldInfo) -> str:
     if wanted:
         return f"give {wanted}"
     if kind == "string_pattern_mismatch":
-        return f"give what is like {context['pattern']}"
+        return f"give text that matches {context['pattern']}"
     return _said(item)
 
 
@@ -108,8 +112,8 @@ _WANTED = {
     "decimal": "a number",
     "finite_number": "a finite number",
     "bool": "yes or no",
-    "string_type": "a text",
-    "string_unicode": "a text",
+    "string_type": "text",
+    "string_unicode": "text",
     "path": "a path",
     "list": "a list",
     "tuple": "a list",
@@ -141,8 +145,8 @@ def _one_of(given: Any, expected: str) -> str:
 def _of_length(kind: str, context: Mapping[str, Any]) -> str:
     least = kind.endswith("short")
     number = context["min_length" if least else "max_length"]
-    what = " characters" if kind.startswith("string") else ""
-    return f"give {'at least' if least else 'at most'} {number}{what}"
+    what = count(number, "character") if kind.startswith("string") else number
+    return f"give {'at least' if least else 'at most'} {what}"
 
 
 def _limits(context: Mapping[str, Any]) -> str:

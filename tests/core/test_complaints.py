@@ -28,6 +28,7 @@ class Every(BaseModel):
     shape: str = Field("a", pattern="^(a|b)$")
     choice: Literal["cnn", "resnet"] = "cnn"
     numbers: list[float] = Field([1, 2], min_length=2, max_length=3)
+    pair: tuple[int, int] = (1, 2)
     shares: list[Annotated[float, Field(ge=0)]] = [1]
     either: int | list[str] = 1
     perhaps: int | None = Field(None, ge=2)
@@ -72,13 +73,15 @@ def said(model: type[BaseModel] = Every, /, **values: Any) -> str:
         ({"even": 9}, "even 9: give 8 to 512, a multiple of 2"),
         ({"flag": 3}, "flag 3: give yes or no"),
         ({"flag": []}, "flag (0 given): give yes or no"),
-        ({"word": 3}, "word 3: give a text"),
-        ({"word": ""}, "word '': give at least 1 characters"),
+        ({"word": 3}, "word 3: give text"),
+        ({"word": ""}, "word '': give at least 1 character"),
         ({"word": "long"}, "word 'long': give at most 3 characters"),
-        ({"shape": "c"}, "shape 'c': give what is like ^(a|b)$"),
+        ({"shape": "c"}, "shape 'c': give text that matches ^(a|b)$"),
         ({"choice": "resnt"}, "choice 'resnt': give 'cnn' or 'resnet'; did you mean 'resnet'?"),
         ({"numbers": [1]}, "numbers (1 given): give at least 2"),
         ({"numbers": [1, 2, 3, 4]}, "numbers (4 given): give at most 3"),
+        ({"pair": [1]}, "pair (1 given): give at least 2"),
+        ({"pair": [1, 2, 3]}, "pair (3 given): give at most 2"),
         ({"numbers": ["x", "y"]}, "numbers 'x': give a number"),
         ({"numbers": 3}, "numbers 3: give a list"),
         ({"shares": [1, -2]}, "shares -2: give at least 0"),
