@@ -20,8 +20,9 @@ class TrainingSpec(Spec):
     change no job of the past.
 
     Steps, and not epochs, are what a network learns by. Where `epochs` and `batch_size` are 0,
-    `settled` chooses them by the number of training samples: `usual_epochs` in batches of
-    `usual_batch`, or smaller batches and more epochs, where that would be less than `least_steps`.
+    `settled` chooses them by the number of training samples: batches of `usual_batch`, or of less,
+    but 16, where an epoch would have fewer than four; and `usual_epochs`, or as many as
+    `least_steps` take.
     """
 
     headline: ClassVar[tuple[str, ...]] = ("val_loss", "train_loss")

@@ -208,7 +208,7 @@ def _amplify(network: Colorizer, part: Part, share: float) -> None:
         return
     gain = _gain(network, part, share)
     network.gain.fill_(gain)
-    log.info("colours amplified %.3g times, by %d validation pictures", gain, len(part))
+    log.info("colours amplified %.3g times, by %d validation pictures", gain, len(plain.mse))
 
 
 def _gain(network: Colorizer, part: Part, share: float) -> float:

@@ -49,7 +49,11 @@ def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
             save_grid(path, pictures, columns=spec.walk_steps, title=title)
     log.info("drawn: %d pictures, %d walks of %d steps", spec.count, spec.walks, spec.walk_steps)
     figures = {
-        "answer": f"{words.count(spec.count, 'picture')}, {words.count(spec.walks, 'walk')}",
+        "answer": ", ".join(
+            words.count(number, of)
+            for number, of in ((spec.count, "picture"), (spec.walks, "walk"))
+            if number
+        ),
         "model": spec.model.job,
         "count": spec.count,
         "walks": spec.walks,
