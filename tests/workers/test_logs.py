@@ -38,7 +38,7 @@ USES: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "vae", {"images": ["a.png"]}, r"a\.png: squared error 0\.\d+", r"squared error 0\.\d+",
     ),
     "generate": (
-        "vae", {"count": 4, "walks": 1}, "drawn: 4 pictures, 1 walks of 10 steps",
+        "vae", {"count": 4, "walks": 1}, "drawn: 4 pictures, 1 walk of 10 steps",
         "4 pictures, 1 walk",
     ),
     "predict-sum": (

@@ -47,7 +47,10 @@ def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
             title = "interpolations between generated pictures"
             pictures = coders.to_bytes(torch.cat(walks))
             save_grid(path, pictures, columns=spec.walk_steps, title=title)
-    log.info("drawn: %d pictures, %d walks of %d steps", spec.count, spec.walks, spec.walk_steps)
+    log.info(
+        "drawn: %s, %s of %d steps",
+        *(words.count(spec.count, "picture"), words.count(spec.walks, "walk"), spec.walk_steps),
+    )
     figures = {
         "answer": ", ".join(
             words.count(number, of)
