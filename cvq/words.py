@@ -74,6 +74,12 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def percent(probability: float) -> str:
+    """ "47 %" of a probability from 0 to 1; what is not certain is not rounded to certainty."""
+    share = 100 * probability
+    return f"{min(share, 99.9):.1f} %" if 99 < share < 100 else f"{share:.0f} %"
+
+
 def listing(items: Sequence[object], most: int = 5) -> str:
     """`3, 4 and 5`; of more than `most`, the first and how many more there are. Empty for none."""
     named = [str(item) for item in items[:most]]

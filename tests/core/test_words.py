@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cvq.words import clock, count, listing, one_line, span
+from cvq.words import clock, count, listing, one_line, percent, span
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
@@ -19,6 +19,21 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
 )
 def test_lists_name_the_first_and_count_the_rest(number: int, text: str) -> None:
     assert listing(range(3, 3 + number), most=3) == text
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.0, "0 %"),
+        (0.473, "47 %"),
+        (0.99, "99 %"),
+        (0.997, "99.7 %"),
+        (0.999999, "99.9 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_what_is_not_certain_is_not_rounded_to_certainty(probability: float, text: str) -> None:
+    assert percent(probability) == text
 
 
 def test_one_line() -> None:

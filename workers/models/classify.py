@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from cvq.kinds.fmnist import ClassifySpec
-from cvq.words import listing
+from cvq.words import listing, percent
 
 from ..context import Context
 from ..data.seen import as_trained
@@ -51,12 +51,12 @@ def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
         for file, shares, places in zip(spec.images, likely.values, likely.indices, strict=True)
     ]
     for each in predictions:
-        log.info("%s: %s (%.1f %%)", each["image"], each["class"], 100 * each["probability"])
+        log.info("%s: %s (%s)", each["image"], each["class"], percent(each["probability"]))
     with ctx.artifact("predictions.json") as path:
         path.write_text(json.dumps(predictions, indent=2))
     report = Report(ctx, warnings=saved.warnings)
     titles = [
-        f"{each['image']}\n{each['class']}\n{each['probability']:.0%} sure"
+        f"{each['image']}\n{each['class']}\n{percent(each['probability'])} sure"
         for each in predictions[:_SHOWN]
     ]
     shown = to_bytes(pictures[:_SHOWN] / 255)
@@ -65,7 +65,7 @@ def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
         "predictions.png",
         lambda path: save_grid(path, shown, columns=8, titles=titles, title=title),
     )
-    answers = [f"{each['class']} {100 * each['probability']:.0f} %" for each in predictions]
+    answers = [f"{each['class']} {percent(each['probability'])}" for each in predictions]
     report.figures = {
         "answer": listing(answers, most=1),
         "model": spec.model.job,
