@@ -141,7 +141,8 @@ filters = together(
     click.option(
         "--where", type=CONDITION, multiple=True, metavar="CONDITION",
         help="Only where a metric or a number of the result is so: 'val_accuracy>0.9', "
-        "'best(loss)<0.1'; also last(), min(), max().",
+        "'best(loss)<0.1'; also last(), min(), max(). "
+        "Equal (=) is what shows the same six digits.",
     ),
 )  # fmt: skip
 

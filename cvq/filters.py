@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -104,8 +105,23 @@ def _compared(name: str, sign: str, number: float) -> ColumnElement[bool]:
         condition: ColumnElement[bool] = _OPERATORS[sign](t.jobs.c[asked.name], number)
         return condition
     s = t.summaries.c
-    compared = _OPERATORS[sign](s[asked.of], number)
+    if sign in ("=", "!=") and (slack := _slack(number)):
+        compared = s[asked.of].between(number - slack, number + slack)
+        compared = compared if sign == "=" else ~compared
+    else:
+        compared = _OPERATORS[sign](s[asked.of], number)
     return t.jobs.c.id.in_(select(s.job_id).where(*_named(asked), compared))
+
+
+def _slack(number: float) -> float:
+    """How far a figure may be from a number that it equals: both look alike where it is shown.
+
+    Figures are shown with six digits, and most come from 32-bit floats, which are no decimals:
+    0.4 is 0.4000000059. Whole numbers are compared exactly.
+    """
+    if not number or math.isinf(number):
+        return 0.0
+    return min(0.4, 0.5 * 10.0 ** (math.floor(math.log10(abs(number))) - 5))
 
 
 def _named(asked: Field) -> list[ColumnElement[bool]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import math
 import struct
 import threading
 import warnings
@@ -84,7 +85,11 @@ def check_image(path: Path, max_pixels: int, called: str | None = None) -> None:
         if path.stat().st_size == 0:
             raise InvalidInputError(f"{what} is empty (0 bytes)")
         # A JPEG is read whole, but only an 8th of it is built.
-        load(path, max_pixels, draft=("RGB", (64, 64)))
+        image = load(path, max_pixels, draft=("RGB", (64, 64))).image
+        if image.mode == "F" and not any(
+            map(math.isfinite, memoryview(image.tobytes()).cast("f"))
+        ):
+            raise PictureError("has no pixel with a finite value")
     except PictureError as error:
         raise InvalidInputError(f"{what} {error}") from None
     except PermissionError:

@@ -8,31 +8,61 @@ meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import math
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, time
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any
+
+from pydantic import BaseModel
 
 from cvq.errors import PermanentError
 from cvq.jobs import EncodedJson
 from cvq.summaries import numbers_of
 
+log = logging.getLogger("cvq.job")
+
 FILE, NUMBERS = "result.json", "numbers.json"
 LARGEST = 100_000_000  # bytes; also what Postgres takes as one value of JSON
 _INLINE = 50_000  # bytes that go in the message itself
 _MOST_NUMBERS = 1_000_000  # bytes; 500 numbers with names of 200 characters are fewer
+_DEEPEST = 200
+_MOST_REMARKS, _LONGEST_TEXT, _LONGEST_PLACE = 20, 1000, 100
+_OPENED: list[tuple[Any, Callable[[Any], Any]]] = [
+    (Enum, lambda value: value.value),
+    (PurePath, str),
+    (date | time, lambda value: value.isoformat()),
+    (BaseModel, lambda value: value.model_dump()),
+]
 _ESCAPE = re.compile(r"\\(?:u0000|.)")
 
 
 def write(result: Any, folder: Path) -> bytes | None:
     """Encode a result; return it where it is small, else write it into `folder`.
 
+    What is no JSON becomes the nearest that is (see `plain`), and the log says so where that loses
+    something: a job that is done is not lost for a value in its result.
+
     Raises:
         PermanentError: it is larger than `LARGEST`.
-        TypeError, ValueError: it is no JSON, or holds NaN.
     """
+    try:
+        return _write(result, folder)
+    except (TypeError, ValueError, RecursionError):
+        remarks: list[str] = []
+        result = plain(result, remarks)
+        for remark in remarks[:_MOST_REMARKS]:
+            log.warning("%s", remark)
+        return _write(result, folder)
+
+
+def _write(result: Any, folder: Path) -> bytes | None:
     encoded = _pieces(result)
     head, size = [], 0
     for piece in encoded:
@@ -55,6 +85,62 @@ def write(result: Any, folder: Path) -> bytes | None:
     numbers = b"".join(_pieces(numbers_of(result)))
     (folder / NUMBERS).write_bytes(numbers)
     return None
+
+
+def plain(value: Any, remarks: list[str], place: str = "result", depth: int = 0) -> Any:
+    """The value as JSON knows it, also deep inside: arrays and tensors as lists, paths as text.
+
+    Args:
+        value: anything.
+        remarks: a sentence is added for each value that loses something by it.
+        place: where the value stands, as in `result.scores[3]`.
+        depth: how deep that is.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        remarks.append(f"{place} is {value}, a number that JSON does not have: null is stored")
+        return None
+    if depth < _DEEPEST:
+        for types, opened in _OPENED:
+            if isinstance(value, types):
+                return plain(opened(value), remarks, place, depth + 1)
+        if isinstance(value, Mapping):
+            return {
+                _key(key): plain(each, remarks, f"{place}.{_key(key)}", depth + 1)
+                for key, each in value.items()
+            }
+        if isinstance(value, list | tuple | set | frozenset):
+            return [
+                plain(each, remarks, f"{place}[{at}]", depth + 1) for at, each in enumerate(value)
+            ]
+        if is_dataclass(value) and not isinstance(value, type):
+            record = {field.name: getattr(value, field.name) for field in fields(value)}
+            return plain(record, remarks, place, depth + 1)
+        if hasattr(value, "tolist"):  # numpy's and PyTorch's
+            with contextlib.suppress(Exception):
+                return plain(value.tolist(), remarks, place, depth + 1)
+    why = "nested too deeply" if depth >= _DEEPEST else f"of type {type(value).__name__}"
+    remarks.append(f"{place[:_LONGEST_PLACE]} is {why}: its text is stored")
+    return _text_of(value)
+
+
+def _key(key: Any) -> str:
+    """A key of a record as JSON writes it."""
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, bool | int | float):
+        return json.dumps(key)
+    return _text_of(key)
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return str(value)[:_LONGEST_TEXT]
+    except Exception:  # its own code
+        return f"<{type(value).__name__}>"
 
 
 def read(folder: Path) -> EncodedJson:

@@ -14,6 +14,7 @@ from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
 
 from .. import options
 from ..output import dump, note, say
+from ..words import clean
 
 _NAMED = 20
 
@@ -100,8 +101,8 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
     for name, part in about["parts"].items():
         labels = f", {part['classes']} classes" if part["classes"] else ", without labels"
         say(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
-    if about["classes"]:
-        say(f"  classes {', '.join(about['classes'][:_NAMED])}{_more(about['classes'])}")
+    if classes := about["classes"]:
+        say(f"  classes {', '.join(map(clean, classes[:_NAMED]))}{_more(classes)}")
     damaged = [f"damaged: {line}" for line in about["damaged"]]
     _tell([*about["left_out"], *damaged, *about["noted"]], unfit)
 

@@ -6,6 +6,7 @@ runs where a job is submitted, before anything is queued, and again in the job.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -144,6 +145,8 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...], found: Inventory) 
         name, path = prefix + readable(entry.name), Path(entry.path)
         if _is_junk(name):
             found.leave_out(name, _HIDDEN)
+        elif _leads_in_circles(entry):
+            found.leave_out(name, "a link to itself")
         elif entry.is_dir():
             real = path.resolve()
             if real in above:
@@ -158,6 +161,17 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...], found: Inventory) 
             found.leave_out(name, "a name that is another's when composed")
         else:
             found.members.append(Member(name, entry.stat().st_size, path))
+
+
+def _leads_in_circles(entry: os.DirEntry[str]) -> bool:
+    """Whether a link leads to itself, at once or by way of others."""
+    if not entry.is_symlink():
+        return False
+    try:
+        entry.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _unfit(entry: os.DirEntry[str], path: Path) -> str | None:

@@ -29,7 +29,7 @@ class StyleTransferSpec(Spec):
     style: Annotated[list[ImageFile], Argument("STYLE...")] = Field(
         min_length=1, max_length=8, description="One or several pictures whose style is taken."
     )
-    style_blend: list[Annotated[float, Field(ge=0)]] | None = Field(
+    style_blend: list[Annotated[float, Field(ge=0, le=1e6)]] | None = Field(
         None, description="How much of each style, in the order given; default: equal shares."
     )
     size: int = Field(512, ge=64, le=4096, description="Longest side of the result in pixels.")
@@ -84,6 +84,12 @@ class StyleTransferSpec(Spec):
             )
         if shares is not None and sum(shares) <= 0:
             raise ValueError("style_blend: at least one share must be above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_paint(self) -> Self:
+        if not (self.content_weight or self.style_weight or self.tv_weight):
+            raise ValueError("content_weight, style_weight: at least one must be above 0")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,14 @@ def test_loose_pictures_are_told_whatever_else_is_wrong(run: Cli, faces: Path) -
     assert "loose-0.png" in loose
     assert "pictures of 3 sizes" in error
     assert run("data", "check", faces, "--size", 8).err.count("loose-0.png") == 1
+
+
+def test_names_of_classes_stay_in_their_line(run: Cli, faces: Path) -> None:
+    for name in ("a\nb", "c\x1b[31m"):
+        shutil.copytree(faces / "s1", faces / name)
+    line = next(
+        line
+        for line in run("data", "check", faces, "--size", "8").out.splitlines()
+        if "classes " in line
+    )
+    assert line.startswith(r"  classes a\x0ab, c\x1b[31m, ")

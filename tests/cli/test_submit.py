@@ -158,6 +158,11 @@ def test_bad_params(
         (["--optimizer", "adm"], "invalid value for '--optimizer'"),
         (["--style-layers", "conv9_9"], "--style-layers 'conv9_9': give 'conv1_1'"),
         (["--style-blend", "1,2"], "--style-blend has 2 shares for 1 style pictures"),
+        (["--style-blend", "1e308"], "--style-blend 1e+308: give at most 1e+06"),
+        (
+            ["--content-weight", "0", "--style-weight", "0"],
+            "--content-weight, --style-weight: at least one must be above 0",
+        ),
         (["--priority", "10"], "priority 10: give 0 to 9"),
         (["--time-limit", "soon"], "'soon' is not a duration"),
         (["--soft-time-limit", "0"], "soft time limit 0 s: give a finite time above 0"),

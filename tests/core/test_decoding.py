@@ -113,10 +113,20 @@ def test_values_beyond_are_stretched_with_a_word() -> None:
     assert notes == ["has values beyond 0 to 1: -2.985 is black, 11.98 white"]
 
 
-def test_a_picture_without_a_finite_value_is_refused() -> None:
-    data = file_of(Image.fromarray(np.full((4, 4), np.nan, np.float32)), "TIFF")
+def test_a_picture_without_a_finite_value_is_refused(tmp_path: Path) -> None:
+    values = np.full((4, 4), np.nan, np.float32)
+    data = file_of(Image.fromarray(values), "TIFF")
     with pytest.raises(PictureError, match="no pixel with a finite value"):
         decoding.picture(data)
+    path = tmp_path / "depth.tif"
+    path.write_bytes(data)
+    with pytest.raises(
+        images.InvalidInputError, match=r"depth\.tif has no pixel with a finite value"
+    ):
+        check_image(path, 100)  # before anything is queued
+    values[3, 3] = 1
+    path.write_bytes(file_of(Image.fromarray(values), "TIFF"))
+    check_image(path, 100)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "RGBA", "RGB", "LAB"])

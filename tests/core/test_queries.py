@@ -129,6 +129,22 @@ def test_tags_with_any_value_and_several_of_them(database: Database) -> None:
     assert found(database, tags=[("a", "2"), ("b", "")]) == []
 
 
+def test_a_figure_equals_what_it_is_shown_as(database: Database) -> None:
+    job = measured(database, accuracy=0.4000000059604645, steps=1_000_001.0, loss=0.0)
+
+    def found_by(name: str, sign: str, value: float) -> bool:
+        return found(database, where=[Comparison(name, sign, value)]) == [job]
+
+    assert found_by("accuracy", "=", 0.4)
+    assert not found_by("accuracy", "!=", 0.4)
+    assert not found_by("accuracy", "=", 0.40001)
+    assert found_by("accuracy", "!=", 0.40001)
+    assert found_by("steps", "=", 1_000_001)
+    assert not found_by("steps", "=", 1_000_000)
+    assert found_by("loss", "=", 0)
+    assert not found_by("loss", "=", float("inf"))
+
+
 def test_conditions_on_metrics(database: Database) -> None:
     good = measured(database, accuracy=0.9, loss=1e-7)
     bad = measured(database, accuracy=0.1, loss=12.0)

@@ -93,11 +93,13 @@ def test_what_is_left_out_is_said_with_its_reason(tmp_path: Path) -> None:
     (folder / "cow").mkdir()
     (folder / "cat/gone.png").symlink_to("nowhere.png")
     (folder / "cat/circle").symlink_to(folder)
+    (folder / "loop").symlink_to("loop")
     (folder / "cat/secret.png").symlink_to("/etc/hostname")
     found = check_source(folder, labelled=True)
     assert found.summary == "pictures: 8 to train on; 2 folders"
     assert found.notes == [
         "left out: 1 file (a link to a folder that it lies in): cat/circle",
+        "left out: 1 file (a link to itself): loop",
         "left out: 1 file (a link to nothing): cat/gone.png",
         "left out: 1 file (a link to what is no picture): cat/secret.png",
         "left out: 1 file (an empty folder): cow/",

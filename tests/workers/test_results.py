@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from cvq.errors import PermanentError
 from cvq.summaries import numbers_of
 from cvq_workers import results
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: int
+    y: float
 
 
 @pytest.mark.parametrize(
@@ -74,7 +90,78 @@ def test_a_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
         results.read(tmp_path)
 
 
-@pytest.mark.parametrize("result", [{"a": float("nan")}, {"a": object()}])
-def test_what_is_no_json_fails_in_the_job(result: Any, tmp_path: Path) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        results.write(result, tmp_path)
+@pytest.mark.parametrize(
+    ("result", "stored"),
+    [
+        (
+            {"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True)},
+            {"a": 0.5, "b": 3, "c": True},
+        ),
+        (
+            {"a": np.arange(3), "day": np.datetime64("2026-11-01")},
+            {"a": [0, 1, 2], "day": "2026-11-01"},
+        ),
+        ({"a": torch.tensor(0.5), "b": torch.ones(2, 1)}, {"a": 0.5, "b": [[1.0], [1.0]]}),
+        (
+            {"at": Path("/a/b"), "when": datetime(2026, 11, 1, 12)},
+            {"at": "/a/b", "when": "2026-11-01T12:00:00"},
+        ),
+        ({"set": {7}, (1, 2): 3, None: 4}, {"set": [7], "(1, 2)": 3, "null": 4}),
+        (
+            {"colour": Colour.RED, "point": Point(1, 2.5)},
+            {"colour": "red", "point": {"x": 1, "y": 2.5}},
+        ),
+    ],
+)
+def test_what_python_has_and_json_has_not_is_the_nearest_that_it_has(
+    result: Any, stored: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoded = results.write(result, tmp_path)
+    assert encoded is not None
+    assert json.loads(encoded) == stored
+    assert caplog.messages == []
+
+
+class Silent:
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("result", "stored", "said"),
+    [
+        (
+            {"a": [1, math.nan]},
+            {"a": [1, None]},
+            "result.a[1] is nan, a number that JSON does not have",
+        ),
+        ({"a": np.float32(math.inf)}, {"a": None}, "result.a is inf, a number"),
+        ({"a": 1j}, {"a": "1j"}, "result.a is of type complex: its text is stored"),
+        ({"a": b"x"}, {"a": "b'x'"}, "result.a is of type bytes: its text is stored"),
+        (Silent(), "<Silent>", "result is of type Silent: its text is stored"),
+    ],
+)
+def test_what_a_result_loses_the_log_says_and_the_job_is_not_lost(
+    result: Any, stored: Any, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoded = results.write(result, tmp_path)
+    assert encoded is not None
+    assert json.loads(encoded) == stored
+    assert said in caplog.text
+
+
+def test_a_result_that_has_itself_in_it_ends_somewhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    circle: dict[str, Any] = {"score": 0.5}
+    circle["again"] = circle
+    encoded = results.write(circle, tmp_path)
+    assert encoded is not None
+    assert json.loads(encoded)["score"] == 0.5
+    assert "is nested too deeply: its text is stored" in caplog.text
+
+
+def test_numbers_of_a_large_result_are_numbers_whatever_their_type(tmp_path: Path) -> None:
+    result = {"score": np.float32(0.5), "prediction": np.zeros(100_000)}
+    assert results.write(result, tmp_path) is None
+    assert results.read(tmp_path).numbers["score"] == 0.5
