@@ -45,6 +45,10 @@ def read_pipeline(path: Path) -> dict[str, Any]:
         found = _parse(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} is neither JSON nor YAML: {_line(error)}") from None
+    if _is_too_much(found):  # JSON, too, may ask for hours
+        raise InvalidInputError(
+            f"{path} has more than {_MOST_NODES} values, or more than {_DEEPEST} within each other"
+        )
     if number := next(_no_numbers(found), None):
         raise InvalidInputError(f"{path} has {number} where a number should be")
     try:
@@ -182,6 +186,22 @@ def _measure(events: Iterable[Any]) -> None:
                 f"it has more than {_MOST_NODES} nodes with its aliases followed, or more than "
                 f"{_DEEPEST} within each other"
             )
+
+
+def _is_too_much(value: Any) -> bool:
+    """Whether what was read has more values, or more within each other, than a pipeline has."""
+    level, seen, depth = [value], 0, 0
+    while level:
+        seen, depth = seen + len(level), depth + 1
+        if seen > _MOST_NODES or depth > _DEEPEST:
+            return True
+        parts = [
+            part.values() if isinstance(part, dict) else part
+            for part in level
+            if isinstance(part, dict | list)
+        ]
+        level = [each for part in parts for each in part]
+    return False
 
 
 def _names(transform: Any) -> Iterator[str]:

@@ -176,3 +176,17 @@ def test_without_albumentations_a_good_file_passes(
     path = tmp_path / "pipeline.json"
     path.write_text(serialised(transform("HorizontalFlip")))
     check_pipeline(path, GREY)
+
+
+@pytest.mark.parametrize("many", [1, 10_000])
+def test_json_that_would_take_hours_is_refused_before_it_is_tried(
+    many: int, tmp_path: Path
+) -> None:
+    flip = {"__class_fullname__": "HorizontalFlip", "p": 0.5}
+    made: dict[str, Any] = {"__class_fullname__": "Compose", "transforms": [flip] * many}
+    for _ in range(30 if many == 1 else 0):
+        made = {"__class_fullname__": "Compose", "transforms": [made]}
+    path = tmp_path / "much.json"
+    path.write_text(json.dumps({"transform": made}))
+    with pytest.raises(InvalidInputError, match="has more than 20000 values, or more than 50"):
+        read_pipeline(path)
