@@ -48,6 +48,9 @@ def config(names: Sequence[str], as_json: bool, as_csv: bool, quiet: bool) -> No
     """
     from cvq.settings import Settings, unknown_variables
 
+    names = [  # as in the environment, and as in cvq.toml
+        name.removeprefix("CVQ_").lower() if name.startswith("CVQ_") else name for name in names
+    ]
     settings = Settings.load()
     found = [row for row in settings_of(settings) if not names or row.setting in names]
     _check(names)

@@ -56,3 +56,8 @@ def test_masked() -> None:
 
 def test_the_version_has_a_short_name(run: Cli) -> None:
     assert run("-v").out == run("--version").out
+
+
+def test_a_setting_has_the_name_of_its_variable_too(run: Cli) -> None:
+    assert run("config", "CVQ_LEASE", "-q").out == run("config", "lease", "-q").out == "30\n"
+    assert "did you mean 'lease'?" in run("config", "CVQ_LEASES", code=2).err
