@@ -26,6 +26,7 @@ from cvq_workers.models import (
     autoencoder,
     classifier,
     classify,
+    coders,
     colorizer,
     face_vae,
     fmnist_cnn,
@@ -67,6 +68,18 @@ def archive(path: Path, count: int = 60, persons: int = 6, side: int = 40) -> Da
             smooth = Image.fromarray(rough).resize((side, side), Image.Resampling.BICUBIC)
             smooth.save(content, "PNG")
             file.writestr(f"p{number % persons}/{number}.png", content.getvalue())
+    return DataSource(name=path.name, path=path)
+
+
+def shaded(path: Path, folders: int, each: int = 60, side: int = 28) -> DataSource:
+    """Pictures in a folder for each shade, from dark to light."""
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(folders * each):
+            noise = np.random.default_rng(number).integers(0, 40, (side, side, 3))
+            pixels = (noise + 200 * (number // each) / (folders - 1)).astype(np.uint8)
+            content = io.BytesIO()
+            Image.fromarray(pixels).save(content, "PNG")
+            file.writestr(f"shade{number // each}/{number:03}.png", content.getvalue())
     return DataSource(name=path.name, path=path)
 
 
@@ -193,6 +206,29 @@ def test_a_walk_begins_and_ends_where_it_should() -> None:
     torch.testing.assert_close(path[-1], last, atol=1e-5, rtol=1e-4)
     norms = vae.walk(first / first.norm(), last / last.norm(), 7).norm(dim=1)
     torch.testing.assert_close(norms, torch.ones(7), atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_drawn_is_of_all_folders(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[torch.Tensor] = []
+
+    def keep(path: Path, originals: torch.Tensor, *_: Any) -> None:
+        drawn.append(originals)
+
+    monkeypatch.setattr(coders, "save_reconstructions", keep)
+    data = shaded(tmp_path / "shades.zip", folders=5)
+    vae.run(VaeSpec(data=data, arch="course", epochs=1, batch_size=64), recorder)
+    shades = drawn[0].flatten(1).mean(1)
+    assert len(shades) == 20
+    assert shades.min() < 0.15
+    assert shades.max() > 0.8
+
+
+def test_some_pictures_are_taken_evenly_from_all() -> None:
+    assert coders.spread(9, 3).tolist() == [0, 4, 8]
+    assert coders.spread(3, 10).tolist() == [0, 1, 2]
+    assert coders.spread(1, 10).tolist() == [0]
 
 
 def test_faces_are_learnt_from_some_people_and_tried_on_others(

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.dataset import Dataset, Part
+from ..data.dataset import Dataset
 from ..training import verdicts
 from ..training.plots import save_grid, save_scatter
 from ..training.report import Report
@@ -124,6 +124,14 @@ class Coder(Protocol):
         """Pictures (N, C, H, W) in 0..1."""
 
 
+def spread(count: int, most: int) -> Tensor:
+    """Indices of so many of `count` pictures at most, evenly from all over.
+
+    Pictures of a folder lie class by class: the first of them would show one class or two.
+    """
+    return torch.linspace(0, count - 1, min(most, count)).round().long()
+
+
 def encoded(coder: Coder, pictures: Tensor) -> Tensor:
     """Latents (N, latent) of any number of pictures 0..255."""
     with torch.no_grad():
@@ -156,10 +164,11 @@ def judge(report: Report, coder: Coder, dataset: Dataset) -> None:
 def draw(report: Report, coder: Coder, dataset: Dataset) -> None:
     """Draw test pictures and what became of them, the latent space, and a grid decoded from it."""
     part = dataset.test
-    some = part.images[: 2 * _SHOWN]
+    some = part.images[spread(len(part), 2 * _SHOWN)]
 
     def manifold(path: Path) -> None:
-        latents = encoded(coder, dataset.train.images[:_POINTS])
+        pictures = dataset.train.images
+        latents = encoded(coder, pictures[spread(len(pictures), _POINTS)])
         save_manifold(path, decoded(coder, manifold_of(latents)))
 
     def reconstructions(path: Path) -> None:
@@ -167,7 +176,9 @@ def draw(report: Report, coder: Coder, dataset: Dataset) -> None:
         save_reconstructions(path, some / 255, rebuilt, "reconstructions of test pictures")
 
     def latents(path: Path) -> None:
-        save_latents(path, encoded(coder, part.images[:_POINTS]), part, dataset.classes)
+        chosen = spread(len(part), _POINTS)
+        labels = None if part.labels is None else part.labels[chosen]
+        save_latents(path, encoded(coder, part.images[chosen]), labels, dataset.classes)
 
     report.draw("reconstructions.png", reconstructions)
     report.draw("latent-space.png", latents)
@@ -210,9 +221,10 @@ def save_reconstructions(path: Path, originals: Tensor, rebuilt: Tensor, title: 
     save_grid(path, np.concatenate(rows), columns=columns, rows=words, title=title)
 
 
-def save_latents(path: Path, latents: Tensor, part: Part, classes: Sequence[str]) -> None:
-    """The test pictures (N, latent), coloured by class, in two or three dimensions."""
-    labels = None if part.labels is None else part.labels[:_POINTS].numpy()
+def save_latents(
+    path: Path, latents: Tensor, labels: Tensor | None, classes: Sequence[str]
+) -> None:
+    """Latents (N, latent), coloured by their labels (N,), in two or three dimensions."""
     if latents.shape[1] <= 3:
         names = [f"latent {number}" for number in range(1, latents.shape[1] + 1)]
         points = latents[:, :3]
@@ -223,7 +235,8 @@ def save_latents(path: Path, latents: Tensor, part: Part, classes: Sequence[str]
                  for n, share in enumerate(shares, 1)]  # fmt: skip
     if points.shape[1] < 2:
         points = torch.cat([points, torch.zeros(len(points), 2 - points.shape[1])], dim=1)
-    save_scatter(path, points[:_POINTS].float().cpu().numpy(), labels, classes, names)
+    colours = None if labels is None else labels.numpy()
+    save_scatter(path, points.float().cpu().numpy(), colours, classes, names)
 
 
 def principal(latents: Tensor, count: int = 2) -> tuple[Tensor, Tensor, list[float]]:
@@ -251,8 +264,8 @@ def manifold_of(latents: Tensor) -> Tensor:
     dimensions of many may mean nothing, and holds nearly all of the pictures' latents. The rest
     is at the mean. One latent number gives one row.
     """
-    mean, axes, _ = principal(latents[:_POINTS])
-    places = (latents[:_POINTS] - mean) @ axes.T
+    mean, axes, _ = principal(latents)
+    places = (latents - mean) @ axes.T
     low, high = places.quantile(0.01, dim=0), places.quantile(0.99, dim=0)
     lines = low + (high - low) * torch.linspace(0, 1, _SIDE)[:, None]  # (side, directions)
     across = lines[:, :1] * axes[:1]

@@ -38,7 +38,7 @@ from ..training.loop import Measured, Samples, train
 from ..training.plots import save_grid
 from ..training.report import Report
 from ..training.saved import load_model, save_model
-from .coders import to_bytes
+from .coders import spread, to_bytes
 from .lab import lab_to_rgb, rgb_to_lab
 from .pictures import open_picture, to_tensor
 
@@ -238,8 +238,7 @@ def _test(part: Part, network: Colorizer, report: Report) -> None:
     }
     errors, grey = coloured.mse.numpy(), coloured.grey_mse.numpy()
     report.warn(verdicts.no_better(errors, grey, "the grey copy"))
-    step = max(1, len(images) // _SHOWN)
-    chosen = slice(0, step * _SHOWN, step)
+    chosen = spread(len(images), _SHOWN)
 
     def examples(path: Path) -> None:
         true = images[chosen].float() / 255

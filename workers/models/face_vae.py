@@ -258,8 +258,7 @@ def _test(dataset: Dataset, network: FaceAutoencoder, spec: FaceVaeSpec, report:
         verdicts.worse(errors.numpy(), others.numpy(), f"{COMPONENTS} principal components"),
         verdicts.unused_latents(kl, spec.latent),
     )
-    step = max(1, len(faces) // _SHOWN)
-    some = slice(0, step * _SHOWN, step)
+    some = coders.spread(len(faces), _SHOWN)
     who = "faces of people held out" if spec.hold_out else "test faces"
     report.draw(
         "reconstructions.png",
@@ -270,4 +269,5 @@ def _test(dataset: Dataset, network: FaceAutoencoder, spec: FaceVaeSpec, report:
     generator = torch.Generator().manual_seed(spec.seed)
     drawn = network.draw(48, generator)
     coders.draw_samples(report, network.decode, drawn, "generated faces")
-    coders.draw_walks(report, network.decode, walks_between(means))
+    ends = means[coders.spread(len(means), 2 * coders.WALKS)]
+    coders.draw_walks(report, network.decode, walks_between(ends))

@@ -169,5 +169,5 @@ def _test(dataset: Dataset, trained: Trained, spec: VaeSpec, report: Report) -> 
     coders.draw(report, network, dataset)
     generator = torch.Generator().manual_seed(spec.seed)
     coders.draw_samples(report, network.decode, network.draw(64, generator), "generated pictures")
-    some = part.images[: 2 * coders.WALKS]
+    some = part.images[coders.spread(len(part), 2 * coders.WALKS)]
     coders.draw_walks(report, network.decode, walks_between(network.encode(some)))

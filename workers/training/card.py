@@ -129,7 +129,7 @@ def _value(spec: TrainingSpec, name: str, figures: Mapping[str, Any]) -> str:
     value = getattr(spec, name)
     if name in spec.left_open and value == 0:
         return f"auto ({_shown(figures.get(name, '?'))})"
-    return _shown(value)
+    return "default" if value is None else _shown(value)
 
 
 def _shown(value: Any) -> str:
