@@ -37,8 +37,8 @@ class FaceVaeSpec(ImageTrainingSpec):
         0,
         ge=0,
         le=100_000,
-        description="Passes through the training faces; 0: by their number, 600 for some hundreds "
-        "and fewer for more.",
+        description="Passes through the training faces; 0: as many as make 3,000 steps, or "
+        "fewer steps for fewer than a hundred faces; at least 30.",
     )
     batch_size: int = Field(
         0, ge=0, le=65_536, description="Samples in a step; 0: 64, or fewer of small data."
@@ -79,8 +79,11 @@ class FaceVaeSpec(ImageTrainingSpec):
         return 30
 
     def least_steps(self, samples: int) -> int:
-        """Some hundreds need thousands of steps; fewer faces are sooner known by heart."""
-        return max(600, min(3000, 12 * samples))
+        """Thousands: each time a face is seen it is moved, turned and lit otherwise.
+
+        Fewer than a hundred get fewer, as not even so are they many.
+        """
+        return max(600, min(3000, 30 * samples))
 
     @property
     def picture(self) -> tuple[int, int, int]:

@@ -185,6 +185,8 @@ def test_faces_choose_their_size(tmp_path: Path) -> None:
         (FaceVaeSpec(data=DataSource(name="x")), 10_000, 30, 64),
         # Small data: batches that leave some steps to an epoch, and epochs to learn by.
         (ColorizerSpec(), 102, 100, 16),
+        (FaceVaeSpec(data=DataSource(name="x")), 102, 500, 16),
+        (FaceVaeSpec(data=DataSource(name="x")), 20, 600, 16),
         (CnnSpec(), 342, 120, 64),
         (MlpSpec(), 3, 600, 3),
         # What was asked for is not touched.
