@@ -71,7 +71,7 @@ class _Display:
 @click.option("--slots", default=2, show_default=True, help="Jobs at a time of each worker.")
 @click.option("--every", default=2.0, show_default=True, help="Seconds between two acts.")
 @click.option("--lease", default=5.0, show_default=True, help="Lease of the workers, in seconds.")
-@click.option("--settle", default=300.0, show_default=True, help="Seconds until all is final.")
+@click.option("--settle", default=900.0, show_default=True, help="Seconds until all is final.")
 @click.option("--keep", type=click.Path(), help="Folder for the ledger and the logs afterwards.")
 @click.option("--schedule-only", is_flag=True, help="Print the plan as JSON, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

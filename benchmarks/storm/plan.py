@@ -68,7 +68,7 @@ class StormOptions:
     slots: int = 2
     every: float = 2.0
     lease: float = 5.0
-    settle: float = 300.0
+    settle: float = 900.0
     keep: str | None = None
 
     @property

@@ -90,6 +90,13 @@ def test_a_training_learns_and_says_how_it_went(tmp_path: Path) -> None:
     assert not trained.network.training
 
 
+def test_a_reported_loss_looks_back_no_further_than_an_epoch(tmp_path: Path) -> None:
+    _, recorder = fit(tmp_path, batch_size=256, epochs=4)  # one step an epoch
+    losses = [values["loss"] for _, values in recorder.values if "loss" in values]
+    trained = [values["train_loss"] for _, values in recorder.values if "train_loss" in values]
+    assert losses == pytest.approx(trained)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])
 def test_every_optimiser_goes_with_every_schedule(

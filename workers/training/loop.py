@@ -34,7 +34,7 @@ from .optimisers import make_optimiser, make_schedule
 log = logging.getLogger("cvq.job")
 
 _REPORTS = 20  # smoothed losses an epoch
-_SMOOTHING = 0.95
+_SMOOTHED = 20  # steps that a smoothed loss looks back on, where an epoch has as many
 _WATCHED_STEPS = 5  # of which every loss is looked at
 _ONE_CLASS_STEPS = 100
 _EVALUATION_BATCH = 1024
@@ -340,8 +340,9 @@ class _Run:
         if step == 1:
             state.first = loss
         guards.check_loss(loss, step, state.first)
-        state.smoothed = _SMOOTHING * state.smoothed + (1 - _SMOOTHING) * loss
-        state.seen = _SMOOTHING * state.seen + (1 - _SMOOTHING)
+        weight = 1 / min(_SMOOTHED, self.per_epoch)
+        state.smoothed += weight * (loss - state.smoothed)
+        state.seen += weight * (1 - state.seen)
         if change is not None:
             change.check()
         if self.classes and measured.logits is not None and not self.one_class.done:
@@ -379,7 +380,7 @@ class _Run:
         self.ctx.metrics(
             state.step, epoch=epoch, learning_rate=rate, images_per_second=speed, **row
         )
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items())
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
         if epoch in (1, self.spec.epochs) or epoch % -(-self.spec.epochs // _LINES) == 0:
             log.info("epoch %d of %d: %s", epoch, self.spec.epochs, shown)
         state.history.append({"epoch": epoch, "step": state.step, **row})
