@@ -52,7 +52,13 @@ class Context(Protocol):
         """
 
     def metrics(self, step: int, **values: float) -> None:
-        """Record named numbers at a step. Cheap: call it at every step."""
+        """Record named numbers at a step. Cheap: call it at every step.
+
+        NaN and infinity are gaps in the curve, of which the log tells once for each name.
+
+        Raises:
+            PermanentError: something is no number.
+        """
 
     def artifact(
         self, name: str, *, role: str = "result", media_type: str | None = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import select
 import signal
@@ -264,6 +265,7 @@ class JobContext:
         self._request = request
         self._out = Path(request.folder) / "out"
         self._published = 0
+        self._not_finite: set[str] = set()  # metrics that were told of in the log
         self._control = control
         self._resumable = False
         self._due_at = time.monotonic() + request.checkpoint_every
@@ -283,11 +285,21 @@ class JobContext:
 
     def metrics(self, step: int, **values: float) -> None:
         """Record named numbers at a step."""
-        numbers = [(name, float(value)) for name, value in values.items()]
+        numbers = [(name, self._number(name, value, step)) for name, value in values.items()]
         for start in range(0, len(numbers), _METRICS_AT_ONCE):
             some = dict(numbers[start : start + _METRICS_AT_ONCE])
             self._control.send("metrics", step=_int64("step", step), values=some, time=time.time())
         self._stop_if_asked()
+
+    def _number(self, name: str, value: float, step: int) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            raise PermanentError(f"metric {name} at step {step} is no number: {error}") from error
+        if not math.isfinite(number) and name not in self._not_finite:
+            self._not_finite.add(name)
+            log.warning("metric %s is %s at step %s: nothing is stored there", name, number, step)
+        return number
 
     @contextmanager
     def artifact(

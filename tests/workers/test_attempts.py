@@ -56,7 +56,6 @@ def test_every_death_has_its_cause_and_hurts_no_other_job(
         "memory": "oom",
         "cuda-oom": "cuda-oom",
         "no-file": "error",
-        "nan": "error",
     }
     told = {how: finish(how, retries=0) for how in expected}
     assert {how: job.reason for how, job in told.items()} == expected
@@ -68,10 +67,24 @@ def test_every_death_has_its_cause_and_hurts_no_other_job(
     [attempt] = attempts(client, told["killed"])
     assert attempt.last_lines == ["before the kill"]
     assert attempt.peak_memory > 1_000_000
-    assert told["nan"].metrics == {"loss": None, "good": 1.0}
     good = finish("flood")
     assert good.state == "succeeded"
     assert attempts(client, good)[0].peak_memory > 1_000_000
+
+
+def test_nan_is_stored_as_nothing_and_told(client: Client, finish: Callable[..., Job]) -> None:
+    job = finish("nan", retries=0)
+    assert (job.state, job.metrics) == ("succeeded", {"loss": None, "good": 1.0})
+    assert job.result == {"value": None}
+    log = "\n".join(client.job(job.id).logs())
+    assert "result.value is nan" in log
+    assert log.count("metric loss is nan at step 1: nothing is stored there") == 1
+
+
+def test_a_metric_that_is_no_number_is_named(finish: Callable[..., Job]) -> None:
+    job = finish("python", code="ctx.metrics(3, good=1, loss=None)", retries=0)
+    assert (job.state, job.metrics) == ("failed", {})
+    assert str(job.error).startswith("metric loss at step 3 is no number: ")
 
 
 @pytest.mark.parametrize("how", ["raise", "permanent", "memory", "cuda-oom", "no-file"])
