@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cvq.client import Client
 
 MODULE = "cvq_workers"
+_DEATH_S = 5.0  # what a process may need to end once it is killed
 
 
 def command(options: Sequence[str]) -> list[str]:
@@ -106,19 +107,40 @@ def stop(
     Raises:
         SetupError: one belongs to another user.
     """
-    import psutil
-
     left = list(processes)
     for process in left:
         _signal(process, signal.SIGTERM)
-    deadline = time.monotonic() + grace
+    left = _wait(left, grace, on_look)
+    for process in left:
+        _signal(process, signal.SIGKILL)
+    _wait(left, _DEATH_S, lambda _: None)
+    return left
+
+
+def _wait(
+    processes: list[psutil.Process], seconds: float, on_look: Callable[[int], None]
+) -> list[psutil.Process]:
+    """Wait for processes to end; return those that have not in time."""
+    import psutil
+
+    left, deadline = processes, time.monotonic() + seconds
     while left and time.monotonic() < deadline:
         on_look(len(left))
         _, left = psutil.wait_procs(left, timeout=0.2)
-    for process in left:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs(left, timeout=5)
+        # A parent that waits for none of its children, as the first process of a container often
+        # does, leaves each that has ended in the table of processes.
+        left = [process for process in left if not _has_ended(process)]
     return left
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether nothing is left of it but its exit code, which its parent has yet to ask for."""
+    import psutil
+
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import update
 
@@ -45,6 +46,20 @@ def machine(client: Client) -> Iterator[Client]:
 
 def alive(client: Client) -> list[int]:
     return [process.pid for _, process in processes.local_workers(client) if process]
+
+
+def test_a_process_that_its_parent_does_not_wait_for_has_ended_all_the_same() -> None:
+    start = "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
+    code = f"{start}; print(child.pid, flush=True); input(); child.kill(); child.wait()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        killed = processes.stop([child], HANG_S)
+        assert child.status() == psutil.STATUS_ZOMBIE
+        parent.communicate(b"\n")
+    assert killed == []
 
 
 def test_run_starts_a_worker_copies_the_result_and_leaves_nothing_behind(
