@@ -47,8 +47,8 @@ _UNHEARD_S = 2.0  # what the news of a kill may take
 _TIMEOUT = "timeout"
 _STARTS = 3  # fork servers that may die before one has started the process
 _CUT = (
-    "the job closed its connection to the worker: a descriptor that it had not opened itself, "
-    "as os.closerange() does"
+    "the job closed its connection to the worker, or shut it down: a descriptor that it had not "
+    "opened itself, as os.closerange() does"
 )
 
 

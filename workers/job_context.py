@@ -40,7 +40,7 @@ _CHECKPOINT_SHARE = 20
 
 # A line that one call can write without its being mixed with another process's.
 LONGEST_EVENT = 60_000
-EXIT_CUT = 94  # the job has closed its sockets
+EXIT_CUT = 94  # the connection is closed: by the job itself, or nobody is left who could ask
 
 _SLICE_S = 0.25
 _INT64 = 1 << 63
@@ -159,8 +159,7 @@ class Control:
                 # One call for a whole line, which the kernel does not mix with another process's.
                 self._events.sendall(line + b"\n")
             except OSError:
-                self._check_sockets()
-                self._end("the worker has gone")
+                self._end_cut()
 
     def _become_child(self) -> None:
         self._lock = threading.Lock()  # another thread may have held it
@@ -173,7 +172,7 @@ class Control:
         """End with a code that says so where the job has closed what is not its own."""
         for each, identity in self._identities.items():
             if _identity(each) != identity:
-                os._exit(EXIT_CUT)
+                self._end_cut()
 
     def _listen(self) -> None:
         while True:
@@ -191,7 +190,7 @@ class Control:
         except OSError:
             heard = b""
         if not heard:
-            self._end("the worker has gone")
+            self._end_cut()
         *words, self._rest = (self._rest + heard).split(b"\n")
         for word in words:
             self._hear(word)
@@ -213,12 +212,25 @@ class Control:
 
     def _end(self, why: str) -> NoReturn:
         """End at once: somebody else may have the job soon. The supervisor ends the children."""
-        if not self.is_own:
-            os._exit(1)
-        self._answer(b"abandoned " + why.encode() + b"\n")
-        with contextlib.suppress(OSError):
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
+        if self.is_own:
+            self._answer(b"abandoned " + why.encode() + b"\n")
+        self._leave(1)
+
+    def _end_cut(self) -> NoReturn:
+        """End where a socket is at its end.
+
+        The worker has gone; or it is there, and the job has closed or shut down what is not its
+        own: then no word but the exit code, of which the supervisor tells, comes through.
+        """
+        self._leave(EXIT_CUT)
+
+    def _leave(self, code: int) -> NoReturn:
+        """Kill the rest of the job's group, as its supervisor may be frozen, and exit."""
+        if self.is_own:
+            with contextlib.suppress(OSError):
+                os.setpgid(0, os.getpgid(os.getppid()))
+                os.killpg(self._owner, signal.SIGKILL)
+        os._exit(code)
 
 
 def _refusal(name: str, role: str, media_type: str | None) -> str | None:

@@ -335,6 +335,24 @@ def test_a_job_that_closes_its_sockets_is_told_so(run: Callable[..., Job], then:
     assert str(job.error).startswith("the job closed its connection to the worker")
 
 
+@pytest.mark.parametrize("ends", [["_pulse"], ["_events"], ["_pulse", "_events"]])
+def test_a_job_that_shuts_its_sockets_down_is_told_so(
+    run: Callable[..., Job], ends: list[str]
+) -> None:
+    job = run(
+        f"""
+import os, socket, time
+for name in {ends}:
+    getattr(ctx._control, name).shutdown(socket.SHUT_RDWR)
+ctx.progress(1, 2)
+time.sleep(1000)
+""",
+        retries=3,
+    )
+    assert (job.state, job.reason, job.attempt) == ("failed", "error", 1)
+    assert str(job.error).startswith("the job closed its connection to the worker, or shut it")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
