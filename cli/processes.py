@@ -24,8 +24,12 @@ _DEATH_S = 5.0  # what a process may need to end once it is killed
 
 
 def command(options: Sequence[str]) -> list[str]:
-    """The command line of a worker."""
-    return [sys.executable, "-m", MODULE, *options]
+    """The command line of a worker.
+
+    Nothing is imported from the folder where it starts (`-P`): that is wherever somebody stood,
+    who may have called a file `six.py`.
+    """
+    return [sys.executable, "-P", "-m", MODULE, *options]
 
 
 def start(options: Sequence[str], log: Path | None) -> subprocess.Popen[bytes]:

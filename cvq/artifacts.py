@@ -204,10 +204,12 @@ class ArtifactStore:
 
     def _key(self, uri: str) -> str:
         key: str = self.fs._strip_protocol(uri)
-        inside = PurePosixPath(key).is_relative_to(self.root) and ".." not in key.split("/")
-        if inside and self.is_local:  # no link leads out either
+        if self.is_local:
+            # No link leads out; and whoever names the folder by a link has the same store.
             inside = Path(key).resolve().is_relative_to(Path(self.root).resolve())
-        if not inside:
+        else:
+            inside = PurePosixPath(key).is_relative_to(self.root)
+        if not inside or ".." in key.split("/"):
             raise StoreError(f"{self._plain(uri)} is not in the artifact store {self}")
         return key
 

@@ -79,7 +79,7 @@ class ForkServer:
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cvq_workers.forkserver", asked],
+                [sys.executable, "-P", "-m", "cvq_workers.forkserver", asked],
                 stdin=theirs.fileno(),
                 env=environment,
                 start_new_session=True,
@@ -199,7 +199,7 @@ class Launcher:
         leave_removed_folder()
         own = (ends.events, ends.pulse, ends.leash)
         process = subprocess.Popen(
-            [sys.executable, "-m", "cvq_workers.supervisor", str(job_file), *map(str, own)],
+            [sys.executable, "-P", "-m", "cvq_workers.supervisor", str(job_file), *map(str, own)],
             stdin=subprocess.DEVNULL,
             stdout=ends.stdout,
             stderr=ends.stderr,

@@ -224,7 +224,7 @@ def main(job_file: str, events: int, pulse: int, leash: int) -> None:
         for descriptor in (events, pulse):
             os.set_inheritable(descriptor, True)
         os.set_inheritable(leash, False)
-        command = [sys.executable, "-m", "cvq_workers.job_process"]
+        command = [sys.executable, "-P", "-m", "cvq_workers.job_process"]
         command += [job_file, str(events), str(pulse)]
         pid = os.posix_spawn(sys.executable, command, os.environ, setpgroup=0)
         for descriptor in (events, pulse):

@@ -333,6 +333,18 @@ def test_a_signal_that_means_nothing_costs_no_worker(shell: Cli, machine: Client
     assert alive(machine) == [process.pid]
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_nothing_is_imported_from_the_folder_where_a_worker_starts(
+    run: Cli, machine: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    for name in ("six", "celery", "numpy", "pydantic", "cvq_workers", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CVQ_START_METHOD", method)
+    run("run", "selftest", "--steps", 3, "--pause", 0)
+    assert machine.job(1).state == "succeeded"
+
+
 def test_two_workers_in_the_background_have_a_log_each(shell: Cli, machine: Client) -> None:
     said = shell("up", "-d", "-n", 2)
     assert said.out == "2 workers are up on this machine\n"

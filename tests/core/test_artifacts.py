@@ -153,6 +153,18 @@ def test_nothing_outside_the_store_is_read(
         store.fetch(stolen, tmp_path / "copy.png")
 
 
+def test_a_folder_is_the_same_store_by_whatever_link_it_is_named(
+    tmp_path: Path, file: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    by_link, by_name = (
+        ArtifactStore(f"file://{tmp_path / name}/store") for name in ("link", "real")
+    )
+    artifact = by_link.put_artifact(Lease(1, 1), file, name="a.png", role="result")
+    assert by_name.fetch(artifact, tmp_path / "copy.png").read_bytes() == b"pixels"
+
+
 def test_probe_leaves_nothing(store: ArtifactStore) -> None:
     store.probe()
     store.fs.invalidate_cache()
