@@ -55,7 +55,10 @@ class UnknownKindError(UsageError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         near = get_close_matches(name, list(known), n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        super().__init__(f"unknown kind '{name}': {hint}`cvq kinds` lists all of them")
+        super().__init__(
+            f"unknown kind '{name}': {hint}`cvq kinds` lists all of them, and CVQ_KINDS names the "
+            "modules of your own"
+        )
 
 
 class SpecError(UsageError):
