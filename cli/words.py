@@ -11,7 +11,6 @@ from cvq import words
 from cvq.figures import headline as headline
 from cvq.figures import is_figure, told
 from cvq.figures import number as number
-from cvq.kinds import fields_of
 from cvq.words import clean as clean
 from cvq.words import clock as clock
 from cvq.words import count as count
@@ -114,6 +113,8 @@ def inputs(spec: dict[str, Any], kind: str) -> list[str]:
 
     Postgres gives fields back in an order of its own: the style before the content.
     """
+    from cvq.kinds import fields_of  # loads pydantic, which no help needs
+
     place = {name: index for index, name in enumerate(fields_of(kind))}
     names = []
     for _, value in sorted(spec.items(), key=lambda item: place.get(item[0], len(place))):
