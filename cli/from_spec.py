@@ -10,6 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, ge
 import click
 
 from cvq.errors import SpecError, UsageError
+from cvq.parse import once
 
 from .help import Context
 from .options import CommaList, FilePath
@@ -197,7 +199,7 @@ def read_params(path: Path) -> dict[str, Any]:
     """
     if path.suffix not in (".toml", ".json"):
         raise UsageError(f"--params {path}: give a .toml or a .json file")
-    load = tomllib.loads if path.suffix == ".toml" else json.loads
+    load = tomllib.loads if path.suffix == ".toml" else partial(json.loads, object_pairs_hook=once)
     try:
         if path.exists() and not path.is_file():  # a device or a pipe may never end
             raise UsageError(f"--params {path}: is not a regular file")

@@ -63,6 +63,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
+# What acts by the settings. A worker that is started by another command is no command.
+_ACTING = {"submit", "run", "up", "worker", "doctor"}
+
 ENVIRONMENT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 4, 70, 130, 141
 
 
@@ -228,6 +231,22 @@ def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
     note(f"cvq: warning: {' '.join(str(message).splitlines())}")
 
 
+def _tell_unknown_variables() -> None:
+    """A line for variables that mean nothing: the database in use may not be the one meant."""
+    if not any(name.startswith("CVQ_") for name in os.environ):
+        return  # the usual case needs no settings yet
+    from cvq.settings import unknown_variables
+
+    from .output import note
+
+    told = [
+        f"{name}{f' (did you mean {near}?)' if near else ''}"
+        for name, near in unknown_variables().items()
+    ]
+    if told:
+        note(f"cvq: warning: no setting: {', '.join(told)}; `cvq config` shows those that are")
+
+
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from cvq import __version__
@@ -249,8 +268,11 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     help="Show the version.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
-def cvq() -> None:
+@click.pass_context
+def cvq(ctx: click.Context) -> None:
     """Queue computer-vision jobs, run them on workers, and ask for their history."""
+    if ctx.invoked_subcommand in _ACTING:
+        _tell_unknown_variables()
 
 
 def main() -> NoReturn:

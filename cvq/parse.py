@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import UsageError
+
+
+class TwiceError(ValueError):
+    """A name stands twice in one table: whoever reads it would keep one of the values."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(f"'{name}' stands twice in it")
+
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST_S = 100 * 366 * 86400
@@ -181,3 +190,17 @@ def reference(text: str) -> Reference:
         if first <= last:
             return Reference(first, last)
     raise UsageError(f"'{text}' is not a job: write an id, a range 3-7, @ (the last) or @~1")
+
+
+def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A table of names and values, for `json.loads(…, object_pairs_hook=once)`.
+
+    Raises:
+        TwiceError: a name stands twice.
+    """
+    table: dict[Any, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise TwiceError(name)
+        table[name] = value
+    return table

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidInputError, MissingExtraError
+from .parse import TwiceError, once
 
 Shape = tuple[int, int, int]
 
@@ -43,6 +44,8 @@ def read_pipeline(path: Path) -> dict[str, Any]:
         raise InvalidInputError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no pipeline is")
     try:
         found = _parse(content.decode("utf-8"))
+    except TwiceError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} is neither JSON nor YAML: {_line(error)}") from None
     if _is_too_much(found):  # JSON, too, may ask for hours
@@ -141,7 +144,9 @@ def check_pipeline(path: Path, shape: Shape) -> None:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once)
+    except TwiceError:
+        raise
     except ValueError:
         try:
             import yaml
@@ -149,9 +154,20 @@ def _parse(text: str) -> Any:
             raise
         try:
             _measure(yaml.parse(text, yaml.SafeLoader))
-            return yaml.safe_load(text)
+            return yaml.load(text, _strict(yaml))  # noqa: S506 - a safe loader's child
         except yaml.YAMLError as error:
             raise ValueError(_line(error)) from None
+
+
+def _strict(yaml: Any) -> Any:
+    """PyYAML's safe loader, which would keep the last of several values of one name."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            once((key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def _measure(events: Iterable[Any]) -> None:

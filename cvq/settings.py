@@ -221,10 +221,16 @@ def sources() -> dict[str, str]:
 
 def unknown_variables() -> dict[str, str | None]:
     """Variables CVQ_… that mean nothing, each with the nearest that does."""
-    known = {f"CVQ_{name.upper()}" for name in Settings.model_fields} | {INSIDE_JOB}
-    given = [name for name in sorted(os.environ) if name.startswith("CVQ_") and name not in known]
-    nearest = {name: get_close_matches(name, known, n=1) for name in given}
-    return {name: near[0] if near else None for name, near in nearest.items()}
+    known = {name.upper() for name in Settings.model_fields}
+    prefixed = [name for name in sorted(os.environ) if name.startswith("CVQ_")]
+    given = {name: name.removeprefix("CVQ_") for name in prefixed if name != INSIDE_JOB}
+    # What all of them begin with makes no two of them alike.
+    nearest = {
+        name: get_close_matches(word.upper(), known, n=1)
+        for name, word in given.items()
+        if word not in known
+    }
+    return {name: f"CVQ_{near[0]}" if near else None for name, near in nearest.items()}
 
 
 def masked(url: str) -> str:

@@ -69,9 +69,9 @@ def size(count: int | None) -> str:
     return f"{value:.3g} TB"
 
 
-def count(number: int, noun: str) -> str:
-    """`1 worker`, `2 workers`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 worker`, `2 workers`; a plural that takes more than an s is given."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def percent(probability: float) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--role", metavar="ROLE", help="Only these: result, preview, checkpoint, plot, …")
 @options.as_json
 @options.as_csv
-@options.flag("-q", "--quiet", help="Print where the files are, nothing else.")
+@options.form("-q", "--quiet", help="Print where the files are, nothing else.")
 def artifacts(
     reference: Reference, role: str | None, as_json: bool, as_csv: bool, quiet: bool
 ) -> None:

@@ -39,7 +39,7 @@ class Shown:
 @click.argument("names", metavar="[SETTING]...", nargs=-1)
 @options.as_json
 @options.as_csv
-@options.flag("-q", "--quiet", help="Print values only.")
+@options.form("-q", "--quiet", help="Print values only.")
 def config(names: Sequence[str], as_json: bool, as_csv: bool, quiet: bool) -> None:
     """Show each setting, its value, and where it comes from.
 

@@ -14,7 +14,7 @@ from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
 
 from .. import options
 from ..output import dump, note, say
-from ..words import clean
+from ..words import clean, count
 
 _NAMED = 20
 
@@ -99,10 +99,13 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
         return
     say(f"{source}: {about['format']}")
     for name, part in about["parts"].items():
-        labels = f", {part['classes']} classes" if part["classes"] else ", without labels"
-        say(f"  {name:<6} {part['pictures']} pictures of {part['pixels']}{labels}")
-    if classes := about["classes"]:
-        say(f"  classes {', '.join(map(clean, classes[:_NAMED]))}{_more(classes)}")
+        classes = (
+            count(part["classes"], "class", "classes") if part["classes"] else "without labels"
+        )
+        pictures = count(part["pictures"], "picture")
+        say(f"  {name:<6} {pictures} of {part['pixels']}, {classes}")
+    if named := about["classes"]:
+        say(f"  classes {', '.join(map(clean, named[:_NAMED]))}{_more(named)}")
     damaged = [f"damaged: {line}" for line in about["damaged"]]
     _tell([*about["left_out"], *damaged, *about["noted"]], unfit)
 

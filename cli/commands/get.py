@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "-f", "-y", "--force", is_flag=True, help="Overwrite files that are there with other content."
 )
 @options.as_json
-@options.flag("-q", "--quiet", help="Print nothing.")
+@options.form("-q", "--quiet", help="Print nothing.")
 def get(
     reference: Reference,
     folder: Path,

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExamples:\n  cvq kinds\n  cvq kinds style-transfer --json")
 @click.argument("name", metavar="[KIND]", required=False)
-@options.flag("--json", "as_json", help="Print JSON, with a kind's JSON schema.")
+@options.form("--json", "as_json", help="Print JSON, with a kind's JSON schema.")
 @options.as_csv
-@options.flag("-q", "--quiet", help="Print names only.")
+@options.form("-q", "--quiet", help="Print names only.")
 def kinds(name: str | None, as_json: bool, as_csv: bool, quiet: bool) -> None:
     """List the job kinds, or one kind's fields."""
     from cvq.kinds import all_kinds, get_kind

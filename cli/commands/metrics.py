@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "--attempt", type=options.count(), metavar="N",
     help="One attempt alone.  [default: all that resumed one another, as one curve]",
 )  # fmt: skip
-@options.flag("--json", "as_json", help="Print every point as JSON.")
-@options.flag("--csv", "as_csv", help="Print every point as CSV.")
+@options.form("--json", "as_json", help="Print every point as JSON.")
+@options.form("--csv", "as_csv", help="Print every point as CSV.")
 def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bool) -> None:
     """Show the numbers that jobs have recorded.
 

@@ -6,6 +6,7 @@ import gzip
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
@@ -24,6 +25,9 @@ def shape_of(file: IO[bytes], name: str, dimensions: int) -> tuple[int, ...]:
     """
     size = 4 + 4 * dimensions
     head = file.read(size)
+    if head[:2] != bytes(2)[: len(head)]:
+        packed = ", packed by gzip or not" if name.lower().endswith(".gz") else ""
+        raise InvalidInputError(f"{name} is no IDX file{packed}")
     if len(head) < size:
         raise InvalidInputError(f"{name} is cut off: it has {len(head)} bytes, its head {size}")
     magic = int.from_bytes(head[:4], "big")
@@ -52,6 +56,21 @@ def content_of(file: IO[bytes], name: str, dimensions: int) -> tuple[tuple[int, 
             f"{' x '.join(map(str, shape))} = {wanted}"
         )
     return shape, data
+
+
+def check_alike(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse parts of a set whose pictures differ in size.
+
+    Args:
+        shapes: (pictures, height, width) of each file of pictures, by its name.
+
+    Raises:
+        InvalidInputError: two files differ.
+    """
+    sizes = {name: f"{shape[2]} x {shape[1]}" for name, shape in shapes.items()}
+    if len(set(sizes.values())) > 1:
+        told = [f"{name} has pictures of {size} pixels" for name, size in sizes.items()]
+        raise InvalidInputError(f"{' and '.join(told)}: a set has pictures of one size")
 
 
 def unpacked(file: Any) -> Any:

@@ -33,6 +33,7 @@ _MOST_RATIO, _HARMLESS = 100, 256 << 20
 _NAMED = 5
 # In a zip that cvq has packed: what its folder had besides.
 _MARK = b"cvq-left-out "
+_MOST_COMMENT = 65_535  # bytes that the format has for it
 
 _HIDDEN = "hidden or of the system's own"
 _OTHER = "neither pictures, IDX files nor CIFAR batches"
@@ -107,7 +108,7 @@ def take(path: Path) -> Inventory:
         if path.is_dir():
             return of_folder(path)
         if not (path.is_file() and zipfile.is_zipfile(path)):
-            raise InvalidInputError(f"{path} is neither a folder nor a zip")
+            raise InvalidInputError(_no_zip(path))
         with zipfile.ZipFile(path) as archive:
             return of_zip(archive, str(path))
     except PermissionError as error:
@@ -115,6 +116,14 @@ def take(path: Path) -> Inventory:
         raise InvalidInputError(f"{what} cannot be read: permission denied") from None
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+def _no_zip(path: Path) -> str:
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\3\4":  # a zip's table of files is at its end
+                return f"{path} is a zip that is cut off: its end is missing"
+    return f"{path} is neither a folder nor a zip"
 
 
 # --- Folders ------------------------------------------------------------------------------------
@@ -301,8 +310,15 @@ def _is_junk(name: str) -> bool:
 
 
 def mark(lines: list[str]) -> bytes:
-    """The comment of a zip that cvq packs."""
-    return (_MARK + json.dumps(lines).encode())[:65_535]
+    """The comment of a zip that cvq packs; what it has no room for is counted."""
+    kept = list(lines)
+    while True:
+        more = len(lines) - len(kept)
+        told = [*kept, f"and {count(more, 'more note')} of what is left out"] if more else kept
+        comment = _MARK + json.dumps(told).encode()
+        if len(comment) <= _MOST_COMMENT:
+            return comment
+        kept.pop()
 
 
 def _told(archive: zipfile.ZipFile) -> list[str]:

@@ -109,20 +109,32 @@ def check_classes(layout: Layout, called: str) -> None:
     parts = {placed.part for placed in layout.pictures}
     sizes = Counter(placed.group for placed in layout.pictures if placed.part == "train")
     if strange := [group for group in layout.groups if group not in sizes]:
-        where = {p.part for p in layout.pictures if p.group in strange}
-        raise InvalidInputError(
-            f"{called}: class {listing(strange)} is in the {' and '.join(sorted(where))} part "
-            "only: a network cannot learn it"
-        )
+        where = sorted({p.part for p in layout.pictures if p.group in strange})
+        parts_named = f"the {' and '.join(where)} part{'s' if len(where) > 1 else ''}"
+        raise InvalidInputError(f"{called}: {only_in(strange, parts_named)}")
     if len(sizes) < 2:
         raise InvalidInputError(f"{called} has a single class, {layout.groups[0]}: two are needed")
     if parts >= {"val", "test"}:
         return
     if single := sorted(group for group, size in sizes.items() if size == 1):
+        have = "has" if len(single) == 1 else "have"
         raise InvalidInputError(
-            f"{called}: class {listing(single)} has a single picture: a class needs two or more, "
+            f"{called}: {_named(single)} {have} a single picture: a class needs two or more, "
             "to learn from and to be tested on"
         )
+
+
+def only_in(classes: Sequence[object], where: str) -> str:
+    """What is wrong with classes that are tested or validated on, and not trained on."""
+    one = len(classes) == 1
+    return (
+        f"{_named(classes)} {'is' if one else 'are'} in {where} only: a network cannot learn "
+        f"{'it' if one else 'them'}"
+    )
+
+
+def _named(classes: Sequence[object]) -> str:
+    return f"class{'' if len(classes) == 1 else 'es'} {listing(classes)}"
 
 
 def check_groups(layout: Layout, called: str, wanted: Sequence[str]) -> None:
@@ -140,8 +152,9 @@ def check_groups(layout: Layout, called: str, wanted: Sequence[str]) -> None:
         )
     missing = sorted(set(wanted) - set(groups))
     if missing and not wanted[0].endswith("%"):
+        no = "is no folder" if len(missing) == 1 else "are no folders"
         raise InvalidInputError(
-            f"{called}: there is no folder {listing(missing)} to hold out, but {listing(groups)}"
+            f"{called}: there {no} {listing(missing)} to hold out, but {listing(groups)}"
         )
     if set(wanted) == set(groups):
         raise InvalidInputError(f"{called}: all folders are held out: none is left to train on")
@@ -197,7 +210,8 @@ def _cifar(members: list[Member], called: str) -> Layout:
     if "train" not in layout.batches:
         raise InvalidInputError(f"{called}: there is no data_batch_1.bin among the CIFAR batches")
     if (number := len(layout.batches["train"])) != 5:
-        layout.notes.append(f"of CIFAR's five batches to train on, {number} are there")
+        are = "is" if number == 1 else "are"
+        layout.notes.append(f"of CIFAR's five batches to train on, {number} {are} there")
     every = [member for batches in layout.batches.values() for member in batches]
     if bad := [member for member in every if not member.bytes or member.bytes % 3073]:
         raise InvalidInputError(
@@ -246,8 +260,9 @@ def _is_split(paths: list[str], called: str, notes: list[str]) -> bool:
             f"{called} has {listing([f'{top}/' for top in named])} and pictures beside it: move "
             "them into a part, or away"
         )
+    lie = "lies" if len(others) == 1 else "lie"
     notes.append(
-        f"{listing([f'{top}/' for top in named])} taken for a class, as {beside} lies beside it"
+        f"{listing([f'{top}/' for top in named])} taken for a class, as {beside} {lie} beside it"
     )
     return False
 

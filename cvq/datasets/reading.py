@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .. import words
 from ..decoding import Paper, decode_picture, ink, paper_for, square
 from ..errors import InvalidInputError, PermanentError, TemporaryError
 from ..files import PASSING
@@ -130,6 +131,7 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
 
 def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> Found:
     parts: dict[str, Raw] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for part in ("train", "test"):
         if (part, "images") not in layout.idx:
             continue
@@ -141,6 +143,8 @@ def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> Found:
                 f"{layout.idx[part, 'labels'].name} {len(labels)} labels"
             )
         parts[part] = Raw(images[:, None], labels.astype(np.int64))
+        shapes[layout.idx[part, "images"].name] = images.shape
+    idx.check_alike(shapes)
     count = 1 + max(
         int(part.labels.max(initial=0)) for part in parts.values() if part.labels is not None
     )
@@ -274,9 +278,11 @@ def _judge(corrupt: Sequence[str], count: int) -> None:
     if not corrupt:
         return
     shown = "; ".join(corrupt[:_NAMED]) + (" …" if len(corrupt) > _NAMED else "")
+    are = "is" if len(corrupt) == 1 else "are"
+    said = f"{len(corrupt)} of {words.count(count, 'picture')} {are} damaged"
     if len(corrupt) == count or (len(corrupt) > 1 and len(corrupt) > _CORRUPT_SHARE * count):
-        raise PermanentError(f"{len(corrupt)} of {count} pictures are damaged: {shown}")
-    log.warning("%d of %d pictures are damaged and left out: %s", len(corrupt), count, shown)
+        raise PermanentError(f"{said}: {shown}")
+    log.warning("%s and left out: %s", said, shown)
 
 
 # --- All forms ----------------------------------------------------------------------------------

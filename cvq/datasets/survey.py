@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import InvalidInputError
-from ..words import count, listing
+from ..words import count
 from . import idx
 from .inventory import Member, take
-from .layout import Layout, check_classes, check_groups, lay_out
+from .layout import Layout, check_classes, check_groups, lay_out, only_in
 
 _MOST_BYTES_A_PIXEL = 16  # four channels of 32 bits, and nothing packed
 _WORDS = {"train": "to train on", "val": "to validate on", "test": "to test on"}
@@ -108,6 +108,7 @@ def _counts(layout: Layout, path: Path, labelled: bool) -> dict[str, int]:
 def _idx_counts(layout: Layout, archive: zipfile.ZipFile | None, labelled: bool) -> dict[str, int]:
     counts: dict[str, int] = {}
     classes: dict[str, set[int]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for part in ("train", "test"):
         if (part, "images") not in layout.idx:
             continue
@@ -126,7 +127,8 @@ def _idx_counts(layout: Layout, archive: zipfile.ZipFile | None, labelled: bool)
             raise InvalidInputError(
                 f"{images.name} has {shape[0]} pictures, {labels.name} {number} labels"
             )
-        counts[part], classes[part] = shape[0], set(data)
+        counts[part], classes[part], shapes[images.name] = shape[0], set(data), shape
+    idx.check_alike(shapes)
     if labelled and counts["train"]:
         _check_labels(classes)
     return counts
@@ -139,9 +141,7 @@ def _check_labels(classes: dict[str, set[int]]) -> None:
             "apart"
         )
     if strange := sorted(classes.get("test", set()) - classes["train"]):
-        raise InvalidInputError(
-            f"class {listing(strange)} is in the test part only: a network cannot learn it"
-        )
+        raise InvalidInputError(only_in(strange, "the test part"))
 
 
 @contextmanager

@@ -61,3 +61,44 @@ def test_the_version_has_a_short_name(run: Cli) -> None:
 def test_a_setting_has_the_name_of_its_variable_too(run: Cli) -> None:
     assert run("config", "CVQ_LEASE", "-q").out == run("config", "lease", "-q").out == "30\n"
     assert "did you mean 'lease'?" in run("config", "CVQ_LEASES", code=2).err
+
+
+@pytest.mark.parametrize(
+    "words", [["submit", "selftest"], ["submit", "selftest", "--json"], ["doctor"]]
+)
+def test_what_acts_by_settings_tells_a_variable_that_is_mistyped(
+    run: Cli, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVQ_DATABSE_URL", "postgresql://ada:geheim@db/cvq")
+    monkeypatch.setenv("CVQ_XYZ", "1")
+    said = run(*words, code=None)
+    [line] = [line for line in said.err.splitlines() if "no setting" in line]
+    assert line == (
+        "cvq: warning: no setting: CVQ_DATABSE_URL (did you mean CVQ_DATABASE_URL?), CVQ_XYZ; "
+        "`cvq config` shows those that are"
+    )
+    assert "CVQ_" not in said.out
+    assert "no setting" not in run("ls").err
+    monkeypatch.delenv("CVQ_DATABSE_URL")
+    monkeypatch.delenv("CVQ_XYZ")
+    assert "no setting" not in run(*words, code=None).err
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "second"),
+    [
+        ("ls --json --csv", "--json", "--csv"),
+        ("ls --csv -q", "--csv", "--quiet"),
+        ("workers --csv --json", "--csv", "--json"),
+        ("config --json -q", "--json", "--quiet"),
+        ("kinds --json --csv", "--json", "--csv"),
+        ("artifacts 1 --csv -q", "--csv", "--quiet"),
+        ("metrics 1 --json --csv", "--json", "--csv"),
+        ("get 1 --json -q", "--json", "--quiet"),
+        ("cancel 1 -q --json", "--quiet", "--json"),
+    ],
+)
+def test_an_answer_has_one_form(run: Cli, words: str, first: str, second: str) -> None:
+    said = run(*words.split(), code=2)
+    assert f"{first} and {second} ask for two forms of one answer: give one" in said.err
+    assert said.out == ""

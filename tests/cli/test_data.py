@@ -72,6 +72,17 @@ def test_what_is_wrong_is_said_in_a_line(
     assert "Traceback" not in found.err
 
 
+def test_one_of_a_sort_is_told_as_one(run: Cli, faces: Path) -> None:
+    for name in ("s1", "s2"):
+        shutil.rmtree(faces / name)
+    (faces / "s0" / "0.png").unlink()
+    for part in ("train", "val", "test"):
+        shutil.copytree(faces / "s0", faces / part / "s0")
+    shutil.rmtree(faces / "s0")
+    lines = run("data", "check", faces).out.splitlines()
+    assert "  train  1 picture of 8 x 10, 1 class" in lines
+
+
 def test_digits_are_always_there(run: Cli) -> None:
     assert "always there" in run("data", "check", "digits").out
 

@@ -134,6 +134,7 @@ def test_params_give_values_and_the_command_line_wins(
     [
         ("p.toml", "size = ", "cannot be read"),
         ("p.json", "[1]", "names with values are needed"),
+        ("p.json", '{"size": 320, "size": 640}', "'size' stands twice in it"),
         ("p.json", '{"sizes": 3}', "did you mean 'size'?"),
         ("p.yaml", "size: 3", "give a .toml or a .json file"),
         ("missing.json", None, "No such file or directory"),

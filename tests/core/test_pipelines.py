@@ -190,3 +190,28 @@ def test_json_that_would_take_hours_is_refused_before_it_is_tried(
     path.write_text(json.dumps({"transform": made}))
     with pytest.raises(InvalidInputError, match="has more than 20000 values, or more than 50"):
         read_pipeline(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        serialised(transform("HorizontalFlip")).replace('"p": 1.0', '"p": 1.0, "p": 0.0', 1),
+        "transform:\n  __class_fullname__: HorizontalFlip\n  p: 1.0\n  p: 0.0\n",
+        "transform: {__class_fullname__: Compose, transforms: [\n"
+        "  {__class_fullname__: HorizontalFlip, p: 1.0, p: 0.0}]}\n",
+    ],
+)
+def test_a_value_that_is_given_twice_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "twice"
+    path.write_text(text)
+    with pytest.raises(InvalidInputError, match="twice: 'p' stands twice in it"):
+        read_pipeline(path)
+
+
+def test_yaml_may_merge_a_table_and_change_a_value_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "merged.yaml"
+    path.write_text(
+        "transform:\n  __class_fullname__: Compose\n  transforms:\n"
+        "  - &flip {__class_fullname__: HorizontalFlip, p: 0.5}\n  - {<<: *flip, p: 1.0}\n"
+    )
+    assert [each["p"] for each in read_pipeline(path)["transform"]["transforms"]] == [0.5, 1.0]

@@ -335,6 +335,16 @@ def test_a_member_larger_than_any_picture_is_refused(tmp_path: Path) -> None:
             garments() | {"train-images-idx3-ubyte": idx(np.zeros((20, 6, 6)))[:-1]},
             "has 719 bytes of data, and its head says 20 x 6 x 6 = 720",
         ),
+        (
+            garments() | {"train-images-idx3-ubyte": b"hello\n"},
+            "train-images-idx3-ubyte is no IDX file",
+        ),
+        (
+            garments(parts=("train",)) | {"t10k-images-idx3-ubyte": idx(np.zeros((20, 7, 6))),
+             "t10k-labels-idx1-ubyte": idx(np.arange(20) % 10)},
+            "train-images-idx3-ubyte has pictures of 6 x 6 pixels and t10k-images-idx3-ubyte has "
+            "pictures of 6 x 7 pixels: a set has pictures of one size",
+        ),
         ({"test/a/0.png": png()}, "has no pictures to train on, only a test part"),
         ({"a/0.png": png(), "a/1.png": png()}, "has too few pictures: 2, and 3 are needed"),
         (
@@ -380,6 +390,14 @@ def test_what_no_job_could_use_is_refused(
             garments() | {"t10k-labels-idx1-ubyte": idx(np.full(20, 12))},
             "class 12 is in the test part only",
         ),
+        (
+            garments() | {"t10k-labels-idx1-ubyte": idx([*range(10), *[11, 12] * 5])},
+            "classes 11 and 12 are in the test part only: a network cannot learn them",
+        ),
+        (
+            pictures("cat", "dog") | {"cow/0.png": png(), "elk/0.png": png()},
+            "classes cow and elk have a single picture: a class needs two or more",
+        ),
     ],
 )
 def test_what_no_classifier_could_learn_from_is_refused(
@@ -398,7 +416,7 @@ def test_classes_may_be_called_like_parts(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "toys", pictures("train", "bus", "car"))
     found = check_source(folder, labelled=True)
     assert found.summary == "pictures: 12 to train on; 3 folders"
-    assert found.notes == ["train/ taken for a class, as bus/ and car/ lies beside it"]
+    assert found.notes == ["train/ taken for a class, as bus/ and car/ lie beside it"]
     assert as_job(folder, tmp_path).classes == ("bus", "car", "train")
     split = folder_of(tmp_path / "split", pictures("train/test", "train/val", "test/test"))
     assert check_source(split).summary == "pictures: 8 to train on, 4 to test on; 2 folders"
@@ -417,6 +435,33 @@ def test_submission_says_what_is_left_out(client: Client, tmp_path: Path) -> Non
     folder = folder_of(tmp_path / "pets", pictures("cat", "dog") | {"notes.txt": b"x"})
     with pytest.warns(UserWarning, match=r"data pets: pictures: 8 to train on; .* notes\.txt"):
         client.submit("fmnist-mlp", data=str(folder))
+
+
+def test_parts_of_two_sizes_are_refused_by_the_job_in_the_same_words(tmp_path: Path) -> None:
+    files = garments() | {"t10k-images-idx3-ubyte": idx(np.zeros((20, 7, 6)))}
+    path = zip_of(tmp_path / "data.zip", files)
+    said = refused(path).removeprefix(f"{path}: ")
+    with pytest.raises(PermanentError) as caught:
+        read(path, channels=1, size=8)
+    assert str(caught.value) == said
+
+
+def test_a_zip_that_is_cut_off_is_called_so(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "data.zip", pictures("cat", "dog"))
+    path.write_bytes(path.read_bytes()[:-40])
+    assert refused(path) == f"{path} is a zip that is cut off: its end is missing"
+
+
+@pytest.mark.parametrize("size", [1_000, 70_000])
+def test_notes_that_a_zip_has_no_room_for_are_counted(tmp_path: Path, size: int) -> None:
+    lines = [f"left out: {number} {'x' * size}" for number in range(100)]
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = inventory.mark(lines)
+    told = inventory.take(path).lines()
+    kept = len(told) - 1
+    assert told == [*lines[:kept], f"and {100 - kept} more notes of what is left out"]
+    assert kept == (0 if size > 65_535 else 64)
 
 
 def test_a_comment_of_somebody_elses_tells_nothing(tmp_path: Path) -> None:

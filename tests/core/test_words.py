@@ -44,5 +44,6 @@ def test_one_line() -> None:
 
 def test_counts_and_clocks() -> None:
     assert [count(n, "job") for n in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+    assert [count(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
     noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
     assert clock(noon) == f"{noon.astimezone():%Y-%m-%d} {noon.astimezone():%H:%M:%S}"

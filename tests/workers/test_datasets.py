@@ -195,7 +195,7 @@ def test_damaged_pictures_are_named_and_left_out(
     dataset = load(tmp_path, zipped(tmp_path, files))
     assert sum(map(len, (dataset.train, dataset.val, dataset.test))) == 39
     assert dataset.facts["damaged pictures left out"] == 1
-    assert "1 of 40 pictures are damaged and left out: a/7.png" in caplog.text
+    assert "1 of 40 pictures is damaged and left out: a/7.png" in caplog.text
 
 
 def test_too_many_damaged_pictures_stop_the_job(tmp_path: Path) -> None:
