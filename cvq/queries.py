@@ -165,12 +165,18 @@ def run_times(session: Connection, kind: str, most: int = 50) -> list[float]:
 
 
 def summaries_of(session: Connection, job_id: int) -> dict[str, Row[Any]]:
-    """Value, last, min, max, best and its step of each metric of a job."""
+    """Value, last, min, max, best and its step of each metric of a job, damaged rows left out."""
     s = t.summaries.c
     rows = session.execute(
         select(t.summaries).where(s.job_id == job_id, s.source == "metrics").order_by(s.name)
     ).all()
-    return {row.name: row for row in rows}
+    whole = [row for row in rows if _are_figures(row.value, row.last, row.min, row.max, row.best)]
+    return {row.name: row for row in whole if isinstance(row.name, str)}
+
+
+def _are_figures(*values: Any) -> bool:
+    """Whether columns hold numbers or nothing: in SQLite, a hand may have put in anything."""
+    return all(value is None or isinstance(value, int | float) for value in values)
 
 
 def last_sign(session: Connection, lease: Lease) -> datetime | None:
@@ -219,13 +225,18 @@ def metric_points(
     attempt: int | None = None,
     after: int = 0,
 ) -> Sequence[Row[Any]]:
-    """Metric points (id, attempt, name, step, value, time) in the order they were written."""
+    """Metric points (id, attempt, name, step, value, time) as written, damaged rows left out."""
     conditions = [t.metrics.c.job_id == job_id, t.metrics.c.id > after]
     if names:
         conditions.append(t.metrics.c.name.in_(names))
     if attempt is not None:
         conditions.append(t.metrics.c.attempt == attempt)
-    return session.execute(select(t.metrics).where(*conditions).order_by(t.metrics.c.id)).all()
+    rows = session.execute(select(t.metrics).where(*conditions).order_by(t.metrics.c.id)).all()
+    return [
+        row
+        for row in rows
+        if isinstance(row.name, str) and isinstance(row.step, int) and _are_figures(row.value)
+    ]
 
 
 def merged_points(

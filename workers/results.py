@@ -33,6 +33,7 @@ LARGEST = 100_000_000  # bytes; also what Postgres takes as one value of JSON
 _INLINE = 50_000  # bytes that go in the message itself
 _MOST_NUMBERS = 1_000_000  # bytes; 500 numbers with names of 200 characters are fewer
 _DEEPEST = 200
+_MOST_BITS = 14_000  # Python reads whole numbers of up to 4,300 digits
 _MOST_REMARKS, _LONGEST_TEXT, _LONGEST_PLACE = 20, 1000, 100
 _OPENED: list[tuple[Any, Callable[[Any], Any]]] = [
     (Enum, lambda value: value.value),
@@ -96,6 +97,9 @@ def plain(value: Any, remarks: list[str], place: str = "result", depth: int = 0)
         place: where the value stands, as in `result.scores[3]`.
         depth: how deep that is.
     """
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        remarks.append(f"{place} has more digits than JSON is read with: its hex text is stored")
+        return hex(value)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

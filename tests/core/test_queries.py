@@ -322,6 +322,23 @@ def test_artifacts_of_more_jobs_than_a_statement_takes_values(database: Database
     assert [len(files) for job_id, files in found.items() if files] == [1]
 
 
+@pytest.mark.parametrize("damage", ["value='abc'", "name=X'ff'", "step='x'"])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_damaged_rows_of_metrics_are_left_out(database: Database, damage: str) -> None:
+    submit(database)
+    lease = start(database)
+    points = [MetricPoint("loss", 1, 2.0, TIME), MetricPoint("accuracy", 1, 0.5, TIME)]
+    with database.write() as session:
+        store.report(session, lease, metrics=points)
+        session.execute(text(f"UPDATE metrics SET {damage} WHERE name = 'loss'"))
+        if not damage.startswith("step"):
+            session.execute(text(f"UPDATE summaries SET {damage} WHERE name = 'loss'"))
+    with database.read() as session:
+        assert list(queries.merged_points(session, lease.job_id)) == ["accuracy"]
+        known = queries.summaries_of(session, lease.job_id)
+    assert known.keys() == {"accuracy", *(["loss"] if damage.startswith("step") else [])}
+
+
 def test_metric_points_by_name_and_attempt(database: Database) -> None:
     submit(database)
     lease = start(database)

@@ -136,6 +136,7 @@ class Silent:
             "result.a[1] is nan, a number that JSON does not have",
         ),
         ({"a": np.float32(math.inf)}, {"a": None}, "result.a is inf, a number"),
+        ({"a": 1 << 20_000}, {"a": hex(1 << 20_000)}, "result.a has more digits than JSON"),
         ({"a": 1j}, {"a": "1j"}, "result.a is of type complex: its text is stored"),
         ({"a": b"x"}, {"a": "b'x'"}, "result.a is of type bytes: its text is stored"),
         (Silent(), "<Silent>", "result is of type Silent: its text is stored"),
