@@ -90,8 +90,11 @@ def run(spec: MisbehaveSpec, ctx: Any) -> Any:
             os.kill(os.getpid(), signal.SIGSTOP)
         case "kernel-oom":
             assert spec.cgroup
+            assert spec.gate
             Path(spec.cgroup, "cgroup.procs").write_text(str(os.getpid()))
-            time.sleep(1.5)  # the worker sees where the process is
+            print("moved", flush=True)
+            while not Path(spec.gate).exists():
+                time.sleep(spec.pause)
             hoard = [bytearray(os.urandom(1 << 20)) for _ in range(1000)]
             print(len(hoard))
         case "cuda-oom":

@@ -118,10 +118,26 @@ def small_cgroup() -> Iterator[Path]:
     folder.rmdir()
 
 
+def leased_until(client: Client, handle: JobHandle) -> datetime | None:
+    with client.db.read() as session:
+        return queries.get_job(session, handle.id).lease_until
+
+
 def test_the_kernels_kill_for_want_of_memory_is_told_from_others(
-    client: Client, finish: Callable[..., Job], small_cgroup: Path
+    client: Client, start_worker: Callable[..., Worker], small_cgroup: Path, tmp_path: Path
 ) -> None:
-    job = finish("kernel-oom", cgroup=str(small_cgroup), retries=0)
+    start_worker()
+    gate = tmp_path / "gate"
+    handle = client.submit(
+        "misbehave", how="kernel-oom", cgroup=str(small_cgroup), gate=str(gate), retries=0
+    )
+    eventually(lambda: "moved" in handle.logs())
+    # A worker looks where its job is with every renewal; the second was begun after the move.
+    for _ in range(2):
+        before = leased_until(client, handle)
+        eventually(lambda before=before: leased_until(client, handle) != before)
+    gate.touch()
+    job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason) == ("failed", "oom")
     assert "the kernel killed" in str(job.error)
     assert attempts(client, job)[0].peak_memory > 50 << 20
