@@ -13,7 +13,10 @@ _ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 def address_of(given: str | Path) -> str | None:
     """The address that somebody gave in the place of a path, or None."""
     match = _ADDRESS.match(str(given))
-    return f"{match[1].lower()}://{str(given)[match.end() :]}" if match else None
+    if match is None:
+        return None
+    scheme = match[1].lower()
+    return f"{scheme}://{'/' if scheme == 'file' else ''}{str(given)[match.end() :]}"
 
 
 def name_of(address: str) -> str:

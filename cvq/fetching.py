@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from .addresses import shown
 from .errors import CvqError, InvalidInputError, SetupError
@@ -21,6 +21,7 @@ SECONDS = 60.0  # for all of it: a server that drips must hold up no submission
 _SILENT = 20.0  # seconds
 _MOST_HOPS = 5
 _BLOCK = 64 << 10
+_AS_IT_IS = "%/:?@!$&'()*+,;=~"  # blanks and ö are typed as browsers show them
 
 
 def fetch(
@@ -33,9 +34,12 @@ def fetch(
         SetupError: the server cannot be reached, or takes too long.
     """
     parts = urlsplit(address)
+    if parts.scheme == "file":
+        raise InvalidInputError(f"{shown(address)}: give the file's path, as {unquote(parts.path)}")
     if parts.scheme not in ("http", "https"):
         raise InvalidInputError(
-            f"{shown(address)}: only http and https are fetched; download it, and give the file"
+            f"{shown(address)}: only http and https are fetched; download the file, and give "
+            "its path"
         )
     ended = threading.Event()
     failed: list[CvqError] = []
@@ -62,6 +66,8 @@ def _fetch(parts: SplitResult, target: Path, most: int, ended: threading.Event) 
     what = shown(urlunsplit(parts))
     try:
         with _opener().open(_request(parts), timeout=_SILENT) as answer, target.open("wb") as file:
+            if (answer.length or 0) > most:
+                raise InvalidInputError(f"{what} is larger than {most >> 20} MiB")
             for _ in itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
                 block = answer.read1(_BLOCK)
                 if not block:
@@ -69,12 +75,15 @@ def _fetch(parts: SplitResult, target: Path, most: int, ended: threading.Event) 
                 file.write(block)
                 if file.tell() > most:
                     raise InvalidInputError(f"{what} is larger than {most >> 20} MiB")
+            if answer.length and not ended.is_set():  # what is left of what was announced
+                raise SetupError(f"{what} was cut off {answer.length} bytes before its end")
     except urllib.error.HTTPError as error:
         error.close()
         told = f"{what} cannot be fetched: {error.code} {one_line(error.reason)}"
         raise (InvalidInputError if error.code < 500 else SetupError)(told) from None
     except urllib.error.URLError as error:
-        raise SetupError(f"{what} cannot be fetched: {error.reason}") from None
+        reason = getattr(error.reason, "strerror", None) or error.reason
+        raise SetupError(f"{what} cannot be fetched: {reason}") from None
     except http.client.InvalidURL:
         raise InvalidInputError(f"{what} is no address that can be fetched") from None
     except (OSError, http.client.HTTPException) as error:
@@ -85,8 +94,9 @@ def _fetch(parts: SplitResult, target: Path, most: int, ended: threading.Event) 
 
 def _request(parts: SplitResult) -> urllib.request.Request:
     host = parts.netloc.rpartition("@")[2]
+    path, query = (quote(part, safe=_AS_IT_IS) for part in (parts.path or "/", parts.query))
     request = urllib.request.Request(  # noqa: S310, the scheme was looked at
-        urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")),
+        urlunsplit((parts.scheme, host, path, query, "")),
         headers={"User-Agent": "cvq", "Accept": "image/*, */*;q=0.5"},
     )
     if parts.username is not None:
@@ -102,6 +112,7 @@ class _Hops(urllib.request.HTTPRedirectHandler):
     """Follows a few redirections, and urllib none to files."""
 
     max_redirections = _MOST_HOPS
+    inf_msg = "it leads on and on: "
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -41,6 +41,8 @@ class Pictures(BaseHTTPRequestHandler):
             self.answer(200, length=1000)
             self.wfile.write(b"x")
             self.release.wait(60)
+        elif path in ("/cut.png", "/huge.png"):
+            self.answer(200, png(), length=10**3 if path == "/cut.png" else 10**15)
         elif path == "/page.png":
             self.answer(200, b"<html>")
         elif path.endswith(".png"):
@@ -116,6 +118,9 @@ def test_redirections_are_followed_a_few_times_without_the_password(
         ("http://127.0.0.1:1/a.png", SetupError, "cannot be fetched: .*refused"),
         ("http://u:secret@host:port/a.png", InvalidInputError, "host:port/a.png is no address"),
         ("ftp://u:secret@host/a.png", InvalidInputError, "ftp://host/a.png: only http and https"),
+        ("http://SERVER/cut.png", SetupError, r"/cut.png was cut off \d+ bytes before its end"),
+        ("http://SERVER/huge.png", InvalidInputError, "/huge.png is larger than 256 MiB"),
+        ("file:///a/b%20c", InvalidInputError, "file:///a/b%20c: give the file's path, as /a/b c"),
         ("s3://bucket/a.png", InvalidInputError, "only http and https are fetched"),
     ],
 )
@@ -128,6 +133,11 @@ def test_what_cannot_be_fetched_is_told_in_a_line(
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert client.jobs() == []
+
+
+def test_an_address_may_be_typed_as_browsers_show_it(server: str, tmp_path: Path) -> None:
+    fetch(f"http://{server}/große/my shoe%21.png?a=ä b&c=%20", tmp_path / "a")
+    assert Pictures.asked[0][0] == "/gro%C3%9Fe/my%20shoe%21.png?a=%C3%A4%20b&c=%20"
 
 
 def test_a_file_that_is_too_large_is_left(server: str, tmp_path: Path) -> None:
