@@ -324,10 +324,10 @@ class KindGroup(click.Group):
 
         kind = get_kind(cmd_name, Settings.load())
         common = list(self.common())
+        words = [word for param in common for word in (*param.opts, *param.secondary_opts)]
         taken = frozenset(
             word.removeprefix("--").removeprefix("no-").replace("-", "_")
-            for param in common
-            for word in (*param.opts, *param.secondary_opts)
+            for word in (*words, "--help", "--debug")  # which every command has
         )
 
         def callback(**values: Any) -> Any:

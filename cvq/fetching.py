@@ -35,7 +35,9 @@ def fetch(
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
-        raise InvalidInputError(f"{shown(address)}: give the file's path, as {unquote(parts.path)}")
+        raise InvalidInputError(
+            f"{shown(address)}: give the file's path, as {unquote(parts.path)}"
+        )
     if parts.scheme not in ("http", "https"):
         raise InvalidInputError(
             f"{shown(address)}: only http and https are fetched; download the file, and give "

@@ -54,16 +54,17 @@ def all_kinds(settings: Settings) -> dict[str, Kind]:
 
 def find_kinds(settings: Settings) -> tuple[dict[str, Kind], dict[str, str]]:
     """Every kind that can be loaded, and what is wrong with each plug-in that cannot."""
-    kinds = [_built_in(name) for name in _BUILT_IN]
+    named = {name: _built_in(name) for name in _BUILT_IN}
     broken: dict[str, str] = {}
     for what, load in _plug_ins(settings):
         try:
-            kinds.extend(load())
+            for kind in load():  # an entry point and the setting may name the same one
+                if named.setdefault(kind.name, kind) is not kind:
+                    broken[what] = f"another kind is called '{kind.name}', too: rename this one"
         except BaseException as error:  # a plug-in may fail in any way, sys.exit among them
             if isinstance(error, KeyboardInterrupt) and _in_main_thread():
                 raise  # Ctrl-C
             broken[what] = f"{type(error).__name__}: {error}"
-    named = {kind.name: kind for kind in reversed(kinds)}  # no plug-in takes a built-in's name
     return dict(sorted(named.items())), broken
 
 

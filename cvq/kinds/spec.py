@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import mimetypes
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,6 +27,15 @@ from pydantic import (
 
 from ..addresses import address_of, name_of
 from ..goals import Goal
+
+# As it is typed after `cvq submit`, and as the database has room for.
+_NAME = re.compile(r"[^\W_][\w.-]{0,99}")
+
+# What `Client.submit` takes besides a specification's fields; a test holds the two equal.
+OF_EVERY_JOB = frozenset(
+    {"self", "kind", "priority", "name", "tags", "after", "at", "retries", "time_limit",
+     "soft_time_limit", "gpu", "queue", "on_pack"}
+)  # fmt: skip
 
 
 class InputFile(BaseModel):
@@ -231,6 +241,15 @@ class Kind:
     network: str | None = None
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"a kind is called {self.name!r}: a name has letters, digits, '-', '_' and '.', "
+                "begins with a letter or digit, and has 100 characters at most"
+            )
+        if taken := sorted(OF_EVERY_JOB.intersection(self.spec.model_fields)):
+            raise ValueError(
+                f"kind {self.name} has a field '{taken[0]}', which every job has: rename it"
+            )
         if self.offers and self.network is None:
             raise ValueError(f"kind {self.name} offers {self.offers[0]}, and names no network")
 

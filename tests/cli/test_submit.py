@@ -417,3 +417,20 @@ def test_a_dry_run_says_the_time_as_it_was_read(run: Cli) -> None:
 def test_a_worker_that_is_to_serve_no_queue_does_not_start(shell: Cli) -> None:
     said = shell("worker", "--queues", "", code=2)
     assert said.err == "cvq: error: --queues '' names no queue\n"
+
+
+def test_a_field_that_is_called_like_an_option_of_every_command_leaves_it_alone(
+    run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fieldy.py").write_text(
+        "from cvq import Kind, Spec\n"
+        "class Fields(Spec):\n"
+        "    help: str = 'a'\n    debug: bool = False\n    tag: str = 'b'\n"
+        "KIND = Kind(name='fieldy', spec=Fields, run='fieldy:run', summary='Fields.')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CVQ_KINDS", "fieldy")
+    assert "--spec-help" in run("submit", "fieldy", "--help").out
+    given = ["--spec-help", "x", "--spec-debug", "--spec-tag", "y", "--tag", "a=z", "--name", "z"]
+    said = run("submit", "fieldy", *given, "--dry-run").json
+    assert said == {"help": "x", "debug": True, "tag": "y", "seed": 0}
