@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     ArgumentError,
@@ -35,8 +36,10 @@ from .installing import install_hint
 from .jobs import EncodedJson
 from .postgres import Calls, connect_options, set_up
 from .settings import Settings, without_secrets
-from .tables import SCHEMA_VERSION, Unreadable
+from .tables import SCHEMA_VERSION, Unreadable, metadata
+from .words import listing
 
+_VERSION = re.compile(r"\d{4}")  # what cvq's migrations are called
 _SQLITE_BUSY_MS = 60_000
 # In what drivers say of a value that they cannot send.
 _UNSENT = ("Error binding parameter", "cannot adapt type", "cannot dump")
@@ -143,16 +146,13 @@ class Database:
         """Check the schema; the embedded database is created or upgraded without being asked.
 
         Raises:
-            SchemaError: a server database has another schema, or any has a newer one.
+            SchemaError: a server database has another schema, or any has one that is newer or
+                another application's.
         """
         version = self.current_version()
         if version == SCHEMA_VERSION:
             return
-        if version is not None and version > SCHEMA_VERSION:
-            raise SchemaError(
-                f"database {self} has schema {version}, newer than this cvq's {SCHEMA_VERSION}: "
-                f"upgrade cvq ({install_hint()})"
-            )
+        self.check_own(version)
         if not self.embedded:
             raise SchemaError(
                 f"database {self} has {f'schema {version}' if version else 'no cvq schema'}, "
@@ -160,11 +160,48 @@ class Database:
             )
         self.upgrade()
 
+    def check_own(self, version: str | None) -> None:
+        """Refuse a schema that this cvq must not touch; `version` is what the database has.
+
+        Raises:
+            SchemaError: it is a newer cvq's, or another application's.
+        """
+        if version is None:
+            if strange := self._strange_tables():
+                raise SchemaError(
+                    f"database {self} has another application's tables ({listing(strange)}): "
+                    "give cvq a database of its own"
+                )
+        elif not _VERSION.fullmatch(version):
+            raise SchemaError(
+                f"database {self} is another application's, which calls its schema {version}: "
+                "give cvq a database of its own"
+            )
+        elif version > SCHEMA_VERSION:
+            raise SchemaError(
+                f"database {self} has schema {version}, newer than this cvq's {SCHEMA_VERSION}: "
+                f"upgrade cvq ({install_hint()})"
+            )
+
+    def _strange_tables(self) -> list[str]:
+        """Tables that are called like cvq's where there is no schema of cvq's."""
+        if self.is_sqlite and not self._sqlite_file_exists():
+            return []
+        with self.read() as connection:
+            found = set(inspect(connection).get_table_names()).intersection(metadata.tables)
+        # Another process may just have made them: together with their version.
+        return sorted(found) if found and self.current_version() is None else []
+
     def upgrade(self) -> None:
-        """Bring the schema to this version; safe when several processes do it at once."""
+        """Bring the schema to this version; safe when several processes do it at once.
+
+        Raises:
+            SchemaError: it is a newer cvq's, or another application's.
+        """
         from alembic import command  # costs 0.1 s, needed once per schema version
 
         self.check_encoding()
+        self.check_own(self.current_version())
         with self._upgrade_lock(), self._transaction(self.engine) as connection:
             config = alembic_config()
             config.attributes["connection"] = connection

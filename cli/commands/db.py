@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import SchemaError
-from cvq.installing import install_hint
 
 from .. import options
 from ..output import dump, say
@@ -27,7 +26,6 @@ def upgrade(as_json: bool) -> None:
     """Create or upgrade the schema."""
     database = _database()
     before = database.current_version()
-    _refuse_newer(database, before)
     database.upgrade()
     after = database.current_version()
     if as_json:
@@ -63,7 +61,7 @@ def check(as_json: bool) -> None:
     version = database.current_version()
     if as_json:
         dump({"database": str(database), "current": version, "needed": SCHEMA_VERSION})
-    _refuse_newer(database, version)
+    database.check_own(version)
     if version != SCHEMA_VERSION:
         raise SchemaError(
             f"{database} has {f'schema {version}' if version else 'no cvq schema'}, "
@@ -79,13 +77,3 @@ def _database() -> Database:
     from cvq.settings import Settings
 
     return Database(Settings.load())
-
-
-def _refuse_newer(database: Database, version: str | None) -> None:
-    from cvq.tables import SCHEMA_VERSION
-
-    if version is not None and version > SCHEMA_VERSION:
-        raise SchemaError(
-            f"{database} has schema {version}, newer than this cvq's {SCHEMA_VERSION}: "
-            f"upgrade cvq ({install_hint()})"
-        )

@@ -190,6 +190,32 @@ def test_a_newer_schema_is_left_alone(database: Database) -> None:
     assert database.current_version() == "9999"
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("CREATE TABLE jobs (id INTEGER)", r"another application's tables \(jobs\): give cvq a"),
+        (
+            "CREATE TABLE alembic_version AS SELECT 'abc123' AS version_num",
+            "is another application's, which calls its schema abc123: give cvq a database of",
+        ),
+    ],
+)
+def test_a_database_of_another_application_is_left_alone(
+    request: pytest.FixtureRequest, home: Path, kind: str, statement: str, said: str
+) -> None:
+    url = request.getfixturevalue("postgres_url") if kind == "postgres" else None
+    with opened(database_url=url or f"sqlite:///{home}/cvq.db") as database:
+        with database.write() as session:
+            session.execute(text(statement))
+        before = database.current_version()
+        with pytest.raises(SchemaError, match=said):
+            database.ensure_schema()
+        with pytest.raises(SchemaError, match=said):
+            database.upgrade()
+        assert database.current_version() == before
+
+
 def test_an_older_schema_on_a_server_names_the_command(postgres_url: str, home: Path) -> None:
     with opened(database_url=postgres_url) as database:
         database.upgrade()
