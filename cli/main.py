@@ -66,6 +66,8 @@ COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in sect
 # What acts by the settings. A worker that is started by another command is no command.
 _ACTING = {"submit", "run", "up", "worker", "doctor"}
 
+COMPLETING = "_CVQ_COMPLETE"  # set by a shell that asks what could be typed next
+
 ENVIRONMENT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 4, 70, 130, 141
 
 
@@ -207,6 +209,8 @@ def _trace() -> None:
 
 
 def _say(message: str, code: int) -> int:
+    if COMPLETING in os.environ:
+        return code  # it would stand in the middle of what is being typed
     from .output import note
 
     note(f"cvq: error: {' '.join(message.splitlines())}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from cvq import parse
 from cvq.errors import UnknownJobError, UsageError
@@ -64,6 +65,16 @@ class CommaList(click.ParamType[Any]):
         if not words and not self.empty:  # as of a shell's variable that is not set
             self.fail(f"'{value}' names nothing", param, ctx)
         return [self.item.convert(word, param, ctx) for word in words]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the last of the values."""
+        before, comma, last = incomplete.rpartition(",")
+        found = self.item.shell_complete(ctx, param, last)
+        if not comma:
+            return found
+        return [CompletionItem(f"{before},{item.value}") for item in found if item.type == "plain"]
 
 
 class FilePath(click.Path):

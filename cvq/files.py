@@ -80,6 +80,8 @@ def atomic(path: Path) -> Iterator[Path]:
         os.close(handle)
         partial = Path(name)
         partial.chmod(0o644 & ~_umask())
+    except FileExistsError as error:
+        raise StoreError(f"{path} cannot be written: {error.filename} is no folder") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {why(error)}") from error
     try:

@@ -45,6 +45,7 @@ EXIT_CUT = 94  # the connection is closed: by the job itself, or nobody is left 
 _SLICE_S = 0.25
 _INT64 = 1 << 63
 _METRICS_AT_ONCE = 200
+_LONGEST_METRIC = 100  # characters that the database has for its name
 
 
 def lease_clock() -> float:
@@ -278,6 +279,7 @@ class JobContext:
         self._out = Path(request.folder) / "out"
         self._published = 0
         self._not_finite: set[str] = set()  # metrics that were told of in the log
+        self._cut: set[str] = set()  # the same, for their names
         self._control = control
         self._resumable = False
         self._due_at = time.monotonic() + request.checkpoint_every
@@ -296,16 +298,25 @@ class JobContext:
         self._stop_if_asked()
 
     def metrics(self, step: int, **values: float) -> None:
-        """Record named numbers at a step."""
+        """Record named numbers at a step; the loss as it is (a tensor with a gradient) will do."""
         numbers = [(name, self._number(name, value, step)) for name, value in values.items()]
         for start in range(0, len(numbers), _METRICS_AT_ONCE):
             some = dict(numbers[start : start + _METRICS_AT_ONCE])
             self._control.send("metrics", step=_int64("step", step), values=some, time=time.time())
         self._stop_if_asked()
 
-    def _number(self, name: str, value: float, step: int) -> float:
+    def _number(self, name: str, value: Any, step: int) -> float:
+        if not name.strip():
+            raise PermanentError(f"a metric at step {step} has no name")
+        if len(name) > _LONGEST_METRIC and name not in self._cut:
+            self._cut.add(name)
+            log.warning(
+                "the metric %s… has a name of %d characters: those after %d are left out",
+                name[:30], len(name), _LONGEST_METRIC,
+            )  # fmt: skip
         try:
-            number = float(value)
+            # PyTorch warns of a tensor with a gradient.
+            number = float(value.detach() if hasattr(value, "detach") else value)
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise PermanentError(f"metric {name} at step {step} is no number: {error}") from error
         if not math.isfinite(number) and name not in self._not_finite:

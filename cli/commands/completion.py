@@ -20,9 +20,9 @@ def completion(shell: str) -> None:
     """Print the completion script of a shell."""
     from click.shell_completion import get_completion_class
 
-    from ..main import cvq
+    from ..main import COMPLETING, cvq
 
     made = get_completion_class(shell)
     assert made is not None
-    say(made(cvq, {}, "cvq", "_CVQ_COMPLETE").source().strip(), wrap=False)
+    say(made(cvq, {}, "cvq", COMPLETING).source().strip(), wrap=False)
     say(f"\n{_INSTALL[shell]}", wrap=False)

@@ -242,3 +242,21 @@ def test_json_of_every_listing(run: Cli) -> None:
 )
 def test_a_kind_in_the_place_of_a_command(run: Cli, words: list[str], told: str) -> None:
     assert told in run(*words, code=2).err
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("cvq ls --status fa", ["failed"]),
+        ("cvq ls --status queued,fa", ["queued,failed"]),
+        ("cvq nonsense x", []),
+        ("cvq submit no-such-kind --x", []),
+    ],
+)
+def test_completion_says_nothing_but_what_could_be_typed(
+    shell: Cli, typed: str, found: list[str]
+) -> None:
+    count = str(len(typed.split()) - 1)
+    said = shell(_CVQ_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=count, code=None)
+    assert said.out.split() == [f"plain,{word}" for word in found]
+    assert said.err == ""

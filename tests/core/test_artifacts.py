@@ -15,6 +15,7 @@ import pytest
 
 from cvq.artifacts import ArtifactStore, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
+from cvq.files import atomic
 from cvq.jobs import Artifact, Lease
 from cvq.names import Names
 
@@ -227,3 +228,12 @@ def test_errors_show_no_password_of_an_address(tmp_path: Path, uri: str) -> None
     with pytest.raises(StoreError) as caught:
         store.fetch(artifact, tmp_path / "x")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    with (
+        pytest.raises(StoreError, match=r"mine/a\.png cannot be written: .*mine is no folder"),
+        atomic(tmp_path / "mine" / "a.png"),
+    ):
+        pass

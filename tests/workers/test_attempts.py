@@ -87,6 +87,24 @@ def test_a_metric_that_is_no_number_is_named(finish: Callable[..., Job]) -> None
     assert str(job.error).startswith("metric loss at step 3 is no number: ")
 
 
+def test_metrics_are_named_and_the_loss_is_taken_as_it_is(
+    client: Client, finish: Callable[..., Job]
+) -> None:
+    code = (
+        "import torch\n"
+        "ctx.metrics(1, loss=torch.tensor(0.5, requires_grad=True), **{'é' * 101: 1})\n"
+        "ctx.metrics(2, **{'é' * 101: 2})"
+    )
+    job = finish("python", code=code, retries=0)
+    assert (job.state, job.metrics) == ("succeeded", {"loss": 0.5, "é" * 100: 2.0})
+    log = "\n".join(client.job(job.id).logs())
+    assert "UserWarning" not in log
+    assert t.metrics.c.name.type.length == 100
+    assert log.count("has a name of 101 characters: those after 100 are left out") == 1
+    job = finish("python", code="ctx.metrics(3, **{' ': 1})", retries=0)
+    assert (job.state, job.error) == ("failed", "a metric at step 3 has no name")
+
+
 @pytest.mark.parametrize("how", ["raise", "permanent", "memory", "cuda-oom", "no-file"])
 def test_what_would_fail_again_is_not_tried_again(finish: Callable[..., Job], how: str) -> None:
     assert (finish(how, retries=5).state, finish(how, retries=5).attempt) == ("failed", 1)
