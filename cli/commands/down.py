@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq.errors import SetupError
+
 from .. import options, processes, words
 from ..output import dump, note, say
 from ..waiting import Spinner
@@ -28,9 +30,15 @@ def down(timeout: float | None, as_json: bool) -> None:
     Jobs that are running go back to the queue; jobs, results and history stay.
     """
     from cvq.client import Client
+    from cvq.presence import present
 
     client = Client()
-    stopped, killed = _stop_workers(client, timeout)
+    try:
+        stopped, killed = _stop_workers(client, timeout)
+    except SetupError:  # a database that is full, damaged or away
+        if not present(client.settings.home):
+            _stop_redis(client)  # which nothing else would ever stop
+        raise
     redis = _stop_redis(client)
     if as_json:
         dump({"workers": stopped, "killed": killed, "redis": redis})

@@ -427,6 +427,16 @@ def test_gpus_are_found_without_pytorch(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert processes.find_gpus() == []
 
 
+def test_down_stops_redis_where_the_database_is_damaged(run: Cli, home: Path) -> None:
+    run("submit", "selftest")
+    assert redis_answers(home)
+    (home / "cvq.db").write_bytes(b"no database" * 500)
+    for beside in ("cvq.db-wal", "cvq.db-shm"):
+        (home / beside).unlink(missing_ok=True)
+    assert "file is not a database" in run("down", code=4).err
+    assert not redis_answers(home)
+
+
 def test_down_never_touches_a_process_that_is_not_a_worker(
     run: Cli, client: Client, worker: FakeWorker
 ) -> None:
