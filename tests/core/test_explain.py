@@ -748,7 +748,7 @@ def test_cancelled(database: Database) -> None:
 def test_succeeded(database: Database) -> None:
     job_id = submit(database)
     end(database, start(database))
-    change(database, t.attempts, started_at=now(-2 * HOUR), finished_at=now(0.0))
+    change(database, t.jobs, started_at=now(-2 * HOUR), finished_at=now(0.0))
     told = why(database, job_id)
     assert told.why == "It succeeded in 2h00m, at the first attempt."
     assert told.advice == (f"`cvq show {job_id}` tells all about it.",)

@@ -95,7 +95,7 @@ def test_an_idle_connection_that_went_silent_costs_no_error(
     thread = threading.Thread(target=lambda: found.append(one(database)))
     thread.start()
     while thread.is_alive():
-        database.hang_up(0.2)
+        database.hang_up(5)  # long enough for what is asked anew to be answered
         thread.join(0.05)
     assert found == [1]
 

@@ -221,7 +221,10 @@ def test_a_name_that_no_job_has_is_refused(database: Database) -> None:
     )
     assert remarks(where=[comparison("loss<1")], kinds=["vae"], sort="loss") == []
     assert remarks(users=["bob"]) == ["no job of user 'bob'"]
-    assert remarks(tags=[("purpose", "art"), ("x", "1")]) == ["no job with a tag 'x'"]
+    assert remarks(tags=[("purpose", "art"), ("x", "1")]) == [
+        "no job with the tag 'purpose=art'",
+        "no job with a tag 'x'",
+    ]
 
 
 # ---------------------------------------------------------------------------- older histories
