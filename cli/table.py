@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _GAP = 2
 _INDENT = 4  # of what stands below its row
-_LEAST_WRAPPED = 24
+_LEAST_WRAPPED = 20
 
 
 @dataclass(frozen=True)

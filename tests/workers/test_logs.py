@@ -32,7 +32,7 @@ TRAININGS: dict[str, tuple[dict[str, Any], str]] = {
 # And what each says where its headline is shown.
 USES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "classify": (
-        "fmnist-mlp", {"images": ["a.png"]}, r"a\.png: \d \(\d+\.\d %\)", r"\d \d+ %",
+        "fmnist-mlp", {"images": ["a.png"]}, r"a\.png: \d \(\d+(\.\d)? %\)", r"\d \d+ %",
     ),
     "reconstruct": (
         "vae", {"images": ["a.png"]}, r"a\.png: squared error 0\.\d+", r"squared error 0\.\d+",
