@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from cvq.jobs import Job
+    from cvq.kinds.spec import Spec
     from cvq.settings import Settings
 
 _NARROW, _WIDE = 50, 80  # terminals
@@ -27,13 +28,8 @@ _LINE_EVERY_SHARE = 0.1
 
 def left_open(settings: Settings, kind: str) -> Sequence[str]:
     """The fields whose 0 leaves the value to the job; none of a kind that is not known here."""
-    from cvq.errors import CvqError
-    from cvq.kinds import get_kind
-
-    try:
-        return get_kind(kind, settings).spec.left_open
-    except CvqError:
-        return ()
+    spec = _spec_of(settings, kind)
+    return spec.left_open if spec else ()
 
 
 def headline_names(settings: Settings, job: Job) -> Sequence[str]:
@@ -41,15 +37,21 @@ def headline_names(settings: Settings, job: Job) -> Sequence[str]:
 
     Of a job of an earlier version its kind is asked, where it is installed.
     """
+    if job.headline is not None:
+        return job.headline
+    spec = _spec_of(settings, job.kind)
+    return spec.headline if spec else ()
+
+
+def _spec_of(settings: Settings, kind: str) -> type[Spec] | None:
+    """What a kind is given; None where it is not installed."""
     from cvq.errors import CvqError
     from cvq.kinds import get_kind
 
-    if job.headline is not None:
-        return job.headline
     try:
-        return get_kind(job.kind, settings).spec.headline
+        return get_kind(kind, settings).spec
     except CvqError:
-        return ()
+        return None
 
 
 class Follower:

@@ -121,7 +121,8 @@ class Main(click.Group):
 def _unknown(args: Sequence[str]) -> str:
     """What to say of a first word that is no command: it may be a kind."""
     import shlex
-    from difflib import get_close_matches
+
+    from cvq.words import did_you_mean, nearest
 
     name = args[0]
     if name in (kinds := _kinds()):
@@ -130,10 +131,10 @@ def _unknown(args: Sequence[str]) -> str:
             f"'{name}' is a kind of job, and no command: `cvq submit {line}` queues one, "
             f"`cvq run {line}` runs it here"
         )
-    near = get_close_matches(name, [*COMMANDS, *kinds], n=1, cutoff=0.5)
-    if near and near[0] in kinds:
-        return f"unknown command '{name}': did you mean `cvq submit {near[0]}`?"
-    return f"unknown command '{name}'" + (f": did you mean '{near[0]}'?" if near else "")
+    near = nearest(name, [*COMMANDS, *kinds], cutoff=0.5)
+    if near in kinds:
+        return f"unknown command '{name}': did you mean `cvq submit {near}`?"
+    return f"unknown command '{name}'" + (f": {did_you_mean(near)}" if near else "")
 
 
 def _kinds() -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cvq.errors import UsageError
+from cvq.words import listing
 
 from .options import FilePath
 from .output import note
@@ -97,7 +98,7 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     if known and wanted not in known:
         by = f"--format {asked[0]}" if asked else kind.name
         endings = [f".{end}" for one in known for end in (one, *_also(one))]
-        listed = " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
+        listed = listing(endings, most=len(endings), last="or")
         raise UsageError(f"-o {target}: {by} writes {listed}")
     return values | {"format": wanted} if chosen else values
 

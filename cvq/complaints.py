@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from .words import count
+from .words import count, did_you_mean, nearest
 
 _LONGEST = 60
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -132,14 +131,14 @@ def _said(item: Mapping[str, Any]) -> str:
 
 
 def _unknown(name: str | None, model: type[BaseModel]) -> str:
-    near = get_close_matches(name or "", model.model_fields, n=1)
-    return f"there is no '{name}'" + (f", did you mean '{near[0]}'?" if near else "")
+    near = nearest(name or "", model.model_fields)
+    return f"there is no '{name}'" + (f", {did_you_mean(near)}" if near else "")
 
 
 def _one_of(given: Any, expected: str) -> str:
     known = re.findall(r"'([^']*)'", expected)
-    near = get_close_matches(str(given), known, n=1)
-    return f"give {expected}" + (f"; did you mean '{near[0]}'?" if near else "")
+    near = nearest(str(given), known)
+    return f"give {expected}" + (f"; {did_you_mean(near)}" if near else "")
 
 
 def _of_length(kind: str, context: Mapping[str, Any]) -> str:

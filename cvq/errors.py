@@ -28,10 +28,10 @@ A message says what is wrong, with which job or file, and what to do next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 from .installing import install_hint
+from .words import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from .complaints import Problem
@@ -53,11 +53,10 @@ class UnknownKindError(UsageError):
     """No job kind has this name; the nearest one is named."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        near = get_close_matches(name, list(known), n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'? " if near else ""
+        hint = did_you_mean(nearest(name, known, cutoff=0.5))
         super().__init__(
-            f"unknown kind '{name}': {hint}`cvq kinds` lists all of them, and CVQ_KINDS names the "
-            "modules of your own"
+            f"unknown kind '{name}': {hint}{' ' if hint else ''}`cvq kinds` lists all of them, "
+            "and CVQ_KINDS names the modules of your own"
         )
 
 

@@ -7,7 +7,6 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, nulls_last, select
@@ -15,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, nulls_last, select
 from . import tables as t
 from .errors import UsageError
 from .parse import Comparison, Field, field
-from .words import listing
+from .words import did_you_mean, listing, nearest
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -219,14 +218,14 @@ def _tag_keys(session: Connection) -> set[str]:
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     spelt = {each.lower(): each for each in sorted(known)}
-    near = get_close_matches(name.lower(), list(spelt), n=1)
-    return spelt[near[0]] if near else None
+    near = nearest(name.lower(), spelt)
+    return spelt[near] if near else None
 
 
 def _refuse(what: str, name: str, known: set[str], columns: Sequence[str] = ()) -> None:
     near = _nearest(name, known | set(columns))
     if near:
-        raise UsageError(f"{what}: did you mean '{near}'?")
+        raise UsageError(f"{what}: {did_you_mean(near)}")
     raise UsageError(
         f"{what}: there {'are ' + listing(sorted(known), 10) if known else 'is none'}"
     )
@@ -235,4 +234,4 @@ def _refuse(what: str, name: str, known: set[str], columns: Sequence[str] = ()) 
 def _refuse_near(what: str, name: str, known: set[str]) -> None:
     near = _nearest(name, known)
     if near:
-        raise UsageError(f"{what}: did you mean '{near}'?")
+        raise UsageError(f"{what}: {did_you_mean(near)}")

@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .complaints import problems
 from .errors import SetupError, UsageError
+from .words import nearest
 
 _SECONDS: dict[str, Any] = {"unit": "s"}
 _USER_INFO = re.compile(r"(\b(?!file:)[a-z][a-z0-9+.-]*://)[^\s'\"]*@", re.IGNORECASE)
@@ -225,12 +225,10 @@ def unknown_variables() -> dict[str, str | None]:
     prefixed = [name for name in sorted(os.environ) if name.startswith("CVQ_")]
     given = {name: name.removeprefix("CVQ_") for name in prefixed if name != INSIDE_JOB}
     # What all of them begin with makes no two of them alike.
-    nearest = {
-        name: get_close_matches(word.upper(), known, n=1)
-        for name, word in given.items()
-        if word not in known
+    found = {
+        name: nearest(word.upper(), known) for name, word in given.items() if word not in known
     }
-    return {name: f"CVQ_{near[0]}" if near else None for name, near in nearest.items()}
+    return {name: f"CVQ_{near}" if near else None for name, near in found.items()}
 
 
 def masked(url: str) -> str:

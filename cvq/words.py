@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 
 # What would move a cursor, change colours, or show text in another order than it has: controls
 # below the space but the tab, C1, separators of lines, marks of direction, tags, half pairs.
@@ -80,12 +81,23 @@ def percent(probability: float) -> str:
     return f"{min(share, 99.9):.1f} %" if 99 < share < 100 else f"{share:.0f} %"
 
 
-def listing(items: Sequence[object], most: int = 5) -> str:
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The word that somebody may have meant; None where none is alike enough (0 to 1)."""
+    near = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return near[0] if near else None
+
+
+def did_you_mean(near: str | None) -> str:
+    """The question that follows a word that is not known; empty where none is near."""
+    return f"did you mean '{near}'?" if near else ""
+
+
+def listing(items: Sequence[object], most: int = 5, last: str = "and") -> str:
     """`3, 4 and 5`; of more than `most`, the first and how many more there are. Empty for none."""
     named = [str(item) for item in items[:most]]
     if len(items) > most:
         named.append(f"{len(items) - most} more")
-    return " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
 
 
 def one_line(text: str, most: int = 200) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import CvqError, UsageError
+from cvq.words import did_you_mean, nearest
 
 from .. import options
 from ..output import Column, dump, note, say, show_list
@@ -107,14 +108,12 @@ def _service(settings: Settings, name: str) -> str:
 
 
 def _check(names: Sequence[str]) -> None:
-    from difflib import get_close_matches
-
     from cvq.settings import Settings
 
     for name in names:
         if name not in Settings.model_fields:
-            near = get_close_matches(name, Settings.model_fields, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "`cvq config` lists them"
+            near = nearest(name, Settings.model_fields)
+            hint = did_you_mean(near) or "`cvq config` lists them"
             raise UsageError(f"there is no setting '{name}': {hint}")
 
 

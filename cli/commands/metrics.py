@@ -9,6 +9,7 @@ import click
 
 from cvq import parse
 from cvq.errors import UsageError
+from cvq.words import did_you_mean, nearest
 
 from .. import options
 from ..output import Column, dump, note, show_csv, show_table
@@ -83,13 +84,10 @@ def _jobs_and_names(client: Client, words: Sequence[str]) -> tuple[list[Job], li
 
 
 def _check_name(jobs: Sequence[Job], name: str) -> None:
-    from difflib import get_close_matches
-
     known = sorted({metric for job in jobs for metric in job.metrics})
     if name in known:
         return
-    near = get_close_matches(name, known, n=1)
-    hint = f": did you mean '{near[0]}'?" if near else f": it has {', '.join(known)}"
+    hint = f": {did_you_mean(nearest(name, known)) or 'it has ' + ', '.join(known)}"
     which = f"job {jobs[0].id} has no" if len(jobs) == 1 else "none of these jobs has a"
     raise UsageError(f"{which} metric '{name}'" + (hint if known else ""))
 
