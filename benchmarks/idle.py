@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks.machine import describe
 from cvq import Client, Settings, queries
-from cvq.embedded import stop_redis
+from cvq.broker.embedded import stop_redis
 
 TARGET = 1.0  # % of a core
 _SETTLE_S = 20.0  # PyTorch is loaded, Celery has said what it has to say

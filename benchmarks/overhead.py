@@ -20,7 +20,7 @@ import click
 
 from benchmarks.machine import describe
 from cvq import Client, Settings, queries
-from cvq.embedded import stop_redis
+from cvq.broker.embedded import stop_redis
 
 
 @click.command()

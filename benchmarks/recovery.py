@@ -27,9 +27,10 @@ import click
 import psutil
 
 from benchmarks.machine import describe
-from cvq import JobHandle, queries, store
-from cvq.embedded import redis_binary
-from cvq.jobs import Attempt, NewJob
+from cvq import JobHandle, queries
+from cvq.broker.embedded import redis_binary
+from cvq.lifecycle import store
+from cvq.records import Attempt, NewJob
 from cvq.samples import write_samples
 
 from .storm.cluster import Cluster, Worker, wait_until

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from benchmarks.machine import describe
-from cvq.embedded import stop_redis
+from cvq.broker.embedded import stop_redis
 
 CVQ = Path(sys.executable).parent / "cvq"
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from . import words
+from . import formats
 from .output import Column, on_terminal
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Job
+    from cvq.records import Job
 
 
 _EPOCH = "epoch"  # the metric by which a job counts its epochs
@@ -84,14 +84,14 @@ def columns(overlaid: Sequence[Curve] = ()) -> list[Column[Curve]]:
 
     def line(curve: Curve) -> str:
         if not several:
-            return words.sparkline(curve.values)
+            return formats.sparkline(curve.values)
         return overlay(curve, [each for each in overlaid if each.name == curve.name])
 
     shown = [
         Column[Curve]("name", lambda curve: curve.name, least=10, after=1),
-        Column[Curve]("value", lambda curve: words.number(curve.value), right=True),
+        Column[Curve]("value", lambda curve: formats.number(curve.value), right=True),
         Column[Curve]("best", _best, right=True, rank=1),
-        Column[Curve]("last", lambda curve: words.number(curve.values[-1]), right=True, rank=3),
+        Column[Curve]("last", lambda curve: formats.number(curve.values[-1]), right=True, rank=3),
         Column[Curve]("min", lambda curve: _extreme(min, curve), right=True, rank=4),
         Column[Curve]("max", lambda curve: _extreme(max, curve), right=True, rank=5),
         Column[Curve]("points", lambda curve: str(len(curve.values)), right=True, rank=6),
@@ -104,7 +104,7 @@ def columns(overlaid: Sequence[Curve] = ()) -> list[Column[Curve]]:
                 style=lambda _: "cyan",
                 rank=2,
                 least=10,
-                short=lambda curve, width: words.thinned(curve, width),
+                short=lambda curve, width: formats.thinned(curve, width),
             )
         )
     if several:
@@ -126,7 +126,7 @@ def overlay(curve: Curve, others: Sequence[Curve], width: int = 40) -> str:
         inside = [v for s, v in zip(curve.steps, curve.values, strict=True) if begin <= s <= end]
         gone = end < curve.steps[0] or begin > curve.steps[-1]
         cells.append(inside[-1] if inside else None if gone or not cells else cells[-1])
-    return words.sparkline(cells, width, (min(values), max(values)))
+    return formats.sparkline(cells, width, (min(values), max(values)))
 
 
 def _best(curve: Curve) -> str:
@@ -135,8 +135,8 @@ def _best(curve: Curve) -> str:
     step = curve.best_step
     epoch = None if step is None else curve.epochs.get(step)
     at = f" @{epoch}" if epoch is not None else "" if step is None else f" @step {step}"
-    return words.number(curve.best) + at
+    return formats.number(curve.best) + at
 
 
 def _extreme(choose: Callable[[list[float]], float], curve: Curve) -> str:
-    return words.number(choose(curve.finite)) if curve.finite else "-"
+    return formats.number(choose(curve.finite)) if curve.finite else "-"

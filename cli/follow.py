@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from . import words
+from . import formats
 from .output import console, is_dumb, note, on_terminal
 from .widths import plain_blanks, wrap
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from cvq.jobs import Job
     from cvq.kinds.spec import Spec
+    from cvq.records import Job
     from cvq.settings import Settings
 
 _NARROW, _WIDE = 50, 80  # terminals
@@ -102,12 +102,12 @@ class _Bar:
         width = self.progress.console.width
         shown: dict[str, Any] = {
             "description": f"job {job.id}",
-            "state": _state(job) if width >= _WIDE else words.state(_state(job), 9),
+            "state": _state(job) if width >= _WIDE else formats.state(_state(job), 9),
             "count": f"{at['done']}/{at['total']}" if at.get("total") and width >= _NARROW else "",
             "left": _left(job) if width >= _WIDE else "",
         }
         taken = sum(len(text) + 1 for text in shown.values()) + _bar_width(width) + 4
-        figures = words.figures(job, self.headline, width - taken)
+        figures = formats.figures(job, self.headline, width - taken)
         self.progress.update(
             self.task,
             total=at.get("total"),
@@ -153,13 +153,13 @@ def _bar_width(width: int) -> int:
 
 
 def _left(job: Job) -> str:
-    eta = words.span((job.progress or {}).get("eta_s"))
+    eta = formats.span((job.progress or {}).get("eta_s"))
     return f"{eta} left" if eta and not job.finished else ""
 
 
 def _state(job: Job) -> str:
     retry = f", attempt {job.attempt}" if job.attempt > 1 else ""
-    return words.outcome(job) + retry
+    return formats.outcome(job) + retry
 
 
 class _Lines:
@@ -181,7 +181,7 @@ class _Lines:
         late = share > self.share and time.monotonic() - self.spoke > _LINE_EVERY_S
         if changed or late or share >= self.share + _LINE_EVERY_SHARE:
             self.state, self.share, self.spoke = _state(job), share, time.monotonic()
-            parts = [words.progress(job), words.headline(job, self.headline, most=3)]
+            parts = [formats.progress(job), formats.headline(job, self.headline, most=3)]
             self.say("  ".join(filter(None, [f"job {job.id} {_state(job)}", *parts])))
         elif share < self.share:  # a new attempt
             self.share = share

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .formats import clean
 from .output import note
-from .words import clean
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Job
+    from cvq.records import Job
 
 _LOOK_S = 1.0
 
@@ -40,7 +40,7 @@ class Holdups:
         if job.state == self._state and time.monotonic() < self._look_at:
             return
         from cvq import queries
-        from cvq.holdups import holdup
+        from cvq.explain.holdups import holdup
 
         self._state, self._look_at = job.state, time.monotonic() + _LOOK_S
         with self._client.db.read() as session:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from . import words
+from . import formats
 from .output import Column
 from .widths import ending, name
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Job
+    from cvq.records import Job
     from cvq.settings import Settings
 
 _CHUNK = 500  # jobs whose artifacts are asked for at once
@@ -20,30 +20,30 @@ _CHUNK = 500  # jobs whose artifacts are asked for at once
 
 def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
     """What `cvq ls` shows of a job; CSV has exact times, seconds and all metrics' names."""
-    from cvq.jobs import iso
+    from cvq.records import iso
 
     from .follow import headline_names
 
     def headline(job: Job) -> str:
-        return words.headline(job, headline_names(settings, job))
+        return formats.headline(job, headline_names(settings, job))
 
     return [
         Column("id", lambda job: str(job.id), lambda job: job.id, right=True),
         Column(
             "state",
-            words.outcome,
+            formats.outcome,
             lambda job: job.state,
-            style=lambda job: words.STATE_STYLES[job.state],
+            style=lambda job: formats.STATE_STYLES[job.state],
             least=9,
             after=3,
-            short=words.state,
+            short=formats.state,
         ),
         Column("kind", lambda job: job.kind, rank=2, least=10, after=4, short=ending),
-        Column("name", words.title, rank=3, least=12, short=name),
+        Column("name", formats.title, rank=3, least=12, short=name),
         Column("user", lambda job: job.user, rank=6, least=8, short=ending),
         Column(
             "age",
-            lambda job: words.age(job.created_at, now),
+            lambda job: formats.age(job.created_at, now),
             lambda job: iso(job.created_at),
             "created_at",
             right=True,
@@ -51,21 +51,21 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
         ),
         Column(
             "time",
-            lambda job: words.span(job.seconds(now)),
+            lambda job: formats.span(job.seconds(now)),
             lambda job: job.seconds(now),
             "seconds",
             right=True,
             rank=4,
         ),
         Column(
-            "progress", _progress, _done, right=True, rank=1, least=8, after=5, short=words.done
+            "progress", _progress, _done, right=True, rank=1, least=8, after=5, short=formats.done
         ),
-        Column("headline", headline, least=8, after=0, short=words.figure),
+        Column("headline", headline, least=8, after=0, short=formats.figure),
     ]
 
 
 def _progress(job: Job) -> str:
-    return words.progress(job) if job.state == "running" else ""
+    return formats.progress(job) if job.state == "running" else ""
 
 
 def _done(job: Job) -> float | None:

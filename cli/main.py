@@ -122,7 +122,7 @@ def _unknown(args: Sequence[str]) -> str:
     """What to say of a first word that is no command: it may be a kind."""
     import shlex
 
-    from cvq.words import did_you_mean, nearest
+    from cvq.text import did_you_mean, nearest
 
     name = args[0]
     if name in (kinds := _kinds()):

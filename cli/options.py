@@ -16,8 +16,8 @@ from cvq.errors import UnknownJobError, UsageError
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.filters import Filter
-    from cvq.jobs import Job
+    from cvq.records import Job
+    from cvq.views.filters import Filter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -191,7 +191,7 @@ def make_filter(
     **more: Any,
 ) -> Filter:
     """The filter that the options of `filters` mean."""
-    from cvq.filters import Filter
+    from cvq.views.filters import Filter
 
     return Filter(
         states=_flat(status),
@@ -207,7 +207,7 @@ def make_filter(
 
 def times_of(wanted: Filter) -> list[str]:
     """The times of a filter as they were read."""
-    from cvq.words import moment
+    from cvq.text import moment
 
     given = (("since", wanted.since), ("before", wanted.until))
     return [f"none submitted {word} {moment(time)}" for word, time in given if time is not None]
@@ -268,7 +268,7 @@ def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -
         UsageError: there is none of this number; of a single job, those that there are are named.
     """
     from cvq import queries
-    from cvq.words import listing
+    from cvq.text import listing
 
     if attempt is None:
         return

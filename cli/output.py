@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cvq.words import UNPRINTABLE, clean_lines
+from cvq.text import UNPRINTABLE, clean_lines
 
 from . import widths
+from .formats import clean
 from .table import Column as Column
 from .table import plain_table as plain_table
 from .table import table as table
-from .words import clean
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType

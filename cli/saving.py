@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cvq.errors import UsageError
-from cvq.words import listing
+from cvq.text import listing
 
+from .formats import clean, count
 from .options import FilePath
 from .output import note
 from .widths import whole
-from .words import clean, count
 
 if TYPE_CHECKING:
     from cvq.client import Client, JobHandle
-    from cvq.jobs import Artifact
     from cvq.kinds.spec import Kind
+    from cvq.records import Artifact
 
 _SPELT = {"jpg": "jpeg", "tif": "tiff"}
 _PICTURES = frozenset({"png", "jpeg", "gif", "webp", "tiff", "bmp", "avif"})

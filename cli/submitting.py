@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import words
+from . import formats
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath, resolve
 from .output import console, dump, note, on_terminal, say
 from .widths import whole
 
 if TYPE_CHECKING:
     from cvq.client import Client, JobHandle
-    from cvq.jobs import Artifact, Job
     from cvq.kinds.spec import Kind
+    from cvq.records import Artifact, Job
 
 
 def describing_options() -> list[click.Parameter]:
@@ -147,7 +147,7 @@ def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[st
     checked = {name: options[name] for name in names if name in options}
     dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
     if at := options.get("at"):
-        note(f"it would start no sooner than {words.moment(at)}")
+        note(f"it would start no sooner than {formats.moment(at)}")
 
 
 def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:
@@ -176,9 +176,9 @@ def show_outcome(client: Client, job: Job) -> None:
 
     if job.state != "succeeded":
         return
-    took = words.span(job.seconds(job.finished_at)) if job.finished_at else ""
-    figures = words.headline(job, headline_names(client.settings, job), most=3)
-    figures = figures or words.result_figures(job)
+    took = formats.span(job.seconds(job.finished_at)) if job.finished_at else ""
+    figures = formats.headline(job, headline_names(client.settings, job), most=3)
+    figures = figures or formats.result_figures(job)
     note(f"job {job.id} succeeded in {took}{': ' + figures if figures else ''}")
     show_warnings(job)
 
@@ -186,7 +186,7 @@ def show_outcome(client: Client, job: Job) -> None:
 def show_warnings(job: Job) -> None:
     """Say what a job that succeeded says is wrong with what it made."""
     for warning in job.warnings:
-        note(f"cvq: warning: job {job.id}: {words.cut(warning, 500)}")
+        note(f"cvq: warning: job {job.id}: {formats.cut(warning, 500)}")
 
 
 def _show_files(client: Client, artifacts: list[Artifact]) -> None:
@@ -198,8 +198,8 @@ def _show_files(client: Client, artifacts: list[Artifact]) -> None:
         return
     results = results_of(artifacts)
     for artifact in artifacts:
-        where = whole(words.clean(place(client, artifact)))
-        line = f"{words.clean(artifact.role):<10}  {words.size(artifact.bytes):>8}  {where}"
+        where = whole(formats.clean(place(client, artifact)))
+        line = f"{formats.clean(artifact.role):<10}  {formats.size(artifact.bytes):>8}  {where}"
         say(line if artifact in results else click.style(line, dim=True))
 
 

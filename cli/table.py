@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .formats import clean
 from .widths import cells as cells_of
 from .widths import middle, terminal_width, wrap
-from .words import clean
 
 if TYPE_CHECKING:
     from rich.text import Text

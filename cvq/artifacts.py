@@ -24,8 +24,8 @@ from typing import Any
 
 from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, UsageError
 from .files import atomic, make_home, sha256_of, why
-from .jobs import Artifact, Lease
 from .names import Names, safe_name
+from .records import Artifact, Lease
 from .settings import Settings, masked, without_secrets
 
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.

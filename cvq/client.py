@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from . import filters, parse, queries, store
+from . import parse, queries
 from .artifacts import ArtifactStore, open_store
+from .broker.queue import Broker
 from .db import Database
 from .errors import (
     BrokerError,
@@ -25,13 +26,14 @@ from .errors import (
     WaitTimeoutError,
 )
 from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
-from .inputs import check_inputs, scratch_for, store_inputs
-from .jobs import Artifact, Job, NewJob
+from .inputs.checking import check_inputs, scratch_for, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
 from .kinds.spec import InputFile, Kind, Spec
-from .queue import Broker
+from .lifecycle import store
+from .records import Artifact, Job, NewJob
 from .settings import Settings
 from .tables import STATES
+from .views import filters
 
 _LONGEST_NAME = 150
 

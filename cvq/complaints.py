@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from .words import count, did_you_mean, nearest
+from .text import count, did_you_mean, nearest
 
 _LONGEST = 60
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

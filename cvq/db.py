@@ -33,11 +33,11 @@ from .errors import (
 )
 from .files import lock
 from .installing import install_hint
-from .jobs import EncodedJson
 from .postgres import Calls, connect_options, set_up
+from .records import EncodedJson
 from .settings import Settings, without_secrets
 from .tables import SCHEMA_VERSION, Unreadable, metadata
-from .words import listing
+from .text import listing
 
 _VERSION = re.compile(r"\d{4}")  # what cvq's migrations are called
 _SQLITE_BUSY_MS = 60_000

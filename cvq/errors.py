@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .installing import install_hint
-from .words import did_you_mean, nearest
+from .text import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from .complaints import Problem

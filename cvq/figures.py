@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .words import clean, one_line
+from .text import clean, one_line
 
 if TYPE_CHECKING:
-    from .jobs import Job
+    from .records import Job
 
 _LONGEST_ANSWER = 80  # characters of an answer in words
 

@@ -8,10 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from . import queries, store
+from . import queries
 from .errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 from .goals import Goal
-from .jobs import Artifact, Job
+from .lifecycle import store
+from .records import Artifact, Job
 from .results import choose, missing_copies, results_of, targets
 from .tables import CANCELLED, SUCCEEDED
 
@@ -27,7 +28,7 @@ class JobHandle:
     """One job: what `Client.submit`, `job`, `jobs`, `wait` and `cancel` give.
 
     `state`, `metrics`, `result` and so on are as of the last look; `refresh()` and `wait()` look
-    anew. The attributes without a description of their own are those of `cvq.jobs.Job`.
+    anew. The attributes without a description of their own are those of `cvq.records.Job`.
     """
 
     queue: str

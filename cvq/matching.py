@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .jobs import Job, NewJob
-from .words import listing
+from .records import Job, NewJob
+from .text import listing
 
 # What a worker announces: {"kinds": {name: {"fields": [...] or null, "missing": [...]}},
 # "broken": {plug-in: error}}. None from a cvq that does not announce: it may know anything.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from .errors import UsageError
-from .words import UNPRINTABLE
+from .text import UNPRINTABLE
 
 _LONGEST = 300  # characters of a name, as the database keeps it
 _LONGEST_ROLE, _LONGEST_TYPE = 50, 100

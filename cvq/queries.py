@@ -9,12 +9,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
-from . import filters
 from . import tables as t
 from .errors import UnknownJobError, UsageError
-from .filters import Filter as Filter
-from .jobs import CHECKPOINT, Artifact, Attempt, Job, Lease
+from .records import (
+    CHECKPOINT,
+    Artifact,
+    Attempt,
+    Job,
+    Lease,
+)
 from .tables import now
+from .views import filters
+from .views.filters import Filter as Filter
 
 _VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from .errors import UsageError
 from .files import sha256_of
-from .jobs import CHECKPOINT, Artifact
 from .names import Names
+from .records import CHECKPOINT, Artifact
 
 EVERY_ROLE = "all"
 # What a job leaves on its way. Whatever else it leaves is what it was run for.

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .complaints import problems
 from .errors import SetupError, UsageError
-from .words import nearest
+from .text import nearest
 
 _SECONDS: dict[str, Any] = {"unit": "s"}
 _USER_INFO = re.compile(r"(\b(?!file:)[a-z][a-z0-9+.-]*://)[^\s'\"]*@", re.IGNORECASE)

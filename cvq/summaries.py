@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from . import tables as t
 from .goals import goal_of
-from .jobs import EncodedJson, Job, Lease
+from .records import EncodedJson, Job, Lease
 
 METRICS, RESULT = "metrics", "result"
 _MOST_RESULTS = 500  # of a result with more numbers, the first so many can be asked for

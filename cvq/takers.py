@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from . import queries
-from .jobs import Job
 from .matching import Needs, worker_misfit
+from .records import Job
 
 Worker = dict[str, Any]  # as `queries.workers` gives it
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from cvq import Client, Settings, queries
+from cvq.broker.embedded import stop_redis
 from cvq.db import Database
-from cvq.embedded import stop_redis
 from waiting import HANG_S, eventually
 
 TESTS = Path(__file__).parent

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cvq.embedded import stop_redis
+from cvq.broker.embedded import stop_redis
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {

@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 
+from cvq.devices import choose_devices, find_devices, make_slots
 from cvq.errors import CvqError, SetupError, UsageError
 from cvq.settings import Settings
 from cvq.surroundings import prepare
-from cvq.words import UNPRINTABLE, clean, clean_lines
-
-from .devices import choose_devices, find_devices, make_slots
+from cvq.text import UNPRINTABLE, clean, clean_lines
 
 
 @click.command()

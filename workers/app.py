@@ -14,13 +14,19 @@ from typing import Any
 from celery import Celery, bootsteps, signals
 from kombu.entity import Queue
 
-from cvq.queue import CONNECT_TIMEOUT_S, TASK, Broker, broker_queue, keepalive_options
+from cvq.broker.queue import (
+    CONNECT_TIMEOUT_S,
+    TASK,
+    Broker,
+    broker_queue,
+    keepalive_options,
+)
+from cvq.devices import Slot, find_devices, make_slots
 from cvq.settings import Settings
 
-from .bell import TALKATIVE
-from .devices import Slot, find_devices, make_slots
-from .quiet import Sparse
+from .consumer import TALKATIVE
 from .runtime import Runtime
+from .sparse_log import Sparse
 
 # They would end a process by default.
 _MEANINGLESS = [
@@ -107,8 +113,8 @@ def create_app(
         task_acks_late=False,
         task_reject_on_worker_lost=False,
         # Each thread is a slot. A busy worker leaves the doorbells to the others.
-        worker_pool="cvq_workers.bell:Pool",
-        worker_consumer="cvq_workers.bell:Consumer",
+        worker_pool="cvq_workers.consumer:Pool",
+        worker_consumer="cvq_workers.consumer:Consumer",
         worker_concurrency=len(slots),
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,

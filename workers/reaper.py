@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from cvq.jobs import Lease
 from cvq.queries import HeldLease
+from cvq.records import Lease
 
 # A living worker renews twice a second. Whoever has not, between two looks so far apart, is dead.
 BETWEEN_LOOKS_S = 1.5

@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cvq.errors import PermanentError
-from cvq.jobs import EncodedJson
+from cvq.records import EncodedJson
 from cvq.summaries import numbers_of
 
 log = logging.getLogger("cvq.job")

@@ -19,9 +19,11 @@ from functools import cached_property
 from typing import Any
 
 import cvq
-from cvq import queries, store
+from cvq import queries
 from cvq.artifacts import ArtifactStore, open_store
+from cvq.broker.queue import Broker
 from cvq.db import Database
+from cvq.devices import Slot
 from cvq.errors import (
     BrokerError,
     CvqError,
@@ -30,20 +32,19 @@ from cvq.errors import (
     MissingExtraError,
     SetupError,
 )
-from cvq.jobs import Job, Lease
+from cvq.lifecycle import store
 from cvq.matching import Offer
 from cvq.postgres import patience
 from cvq.presence import Presence
-from cvq.queue import Broker
+from cvq.records import Job, Lease
 from cvq.settings import Settings
 
 from .announce import announcement
-from .attempt import Attempt
-from .devices import Slot
-from .job_context import lease_clock
-from .launcher import Launcher
-from .quiet import Sparse
+from .attempt.attempt import Attempt
+from .job.context import lease_clock
+from .launch.launcher import Launcher
 from .reaper import Reaper
+from .sparse_log import Sparse
 
 log = logging.getLogger("cvq.worker")
 _SPARSE = Sparse()

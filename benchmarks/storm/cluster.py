@@ -25,8 +25,8 @@ from typing import Any
 import psutil
 
 from cvq import Client, Settings, queries
+from cvq.broker.embedded import socket_path, stop_redis
 from cvq.db import Database
-from cvq.embedded import socket_path, stop_redis
 from cvq.errors import CvqError, DatabaseError
 
 from .plan import StormOptions
@@ -226,7 +226,7 @@ class Cluster:
     def fork_server(self, worker: Worker) -> psutil.Process | None:
         """The fork server of a worker; None while there is none."""
         for process in psutil.Process(worker.process.pid).children():
-            if "cvq_workers.forkserver" in process.cmdline():
+            if "cvq_workers.launch.server" in process.cmdline():
                 return process
         return None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cvq import queries
 from cvq.errors import CvqError
-from cvq.jobs import Artifact, Job
+from cvq.records import Artifact, Job
 
 from .cluster import Cluster
 from .ledger import AttemptRecord, Effect, JobRecord

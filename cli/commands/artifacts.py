@@ -30,7 +30,7 @@ def artifacts(
     """
     from cvq.client import Client
 
-    from ..files import columns
+    from ..artifact_table import columns
     from ..submitting import place
 
     client = Client()

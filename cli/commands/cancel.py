@@ -10,13 +10,13 @@ import click
 from cvq.errors import UsageError
 
 from .. import options
+from ..formats import clean, title
 from ..output import dump, note, say, show_table
-from ..words import clean, title
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Job
     from cvq.parse import Reference
+    from cvq.records import Job
 
 _UNFINISHED = ("waiting", "queued", "running")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import CvqError, UsageError
-from cvq.words import did_you_mean, nearest
+from cvq.text import did_you_mean, nearest
 
 from .. import options
 from ..output import Column, dump, note, say, show_list
@@ -97,8 +97,8 @@ def _value(settings: Settings, name: str) -> str:
 
 def _service(settings: Settings, name: str) -> str:
     """The database or Redis as other commands name it, asked nothing."""
+    from cvq.broker.queue import Broker
     from cvq.db import Database
-    from cvq.queue import Broker
     from cvq.settings import masked
 
     try:

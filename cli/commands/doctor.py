@@ -14,7 +14,7 @@ from cvq.errors import CvqError
 from cvq.files import make_home
 from cvq.installing import install_hint
 
-from .. import options, processes, words
+from .. import formats, options, processes
 from ..output import dump, paint, say
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def doctor(as_json: bool) -> int:
 
 def _print(finding: Finding) -> None:
     level = paint(f"{finding.level:<8}", _STYLES[finding.level])
-    say(f"{level} {finding.check:<10} {words.clean(finding.text)}", hang=20)
+    say(f"{level} {finding.check:<10} {formats.clean(finding.text)}", hang=20)
 
 
 def _examine() -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def _home(client: Client) -> Finding | str:
         advice = "set CVQ_HOME to a folder of yours with space"
         return Finding("home", "problem", f"{home}: {error.strerror}: {advice}")
     free = shutil.disk_usage(home).free
-    text = f"{home}, {words.size(free)} free"
+    text = f"{home}, {formats.size(free)} free"
     if free < _LITTLE_SPACE:
         return Finding("home", "note", f"{text}: little")
     if home.stat().st_mode & 0o077:
@@ -107,7 +107,7 @@ def _database(client: Client) -> str:
 
 
 def _redis(client: Client) -> str:
-    from cvq.embedded import redis_answers, redis_binary, stop_redis
+    from cvq.broker.embedded import redis_answers, redis_binary, stop_redis
 
     home = client.settings.home
     if not client.broker.embedded:
@@ -153,7 +153,7 @@ def _packages(_client: Client) -> Finding | str:
 def _gpu(_client: Client) -> Finding | str:
     found = processes.find_gpus()
     if found:
-        return f"{words.count(len(found), 'NVIDIA GPU')}: {', '.join(found)}"
+        return f"{formats.count(len(found), 'NVIDIA GPU')}: {', '.join(found)}"
     return Finding("gpu", "note", "no NVIDIA GPU (nvidia-smi lists none): jobs use the CPU")
 
 

@@ -8,7 +8,7 @@ import click
 
 from cvq.errors import SetupError
 
-from .. import options, processes, words
+from .. import formats, options, processes
 from ..output import dump, note, say
 from ..waiting import Spinner
 
@@ -45,7 +45,7 @@ def down(timeout: float | None, as_json: bool) -> None:
         return
     if killed:
         note(f"{killed} had to be killed; their jobs are found by other workers")
-    say(f"{words.count(stopped, 'worker')} stopped"
+    say(f"{formats.count(stopped, 'worker')} stopped"
                + (", Redis stopped" if redis else ""))  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
         killed = processes.stop(
             running.values(),
             grace,
-            lambda left: spinner.show(f"waiting for {words.count(left, 'worker')} to finish"),
+            lambda left: spinner.show(f"waiting for {formats.count(left, 'worker')} to finish"),
         )
     gone = {process.pid for process in killed}
     _note_gone(client, [row for row, process in found if process is None or process.pid in gone])
@@ -66,7 +66,7 @@ def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
 
 def _note_gone(client: Client, rows: list[dict[str, Any]]) -> None:
     """Say in the database what these workers can no longer say themselves."""
-    from cvq import store
+    from cvq.lifecycle import store
 
     with client.db.write() as session:
         for row in rows:
@@ -74,6 +74,6 @@ def _note_gone(client: Client, rows: list[dict[str, Any]]) -> None:
 
 
 def _stop_redis(client: Client) -> bool:
-    from cvq import embedded
+    from cvq.broker import embedded
 
     return client.broker.embedded and embedded.stop_redis(client.settings.home)

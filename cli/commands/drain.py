@@ -10,7 +10,7 @@ import click
 
 from cvq.errors import UsageError, WaitTimeoutError
 
-from .. import options, words
+from .. import formats, options
 from ..output import dump, hint, note, say
 from ..waiting import Spinner
 from .worker import state_of, to_json
@@ -64,7 +64,7 @@ def drain(
     if left_over:
         raise WaitTimeoutError(
             f"{_named(left_over)} {'has' if len(left_over) == 1 else 'have'} not left after "
-            f"{words.span(timeout)}: the draining goes on, `cvq workers` shows how far it is"
+            f"{formats.span(timeout)}: the draining goes on, `cvq workers` shows how far it is"
         )
     if not as_json:
         _show_end(rows, waited=wait or timeout is not None)
@@ -72,7 +72,8 @@ def drain(
 
 def _ask(client: Client, names: Sequence[str], how: str) -> list[_Row]:
     """Write the order to all workers that are meant, or to none where a name is wrong."""
-    from cvq import queries, store
+    from cvq import queries
+    from cvq.lifecycle import store
 
     with client.db.write() as session:
         known = queries.workers(session, also_gone=True)
@@ -109,7 +110,7 @@ def _named(rows: Sequence[_Row]) -> str:
 
 
 def _asked(row: _Row) -> str:
-    worker, jobs = f"worker {words.clean(row['id'])}", row["running"]
+    worker, jobs = f"worker {formats.clean(row['id'])}", row["running"]
     if state_of(row) == "silent":
         return f"{worker} is silent: it leaves as soon as it is heard of again"
     if not jobs:
@@ -136,7 +137,7 @@ def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[_
             while there := [row for row in _rows(client, ids) if row["alive"]]:
                 if deadline is not None and time.monotonic() >= deadline:
                     break
-                spinner.show(f"waiting for {words.count(len(there), 'worker')} to leave")
+                spinner.show(f"waiting for {formats.count(len(there), 'worker')} to leave")
                 time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
         note("the draining goes on: `cvq workers` shows how far it is")
@@ -150,7 +151,7 @@ def _show_end(rows: Sequence[_Row], *, waited: bool) -> None:
         return
     gone = sum(row["state"] == "gone" for row in rows)
     if gone:
-        say(f"{words.count(gone, 'worker')} {'has' if gone == 1 else 'have'} left")
+        say(f"{formats.count(gone, 'worker')} {'has' if gone == 1 else 'have'} left")
     if silent := len(rows) - gone:
-        note(f"{words.count(silent, 'worker')} {'is' if silent == 1 else 'are'} silent: dead or "
+        note(f"{formats.count(silent, 'worker')} {'is' if silent == 1 else 'are'} silent: dead or "
              "cut off, and other workers take over their jobs")  # fmt: skip

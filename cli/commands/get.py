@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import UsageError
-from cvq.words import listing
+from cvq.text import listing
 
 from .. import options
 from ..output import dump, note, say
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Artifact
     from cvq.parse import Reference
+    from cvq.records import Artifact
 
 
 @click.command(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options
+from ..formats import clean
 from ..output import dump_line, note, on_terminal, say
-from ..words import clean
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -101,7 +101,7 @@ class LogReader:
 
 
 def _print(rows: list[Any], *, as_json: bool) -> None:
-    from cvq.jobs import iso
+    from cvq.records import iso
 
     for row in rows:
         if as_json:

@@ -12,8 +12,8 @@ from ..output import dump, dump_line, note, say, show_list, table
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.filters import Filter
-    from cvq.jobs import Job
+    from cvq.records import Job
+    from cvq.views.filters import Filter
 
 
 @click.command(

@@ -9,14 +9,14 @@ import click
 
 from cvq import parse
 from cvq.errors import UsageError
-from cvq.words import did_you_mean, nearest
+from cvq.text import did_you_mean, nearest
 
 from .. import options
 from ..output import Column, dump, note, show_csv, show_table
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Job
+    from cvq.records import Job
 
 
 @click.command(
@@ -96,7 +96,7 @@ def _points(
     client: Client, job: Job, names: Sequence[str], attempt: int | None
 ) -> list[dict[str, Any]]:
     from cvq import queries
-    from cvq.jobs import iso
+    from cvq.records import iso
 
     with client.db.read() as session:
         merged = queries.merged_points(session, job.id, names=names, attempt=attempt)

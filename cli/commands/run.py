@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import subprocess
 
     from cvq.client import Client, JobHandle
-    from cvq.jobs import Job
     from cvq.kinds.spec import Kind
+    from cvq.records import Job
 
 _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
 _LOOK_S = 1.0  # how often a worker is looked for

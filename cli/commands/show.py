@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options, words
+from .. import formats, options
 from ..output import Column, dump, fields, heading, paint, say, show_table
 from ..widths import whole
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Artifact, Attempt, Job
     from cvq.parse import Reference
+    from cvq.records import Artifact, Attempt, Job
 
 _TRACEBACK_LINES = 12
 _DEEPEST = 5  # level of a result that is shown
@@ -77,8 +77,8 @@ def _show(client: Client, job: Job, *, whole: bool) -> None:
 
 
 def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) -> None:
-    state = paint(words.outcome(job), words.STATE_STYLES[job.state])
-    say(f"job {job.id}  {words.clean(job.kind)}  {state}")
+    state = paint(formats.outcome(job), formats.STATE_STYLES[job.state])
+    say(f"job {job.id}  {formats.clean(job.kind)}  {state}")
     queue = f"{job.queue}, priority {job.priority}"
     if ahead is not None:
         queue += f", {ahead} before it"
@@ -89,15 +89,15 @@ def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) ->
             ("tags", "  ".join(f"{key}={value}" for key, value in job.tags.items())),
             ("queue", queue),
             ("device", {"gpu": "only a GPU", "cpu": "no GPU"}.get(job.device or "")),
-            ("time limit", words.span(job.time_limit)),
-            ("soft time limit", words.span(job.soft_time_limit)),
+            ("time limit", formats.span(job.time_limit)),
+            ("soft time limit", formats.span(job.soft_time_limit)),
             ("after", ", ".join(f"job {parent.id} ({parent.state})" for parent in parents)),
-            ("not before", words.clock(job.not_before) if job.state == "waiting" else None),
-            ("submitted", words.clock(job.created_at)),
-            ("started", words.clock(job.started_at)),
-            ("finished", words.clock(job.finished_at)),
-            ("time", words.span(job.seconds(now))),
-            ("progress", words.progress(job)),
+            ("not before", formats.clock(job.not_before) if job.state == "waiting" else None),
+            ("submitted", formats.clock(job.created_at)),
+            ("started", formats.clock(job.started_at)),
+            ("finished", formats.clock(job.finished_at)),
+            ("time", formats.span(job.seconds(now))),
+            ("progress", formats.progress(job)),
             ("attempts", f"{job.attempt} of {job.max_attempts}"),
         ]
     )
@@ -116,14 +116,14 @@ def _show_spec(client: Client, job: Job) -> None:
         ]
     )
     for damaged in job.damage.values():
-        say(words.clean(f"The job's row in the database is damaged: {damaged}"))
+        say(formats.clean(f"The job's row in the database is damaged: {damaged}"))
     if job.result not in (None, {}):
         heading("Result")
         _show_result(client, job)
     if job.warnings:
         heading("Warnings")
         for warning in job.warnings:
-            say(words.clean(warning))
+            say(formats.clean(warning))
 
 
 def _auto(client: Client, became: Any) -> str:
@@ -138,7 +138,7 @@ def _show_result(client: Client, job: Job) -> None:
         return
     lines = _value(client, job.result)  # of a plug-in: a number, a list
     for line in [lines] if isinstance(lines, str) else lines:
-        say(words.clean(line))
+        say(formats.clean(line))
 
 
 def _value(client: Client, value: Any) -> str | list[str]:
@@ -186,19 +186,19 @@ def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None
         [
             Column("no", lambda a: str(a.number), right=True),
             Column("outcome", lambda a: a.outcome or "running",
-                   style=lambda a: words.STATE_STYLES.get(a.outcome or "running", "")),
+                   style=lambda a: formats.STATE_STYLES.get(a.outcome or "running", "")),
             Column("reason", lambda a: a.reason or "", rank=1),
             Column("worker", lambda a: a.worker, rank=3, least=12),
             Column("device", lambda a: a.device or "", rank=5, least=8),
-            Column("time", lambda a: words.span(a.seconds(now)), right=True, rank=2),
-            Column("memory", lambda a: words.size(a.peak_memory), right=True, rank=4),
+            Column("time", lambda a: formats.span(a.seconds(now)), right=True, rank=2),
+            Column("memory", lambda a: formats.size(a.peak_memory), right=True, rank=4),
         ],
         attempts,
     )  # fmt: skip
     for attempt in attempts:
         # The last one's error has a section of its own.
         if attempt.error and not (attempt is attempts[-1] and attempt.error == job.error):
-            say(f"attempt {attempt.number}: {words.one_line(attempt.error)}")
+            say(f"attempt {attempt.number}: {formats.one_line(attempt.error)}")
 
 
 def _show_metrics(client: Client, job: Job) -> None:
@@ -211,7 +211,7 @@ def _show_metrics(client: Client, job: Job) -> None:
 
 
 def _show_artifacts(client: Client, artifacts: list[Artifact]) -> None:
-    from ..files import columns
+    from ..artifact_table import columns
 
     if artifacts:
         heading("Artifacts")
@@ -222,7 +222,7 @@ def _show_events(events: Sequence[Any]) -> None:
     heading("Events")
     for event in events:
         say(
-            f"{words.clock(event.time)}  {words.clean(event.what)}  {words.clean(event.by)}",
+            f"{formats.clock(event.time)}  {formats.clean(event.what)}  {formats.clean(event.by)}",
             hang=21,
         )
 
@@ -231,7 +231,7 @@ def _show_error(job: Job) -> None:
     if job.error:
         heading("Error")
         for line in job.error.strip().splitlines():
-            say(words.clean(line))
+            say(formats.clean(line))
 
 
 def _show_last_lines(job: Job, attempts: Sequence[Attempt], *, whole: bool) -> None:
@@ -243,7 +243,7 @@ def _show_last_lines(job: Job, attempts: Sequence[Attempt], *, whole: bool) -> N
     for attempt in ended_badly:
         heading(f"Last lines of attempt {attempt.number}")
         for line in attempt.last_lines or []:
-            say(words.clean(line) if whole else words.cut(line))
+            say(formats.clean(line) if whole else formats.cut(line))
 
 
 def _show_traceback(attempts: Sequence[Attempt], *, whole: bool) -> None:
@@ -256,4 +256,4 @@ def _show_traceback(attempts: Sequence[Attempt], *, whole: bool) -> None:
     if len(shown) < len(lines):
         say(f"… {len(lines) - len(shown)} lines more: --traceback")
     for line in shown:
-        say(words.clean(line))
+        say(formats.clean(line))

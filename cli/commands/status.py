@@ -9,7 +9,7 @@ import click
 
 from cvq.errors import CvqError
 
-from .. import options, words
+from .. import formats, options
 from ..output import Column, console, dump, dump_line, on_terminal, plain_table, say, table
 from ..widths import ending, name, plain_blanks, terminal_width, whole, wrap
 from . import worker
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cvq.client import Client
-    from cvq.jobs import Job
+    from cvq.records import Job
 
 _MOST_RUNNING = 30
 
@@ -93,7 +93,7 @@ def look(client: Client) -> Look:
 
 
 def _look_at_redis(client: Client, queues: list[str]) -> tuple[str, dict[str, int]]:
-    from cvq.embedded import redis_answers
+    from cvq.broker.embedded import redis_answers
 
     try:
         if client.broker.embedded and not redis_answers(client.settings.home):
@@ -142,7 +142,7 @@ def _draw(seen: Look) -> RenderableType:
 
     head = Text()
     for label, value in _head(seen):
-        line = f"{label:<10}{words.clean(whole(value) if label in seen.places else value)}"
+        line = f"{label:<10}{formats.clean(whole(value) if label in seen.places else value)}"
         line = plain_blanks(wrap(line, terminal_width(), 10))
         head.append(line[:10], "bold").append(f"{line[10:]}\n")
     parts: list[RenderableType] = [head]
@@ -155,7 +155,7 @@ def _draw(seen: Look) -> RenderableType:
 
 
 def _lines(seen: Look) -> list[str]:
-    lines = [f"{name:<10}{words.clean(value)}" for name, value in _head(seen)]
+    lines = [f"{name:<10}{formats.clean(value)}" for name, value in _head(seen)]
     for columns, rows, empty in _tables(seen):
         if rows:
             lines += ["", *plain_table(columns, rows)]
@@ -181,7 +181,7 @@ def _running_columns() -> list[Column[Job]]:
     return [
         Column("running", lambda job: str(job.id), right=True),
         Column("kind", lambda job: job.kind, rank=1, least=14, short=ending),
-        Column("name", words.title, rank=2, least=12, short=name),
+        Column("name", formats.title, rank=2, least=12, short=name),
         Column("worker", lambda job: job.lease_owner or "", rank=3, least=12),
-        Column("progress", words.progress, right=True),
+        Column("progress", formats.progress, right=True),
     ]

@@ -10,16 +10,16 @@ import click
 from cvq.errors import CvqError
 
 from .. import submitting
+from ..formats import clean, moment, title
 from ..from_spec import KindGroup
 from ..holdups import Holdups
 from ..main import drop_output
 from ..output import dump, hint, note, say
-from ..words import clean, moment, title
 
 if TYPE_CHECKING:
     from cvq.client import Client, JobHandle
-    from cvq.jobs import Job
     from cvq.kinds.spec import Kind
+    from cvq.records import Job
 
 
 def _options() -> list[click.Parameter]:

@@ -16,7 +16,7 @@ import click
 from cvq.errors import DatabaseError, SetupError
 from cvq.files import lock, make_home
 
-from .. import options, processes, words
+from .. import formats, options, processes
 from ..output import dump, hint, note, say
 from ..waiting import Spinner
 from ..widths import whole
@@ -112,7 +112,7 @@ def _drain(client: Client, running: Sequence[tuple[dict[str, Any], Any]], count:
         processes.stop(
             [process for _, process in order[:count]],
             client.settings.grace + _LEAVE_S,
-            lambda left: spinner.show(f"waiting for {words.count(left, 'worker')} to finish"),
+            lambda left: spinner.show(f"waiting for {formats.count(left, 'worker')} to finish"),
         )
 
 
@@ -133,7 +133,7 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
     deadline = time.monotonic() + timeout
     with Spinner() as spinner:
         while missing := _not_yet_up(client, started):
-            spinner.show(f"waiting for {words.count(len(missing), 'worker')} to start")
+            spinner.show(f"waiting for {formats.count(len(missing), 'worker')} to start")
             for pid in missing:
                 process, log = started[pid]
                 if process.poll() is not None:
@@ -169,7 +169,7 @@ def _run_in_foreground(
     # Killed outright, this process could not stop them.
     bound = ["--stop-with", str(os.getpid())]
     workers = [processes.start([*given, *bound], None) for given in fresh]
-    note(f"starting {words.count(len(workers), 'worker')}; Ctrl-C stops")
+    note(f"starting {formats.count(len(workers), 'worker')}; Ctrl-C stops")
     code = 0
     try:
         with processes.terminated_is_raised():

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import options
+from ..formats import clean
 from ..holdups import Holdups
 from ..output import dump_line, on_terminal, say
-from ..words import clean
 from .logs import LogReader
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.jobs import Job
     from cvq.parse import Reference
+    from cvq.records import Job
 
 
 @click.command(epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json")

@@ -9,14 +9,14 @@ import click
 
 from cvq.errors import CvqError
 
-from .. import options, words
+from .. import formats, options
 from ..output import dump, paint, say
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.explain import Explanation
-    from cvq.jobs import Job
+    from cvq.explain.diagnosis import Explanation
     from cvq.parse import Reference
+    from cvq.records import Job
 
 
 @click.command(epilog="\b\nExamples:\n  cvq why @\n  cvq why 3-7\n  cvq why 12 --json")
@@ -31,7 +31,7 @@ def why(references: Sequence[Reference], as_json: bool) -> None:
 
     from cvq import queries
     from cvq.client import Client
-    from cvq.explain import explain
+    from cvq.explain.diagnosis import explain
 
     client = Client()
     jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
@@ -51,7 +51,7 @@ def why(references: Sequence[Reference], as_json: bool) -> None:
 
 def _redis_problem(client: Client) -> str | None:
     """What is wrong with Redis; the embedded one is not started by asking."""
-    from cvq.embedded import redis_answers
+    from cvq.broker.embedded import redis_answers
 
     try:
         if client.broker.embedded:
@@ -64,8 +64,8 @@ def _redis_problem(client: Client) -> str | None:
 
 
 def _show(job: Job, explanation: Explanation) -> None:
-    state = paint(words.outcome(job), words.STATE_STYLES[job.state])
-    say(f"job {job.id}  {words.clean(job.kind)}  {state}")
-    say(words.clean(explanation.why))
+    state = paint(formats.outcome(job), formats.STATE_STYLES[job.state])
+    say(f"job {job.id}  {formats.clean(job.kind)}  {state}")
+    say(formats.clean(explanation.why))
     for line in explanation.advice:
-        say(f"→ {words.clean(line)}")
+        say(f"→ {formats.clean(line)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .. import options, words
+from .. import formats, options
 from ..output import Column, dump, say, show_list
 from ..widths import items
 
@@ -93,7 +93,7 @@ def state_of(row: _Row) -> str:
 
 def to_json(row: _Row) -> _Row:
     """A worker as JSON."""
-    from cvq.jobs import iso
+    from cvq.records import iso
 
     return {
         "id": row["id"],
@@ -116,7 +116,7 @@ def columns() -> list[Column[_Row]]:
     now = datetime.now().astimezone()
     return [
         Column("id", lambda row: row["id"], least=16, after=1),
-        Column("state", state_of, style=lambda row: words.STATE_STYLES[state_of(row)]),
+        Column("state", state_of, style=lambda row: formats.STATE_STYLES[state_of(row)]),
         Column("host", lambda row: row["host"], rank=2, least=12),
         Column("pid", lambda row: str(row["pid"]), right=True, rank=6),
         Column(
@@ -127,7 +127,7 @@ def columns() -> list[Column[_Row]]:
         Column("running", lambda row: _listed(row["running"]), rank=1, least=8, short=items),
         Column(
             "up",
-            lambda row: words.age(row["started_at"], now),
+            lambda row: formats.age(row["started_at"], now),
             lambda row: row["started_at"].isoformat(),
             "started_at",
             right=True,

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from ..errors import InvalidInputError
-from ..images import FORMATS
-from ..words import count, listing
+from ..inputs.images import FORMATS
+from ..text import count, listing
 
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp",

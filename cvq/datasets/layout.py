@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInputError
-from ..words import count, listing
+from ..text import count, listing
 from .inventory import Inventory, Member, folders_of, is_batch, is_idx, is_picture
 
 PARTS = {

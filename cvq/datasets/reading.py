@@ -20,11 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .. import words
-from ..decoding import Paper, decode_picture, ink, paper_for, square
+from .. import text
 from ..errors import InvalidInputError, PermanentError, TemporaryError
 from ..files import PASSING
-from ..images import is_the_machines
+from ..inputs.decoding import (
+    Paper,
+    decode_picture,
+    ink,
+    paper_for,
+    square,
+)
+from ..inputs.images import is_the_machines
 from . import idx
 from .inventory import Member, of_zip
 from .layout import Layout, Placed, lay_out
@@ -279,7 +285,7 @@ def _judge(corrupt: Sequence[str], count: int) -> None:
         return
     shown = "; ".join(corrupt[:_NAMED]) + (" …" if len(corrupt) > _NAMED else "")
     are = "is" if len(corrupt) == 1 else "are"
-    said = f"{len(corrupt)} of {words.count(count, 'picture')} {are} damaged"
+    said = f"{len(corrupt)} of {text.count(count, 'picture')} {are} damaged"
     if len(corrupt) == count or (len(corrupt) > 1 and len(corrupt) > _CORRUPT_SHARE * count):
         raise PermanentError(f"{said}: {shown}")
     log.warning("%s and left out: %s", said, shown)

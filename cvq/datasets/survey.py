@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import InvalidInputError
-from ..words import count
+from ..text import count
 from . import idx
 from .inventory import Member, take
 from .layout import Layout, check_classes, check_groups, lay_out, only_in

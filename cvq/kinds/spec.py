@@ -25,8 +25,8 @@ from pydantic import (
     model_validator,
 )
 
-from ..addresses import address_of, name_of
 from ..goals import Goal
+from ..inputs.addresses import address_of, name_of
 
 # As it is typed after `cvq submit`, and as the database has room for.
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")

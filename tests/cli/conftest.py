@@ -18,9 +18,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cvq import Client, Settings, store
-from cvq.jobs import Artifact, Job, Outcome
-from cvq.store import LogLine, MetricPoint
+from cvq import Client, Settings
+from cvq.lifecycle import store
+from cvq.lifecycle.store import LogLine, MetricPoint
+from cvq.records import Artifact, Job, Outcome
 from cvq_cli.main import cvq
 from waiting import HANG_S, eventually
 

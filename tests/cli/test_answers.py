@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from cvq import Client
-from cvq.jobs import Job
 from cvq.kinds.spec import Kind, Spec
+from cvq.records import Job
 
 from .conftest import Cli, FakeWorker
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import update
 
-from cvq import Client, queries, store, tables
+from cvq import Client, queries, tables
+from cvq.lifecycle import store
 from waiting import HANG_S, eventually
 
 from .conftest import Cli, FakeWorker

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from cvq import Client, store, tables
-from cvq.jobs import CHECKPOINT
-from cvq.store import MetricPoint
-from cvq_cli import words
+from cvq import Client, tables
+from cvq.lifecycle import store
+from cvq.lifecycle.store import MetricPoint
+from cvq.records import CHECKPOINT
+from cvq_cli import formats
 from cvq_cli.curves import Curve, overlay
 
 from .conftest import Cli, FakeWorker
@@ -559,15 +560,15 @@ def test_curves_of_several_jobs_share_their_scales() -> None:
 
 
 def test_words() -> None:
-    assert [words.span(s) for s in (0.44, 12, 185, 7800, 4 * 86400 + 3 * 3600)] == [
+    assert [formats.span(s) for s in (0.44, 12, 185, 7800, 4 * 86400 + 3 * 3600)] == [
         "0.4s", "12s", "3m05s", "2h10m", "4d03h",
     ]  # fmt: skip
-    assert [words.size(n) for n in (5, 1234, 2_000_000)] == ["5 B", "1.23 kB", "2 MB"]
-    assert words.number(10**400) == "> 1e308"
-    assert words.number(float("nan")) == words.number(float("inf")) == "-"
-    assert words.sparkline([0, 1, None, 7]) == "▁▂ █"
-    assert words.sparkline([3.0] * 100, width=5) == "▁▁▁▁▁"
-    assert words.clean("a\x1b[2J\tb\x9b") == "a\\x1b[2J\tb\\x9b"
+    assert [formats.size(n) for n in (5, 1234, 2_000_000)] == ["5 B", "1.23 kB", "2 MB"]
+    assert formats.number(10**400) == "> 1e308"
+    assert formats.number(float("nan")) == formats.number(float("inf")) == "-"
+    assert formats.sparkline([0, 1, None, 7]) == "▁▂ █"
+    assert formats.sparkline([3.0] * 100, width=5) == "▁▁▁▁▁"
+    assert formats.clean("a\x1b[2J\tb\x9b") == "a\\x1b[2J\tb\\x9b"
 
 
 def test_the_epoch_of_the_best_value_is_told(run: Cli, client: Client, worker: FakeWorker) -> None:

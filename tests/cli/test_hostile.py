@@ -12,8 +12,8 @@ import pytest
 
 import cvq_cli
 from cvq import Client, Settings
-from cvq.jobs import Job
-from cvq.words import UNPRINTABLE, clean
+from cvq.records import Job
+from cvq.text import UNPRINTABLE, clean
 from cvq_cli.output import console
 
 from .conftest import Cli, FakeWorker

@@ -17,7 +17,7 @@ from sqlalchemy import update
 
 from cvq import Client, queries
 from cvq import tables as t
-from cvq.embedded import ensure_redis, redis_answers
+from cvq.broker.embedded import ensure_redis, redis_answers
 from cvq.errors import DatabaseAwayError
 from cvq.files import lock
 from cvq_cli import processes

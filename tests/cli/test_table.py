@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 
 from cvq import Client, Settings
-from cvq.jobs import Job
-from cvq_cli import curves, files, job_table, words
+from cvq.records import Job
+from cvq_cli import (
+    artifact_table,
+    curves,
+    formats,
+    job_table,
+)
 from cvq_cli.commands import kinds, worker
 from cvq_cli.curves import Curve
 from cvq_cli.table import Column, plain_table, table
@@ -93,14 +98,14 @@ def test_in_a_pipe_nothing_is_cut() -> None:
 
 @pytest.mark.parametrize("width", WIDTHS[1:])
 def test_files_keep_name_and_place(client: Client, width: int) -> None:
-    from cvq.jobs import Artifact
+    from cvq.records import Artifact
 
     uri = f"file://{client.settings.home}/store/jobs/1/1/"
     rows = [
         Artifact(name, "result", "application/json", uri + name, "0" * 64, 12)
         for name in ("a.json", "report-of-every-class-and-every-threshold.json")
     ]
-    text = "\n".join(drawn(files.columns(client), rows, width))
+    text = "\n".join(drawn(artifact_table.columns(client), rows, width))
     for row in rows:
         assert f"{client.settings.home}/store/jobs/1/1/{row.name}" in text
     assert "a.json" in text
@@ -155,26 +160,26 @@ def test_kinds_are_told_whole(width: int) -> None:
 
 
 def test_shortened_words() -> None:
-    assert words.figure("val_accuracy 0.93", 12) == "val…acy 0.93"
-    assert words.figure("val_accuracy 0.93", 4) == "0.93"
-    assert words.figure("a name of words 1e-07", 12) == "a n…ds 1e-07"
-    assert words.state("failed (attempts-exhausted)", 20) == "failed (attempts-e…)"
-    assert words.state("failed (attempts-exhausted)", 9) == "failed"
-    assert words.state("running, to be cancelled", 9) == "running"
+    assert formats.figure("val_accuracy 0.93", 12) == "val…acy 0.93"
+    assert formats.figure("val_accuracy 0.93", 4) == "0.93"
+    assert formats.figure("a name of words 1e-07", 12) == "a n…ds 1e-07"
+    assert formats.state("failed (attempts-exhausted)", 20) == "failed (attempts-e…)"
+    assert formats.state("failed (attempts-exhausted)", 9) == "failed"
+    assert formats.state("running, to be cancelled", 9) == "running"
 
 
 def test_titles_of_many_files_are_short() -> None:
     def named(*names: str) -> str:
-        return words.title(job(spec={"files": [{"name": n, "sha256": None} for n in names]}))
+        return formats.title(job(spec={"files": [{"name": n, "sha256": None} for n in names]}))
 
     assert named("a.png", "b.jpg") == "a.png b.jpg"
     assert named("a.png", "b.JPG", "c.png", "d.png", "z.png") == "5 pictures: a.png … z.png"
     assert named("a.png", "b.zip", "c.png", "d.png", "z.png") == "5 files: a.png … z.png"
-    assert words.title(job(name="mine", spec={"images": PICTURES})) == "mine"
+    assert formats.title(job(name="mine", spec={"images": PICTURES})) == "mine"
 
 
 def test_a_title_has_the_files_in_the_order_of_the_kinds_fields() -> None:
     files = {name: {"name": f"{name}.jpg", "sha256": "0"} for name in ("style", "content")}
     spec = {**files, "style": [files["style"]]}  # as Postgres gives them back
-    assert words.title(job(kind="style-transfer", spec=spec)) == "content.jpg style.jpg"
-    assert words.title(job(kind="somebodys", spec=files)) == "style.jpg content.jpg"
+    assert formats.title(job(kind="style-transfer", spec=spec)) == "content.jpg style.jpg"
+    assert formats.title(job(kind="somebodys", spec=files)) == "style.jpg content.jpg"

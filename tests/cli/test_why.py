@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cvq import Client, store
-from cvq.jobs import NewJob
+from cvq import Client
+from cvq.lifecycle import store
+from cvq.records import NewJob
 
 from .conftest import Cli, FakeWorker
 

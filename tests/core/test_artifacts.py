@@ -16,8 +16,8 @@ import pytest
 from cvq.artifacts import ArtifactStore, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
 from cvq.files import atomic
-from cvq.jobs import Artifact, Lease
 from cvq.names import Names
+from cvq.records import Artifact, Lease
 
 
 @pytest.fixture(scope="module")

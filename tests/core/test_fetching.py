@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from cvq import Client
-from cvq.addresses import address_of, name_of, shown
 from cvq.errors import InvalidInputError, SetupError
-from cvq.fetching import fetch
+from cvq.inputs.addresses import address_of, name_of, shown
+from cvq.inputs.fetching import fetch
 
 
 def png() -> bytes:

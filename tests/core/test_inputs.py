@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
-from cvq import Client, queries, store
+from cvq import Client, queries
 from cvq import tables as t
 from cvq.errors import InvalidInputError, SetupError, UsageError
-from cvq.jobs import Outcome
+from cvq.lifecycle import store
+from cvq.records import Outcome
 
 
 @pytest.fixture

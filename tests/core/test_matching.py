@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cvq.jobs import NewJob
 from cvq.matching import Needs, misfit, worker_misfit
+from cvq.records import NewJob
 
 KNOWN = {
     "kinds": {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cvq.errors import UsageError
 from cvq.names import Names, check_labels, safe_name
-from cvq.words import UNPRINTABLE
+from cvq.text import UNPRINTABLE
 
 PARTS = st.text(max_size=300) | st.sampled_from(
     ["a", "A", "a-2", "é", "e\u0301", ".", "con", "nul.png", "x. ", "..a", "-rf", "~", "a.", "ﬁ"]

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from cvq.errors import InvalidInputError
-from cvq.pipelines import MAX_BYTES, check_pipeline, make_pipeline, read_pipeline
+from cvq.inputs.pipelines import (
+    MAX_BYTES,
+    check_pipeline,
+    make_pipeline,
+    read_pipeline,
+)
 
 GREY, COLOURED = (28, 28, 1), (32, 48, 3)
 

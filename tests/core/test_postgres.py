@@ -15,11 +15,12 @@ from proxy import Proxy, proxied
 from sqlalchemy import text
 
 from conftest import created
-from cvq import Settings, queries, store
+from cvq import Settings, queries
 from cvq.db import Database
 from cvq.errors import DatabaseAwayError, DatabaseError, SchemaError
-from cvq.jobs import NewJob
+from cvq.lifecycle import store
 from cvq.postgres import patience
+from cvq.records import NewJob
 from waiting import eventually
 
 

@@ -8,14 +8,20 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from cvq import queries, store
+from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import UnknownJobError, UsageError
-from cvq.jobs import Artifact, Lease, NewJob, Outcome
+from cvq.lifecycle import store
+from cvq.lifecycle.store import LogLine, MetricPoint
 from cvq.parse import Comparison
 from cvq.queries import Filter
-from cvq.store import LogLine, MetricPoint
+from cvq.records import (
+    Artifact,
+    Lease,
+    NewJob,
+    Outcome,
+)
 from cvq.tables import now
 
 TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -12,10 +12,10 @@ from celery import Celery
 
 from conftest import close
 from cvq import Client, Settings
-from cvq.embedded import stop_redis
+from cvq.broker.embedded import stop_redis
+from cvq.broker.queue import TASK, Broker, broker_queue
 from cvq.errors import BrokerError
-from cvq.jobs import Lease
-from cvq.queue import TASK, Broker, broker_queue
+from cvq.records import Lease
 
 
 def pop(client: Client, queue: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from cvq import samples
 from cvq.errors import UsageError
-from cvq.painting import paint
 from cvq.samples import write_samples
+from cvq.samples.painting import paint
 
 COPYRIGHT = 0x8298
 
@@ -131,7 +131,8 @@ except MissingExtraError as error:
 def test_importing_samples_loads_no_heavy_package() -> None:
     program = (
         "import sys, cvq.samples\n"
-        "heavy = {'numpy', 'sklearn', 'PIL', 'torch', 'cvq.painting', 'cvq.sketches'}\n"
+        "drawing = {'cvq.samples.painting', 'cvq.samples.sketches'}\n"
+        "heavy = {'numpy', 'sklearn', 'PIL', 'torch', *drawing}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -143,7 +143,7 @@ def test_settings_do_not_change() -> None:
 
 def test_nothing_is_read_at_import(tmp_path: Path) -> None:
     (tmp_path / "cvq.toml").write_text("this is = = no toml")
-    program = "import cvq, cvq.settings, cvq.client, cvq.kinds, cvq.queue, cvq.db"
+    program = "import cvq, cvq.settings, cvq.client, cvq.kinds, cvq.broker.queue, cvq.db"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

@@ -24,14 +24,23 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, event, func, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, StatementError
 
-from cvq import Settings, filters, queries, store
+from cvq import Settings, queries
 from cvq import tables as t
 from cvq.db import Database, is_about_a_value
 from cvq.errors import DatabaseError, LeaseLostError, UnknownJobError, UsageError
-from cvq.explain import explain
-from cvq.jobs import CHECKPOINT, Artifact, Job, Lease, NewJob, Outcome
+from cvq.explain.diagnosis import explain
+from cvq.lifecycle import store
+from cvq.lifecycle.store import LogLine, MetricPoint
 from cvq.matching import Needs, Offer
-from cvq.store import LogLine, MetricPoint
+from cvq.records import (
+    CHECKPOINT,
+    Artifact,
+    Job,
+    Lease,
+    NewJob,
+    Outcome,
+)
+from cvq.views import filters
 
 QUEUE = "default"
 

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text, update
 
-from cvq import queries, store
+from cvq import queries
 from cvq import tables as t
 from cvq.db import Database, alembic_config
 from cvq.errors import UsageError
-from cvq.filters import Filter, check
-from cvq.jobs import Job, NewJob, Outcome
+from cvq.lifecycle import store
+from cvq.lifecycle.store import MetricPoint
 from cvq.parse import comparison
-from cvq.store import MetricPoint
+from cvq.records import Job, NewJob, Outcome
+from cvq.views.filters import Filter, check
 
 TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

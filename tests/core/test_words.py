@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cvq.words import clock, count, listing, one_line, percent, span
+from cvq.text import (
+    clock,
+    count,
+    listing,
+    one_line,
+    percent,
+    span,
+)
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:

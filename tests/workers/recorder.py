@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cvq_workers import checkpoints
-from cvq_workers.checkpoints import Checkpoint
+from cvq import checkpoints
+from cvq.checkpoints import Checkpoint
 
 
 @dataclass

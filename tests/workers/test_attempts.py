@@ -19,10 +19,11 @@ import pytest
 from sqlalchemy import text, update
 
 from conftest import Worker
-from cvq import Client, JobHandle, queries, store
+from cvq import Client, JobHandle, queries
 from cvq import tables as t
-from cvq.embedded import ensure_redis, stop_redis
-from cvq.jobs import Job, NewJob
+from cvq.broker.embedded import ensure_redis, stop_redis
+from cvq.lifecycle import store
+from cvq.records import Job, NewJob
 from waiting import HANG_S, eventually
 
 
@@ -373,7 +374,7 @@ def test_a_frozen_fork_server_holds_up_no_job_for_ever(
     [server] = [
         process
         for process in psutil.Process(worker.process.pid).children()
-        if "cvq_workers.forkserver" in process.cmdline()
+        if "cvq_workers.launch.server" in process.cmdline()
     ]
     server.suspend()
     stuck = client.submit("selftest", steps=1, time_limit=0.5)

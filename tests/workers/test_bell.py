@@ -14,7 +14,7 @@ from celery import Celery
 
 from conftest import Worker
 from cvq import Client
-from cvq.queue import doorbell
+from cvq.broker.queue import doorbell
 from waiting import HANG_S, eventually
 
 QUEUE = "cvq.default"

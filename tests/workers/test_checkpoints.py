@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from cvq import checkpoints
 from cvq.errors import CheckpointError, PermanentError
-from cvq_workers import checkpoints
 
 JOB = {"kind": "fmnist-cnn", "spec_hash": "a" * 64}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cvq_workers.death import OomWatch, cause_of
+from cvq_workers.attempt.exit_status import OomWatch, cause_of
 
 
 @pytest.mark.parametrize(

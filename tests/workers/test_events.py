@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cvq_workers.events import read_event
+from cvq_workers.protocol import read_event
 
 METRICS = {"event": "metrics", "step": 1, "values": {"loss": 0.5}, "time": 1e9}
 PROGRESS = {"event": "progress", "done": 1, "total": 2, "unit": "step", "share": None}

@@ -9,8 +9,8 @@ from contextlib import nullcontext as no_error
 
 import pytest
 
-from cvq_workers.launcher import Launcher, job_environment
-from cvq_workers.process import JobProcess
+from cvq_workers.attempt.process import JobProcess
+from cvq_workers.launch.launcher import Launcher, job_environment
 
 SECRETS = {
     "CVQ_DATABASE_URL": "postgresql://cvq:secret@db/cvq",

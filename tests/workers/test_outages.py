@@ -18,17 +18,23 @@ from proxy import Proxy, proxied
 from sqlalchemy import Connection, text, update
 
 from conftest import TESTS, Worker, close, created
-from cvq import Client, Settings, queries, store
+from cvq import Client, Settings, queries
 from cvq import tables as t
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
+from cvq.devices import Slot
 from cvq.errors import DatabaseAwayError, DatabaseError
-from cvq.jobs import Job, Lease, NewJob, Outcome
+from cvq.lifecycle import store
 from cvq.matching import Offer
-from cvq_workers.attempt import Attempt
-from cvq_workers.devices import Slot
-from cvq_workers.job_context import lease_clock
-from cvq_workers.record import Record
+from cvq.records import (
+    Job,
+    Lease,
+    NewJob,
+    Outcome,
+)
+from cvq_workers.attempt.attempt import Attempt
+from cvq_workers.attempt.record import Record
+from cvq_workers.job.context import lease_clock
 from cvq_workers.runtime import Runtime
 from waiting import HANG_S, eventually
 
@@ -272,7 +278,7 @@ def test_a_worker_without_descriptors_fails_no_job_for_good(
     runtime = Runtime(database.settings, [slot], ["default"])
     runtime.__dict__["db"] = database
     job = running(database, max_attempts=2)
-    monkeypatch.setattr("cvq_workers.attempt.JobProcess", fall)
+    monkeypatch.setattr("cvq_workers.attempt.attempt.JobProcess", fall)
     runtime._run(job, slot, lease_clock())
     found = ended(database, job)
     assert (found.state, found.reason) == ("waiting", "error")

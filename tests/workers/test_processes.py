@@ -24,8 +24,8 @@ import pytest
 
 from conftest import HANG_S, TESTS, Worker, close, eventually
 from cvq import Client, JobHandle, Settings, queries
-from cvq.embedded import stop_redis
-from cvq.jobs import Job
+from cvq.broker.embedded import stop_redis
+from cvq.records import Job
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux")
 both_ways = pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -73,14 +73,14 @@ def fork_server(worker: Worker) -> psutil.Process:
     [server] = [
         process
         for process in psutil.Process(worker.process.pid).children()
-        if "cvq_workers.forkserver" in process.cmdline()
+        if "cvq_workers.launch.server" in process.cmdline()
     ]
     return server
 
 
 def test_a_fork_server_says_nothing_when_its_worker_goes_before_it_has_listened() -> None:
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "cvq_workers.forkserver", '{"preload": [], "kinds": []}']
+    command = [sys.executable, "-m", "cvq_workers.launch.server", '{"preload": [], "kinds": []}']
     with subprocess.Popen(command, stdin=there, stderr=subprocess.PIPE, text=True) as server:
         there.close()
         assert select.select([here], [], [], HANG_S)[0]

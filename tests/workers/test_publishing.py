@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Worker, eventually
 from cvq import Client, JobHandle, Settings
-from cvq.jobs import CHECKPOINT
+from cvq.records import CHECKPOINT
 
 
 @pytest.fixture

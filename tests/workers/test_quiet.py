@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cvq_workers.quiet import Sparse
+from cvq_workers.sparse_log import Sparse
 
 
 class Log:

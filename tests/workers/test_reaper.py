@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvq.jobs import Lease
 from cvq.queries import HeldLease
+from cvq.records import Lease
 from cvq_workers.reaper import BETWEEN_LOOKS_S, Reaper
 
 LEASE = Lease(7, 1)

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Worker
 from cvq import Client, JobHandle, queries
-from cvq.jobs import Artifact, Job
+from cvq.records import Artifact, Job
 from waiting import HANG_S, eventually
 
 STEPS = 120

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cvq_workers import process
-from cvq_workers.process import Silence
+from cvq_workers.attempt import process
+from cvq_workers.attempt.process import Silence
 
 
 class Clock:

@@ -12,15 +12,15 @@ import pytest
 from cvq import Settings
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
+from cvq.devices import Slot
 from cvq.errors import PermanentError, StoreError
-from cvq.jobs import Artifact, Job, Lease
 from cvq.kinds.spec import ModelFile
 from cvq.presence import scratch_of
-from cvq_workers.attempt import Attempt
-from cvq_workers.devices import Slot
-from cvq_workers.job_context import lease_clock
-from cvq_workers.launcher import Launcher
-from cvq_workers.staging import _model, stage
+from cvq.records import Artifact, Job, Lease
+from cvq_workers.attempt.attempt import Attempt
+from cvq_workers.attempt.staging import _model, stage
+from cvq_workers.job.context import lease_clock
+from cvq_workers.launch.launcher import Launcher
 from waiting import HANG_S
 
 
@@ -66,8 +66,8 @@ def test_what_is_brought_too_late_is_not_left_behind(
         (folder / "out").mkdir(parents=True)
         raise StoreError("it came half")
 
-    monkeypatch.setattr("cvq_workers.attempt.stage", slow)
-    monkeypatch.setattr("cvq_workers.record.Record.read", lambda *_: [])
+    monkeypatch.setattr("cvq_workers.attempt.attempt.stage", slow)
+    monkeypatch.setattr("cvq_workers.attempt.record.Record.read", lambda *_: [])
     attempt = Attempt(
         job, Slot("cpu", 1), settings=settings, database=database,
         artifacts=ArtifactStore((settings.home / "store").as_uri()), launcher=Launcher("spawn"),

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from cvq import decoding
+from cvq import checkpoints
 from cvq.errors import PermanentError
+from cvq.inputs import decoding
 from cvq.kinds.style_transfer import StyleTransferSpec
-from cvq_workers import checkpoints
 from cvq_workers.models import pictures, style_transfer
 from cvq_workers.models.lbfgs import BoxLBFGS
 from cvq_workers.models.scales import schedule, share_done

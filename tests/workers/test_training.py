@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cvq import checkpoints
 from cvq.errors import PermanentError
 from cvq.kinds.fmnist import MlpSpec
 from cvq.kinds.spec import DataSource
 from cvq.kinds.training import TrainingSpec
-from cvq_workers import checkpoints, lines
+from cvq_workers.attempt import lines
 from cvq_workers.training import card, loop, memory
 from cvq_workers.training.augment import random_flip
 from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cvq.decoding import Paper, decode_picture
+from cvq.context import Context
 from cvq.errors import PermanentError
+from cvq.inputs.decoding import Paper, decode_picture
 from cvq.kinds.spec import ImageFile
-from cvq.words import listing
+from cvq.text import listing
 
-from ..context import Context
 from ..models.pictures import named
 
 log = logging.getLogger("cvq.job")

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from cvq.context import Context
 from cvq.kinds.autoencoders import AutoencoderSpec
 
-from ..context import Context
 from ..data.dataset import Dataset, load_dataset
 from ..training.augment import augmentation_of
 from ..training.loop import Measured, Samples, Trained, evaluate, train

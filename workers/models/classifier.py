@@ -21,10 +21,10 @@ from sklearn.metrics import classification_report, confusion_matrix
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softmax
 
+from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.kinds.fmnist import ClassifierSpec
 
-from ..context import Context
 from ..data.dataset import Dataset, load_dataset
 from ..training import verdicts
 from ..training.augment import (

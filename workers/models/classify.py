@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from cvq.context import Context
 from cvq.kinds.fmnist import ClassifySpec
-from cvq.words import listing, percent
+from cvq.text import listing, percent
 
-from ..context import Context
 from ..data.seen import as_trained
 from ..training.plots import save_grid
 from ..training.report import Report

@@ -26,11 +26,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, mse_loss, pad
 
+from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
-from cvq.words import listing
+from cvq.text import listing
 
-from ..context import Context
 from ..data.dataset import Dataset, Part, load_dataset
 from ..training import verdicts
 from ..training.augment import augmentation_of, random_flip

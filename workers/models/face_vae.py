@@ -26,9 +26,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cvq.context import Context
 from cvq.kinds.faces import LARGEST, FaceVaeSpec
 
-from ..context import Context
 from ..data.dataset import Dataset, load_dataset
 from ..data.sides import typical_side
 from ..training import verdicts

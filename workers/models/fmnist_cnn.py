@@ -19,9 +19,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cvq.context import Context
 from cvq.kinds.fmnist import CnnSpec
 
-from ..context import Context
 from .classifier import scaled, train_classifier
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cvq.context import Context
 from cvq.kinds.fmnist import MlpSpec
 
-from ..context import Context
 from .classifier import scaled, standard, train_classifier
 
 HIDDEN = 1000

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cvq.context import Context
 from cvq.kinds.fmnist import RnnSpec
 
-from ..context import Context
 from .classifier import scaled, train_classifier
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from cvq import words
+from cvq import text
+from cvq.context import Context
 from cvq.kinds.autoencoders import GenerateSpec
 
-from ..context import Context
 from ..training.plots import save_grid
 from ..training.report import Report
 from ..training.saved import load_model
@@ -49,11 +49,11 @@ def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
             save_grid(path, pictures, columns=spec.walk_steps, title=title)
     log.info(
         "drawn: %s, %s of %d steps",
-        *(words.count(spec.count, "picture"), words.count(spec.walks, "walk"), spec.walk_steps),
+        *(text.count(spec.count, "picture"), text.count(spec.walks, "walk"), spec.walk_steps),
     )
     figures = {
         "answer": ", ".join(
-            words.count(number, of)
+            text.count(number, of)
             for number, of in ((spec.count, "picture"), (spec.walks, "walk"))
             if number
         ),

@@ -1,7 +1,8 @@
 """Pictures from files to float tensors and back, as every model of pictures needs them.
 
-`cvq/decoding.py` says how files are read; what a job made is written with the job's number and
-specification inside, so that a picture that has left the store still tells how to make it again.
+`cvq/inputs/decoding.py` says how files are read; what a job made is written with the job's number
+and specification inside, so that a picture that has left the store still tells how to make it
+again.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import torch
 from PIL import ExifTags, Image, PngImagePlugin
 from torch import Tensor
 
-from cvq import decoding
 from cvq.errors import PermanentError
-from cvq.images import PictureError
+from cvq.inputs import decoding
+from cvq.inputs.images import PictureError
 
 log = logging.getLogger("cvq.job")
 

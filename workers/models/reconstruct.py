@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from cvq.context import Context
 from cvq.kinds.autoencoders import ReconstructSpec
 
-from ..context import Context
 from ..data.seen import as_trained
 from ..training.report import Report
 from ..training.saved import load_model

@@ -11,9 +11,8 @@ import random
 import time
 from typing import Any
 
+from cvq.context import Context
 from cvq.kinds.selftest import SelftestSpec
-
-from ..context import Context
 
 
 def run(spec: SelftestSpec, ctx: Context) -> dict[str, Any]:

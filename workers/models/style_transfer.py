@@ -40,13 +40,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate, mse_loss
 
+from cvq.checkpoints import Checkpoint
+from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.kinds.spec import ImageFile
 from cvq.kinds.style_transfer import STYLE_LAYERS, StyleTransferSpec
 
-from ..checkpoints import Checkpoint
-from ..context import Context
-from ..precision import precision
+from ..training.precision import precision
 from .lbfgs import BoxLBFGS
 from .pictures import luminance, matched, open_picture, save_picture, to_image, to_tensor
 from .scales import Scale, schedule, share_done
@@ -169,7 +169,8 @@ def stylize(
     """Paint `content` in the style of `styles`.
 
     Args:
-        content, styles: pictures of mode RGB; `cvq.decoding.as_rgb` makes them from any other.
+        content, styles: pictures of mode RGB; `cvq.inputs.decoding.as_rgb` makes them from any
+            other.
         init: what to start from. A picture is refined at full size, unless `options.scales`
             asks for more: smaller scales would wipe out its detail.
         device: `cpu`, `cuda` or `mps`.

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from cvq.context import Context
 from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
-from cvq.words import listing
+from cvq.text import listing
 
-from ..context import Context
 from ..training import verdicts
 from ..training.loop import Measured, Samples, Trained, train
 from ..training.report import Report

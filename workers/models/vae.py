@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from cvq.context import Context
 from cvq.kinds.autoencoders import VaeSpec
 
-from ..context import Context
 from ..data.dataset import Dataset, load_dataset
 from ..training import verdicts
 from ..training.augment import augmentation_of

@@ -26,7 +26,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..context import Context
+    from cvq.context import Context
+
     from ..data.dataset import Dataset, Part, load_dataset
     from ..models.classifier import scaled, train_classifier
     from . import verdicts

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 from cvq.errors import InvalidInputError, PermanentError, SetupError
+from cvq.inputs.pipelines import make_pipeline
 from cvq.kinds.training import ImageTrainingSpec
-from cvq.pipelines import make_pipeline
 
 Operation = Callable[[Tensor, torch.Generator], Tensor]
 

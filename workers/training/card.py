@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
+from cvq.context import Context
 from cvq.datasets import KNOWN
 from cvq.kinds.spec import InputFile, TypedFile
 from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
-from cvq.words import listing
-
-from ..context import Context
+from cvq.text import listing
 
 _PACKAGES = ("cvq", "torch", "torchvision", "numpy", "albumentations", "scikit-learn")
 

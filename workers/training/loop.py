@@ -21,15 +21,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.goals import goal_of
 from cvq.kinds.training import TrainingSpec
-from cvq.words import span
+from cvq.text import span
 
-from ..context import Context
-from ..precision import precision
 from . import guards, memory
 from .optimisers import make_optimiser, make_schedule
+from .precision import precision
 
 log = logging.getLogger("cvq.job")
 

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cvq.context import Context
 from cvq.kinds.training import TrainingSpec
 
-from ..context import Context
 from .card import write_card
 from .loop import Trained
 from .plots import save_curves

@@ -27,13 +27,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cvq.context import Context
 from cvq.errors import CvqError, PermanentError
 from cvq.kinds import get_kind, make_spec, offering
 from cvq.kinds.spec import ModelFile
 from cvq.kinds.training import TrainingSpec
 from cvq.settings import Settings
-
-from ..context import Context
 
 log = logging.getLogger("cvq.job")
 

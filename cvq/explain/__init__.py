@@ -1,0 +1,1 @@
+"""Why a job waits, runs long or failed, and what to do about it."""

@@ -1,0 +1,197 @@
+"""What the reason of a failed attempt means, and what helps. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..records import Attempt, Job
+from ..tables import FAILED
+from ..text import (
+    listing,
+    one_line,
+    size,
+    span,
+)
+
+# Fields of a specification that decide how much memory a job takes.
+_BIG_FIELDS = ("batch_size", "batch", "size", "image_size", "resolution", "crop")
+_BY_CHANCE = ("worker-lost", "freeze", "signal:")
+_CRASHES = ("SEGV", "ABRT", "BUS", "ILL", "FPE", "SYS", "TRAP")
+
+
+class Told(NamedTuple):
+    """Sentences about a job, and lines of what to do about it."""
+
+    said: list[str]
+    advice: list[str]
+
+
+def cause(job: Job, attempts: list[Attempt]) -> Told:
+    """Why a job failed, from its reason and its attempts.
+
+    A job whose attempts are used up failed for the last one's own reason. A job that failed
+    because of its parents is `explain`'s business.
+    """
+    if not attempts:
+        return _unknown(job, None, job.reason or "")
+    last = attempts[-1]
+    found = _cause_of(job, last)
+    failed = [attempt for attempt in attempts if attempt.outcome == FAILED]
+    if len(failed) > 1:
+        reasons = listing([attempt.reason or "?" for attempt in failed])
+        found.said.insert(0, f"{len(failed)} attempts failed ({reasons}), the last as follows.")
+    if job.max_attempts == 1 and (last.reason or "").startswith(_BY_CHANCE):
+        found.advice.append("It had one attempt only: with --retries 2 it would be tried again.")
+    return found
+
+
+def ended_with(attempt: Attempt) -> str:
+    """How an attempt ended, in a few words: `attempt 1 ended with oom`."""
+    if attempt.reason == "preempted":
+        return f"attempt {attempt.number} was stopped, as its worker left"
+    return f"attempt {attempt.number} ended with {attempt.reason or attempt.outcome}"
+
+
+def log_advice(job: Job, stream: str = "") -> str:
+    """Where the last lines are."""
+    only = f" --stream {stream}" if stream else ""
+    return f"`cvq logs {job.id}{only} --tail 50` shows its last lines."
+
+
+def _cause_of(job: Job, attempt: Attempt) -> Told:
+    word, _, detail = (attempt.reason or "").partition(":")
+    return _EXPLAINED.get(word, _unknown)(job, attempt, detail)
+
+
+def _error(job: Job, attempt: Attempt, _detail: str) -> Told:
+    said = [f"Attempt {attempt.number} ended with an error{_quoted(attempt)}."]
+    advice = []
+    if attempt.traceback:
+        advice.append(f"`cvq show {job.id} --traceback` shows where.")
+    if job.attempt < job.max_attempts:
+        said.append("It was not tried again, as the same values would fail in the same way.")
+    return Told(said, [*advice, log_advice(job)])
+
+
+def _oom(job: Job, attempt: Attempt, _detail: str) -> Told:
+    said = [f"The memory of {attempt.host} was used up{_in_brackets(attempt)}."]
+    if attempt.peak_memory:
+        said.append(f"The job's process took up to {size(attempt.peak_memory)} of it.")
+    fewer = "Fewer jobs at a time leave each more memory: `cvq worker --slots 1` there."
+    return Told(said, [_smaller(job), fewer])
+
+
+def _cuda_oom(job: Job, attempt: Attempt, _detail: str) -> Told:
+    where = f"{attempt.device} of {attempt.host}" if attempt.device else f"the GPU, {attempt.host}"
+    return Told(
+        [f"The memory of {where} was too small for the job{_in_brackets(attempt)}."],
+        [
+            _smaller(job),
+            f"`nvidia-smi` on {attempt.host} shows whether somebody else uses the GPU, too.",
+            "With --no-gpu it computes in the machine's own memory, slowly.",
+        ],
+    )
+
+
+def _signal(job: Job, attempt: Attempt, name: str) -> Told:
+    stderr = log_advice(job, "stderr")
+    if name in _CRASHES:
+        return Told(
+            [f"Its process crashed with signal {name}, in compiled code and not in Python's."],
+            [stderr, "If it crashes again with the same values, a library there has a bug."],
+        )
+    said = f"Its process was killed by signal {name}, and not by cvq."
+    if name != "KILL":
+        return Told([said], [f"Somebody on {attempt.host} sent it, or the job itself.", stderr])
+    memory = f"`dmesg` on {attempt.host} shows whether the kernel did it, for lack of memory."
+    return Told([said], [memory, stderr])
+
+
+def _exit(job: Job, _attempt: Attempt, code: str) -> Told:
+    said = f"Its process left with exit code {code} before it had given a result."
+    return Told([said], [log_advice(job, "stderr")])
+
+
+def _timeout(job: Job, attempt: Attempt, _detail: str) -> Told:
+    soft = "soft" in (attempt.error or "")
+    limit, option = (
+        (job.soft_time_limit, "--soft-time-limit") if soft else (job.time_limit, "--time-limit")
+    )
+    how = "was asked to stop at its soft time limit" if soft else "was killed at its time limit"
+    said = [f"Attempt {attempt.number} {how} of {span(limit) or '?'}."]
+    progress = job.progress or {}
+    if done := progress.get("done"):
+        unit, total = progress.get("unit") or "step", progress.get("total")
+        whole = attempt.seconds(attempt.started_at) * (total or 0) / done
+        # An attempt that resumed did not do all of these steps.
+        needs = f", so that it needs about {span(whole)}" if total and job.attempt == 1 else ""
+        said.append(f"It was at {unit} {done} of {total or '?'}{needs}.")
+    return Told(said, [f"Submit it again with a longer {option}, or with less to do."])
+
+
+def _disk_full(_job: Job, attempt: Attempt, _detail: str) -> Told:
+    return Told(
+        [f"A disk on {attempt.host} had no room left{_in_brackets(attempt)}."],
+        [f"Free some space there, or let {attempt.host}'s CVQ_HOME be on a larger disk."],
+    )
+
+
+def _freeze(job: Job, attempt: Attempt, _detail: str) -> Told:
+    return Told(
+        [f"Its process was there, but answered nothing any more{_in_brackets(attempt)}."],
+        [
+            f"Was it paused on {attempt.host}, or does compiled code keep Python from running?",
+            log_advice(job),
+        ],
+    )
+
+
+def _worker_lost(_job: Job, attempt: Attempt, _detail: str) -> Told:
+    silent = "fell silent" in (attempt.error or "")
+    how = "fell silent during the attempt" if silent else f"lost it{_in_brackets(attempt)}"
+    return Told(
+        [f"Its worker {attempt.worker} on {attempt.host} {how}."],
+        [
+            f"Was {attempt.host} switched off, cut off or out of memory? "
+            "`cvq workers` lists who is there.",
+            f"The worker's own log is in the folder logs of its CVQ_HOME on {attempt.host}.",
+        ],
+    )
+
+
+def _unknown(job: Job, attempt: Attempt | None, _detail: str) -> Told:
+    reason = (attempt.reason if attempt else job.reason) or "no reason given"
+    said = f"It failed: {reason}{_quoted(attempt or job)}."
+    return Told([said], [f"`cvq show {job.id}` tells all that is known.", log_advice(job)])
+
+
+_EXPLAINED: dict[str, Callable[[Job, Attempt, str], Told]] = {
+    "error": _error,
+    "oom": _oom,
+    "cuda-oom": _cuda_oom,
+    "signal": _signal,
+    "exit": _exit,
+    "timeout": _timeout,
+    "disk-full": _disk_full,
+    "freeze": _freeze,
+    "worker-lost": _worker_lost,
+}
+
+
+def _quoted(ended: Attempt | Job) -> str:
+    return f": {one_line(ended.error).rstrip('.')}" if ended.error else ""
+
+
+def _in_brackets(attempt: Attempt) -> str:
+    return f" ({one_line(attempt.error).rstrip('.')})" if attempt.error else ""
+
+
+def _smaller(job: Job) -> str:
+    """What to make smaller, by the names that this kind's options have."""
+    found = [
+        f"--{name.replace('_', '-')}{f' (it was {value})' if value else ''}"
+        for name in _BIG_FIELDS
+        if isinstance(value := job.spec.get(name), int)
+    ]
+    return f"Submit it again with a smaller {' or '.join(found) or 'picture or batch'}."

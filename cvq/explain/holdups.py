@@ -1,0 +1,68 @@
+"""What holds a job up, for whoever waits for it: nobody can run it, or all who can are busy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from .. import queries
+from ..matching import Needs
+from ..records import Job
+from ..tables import QUEUED, RUNNING, WAITING
+from ..takers import takers
+from .diagnosis import explain
+
+
+class Holdup(NamedTuple):
+    """Why a job does not begin, or go on.
+
+    Attributes:
+        nobody: no worker that is there will take it; else those that would are busy.
+        text: what is the matter and what to do, as `cvq why` says it, in one line.
+    """
+
+    nobody: bool
+    text: str
+
+
+def holdup(session: Connection, job: Job) -> Holdup | None:
+    """What holds a job up; None where it runs, has ended, or begins in a moment.
+
+    Args:
+        session: reads only.
+        job: as it was read in this session.
+    """
+    if job.state == QUEUED:
+        found = takers(session, job)
+        begun = any(job.id in worker["running"] for worker in found.known)
+        return None if found.free or begun else _told(session, job, nobody=not found.able)
+    if job.state == WAITING:
+        for other in _one_of_each(queries.awaited_by(session, job.id)):
+            held = holdup(session, other)
+            if held is not None and held.nobody:
+                return Holdup(True, f"It waits for job {other.id}. Of that one: {held.text}")
+    elif job.state != RUNNING or not _is_lost(session, job):
+        return None
+    # What has waited long enough, or lost its worker, goes on where any worker at all is up.
+    if any(worker["alive"] for worker in queries.workers(session)):
+        return None
+    return _told(session, job, nobody=True)
+
+
+def _one_of_each(jobs: list[Job]) -> list[Job]:
+    """Of queued jobs that the same workers can run, the first; and whatever is running."""
+    found: dict[object, Job] = {}
+    for job in jobs:
+        alike = (job.queue, Needs.of(job).key) if job.state == QUEUED else job.id
+        found.setdefault(alike, job)
+    return list(found.values())
+
+
+def _is_lost(session: Connection, job: Job) -> bool:
+    return job.lease_until is not None and job.lease_until <= queries.database_time(session)
+
+
+def _told(session: Connection, job: Job, *, nobody: bool) -> Holdup:
+    explanation = explain(session, job)
+    return Holdup(nobody, " ".join([explanation.why, *explanation.advice]))

@@ -1,0 +1,1 @@
+"""The files that jobs are given: pictures, data sets, models of other jobs, pipelines."""

@@ -1,0 +1,365 @@
+"""What the database says of a job, as plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row
+
+from .figures import headline
+from .goals import Goal
+from .tables import FINAL, UNREADABLE_TIME, Unreadable
+from .text import one_line
+
+WORKER_LOST = "worker-lost"  # the one reason for which a job itself cannot be blamed
+# The role of files that a later attempt resumes from; `checkpoint` is a job's own to give.
+CHECKPOINT = "cvq-checkpoint"
+# Roles of files without which a job is as good: one that cannot be stored is told in its log.
+DISPENSABLE = frozenset({"preview", "sample", "plot"})
+
+
+_HEADLINE = ""  # the key in `goals` of what is no goal; no metric is called so
+
+
+@dataclass(frozen=True)
+class EncodedJson:
+    """A value that is JSON already, to be stored as it is: a job's large result.
+
+    `numbers` are those in it that can be asked for, by name.
+    """
+
+    text: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+class Lease(NamedTuple):
+    """The right to write about a job: its id and the attempt that holds it."""
+
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job about to be submitted.
+
+    `spec` is the validated specification as JSON; `goals` are those that its kind declares, and
+    `headline` are the figures that it wants shown first.
+    """
+
+    kind: str
+    spec: dict[str, Any]
+    spec_hash: str
+    user: str
+    queue: str = "default"
+    priority: int = 5
+    name: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    device: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    max_attempts: int = 3
+    not_before: datetime | None = None
+    goals: dict[str, Goal] | None = None
+    headline: tuple[str, ...] = ()
+    after: tuple[int, ...] = ()
+
+    @property
+    def declared(self) -> dict[str, Any] | None:
+        """What the kind declares of its figures, as the column `goals` has it."""
+        headline = {_HEADLINE: list(self.headline)} if self.headline else {}
+        return {**(self.goals or {}), **headline} or None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that an attempt left in the artifact store."""
+
+    name: str
+    role: str
+    media_type: str
+    uri: str
+    sha256: str
+    bytes: int
+    attempt: int = 0
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Artifact:
+        """Build from a row that has at least this class's columns."""
+        mapping = row._mapping
+        return cls(**{name: mapping[name] for name in cls.__dataclass_fields__})
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented shape."""
+        return {
+            "name": self.name,
+            "role": self.role,
+            "media_type": self.media_type,
+            "uri": self.uri,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Job:
+    """One row of `jobs`. Times are aware and in UTC; `progress` is {done, total, unit, eta_s}.
+
+    `metrics` has the figure that counts of each metric: the last, or what the result says of it.
+
+    `headline` names the figures that its kind wanted shown first when it was submitted; None of a
+    job of an earlier version.
+
+    `damage` has the columns that hold what they cannot (a specification that is a list, say), each
+    with a few words; they read as empty.
+    """
+
+    id: int
+    kind: str
+    queue: str
+    priority: int
+    user: str
+    name: str | None
+    tags: dict[str, str]
+    spec: dict[str, Any]
+    spec_hash: str
+    device: str | None
+    time_limit: float | None
+    soft_time_limit: float | None
+    state: str
+    reason: str | None
+    attempt: int
+    max_attempts: int
+    lease_owner: str | None
+    lease_until: datetime | None
+    cancel_requested: bool
+    not_before: datetime | None
+    progress: dict[str, Any] | None
+    metrics: dict[str, float | None]
+    goals: dict[str, Goal] | None
+    result: Any
+    error: str | None
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    headline: tuple[str, ...] | None = None
+    damage: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Job:
+        """Build from a row that has at least this class's columns."""
+        columns = [n for n in cls.__dataclass_fields__ if n not in ("headline", "damage")]
+        values, damage = _read(row, columns)
+        goals = dict(values["goals"] or {})
+        headline = goals.pop(_HEADLINE, None)
+        values["goals"] = goals or None
+        if isinstance(headline, list):
+            values["headline"] = tuple(map(str, headline))
+        return cls(**values, damage=damage)
+
+    def __repr__(self) -> str:
+        told = [f"{self.state} ({self.reason})" if self.reason else self.state]
+        told += filter(None, [one_line(self.name or "", 40), headline(self, self.headline or ())])
+        return f"<Job {self.id} {self.kind} {', '.join(told)}>"
+
+    @property
+    def lease(self) -> Lease:
+        """The lease of the current attempt."""
+        return Lease(self.id, self.attempt)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has come to its end, good or bad."""
+        return self.state in FINAL
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a job that succeeded says is wrong with what it made, in sentences."""
+        found = self.result.get("warnings") if isinstance(self.result, dict) else None
+        return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+    def seconds(self, now: datetime) -> float | None:
+        """Run time of the last attempt so far, or None where it has not started."""
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.finished_at or now) - self.started_at).total_seconds())
+
+    def to_json(self, artifacts: list[Artifact]) -> dict[str, Any]:
+        """The documented shape of a job as JSON."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "state": self.state,
+            "reason": self.reason,
+            "priority": self.priority,
+            "queue": self.queue,
+            "user": self.user,
+            "name": self.name,
+            "tags": self.tags,
+            "spec": self.spec,
+            "attempt": self.attempt,
+            "max_attempts": self.max_attempts,
+            "created_at": iso(self.created_at),
+            "started_at": iso(self.started_at),
+            "finished_at": iso(self.finished_at),
+            "progress": self.progress,
+            "metrics": self.metrics,
+            "artifacts": [artifact.to_json() for artifact in artifacts],
+            "result": self.result,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One row of `attempts`: where a job was tried and how that ended.
+
+    Attributes:
+        outcome: `succeeded`, `failed`, `cancelled`, or `stopped` by a worker that drained; None
+            while it runs.
+        reason: as in `Outcome`, and `worker-lost` where its worker fell silent.
+        peak_memory: of the job's process, in bytes.
+        last_lines: the last lines that it wrote, kept when it ended; None while it runs.
+    """
+
+    job_id: int
+    number: int
+    worker: str
+    host: str
+    pid: int | None
+    device: str | None
+    versions: dict[str, str] | None
+    seed: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    reason: str | None
+    error: str | None
+    traceback: str | None
+    peak_memory: int | None
+    last_lines: list[str] | None
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Attempt:
+        """Build from a row that has at least this class's columns."""
+        return cls(**_read(row, cls.__dataclass_fields__)[0])
+
+    def seconds(self, now: datetime) -> float:
+        """Run time so far, or to the end."""
+        return max(0.0, ((self.finished_at or now) - self.started_at).total_seconds())
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented shape."""
+        return {
+            "number": self.number,
+            "worker": self.worker,
+            "host": self.host,
+            "pid": self.pid,
+            "device": self.device,
+            "seed": self.seed,
+            "started_at": iso(self.started_at),
+            "finished_at": iso(self.finished_at),
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "error": self.error,
+            "traceback": self.traceback,
+            "peak_memory": self.peak_memory,
+            "last_lines": self.last_lines,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    Attributes:
+        state: `succeeded`, `failed` or `cancelled`; or `queued` where the attempt was stopped
+            through no fault of the job (a worker that drains).
+        reason: `error`, `oom`, `signal:SEGV`, `exit:3`, `timeout`, ... (None when it succeeded).
+        retry: whether a failed attempt is worth another one.
+        peak_memory: of the job's process, in bytes.
+    """
+
+    state: str
+    reason: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    result: Any | EncodedJson = None
+    retry: bool = False
+    peak_memory: int | None = None
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _is_progress(value: Any) -> bool:
+    numbers = (value.get("done"), value.get("total")) if isinstance(value, dict) else ("",)
+    return all(number is None or _is_number(number) for number in numbers) and "done" in value
+
+
+def _are_metrics(value: Any) -> bool:
+    return isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values())
+
+
+def _is_lines(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)
+
+
+# What a column has to hold where it is not NULL, and what is read instead. A database keeps
+# what somebody has written past cvq, and SQLite any type in any column.
+_SHAPES: dict[str, tuple[Callable[[Any], bool], Any]] = {
+    "tags": (_is_record, {}),
+    "spec": (_is_record, {}),
+    "metrics": (_are_metrics, {}),
+    "progress": (_is_progress, None),
+    "goals": (_is_record, None),
+    "result": (lambda value: not isinstance(value, Unreadable), None),
+    "time_limit": (_is_number, None),
+    "soft_time_limit": (_is_number, None),
+    "priority": (_is_number, 0),
+    "attempt": (_is_number, 0),
+    "max_attempts": (_is_number, 1),
+    "versions": (_is_record, None),
+    "last_lines": (_is_lines, None),
+    "pid": (_is_number, None),
+    "peak_memory": (_is_number, None),
+}
+_NEVER_NULL = ("tags", "spec", "metrics")
+
+
+def _read(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of a row, and which of them it cannot have."""
+    values: dict[str, Any] = {}
+    damage: dict[str, str] = {}
+    mapping: Mapping[Any, Any] = row._mapping
+    for name in names:
+        value = mapping[name]
+        # SQLite gives bytes where a text was overwritten with what is none.
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        fits, instead = _SHAPES.get(name, (_is_readable, text))
+        if (value is None and name in _NEVER_NULL) or (value is not None and not fits(value)):
+            shown = "" if value == UNREADABLE_TIME else f": {one_line(repr(value), 60)}"
+            damage[name] = f"its {name} cannot be read{shown}"
+            value = instead
+        values[name] = value
+    return values, damage
+
+
+def _is_readable(value: Any) -> bool:
+    return value != UNREADABLE_TIME and not isinstance(value, bytes | Unreadable)
+
+
+def iso(time: datetime | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, as in 2026-11-01T12:00:00.000Z."""
+    if time is None:
+        return None
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,135 @@
+"""The inside of a job process: it runs one attempt and tells its worker how that went.
+
+Inputs are local files, outputs go into a folder of its own; `job_context` has the rest of what it
+and its worker say to each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import json
+import logging
+import os
+import random
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from cvq.inputs import images
+from cvq.kinds import get_kind, make_spec
+from cvq.kinds.spec import ModelFile
+from cvq.settings import Settings
+
+from .. import results
+from ..failures import describe
+from ..launch.supervisor import die_with_parent
+from .context import (
+    Control,
+    JobContext,
+    Request,
+    StopRequestedError,
+)
+
+EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop, to be run again elsewhere
+_LINE_BUFFERED = 1  # _IOLBF of every C library
+
+log = logging.getLogger("cvq.job")
+
+
+def main(job_file: Path, events: int, pulse: int) -> int:
+    """Run the attempt that `job_file` describes; return the exit code.
+
+    Args:
+        job_file: a `Request` as JSON.
+        events: descriptor of the socket that carries what the job says.
+        pulse: of the one that carries beats and their answers.
+    """
+    die_with_parent()
+    request = Request(**json.loads(job_file.read_text()))
+    control = Control(events, pulse)
+    control.begin()
+    code = 1
+    try:
+        _settle_in(request)
+        result = results.write(_run(request, control), Path(request.folder))
+    except StopRequestedError:
+        code = EXIT_STOPPED
+        if control.is_own:
+            control.send("stopped")
+    except SystemExit as error:
+        code = _exit_code(error)
+        if control.is_own and not isinstance(error.code, int | None):
+            control.send("error", **describe(error))
+    except BaseException as error:
+        if control.is_own:
+            control.send("error", **describe(error))
+        else:
+            traceback.print_exc()
+    else:
+        code = 0
+        if control.is_own:
+            control.send_result(result)
+    if not control.is_own:
+        os._exit(code)  # a child that the job has forked: the job itself goes on
+    return code
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if isinstance(error.code, int) else 1
+
+
+def _run(request: Request, control: Control) -> Any:
+    # The job's own settings: neither the worker's environment nor `cvq.toml` is the job's to see.
+    kind = get_kind(request.kind, Settings.model_validate({"kinds": request.kinds}))
+    spec = make_spec(kind, request.spec)
+    for file in spec.inputs():
+        if file.key in request.inputs:
+            file.path = Path(request.inputs[file.key])
+        if isinstance(file, ModelFile):
+            file.modules = request.kinds
+            file.warned = request.warned.get(str(file.key), [])
+    images.limit_pixels(request.max_pixels)
+    run = kind.load()
+    _seed(spec.seed, request.threads)
+    result = run(spec, JobContext(request, control))
+    return {} if result is None else result  # 0, False and [] are results
+
+
+def _settle_in(request: Request) -> None:
+    """Make this process the job's own: device, folder, output."""
+    os.environ.update(request.environment)
+    os.chdir(request.folder)
+    # Unbuffered, so that the last line before a crash is kept.
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        raw = io.FileIO(descriptor, "w", closefd=False)
+        stream = io.TextIOWrapper(raw, "utf-8", errors="replace", write_through=True)
+        setattr(sys, name, stream)
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        c = ctypes.CDLL(None)
+        # What C code prints is kept line by line, too.
+        c.setvbuf(ctypes.c_void_p.in_dll(c, "stdout"), None, _LINE_BUFFERED, 0)
+    # It says of itself that it has found the fonts, which is no word of the job's.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    for note in request.notes:
+        log.warning("%s", note)
+
+
+def _seed(seed: int, threads: int) -> None:
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+        sys.modules["torch"].set_num_threads(threads)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
