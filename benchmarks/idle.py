@@ -74,8 +74,8 @@ def _start(command: Sequence[str], home: Path) -> subprocess.Popen[bytes]:
 def _until_up(client: Client) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        with client.db.read() as session:
-            if queries.live_workers(session):
+        with client.db.read() as connection:
+            if queries.live_workers(connection):
                 return
         time.sleep(0.2)
     raise SystemExit("the worker does not come up")

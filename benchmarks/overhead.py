@@ -58,8 +58,8 @@ def _one(client: Client) -> float:
     submitted = datetime.now(UTC)
     job = client.submit("selftest", steps=1, pause=0.0)
     job.wait(60)
-    with client.db.read() as session:
-        line = queries.logs_of(session, job.id)[0]
+    with client.db.read() as connection:
+        line = queries.logs_of(connection, job.id)[0]
     return float((line.time - submitted).total_seconds())
 
 

@@ -67,8 +67,8 @@ def must(look: Callable[[], Any], what: str, timeout: float = _PATIENCE_S) -> No
 
 def attempts_of(handle: JobHandle) -> list[Attempt]:
     """All attempts of a job."""
-    with handle.client.db.read() as session:
-        return list(queries.attempts_of(session, handle.id))
+    with handle.client.db.read() as connection:
+        return list(queries.attempts_of(connection, handle.id))
 
 
 def say(what: str, *, good: bool) -> bool:
@@ -183,9 +183,9 @@ def redis() -> bool:
                     good=gap < 5 and len(begins) == 500)  # fmt: skip
         server.kill()
         time.sleep(40)  # Celery tries again less and less often
-        with made.client.db.write() as session:
+        with made.client.db.write() as connection:
             for number in range(500):
-                store.submit(session, _plain_job(made, number))
+                store.submit(connection, _plain_job(made, number))
         committed = time.monotonic()
         must(lambda: len(_all_begins(made)) > 500, "work begins without Redis")
         waited = _all_begins(made)[500] - committed
@@ -415,16 +415,16 @@ def resume() -> bool:
 
 
 def _saved_in(handle: JobHandle, attempt: int) -> bool:
-    with handle.client.db.read() as session:
-        saved = queries.checkpoints_of(session, handle.id)
+    with handle.client.db.read() as connection:
+        saved = queries.checkpoints_of(connection, handle.id)
     return any(artifact.attempt == attempt for artifact in saved)
 
 
 def _redone(handle: JobHandle) -> list[tuple[int, int]]:
     """For each resumption: the steps done again, and those that a checkpoint interval has."""
-    with handle.client.db.read() as session:
-        points = queries.metric_points(session, handle.id, names=["total_loss"])
-        lines = queries.logs_of(session, handle.id)
+    with handle.client.db.read() as connection:
+        points = queries.metric_points(connection, handle.id, names=["total_loss"])
+        lines = queries.logs_of(connection, handle.id)
     steps: dict[int, list[Any]] = {}
     for point in points:
         steps.setdefault(point.attempt, []).append(point)

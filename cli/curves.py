@@ -54,10 +54,10 @@ def curves_of(
 
     from .follow import headline_names
 
-    with client.db.read() as session:
+    with client.db.read() as connection:
         asked = [*names, _EPOCH] if names else []
-        merged = queries.merged_points(session, job.id, names=asked, attempt=attempt)
-        summaries = queries.summaries_of(session, job.id) if attempt is None else {}
+        merged = queries.merged_points(connection, job.id, names=asked, attempt=attempt)
+        summaries = queries.summaries_of(connection, job.id) if attempt is None else {}
     counted = [(point.step, point.value) for point in merged.get(_EPOCH, [])]
     epochs = {step: int(value) for step, value in counted if value is not None}
     found = []

@@ -43,9 +43,9 @@ class Holdups:
         from cvq.explain.holdups import holdup
 
         self._state, self._look_at = job.state, time.monotonic() + _LOOK_S
-        with self._client.db.read() as session:
+        with self._client.db.read() as connection:
             # Read anew: it may have begun since this look.
-            found = holdup(session, queries.get_job(session, job.id))
+            found = holdup(connection, queries.get_job(connection, job.id))
         before, self._nobody = self._nobody, None if found is None else found.nobody
         if found is None or found.nobody is before:
             return

@@ -81,9 +81,9 @@ def as_json(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
 def _as_json(client: Client, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
     from cvq import queries
 
-    with client.db.read() as session:
+    with client.db.read() as connection:
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
-            artifacts = queries.artifacts_of(session, [job.id for job in chunk])
+            artifacts = queries.artifacts_of(connection, [job.id for job in chunk])
             for job in chunk:
                 yield job.to_json(artifacts[job.id])

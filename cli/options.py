@@ -217,8 +217,8 @@ def find(client: Client, wanted: Filter) -> list[Job]:
     """The jobs that a filter means."""
     from cvq import queries
 
-    with client.db.read() as session:
-        return queries.list_jobs(session, wanted)
+    with client.db.read() as connection:
+        return queries.list_jobs(connection, wanted)
 
 
 def _flat(lists: Iterable[list[str]]) -> list[str]:
@@ -235,12 +235,12 @@ def resolve(client: Client, references: Iterable[parse.Reference]) -> list[int]:
     from cvq import queries
 
     found: dict[int, None] = {}
-    with client.db.read() as session:
+    with client.db.read() as connection:
         for first, last, back in references:
             if back is not None:
-                ids = [queries.last_jobs(session, client.settings.user, back)]
+                ids = [queries.last_jobs(connection, client.settings.user, back)]
             else:
-                ids = queries.ids_between(session, first, last)
+                ids = queries.ids_between(connection, first, last)
             if not ids:
                 raise UnknownJobError(first if first == last else f"{first}-{last}")
             found.update(dict.fromkeys(ids))
@@ -272,9 +272,9 @@ def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -
 
     if attempt is None:
         return
-    with client.db.read() as session:
+    with client.db.read() as connection:
         known = {
-            each.number for job_id in job_ids for each in queries.attempts_of(session, job_id)
+            each.number for job_id in job_ids for each in queries.attempts_of(connection, job_id)
         }
     if attempt in known:
         return

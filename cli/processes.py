@@ -78,8 +78,8 @@ def local_workers(client: Client) -> list[tuple[dict[str, Any], psutil.Process |
     from cvq.presence import present
 
     here = present(client.settings.home)
-    with client.db.read() as session:
-        rows = queries.workers(session)
+    with client.db.read() as connection:
+        rows = queries.workers(connection)
     return [
         (row, _process(here.get(row["id"])))
         for row in rows

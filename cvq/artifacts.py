@@ -25,7 +25,7 @@ from typing import Any
 from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, UsageError
 from .files import atomic, make_home, sha256_of, why
 from .names import Names, safe_name
-from .records import Artifact, Lease
+from .records import Artifact, AttemptId
 from .settings import Settings, masked, without_secrets
 
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.
@@ -99,7 +99,7 @@ class ArtifactStore:
 
     def put_artifact(
         self,
-        lease: Lease,
+        attempt: AttemptId,
         path: Path,
         *,
         name: str,
@@ -124,7 +124,7 @@ class ArtifactStore:
         name = safe_name(name)
         if path.is_symlink() or not path.is_file():  # a pipe would never end
             raise UsageError(f"artifact {name}: {path.name} is not a regular file")
-        folder = f"{self.root}/jobs/{lease.job_id}/{lease.attempt}/"
+        folder = f"{self.root}/jobs/{attempt.job_id}/{attempt.attempt}/"
         with self._errors(folder):
             plain = _SPECIAL.sub("_", name)
             inside = (names or Names()).place(plain, lambda path: self.fs.exists(folder + path))
@@ -139,7 +139,7 @@ class ArtifactStore:
             uri=self._uri(key),
             sha256=digest,
             bytes=size,
-            attempt=lease.attempt,
+            attempt=attempt.attempt,
         )
 
     def fetch(self, artifact: Artifact, target: Path) -> Path:

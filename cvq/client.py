@@ -157,8 +157,8 @@ class Client:
             after=tuple(dict.fromkeys([*first, *trainings])),
         )
         _check_storable(f"{kind}: the specification", dumped)
-        with database.write() as session:
-            job_id = store.submit(session, job)
+        with database.write() as connection:
+            job_id = store.submit(connection, job)
         self._ring(job.queue, job_id, trouble)
         return JobHandle(self, job_id)
 
@@ -237,8 +237,8 @@ class Client:
             limit=limit,
         )
         self.check_filter(asked)
-        with self.db.read() as session:
-            return [JobHandle(self, job.id, job) for job in queries.list_jobs(session, asked)]
+        with self.db.read() as connection:
+            return [JobHandle(self, job.id, job) for job in queries.list_jobs(connection, asked)]
 
     def check_filter(self, wanted: filters.Filter) -> list[str]:
         """Refuse names that no job has; return remarks on what may be right and finds nothing.
@@ -257,8 +257,8 @@ class Client:
                 for name in (*kind.spec.headline, *kind.spec.goals)
             ]
 
-        with self.db.read() as session:
-            return filters.check(session, wanted, kinds=kinds, figures=figures)
+        with self.db.read() as connection:
+            return filters.check(connection, wanted, kinds=kinds, figures=figures)
 
     def wait(
         self,
@@ -325,8 +325,8 @@ class Client:
     def artifacts_of(self, job: JobLike) -> list[Artifact]:
         """The files that a job has left so far."""
         wanted = id_of(job)
-        with self.db.read() as session:
-            return queries.artifacts_of(session, [wanted])[wanted]
+        with self.db.read() as connection:
+            return queries.artifacts_of(connection, [wanted])[wanted]
 
     def to_json(self, job: Job | JobHandle) -> dict[str, Any]:
         """A job in the documented JSON shape."""

@@ -1,4 +1,4 @@
-"""The database: one engine, one session context, and the schema's version."""
+"""The database: one engine, one way to a transaction, and the schema's version."""
 
 from __future__ import annotations
 

@@ -143,8 +143,8 @@ class JobHandle:
     def job(self) -> Job:
         """The row of the database as of the last look."""
         if self._job is None:
-            with self.client.db.read() as session:
-                self._job = queries.get_job(session, self.id)
+            with self.client.db.read() as connection:
+                self._job = queries.get_job(connection, self.id)
         return self._job
 
     def refresh(self) -> Self:
@@ -196,8 +196,8 @@ class JobHandle:
         Raises:
             UnknownJobError: there is no such job.
         """
-        with self.client.db.write() as session:
-            self._job = store.cancel(session, self.id, self.client.settings.user)
+        with self.client.db.write() as connection:
+            self._job = store.cancel(connection, self.id, self.client.settings.user)
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -216,16 +216,16 @@ class JobHandle:
 
     def logs(self) -> list[str]:
         """The lines that the job has written so far."""
-        with self.client.db.read() as session:
-            return [row.text for row in queries.logs_of(session, self.id)]
+        with self.client.db.read() as connection:
+            return [row.text for row in queries.logs_of(connection, self.id)]
 
     def curve(self, name: str, *, attempt: int | None = None) -> list[tuple[int, float | None]]:
         """A metric over the steps: (step, value).
 
         Attempts that resumed one another make one curve; `attempt` asks for a single one's.
         """
-        with self.client.db.read() as session:
-            found = queries.merged_points(session, self.id, names=[name], attempt=attempt)
+        with self.client.db.read() as connection:
+            found = queries.merged_points(connection, self.id, names=[name], attempt=attempt)
         return [(point.step, point.value) for point in found.get(name, [])]
 
     def save(

@@ -15,8 +15,8 @@ from .records import (
     CHECKPOINT,
     Artifact,
     Attempt,
+    AttemptId,
     Job,
-    Lease,
 )
 from .tables import now
 from .views import filters
@@ -25,37 +25,37 @@ from .views.filters import Filter as Filter
 _VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
 
 
-def get_job(session: Connection, job_id: int) -> Job:
+def get_job(connection: Connection, job_id: int) -> Job:
     """The job of this id.
 
     Raises:
         UnknownJobError: there is none.
     """
-    row = session.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one_or_none()
+    row = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one_or_none()
     if row is None:
         raise UnknownJobError(job_id)
     return Job.from_row(row)
 
 
-def list_jobs(session: Connection, wanted: Filter) -> list[Job]:
+def list_jobs(connection: Connection, wanted: Filter) -> list[Job]:
     """Jobs, the newest first unless `sort` says otherwise."""
     query = select(t.jobs).where(*filters.conditions(wanted)).order_by(*filters.order(wanted))
-    return [Job.from_row(row) for row in session.execute(query.limit(wanted.limit)).all()]
+    return [Job.from_row(row) for row in connection.execute(query.limit(wanted.limit)).all()]
 
 
-def count_jobs(session: Connection, wanted: Filter) -> int:
+def count_jobs(connection: Connection, wanted: Filter) -> int:
     """How many jobs a filter finds, whatever its limit."""
     query = select(func.count(t.jobs.c.id)).where(*filters.conditions(wanted))
-    return int(session.scalar(query) or 0)
+    return int(connection.scalar(query) or 0)
 
 
-def last_jobs(session: Connection, user: str, back: int) -> int:
+def last_jobs(connection: Connection, user: str, back: int) -> int:
     """The id of this user's last job, or the one `back` before it.
 
     Raises:
         UsageError: there are not that many.
     """
-    found = session.scalar(
+    found = connection.scalar(
         select(t.jobs.c.id)
         .where(t.jobs.c.user == user)
         .order_by(t.jobs.c.id.desc())
@@ -68,13 +68,13 @@ def last_jobs(session: Connection, user: str, back: int) -> int:
     return int(found)
 
 
-def ids_between(session: Connection, first: int, last: int) -> list[int]:
+def ids_between(connection: Connection, first: int, last: int) -> list[int]:
     """The ids that exist in a range, both ends included, in order."""
     query = select(t.jobs.c.id).where(t.jobs.c.id.between(first, last)).order_by(t.jobs.c.id)
-    return list(session.scalars(query).all())
+    return list(connection.scalars(query).all())
 
 
-def artifacts_of(session: Connection, job_ids: Iterable[int]) -> dict[int, list[Artifact]]:
+def artifacts_of(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[Artifact]]:
     """The artifacts of some jobs, oldest first.
 
     Of a name that several attempts left, only the newest is given.
@@ -84,29 +84,29 @@ def artifacts_of(session: Connection, job_ids: Iterable[int]) -> dict[int, list[
     for start in range(0, len(ids), _VALUES):
         some = t.artifacts.c.job_id.in_(ids[start : start + _VALUES])
         query = select(t.artifacts).where(some).order_by(t.artifacts.c.id)
-        for row in session.execute(query).all():
+        for row in connection.execute(query).all():
             named = found[row.job_id]
             named.pop(row.name, None)
             named[row.name] = Artifact.from_row(row)
     return {job_id: list(named.values()) for job_id, named in found.items()}
 
 
-def attempts_of(session: Connection, job_id: int) -> list[Attempt]:
+def attempts_of(connection: Connection, job_id: int) -> list[Attempt]:
     """The attempts of a job in order."""
     query = select(t.attempts).where(t.attempts.c.job_id == job_id).order_by(t.attempts.c.number)
-    return [Attempt.from_row(row) for row in session.execute(query).all()]
+    return [Attempt.from_row(row) for row in connection.execute(query).all()]
 
 
-def events_of(session: Connection, job_id: int) -> Sequence[Row[Any]]:
+def events_of(connection: Connection, job_id: int) -> Sequence[Row[Any]]:
     """What happened to a job, in order: time, what, by."""
-    return session.execute(
+    return connection.execute(
         select(t.events).where(t.events.c.job_id == job_id).order_by(t.events.c.id)
     ).all()
 
 
-def checkpoints_of(session: Connection, job_id: int) -> list[Artifact]:
+def checkpoints_of(connection: Connection, job_id: int) -> list[Artifact]:
     """The checkpoints of a job, of all its attempts, the newest first."""
-    rows = session.execute(
+    rows = connection.execute(
         select(t.artifacts)
         .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == CHECKPOINT)
         .order_by(t.artifacts.c.id.desc())
@@ -114,9 +114,9 @@ def checkpoints_of(session: Connection, job_id: int) -> list[Artifact]:
     return [Artifact.from_row(row) for row in rows]
 
 
-def model_of(session: Connection, job_id: int) -> Artifact | None:
+def model_of(connection: Connection, job_id: int) -> Artifact | None:
     """The model that a job's last attempt has left for inference, if any."""
-    row = session.execute(
+    row = connection.execute(
         select(t.artifacts)
         .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == "model")
         .order_by(t.artifacts.c.id.desc())
@@ -125,9 +125,9 @@ def model_of(session: Connection, job_id: int) -> Artifact | None:
     return None if row is None else Artifact.from_row(row)
 
 
-def parents_of(session: Connection, job_id: int) -> list[Job]:
+def parents_of(connection: Connection, job_id: int) -> list[Job]:
     """The jobs that a job waits for."""
-    rows = session.execute(
+    rows = connection.execute(
         select(t.jobs)
         .join(t.dependencies, t.dependencies.c.parent_id == t.jobs.c.id)
         .where(t.dependencies.c.job_id == job_id)
@@ -135,7 +135,7 @@ def parents_of(session: Connection, job_id: int) -> list[Job]:
     return [Job.from_row(row) for row in rows]
 
 
-def awaited_by(session: Connection, job_id: int) -> list[Job]:
+def awaited_by(connection: Connection, job_id: int) -> list[Job]:
     """The queued and running jobs that a job waits for, also by way of others that wait."""
     jobs, links = t.jobs.c, t.dependencies.c
     found = select(links.parent_id).where(links.job_id == job_id).cte("awaited", recursive=True)
@@ -145,7 +145,7 @@ def awaited_by(session: Connection, job_id: int) -> list[Job]:
         .join(found, found.c.parent_id == jobs.id)
         .where(t.in_state(t.WAITING))
     )
-    rows = session.execute(
+    rows = connection.execute(
         select(t.jobs)
         .where(jobs.id.in_(select(found.c.parent_id)), t.in_state(t.QUEUED, t.RUNNING))
         .order_by(jobs.id)
@@ -153,10 +153,10 @@ def awaited_by(session: Connection, job_id: int) -> list[Job]:
     return [Job.from_row(row) for row in rows]
 
 
-def run_times(session: Connection, kind: str, most: int = 50) -> list[float]:
+def run_times(connection: Connection, kind: str, most: int = 50) -> list[float]:
     """How long the last succeeded jobs of a kind ran, in seconds (the last attempt of each)."""
     jobs = t.jobs.c
-    rows = session.execute(
+    rows = connection.execute(
         select(jobs.started_at, jobs.finished_at)
         .where(
             jobs.kind == kind,
@@ -170,10 +170,10 @@ def run_times(session: Connection, kind: str, most: int = 50) -> list[float]:
     return [(row.finished_at - row.started_at).total_seconds() for row in rows]
 
 
-def summaries_of(session: Connection, job_id: int) -> dict[str, Row[Any]]:
+def summaries_of(connection: Connection, job_id: int) -> dict[str, Row[Any]]:
     """Value, last, min, max, best and its step of each metric of a job, damaged rows left out."""
     s = t.summaries.c
-    rows = session.execute(
+    rows = connection.execute(
         select(t.summaries).where(s.job_id == job_id, s.source == "metrics").order_by(s.name)
     ).all()
     whole = [row for row in rows if _are_figures(row.value, row.last, row.min, row.max, row.best)]
@@ -185,12 +185,12 @@ def _are_figures(*values: Any) -> bool:
     return all(value is None or isinstance(value, int | float) for value in values)
 
 
-def last_sign(session: Connection, lease: Lease) -> datetime | None:
+def last_sign(connection: Connection, attempt: AttemptId) -> datetime | None:
     """When an attempt wrote its newest log line or metric, by its host's clock."""
     times = [
-        session.scalar(
+        connection.scalar(
             select(table.c.time)
-            .where(table.c.job_id == lease.job_id, table.c.attempt == lease.attempt)
+            .where(table.c.job_id == attempt.job_id, table.c.attempt == attempt.attempt)
             .order_by(table.c.id.desc())
             .limit(1)
         )
@@ -200,7 +200,7 @@ def last_sign(session: Connection, lease: Lease) -> datetime | None:
 
 
 def logs_of(
-    session: Connection,
+    connection: Connection,
     job_id: int,
     *,
     after: int = 0,
@@ -219,12 +219,12 @@ def logs_of(
         conditions.append(t.logs.c.time >= since)
     query = select(t.logs).where(*conditions)
     if tail is None:
-        return session.execute(query.order_by(t.logs.c.id)).all()
-    return session.execute(query.order_by(t.logs.c.id.desc()).limit(tail)).all()[::-1]
+        return connection.execute(query.order_by(t.logs.c.id)).all()
+    return connection.execute(query.order_by(t.logs.c.id.desc()).limit(tail)).all()[::-1]
 
 
 def metric_points(
-    session: Connection,
+    connection: Connection,
     job_id: int,
     *,
     names: Sequence[str] = (),
@@ -237,7 +237,7 @@ def metric_points(
         conditions.append(t.metrics.c.name.in_(names))
     if attempt is not None:
         conditions.append(t.metrics.c.attempt == attempt)
-    rows = session.execute(select(t.metrics).where(*conditions).order_by(t.metrics.c.id)).all()
+    rows = connection.execute(select(t.metrics).where(*conditions).order_by(t.metrics.c.id)).all()
     return [
         row
         for row in rows
@@ -246,7 +246,7 @@ def metric_points(
 
 
 def merged_points(
-    session: Connection, job_id: int, *, names: Sequence[str] = (), attempt: int | None = None
+    connection: Connection, job_id: int, *, names: Sequence[str] = (), attempt: int | None = None
 ) -> dict[str, list[Row[Any]]]:
     """The curve of each metric over all attempts (or of one), in the order of its steps.
 
@@ -255,7 +255,7 @@ def merged_points(
     """
     curves: dict[str, list[Row[Any]]] = {}
     attempts: dict[str, int] = {}
-    for point in metric_points(session, job_id, names=names, attempt=attempt):
+    for point in metric_points(connection, job_id, names=names, attempt=attempt):
         curve = curves.setdefault(point.name, [])
         if attempts.setdefault(point.name, point.attempt) != point.attempt:
             attempts[point.name] = point.attempt
@@ -265,21 +265,21 @@ def merged_points(
     return curves
 
 
-def count_states(session: Connection) -> dict[str, int]:
+def count_states(connection: Connection) -> dict[str, int]:
     """How many jobs there are in each state that has any."""
     query = select(t.jobs.c.state, func.count()).group_by(t.jobs.c.state)
-    return {row[0]: row[1] for row in session.execute(query).all()}
+    return {row[0]: row[1] for row in connection.execute(query).all()}
 
 
-def queued_by_queue(session: Connection) -> dict[str, int]:
+def queued_by_queue(connection: Connection) -> dict[str, int]:
     """How many jobs are queued on each queue that has any."""
     query = (
         select(t.jobs.c.queue, func.count()).where(t.in_state(t.QUEUED)).group_by(t.jobs.c.queue)
     )
-    return {row[0]: row[1] for row in session.execute(query).all()}
+    return {row[0]: row[1] for row in connection.execute(query).all()}
 
 
-def queued_by_needs(session: Connection) -> dict[tuple[str, str], int]:
+def queued_by_needs(connection: Connection) -> dict[tuple[str, str], int]:
     """How many jobs are queued on each queue that need the same (see `matching.Needs.key`)."""
     jobs = t.jobs.c
     query = (
@@ -287,15 +287,15 @@ def queued_by_needs(session: Connection) -> dict[tuple[str, str], int]:
         .where(t.in_state(t.QUEUED))
         .group_by(jobs.queue, jobs.needs)
     )
-    return {(row[0], row[1]): row[2] for row in session.execute(query).all()}
+    return {(row[0], row[1]): row[2] for row in connection.execute(query).all()}
 
 
-def ahead_of(session: Connection, job: Job) -> int:
+def ahead_of(connection: Connection, job: Job) -> int:
     """How many queued jobs of the same queue will be claimed before this one."""
     rank = select(t.jobs.c.fair_rank).where(t.jobs.c.id == job.id).scalar_subquery()
     jobs = t.jobs.c
     return int(
-        session.scalar(
+        connection.scalar(
             select(func.count()).where(
                 t.in_state(t.QUEUED),
                 jobs.queue == job.queue,
@@ -313,19 +313,19 @@ def ahead_of(session: Connection, job: Job) -> int:
 
 
 @dataclass(frozen=True)
-class HeldLease:
+class Lease:
     """A lease as it is: when it ends, whether it has by the database's clock, and its length."""
 
-    lease: Lease
+    attempt: AttemptId
     until: datetime
     expired: bool
     length: float | None
 
 
-def held_leases(session: Connection) -> list[HeldLease]:
+def held_leases(connection: Connection) -> list[Lease]:
     """The leases of all running jobs."""
     jobs = t.jobs.c
-    rows = session.execute(
+    rows = connection.execute(
         select(
             jobs.id,
             jobs.attempt,
@@ -337,30 +337,32 @@ def held_leases(session: Connection) -> list[HeldLease]:
         .where(t.in_state(t.RUNNING))
     ).all()
     return [
-        HeldLease(Lease(row.id, row.attempt), row.lease_until, bool(row.expired), row.lease)
+        Lease(AttemptId(row.id, row.attempt), row.lease_until, bool(row.expired), row.lease)
         for row in rows
     ]
 
 
-def any_waiting(session: Connection) -> bool:
+def any_waiting(connection: Connection) -> bool:
     """Whether a job waits for its time or for another job."""
-    return bool(session.scalar(select(select(t.jobs.c.id).where(t.in_state(t.WAITING)).exists())))
+    return bool(
+        connection.scalar(select(select(t.jobs.c.id).where(t.in_state(t.WAITING)).exists()))
+    )
 
 
-def workers(session: Connection, *, also_gone: bool = False) -> list[dict[str, Any]]:
+def workers(connection: Connection, *, also_gone: bool = False) -> list[dict[str, Any]]:
     """Workers, each with `alive` (seen within its lease) and `running` (its jobs' ids)."""
     query = select(t.workers, now().label("now")).order_by(t.workers.c.started_at)
     if not also_gone:
         query = query.where(t.workers.c.state != "gone")
     running: dict[str, list[int]] = {}
-    for job_id, owner in session.execute(
+    for job_id, owner in connection.execute(
         select(t.jobs.c.id, t.jobs.c.lease_owner)
         .where(t.in_state(t.RUNNING))
         .order_by(t.jobs.c.id)
     ).all():
         running.setdefault(owner, []).append(job_id)
     found = []
-    for row in session.execute(query).all():
+    for row in connection.execute(query).all():
         worker = dict(row._mapping)
         for name in ("devices", "queues"):
             worker[name] = worker[name] if isinstance(worker[name], list) else []
@@ -371,18 +373,18 @@ def workers(session: Connection, *, also_gone: bool = False) -> list[dict[str, A
     return found
 
 
-def live_workers(session: Connection, queue: str | None = None) -> list[dict[str, Any]]:
+def live_workers(connection: Connection, queue: str | None = None) -> list[dict[str, Any]]:
     """The workers that are alive and take jobs, of one queue or of any."""
     return [
         worker
-        for worker in workers(session)
+        for worker in workers(connection)
         if worker["alive"]
         and worker["state"] == "up"
         and (queue is None or queue in worker["queues"])
     ]
 
 
-def database_time(session: Connection) -> datetime:
+def database_time(connection: Connection) -> datetime:
     """The database's clock."""
-    time: datetime = session.scalar(select(now()))  # type: ignore[assignment]
+    time: datetime = connection.scalar(select(now()))  # type: ignore[assignment]
     return time

@@ -35,7 +35,7 @@ class EncodedJson:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-class Lease(NamedTuple):
+class AttemptId(NamedTuple):
     """The right to write about a job: its id and the attempt that holds it."""
 
     job_id: int
@@ -167,9 +167,9 @@ class Job:
         return f"<Job {self.id} {self.kind} {', '.join(told)}>"
 
     @property
-    def lease(self) -> Lease:
-        """The lease of the current attempt."""
-        return Lease(self.id, self.attempt)
+    def attempt_id(self) -> AttemptId:
+        """The id of the current attempt."""
+        return AttemptId(self.id, self.attempt)
 
     @property
     def finished(self) -> bool:

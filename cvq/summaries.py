@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from . import tables as t
 from .goals import goal_of
-from .records import EncodedJson, Job, Lease
+from .records import AttemptId, EncodedJson, Job
 
 METRICS, RESULT = "metrics", "result"
 _MOST_RESULTS = 500  # of a result with more numbers, the first so many can be asked for
@@ -41,13 +41,13 @@ _KEY = (
 )
 
 
-def add_points(session: Connection, job: Job, points: Sequence[Mapping[str, Any]]) -> None:
+def add_points(connection: Connection, job: Job, points: Sequence[Mapping[str, Any]]) -> None:
     """Take the points of a report, which stand in `metrics` already, into the summaries."""
     names = list(dict.fromkeys(point["name"] for point in points))
     s = t.summaries.c
     held = {
         row.name: row
-        for row in session.execute(
+        for row in connection.execute(
             select(t.summaries).where(s.job_id == job.id, s.source == METRICS, s.name.in_(names))
         ).all()
     }
@@ -56,7 +56,7 @@ def add_points(session: Connection, job: Job, points: Sequence[Mapping[str, Any]
         mine = [(point["value"], point["step"]) for point in points if point["name"] == name]
         before = held.get(name)
         if before is not None and before.attempt != job.attempt:
-            summary = _summary_anew(session, job.lease, name, goal_of(name, job.goals))
+            summary = _summary_anew(connection, job.attempt_id, name, goal_of(name, job.goals))
         else:
             summary = _summary(before, mine, goal_of(name, job.goals))
         last = mine[-1][0]
@@ -66,12 +66,12 @@ def add_points(session: Connection, job: Job, points: Sequence[Mapping[str, Any]
         else:
             changed.append({"key_job": job.id, "key_name": name, **row})
     if fresh:
-        session.execute(insert(t.summaries), fresh)
+        connection.execute(insert(t.summaries), fresh)
     if changed:
         values: dict[str, Any] = {
             name: bindparam(name) for name in changed[0] if not name.startswith("key_")
         }
-        session.execute(update(t.summaries).where(*_KEY).values(values), changed)
+        connection.execute(update(t.summaries).where(*_KEY).values(values), changed)
 
 
 def _summary(before: Any, points: Sequence[tuple[float | None, int]], goal: str | None) -> Any:
@@ -91,13 +91,13 @@ def _summary(before: Any, points: Sequence[tuple[float | None, int]], goal: str 
     }
 
 
-def _summary_anew(session: Connection, lease: Lease, name: str, goal: str | None) -> Any:
+def _summary_anew(connection: Connection, attempt: AttemptId, name: str, goal: str | None) -> Any:
     """The same of the whole curve, where an attempt has taken back a part of it."""
-    kept = and_(_on_curve(session, lease, name), t.metrics.c.value.is_not(None))
+    kept = and_(_on_curve(connection, attempt, name), t.metrics.c.value.is_not(None))
     value = t.metrics.c.value
 
     def first(order: ColumnElement[Any]) -> tuple[float | None, int | None]:
-        row = session.execute(
+        row = connection.execute(
             select(value, t.metrics.c.step).where(kept).order_by(order, t.metrics.c.id).limit(1)
         ).one_or_none()
         return (None, None) if row is None else (row.value, row.step)
@@ -107,11 +107,11 @@ def _summary_anew(session: Connection, lease: Lease, name: str, goal: str | None
     return {"min": low[0], "max": high[0], "best": best[0], "best_step": best[1]}
 
 
-def _on_curve(session: Connection, lease: Lease, name: str) -> ColumnElement[bool]:
+def _on_curve(connection: Connection, attempt: AttemptId, name: str) -> ColumnElement[bool]:
     """The points that no later attempt has taken back."""
     m = t.metrics.c
-    own = and_(m.job_id == lease.job_id, m.name == name)
-    firsts = session.execute(
+    own = and_(m.job_id == attempt.job_id, m.name == name)
+    firsts = connection.execute(
         select(m.attempt, func.min(m.step).label("first")).where(own).group_by(m.attempt)
     ).all()
     parts, begun = [], math.inf
@@ -122,7 +122,7 @@ def _on_curve(session: Connection, lease: Lease, name: str) -> ColumnElement[boo
     return and_(own, or_(*parts))
 
 
-def add_result(session: Connection, job: Job, numbers: Mapping[str, float]) -> dict[str, float]:
+def add_result(connection: Connection, job: Job, numbers: Mapping[str, float]) -> dict[str, float]:
     """Take the numbers of a job's result into the summaries; return those of metrics."""
     kept = {name: value for name, value in numbers.items() if name in job.metrics}
     rows = []
@@ -137,9 +137,9 @@ def add_result(session: Connection, job: Job, numbers: Mapping[str, float]) -> d
             }
         )  # fmt: skip
     if rows:
-        session.execute(insert(t.summaries), rows)
+        connection.execute(insert(t.summaries), rows)
     if kept:
-        session.execute(
+        connection.execute(
             update(t.summaries).where(*_KEY).values(value=bindparam("value")),
             [{"key_job": job.id, "key_name": name, "value": kept[name]} for name in kept],
         )

@@ -27,10 +27,10 @@ class Takers(NamedTuple):
         return [worker for worker in self.able if worker["slots"] > len(worker["running"])]
 
 
-def takers(session: Connection, job: Job) -> Takers:
+def takers(connection: Connection, job: Job) -> Takers:
     """Who serves a job's queue, and who of them can run the job."""
     needs = Needs.of(job)
-    known = [worker for worker in queries.workers(session) if job.queue in worker["queues"]]
+    known = [worker for worker in queries.workers(connection) if job.queue in worker["queues"]]
     serving = [worker for worker in known if worker["alive"]]
     taking = [worker for worker in serving if worker["state"] == "up" and not worker["drain"]]
     able = [w for w in taking if worker_misfit(needs, w["devices"], w["kinds"]) is None]

@@ -151,8 +151,8 @@ class Worker:
 
     def _entered(self) -> dict[str, Any] | None:
         assert self.process.poll() is None, self.log.read_text()
-        with self.client.db.read() as session:
-            rows = queries.workers(session)
+        with self.client.db.read() as connection:
+            rows = queries.workers(connection)
         return next((row for row in rows if row["pid"] == self.process.pid), None)
 
     def stop(self, sig: int = signal.SIGTERM) -> int:

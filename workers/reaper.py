@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from cvq.queries import HeldLease
-from cvq.records import Lease
+from cvq.queries import Lease
+from cvq.records import AttemptId
 
 # A living worker renews twice a second. Whoever has not, between two looks so far apart, is dead.
 BETWEEN_LOOKS_S = 1.5
@@ -33,29 +33,29 @@ class Reaper:
 
     def __init__(self, default_length: float) -> None:
         self._default_length = default_length
-        self._watched: dict[Lease, _Watched] = {}
+        self._watched: dict[AttemptId, _Watched] = {}
 
-    def look(self, leases: Iterable[HeldLease], at: float) -> dict[Lease, datetime]:
+    def look(self, leases: Iterable[Lease], at: float) -> dict[AttemptId, datetime]:
         """Take note of all leases; return the dead ones, each with its end as it was seen.
 
         Args:
             leases: all that there are now.
             at: this process's monotonic clock, in seconds.
         """
-        watched: dict[Lease, _Watched] = {}
-        dead: dict[Lease, datetime] = {}
+        watched: dict[AttemptId, _Watched] = {}
+        dead: dict[AttemptId, datetime] = {}
         for held in leases:
-            known = self._watched.get(held.lease)
+            known = self._watched.get(held.attempt)
             if known is None or known.until != held.until:
                 known = _Watched(held.until, at, None)
             if held.expired and known.expired_since is None:
                 known.expired_since = at
-            watched[held.lease] = known
+            watched[held.attempt] = known
             length = held.length or self._default_length
             ran_out = (
                 known.expired_since is not None and at - known.expired_since >= BETWEEN_LOOKS_S
             )
             if ran_out or at - known.unchanged_since > length + BETWEEN_LOOKS_S:
-                dead[held.lease] = held.until
+                dead[held.attempt] = held.until
         self._watched = watched
         return dead

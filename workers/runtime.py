@@ -36,7 +36,7 @@ from cvq.lifecycle import store
 from cvq.matching import Offer
 from cvq.postgres import patience
 from cvq.presence import Presence
-from cvq.records import Job, Lease
+from cvq.records import AttemptId, Job
 from cvq.settings import Settings
 
 from .announce import announcement
@@ -175,9 +175,9 @@ class Runtime:
         log.info("worker %s is up: %s; queues %s", self.id, devices, ", ".join(self.queues))
 
     def _enter(self, announced: dict[str, Any]) -> None:
-        with self.db.write() as session:
+        with self.db.write() as connection:
             store.worker_started(
-                session,
+                connection,
                 id=self.id,
                 host=self.settings.host,
                 pid=os.getpid(),
@@ -230,9 +230,9 @@ class Runtime:
         self._unanswered[id(slot)] = token, asked_at
         for pause in (0.2, 1.0, 5.0, None):
             try:
-                with self.db.write() as session:
+                with self.db.write() as connection:
                     job = store.claim(
-                        session,
+                        connection,
                         worker=self.id,
                         host=self.settings.host,
                         queues=self.queues,
@@ -245,7 +245,7 @@ class Runtime:
                 if job is not None and lease_clock() - asked_at > self.settings.lease / 2:
                     # The database kept us waiting. No process is born under a lease half gone.
                     renewed_at = lease_clock()
-                    job = job if self._renew_now(job.lease) else None
+                    job = job if self._renew_now(job.attempt_id) else None
                     asked_at = renewed_at
                 del self._unanswered[id(slot)]
                 return None if job is None else (job, asked_at)
@@ -258,13 +258,13 @@ class Runtime:
                 break
         return None  # the next doorbell tries again
 
-    def _renew_now(self, lease: Lease) -> bool:
+    def _renew_now(self, attempt: AttemptId) -> bool:
         """Renew a lease, as soon as its row is not locked; return whether it is still ours."""
         while True:
-            with self.db.write() as session:
-                if store.renew(session, self.id, self.settings.lease, [lease]):
+            with self.db.write() as connection:
+                if store.renew(connection, self.id, self.settings.lease, [attempt]):
                     return True
-                if not store.still_held(session, self.id, [lease]):
+                if not store.still_held(connection, self.id, [attempt]):
                     return False
             if self._stopping.wait(_LOCKED_S):
                 return False
@@ -312,7 +312,7 @@ class Runtime:
 
     def _renew(self) -> None:
         with self._changed:
-            held = {attempt.lease: attempt for attempt in self._attempts}
+            held = {attempt.attempt_id: attempt for attempt in self._attempts}
         self._resting = not held and not self._resting
         if self._resting:  # with nothing to hold or to cancel, every other beat will do
             return
@@ -333,24 +333,24 @@ class Runtime:
         if order:
             self._obey(order)
 
-    def _renew_all(self, held: dict[Lease, Attempt]) -> str | None:
+    def _renew_all(self, held: dict[AttemptId, Attempt]) -> str | None:
         """Renew leases and tell their attempts; return how somebody wants the worker to leave."""
         order, left = None, dict(held)
         for tried in range(_TRIES):
             asked_at = lease_clock()
-            with self.db.write() as session:
-                kept = store.renew(session, self.id, self.settings.lease, left)
-                locked = store.still_held(session, self.id, left.keys() - kept.keys())
+            with self.db.write() as connection:
+                kept = store.renew(connection, self.id, self.settings.lease, left)
+                locked = store.still_held(connection, self.id, left.keys() - kept.keys())
                 if not tried:
                     state = "draining" if self._draining else "up"
-                    order = store.worker_seen(session, self.id, state)
+                    order = store.worker_seen(connection, self.id, state)
             self._asked_at = time.monotonic()
-            for lease in left.keys() - locked:
+            for attempt in left.keys() - locked:
                 try:
-                    _tell(held[lease], kept.get(lease), asked_at)
+                    _tell(held[attempt], kept.get(attempt), asked_at)
                 except Exception:  # the others' beats go on
-                    log.exception("job %s attempt %s: its beat", *lease)
-            left = {lease: held[lease] for lease in locked}
+                    log.exception("job %s attempt %s: its beat", *attempt)
+            left = {attempt: held[attempt] for attempt in locked}
             if not left or self._stopping.wait(_LOCKED_S):
                 break
         return order
@@ -383,14 +383,14 @@ class Runtime:
         if self.stop_with not in (None, os.getppid()) and not self._leaving:
             log.info("who started this worker has ended")
             self._leave()
-        with self.db.read() as session:
-            dead = self._reaper.look(queries.held_leases(session), time.monotonic())
-            waiting = queries.any_waiting(session)
+        with self.db.read() as connection:
+            dead = self._reaper.look(queries.held_leases(connection), time.monotonic())
+            waiting = queries.any_waiting(connection)
         if dead or waiting:  # a transaction that writes costs five times one that looks
-            with self.db.write() as session:
-                for lease in store.reap(session, self.id, dead):
-                    log.warning("job %s attempt %s: its worker fell silent", *lease)
-                store.promote(session, self.id)
+            with self.db.write() as connection:
+                for attempt in store.reap(connection, self.id, dead):
+                    log.warning("job %s attempt %s: its worker fell silent", *attempt)
+                store.promote(connection, self.id)
         # Asked twice: what was queued at the first may have been claimed at the second.
         idle = self._is_idle and not self._unanswered
         if self._is_done() and idle and not self._queued() and self._is_idle:
@@ -407,8 +407,8 @@ class Runtime:
 
     def _queued(self) -> dict[str, int]:
         """How many jobs wait on each of this worker's queues that one of its slots may take."""
-        with self.db.read() as session:
-            queued = queries.queued_by_needs(session)
+        with self.db.read() as connection:
+            queued = queries.queued_by_needs(connection)
         offers = self._offers.values()
         counts: dict[str, int] = {}
         for (name, needs), count in queued.items():
@@ -479,8 +479,8 @@ class Runtime:
         self._stopping.set()
         for thread in self._hands:
             thread.join(_HAND_S)  # one may wait for a Redis that hangs
-        with contextlib.suppress(CvqError), self.db.write() as session:
-            store.worker_left(session, self.id)
+        with contextlib.suppress(CvqError), self.db.write() as connection:
+            store.worker_left(connection, self.id)
         self._left.set()
         self._launcher.close()
         if self._presence is not None:

@@ -103,8 +103,8 @@ class Storm:
             time.sleep(_TURN_S)
 
     def _look(self) -> None:
-        with contextlib.suppress(DatabaseError), self.cluster.client.db.read() as session:
-            self.states = queries.count_states(session)
+        with contextlib.suppress(DatabaseError), self.cluster.client.db.read() as connection:
+            self.states = queries.count_states(connection)
 
     # ------------------------------------------------------------ workers
 
@@ -135,9 +135,9 @@ class Storm:
 
     def _is_held(self, code: int) -> bool:
         """Whether a worker could not take leave of a database whose one writer the storm froze."""
-        now, lease = time.time(), self.cluster.options.lease
+        now, attempt = time.time(), self.cluster.options.lease
         return code == DatabaseError.exit_code and any(
-            strike.held_database and (strike.until or now) >= now - lease
+            strike.held_database and (strike.until or now) >= now - attempt
             for strike in self.strikes
         )
 

@@ -169,8 +169,8 @@ class Cluster:
     def up(self) -> list[Worker]:
         """The workers that have entered themselves, run, and are neither frozen nor leaving."""
         if any(worker.alive and worker.id is None for worker in self.workers):
-            with contextlib.suppress(DatabaseError), self.client.db.read() as session:
-                ids = {row["pid"]: row["id"] for row in queries.workers(session)}
+            with contextlib.suppress(DatabaseError), self.client.db.read() as connection:
+                ids = {row["pid"]: row["id"] for row in queries.workers(connection)}
                 for worker in self.workers:
                     if worker.alive and worker.id is None:
                         worker.id = ids.get(worker.process.pid)
@@ -197,12 +197,12 @@ class Cluster:
     def job_processes(self) -> list[JobProcess]:
         """The processes of running attempts in the order of their jobs, each known to be ours."""
         ours = {worker.id: worker for worker in self.workers if worker.alive and worker.id}
-        with self.client.db.read() as session:
-            running = queries.list_jobs(session, queries.Filter(states=["running"]))
+        with self.client.db.read() as connection:
+            running = queries.list_jobs(connection, queries.Filter(states=["running"]))
             attempts = {
                 job.id: row
                 for job in running
-                for row in queries.attempts_of(session, job.id)
+                for row in queries.attempts_of(connection, job.id)
                 if row.number == job.attempt
             }
         found = []

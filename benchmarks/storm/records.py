@@ -21,8 +21,8 @@ _SHOWN_JOBS, _SHOWN_LINES = 5, 60
 
 def find_ids(cluster: Cluster) -> dict[int, list[int]]:
     """The ids in the database of each of the storm's numbers."""
-    with cluster.client.db.read() as session:
-        jobs = queries.list_jobs(session, queries.Filter(kinds=["storm"]))
+    with cluster.client.db.read() as connection:
+        jobs = queries.list_jobs(connection, queries.Filter(kinds=["storm"]))
     found: dict[int, list[int]] = {}
     for job in jobs:
         found.setdefault(int(job.tags["number"]), []).append(job.id)
@@ -50,9 +50,9 @@ def collect(cluster: Cluster, plan: Plan, cancel_asked: Iterable[int]) -> list[J
 
 
 def _state_of(cluster: Cluster, job_id: int) -> dict[str, Any]:
-    with cluster.client.db.read() as session:
-        job = queries.get_job(session, job_id)
-        again = _queued_again(queries.events_of(session, job_id))
+    with cluster.client.db.read() as connection:
+        job = queries.get_job(connection, job_id)
+        again = _queued_again(queries.events_of(connection, job_id))
         attempts = [
             AttemptRecord(
                 row.number,
@@ -63,11 +63,11 @@ def _state_of(cluster: Cluster, job_id: int) -> dict[str, Any]:
                 row.reason,
                 again.get(row.number),
             )
-            for row in queries.attempts_of(session, job_id)
+            for row in queries.attempts_of(connection, job_id)
         ]
-        lines = queries.logs_of(session, job_id, attempt=job.attempt, stream="stdout")
-        points = queries.metric_points(session, job_id, names=["done"], attempt=job.attempt)
-        artifacts = queries.artifacts_of(session, [job_id])[job_id]
+        lines = queries.logs_of(connection, job_id, attempt=job.attempt, stream="stdout")
+        points = queries.metric_points(connection, job_id, names=["done"], attempt=job.attempt)
+        artifacts = queries.artifacts_of(connection, [job_id])[job_id]
     return {
         "state": job.state,
         "result": job.result,

@@ -107,8 +107,8 @@ class Submitter(threading.Thread):
         if not due:
             return
         wanted = queries.Filter(ids=list(due), states=["running"])
-        with self._client.db.read() as session:
-            running = queries.list_jobs(session, wanted)
+        with self._client.db.read() as connection:
+            running = queries.list_jobs(connection, wanted)
         for found in running:
             job = due[found.id]
             assert job.cancel_at is not None

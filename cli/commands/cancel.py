@@ -114,8 +114,8 @@ def _show(client: Client, jobs: Sequence[Job], *, as_json: bool, quiet: bool) ->
         for job in jobs:
             say(job.id)
     elif jobs:
-        with client.db.read() as session:
-            now = queries.database_time(session)
+        with client.db.read() as connection:
+            now = queries.database_time(connection)
         show_table(job_table.columns(client.settings, now), jobs)
     else:
         note("no jobs")

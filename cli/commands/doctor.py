@@ -160,8 +160,8 @@ def _gpu(_client: Client) -> Finding | str:
 def _workers(client: Client) -> Finding | str:
     from cvq import queries
 
-    with client.db.read() as session:
-        alive = queries.live_workers(session)
+    with client.db.read() as connection:
+        alive = queries.live_workers(connection)
     if not alive:
         return Finding("workers", "note", "none is up: `cvq up -d` starts one")
     return f"{len(alive)} up, on {', '.join(sorted({row['host'] for row in alive}))}"

@@ -68,9 +68,9 @@ def _note_gone(client: Client, rows: list[dict[str, Any]]) -> None:
     """Say in the database what these workers can no longer say themselves."""
     from cvq.lifecycle import store
 
-    with client.db.write() as session:
+    with client.db.write() as connection:
         for row in rows:
-            store.worker_left(session, row["id"])
+            store.worker_left(connection, row["id"])
 
 
 def _stop_redis(client: Client) -> bool:

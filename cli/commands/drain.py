@@ -75,11 +75,11 @@ def _ask(client: Client, names: Sequence[str], how: str) -> list[_Row]:
     from cvq import queries
     from cvq.lifecycle import store
 
-    with client.db.write() as session:
-        known = queries.workers(session, also_gone=True)
+    with client.db.write() as connection:
+        known = queries.workers(connection, also_gone=True)
         chosen = {row["id"]: row for name in names for row in _meant(known, name)}
         for row in chosen.values():
-            store.ask_to_drain(session, row["id"], how)
+            store.ask_to_drain(connection, row["id"], how)
             row["drain"] = how
     return list(chosen.values())
 
@@ -125,8 +125,8 @@ def _asked(row: _Row) -> str:
 def _rows(client: Client, ids: Collection[str]) -> list[_Row]:
     from cvq import queries
 
-    with client.db.read() as session:
-        return [row for row in queries.workers(session, also_gone=True) if row["id"] in ids]
+    with client.db.read() as connection:
+        return [row for row in queries.workers(connection, also_gone=True) if row["id"] in ids]
 
 
 def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[_Row]:

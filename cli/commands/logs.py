@@ -88,11 +88,11 @@ class LogReader:
         """The lines that are new."""
         from cvq import queries
 
-        with self.client.db.read() as session:
+        with self.client.db.read() as connection:
             # The state first: a line written between the two looks is then never missed.
-            job = queries.get_job(session, self.job_id)
+            job = queries.get_job(connection, self.job_id)
             rows = queries.logs_of(
-                session, self.job_id, after=self.after, tail=self.tail, **self.chosen
+                connection, self.job_id, after=self.after, tail=self.tail, **self.chosen
             )
         self.state, self.finished, self.tail = job.state, job.finished, None
         if rows:

@@ -98,8 +98,8 @@ def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
 
     if wanted.limit is None or shown < wanted.limit:
         return
-    with client.db.read() as session:
-        more = queries.count_jobs(session, wanted) - shown
+    with client.db.read() as connection:
+        more = queries.count_jobs(connection, wanted) - shown
     if more > 0:
         note(f"… {more} more: -n {shown + more} or --all")
 
@@ -124,5 +124,5 @@ def _watch(client: Client, wanted: Filter, form: dict[str, Any]) -> None:
 def _now(client: Client) -> Any:
     from cvq import queries
 
-    with client.db.read() as session:
-        return queries.database_time(session)
+    with client.db.read() as connection:
+        return queries.database_time(connection)

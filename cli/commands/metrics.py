@@ -98,8 +98,8 @@ def _points(
     from cvq import queries
     from cvq.records import iso
 
-    with client.db.read() as session:
-        merged = queries.merged_points(session, job.id, names=names, attempt=attempt)
+    with client.db.read() as connection:
+        merged = queries.merged_points(connection, job.id, names=names, attempt=attempt)
     rows = sorted((row for points in merged.values() for row in points), key=lambda row: row.id)
     return [
         {

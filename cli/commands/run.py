@@ -116,11 +116,11 @@ class _Worker:
         from cvq.tables import RUNNING
         from cvq.takers import takers
 
-        with self._client.db.read() as session:
+        with self._client.db.read() as connection:
             if job.state == RUNNING:
-                rows = queries.workers(session)
+                rows = queries.workers(connection)
                 return any(row["alive"] and row["id"] == job.lease_owner for row in rows)
-            return bool(takers(session, job).able)
+            return bool(takers(connection, job).able)
 
     def _has_come_up(self, job: Job) -> bool:
         """Whether the temporary worker is up.
@@ -132,8 +132,8 @@ class _Worker:
         from cvq.takers import takers
 
         assert self.process is not None
-        with self._client.db.read() as session:
-            rows = takers(session, job).taking
+        with self._client.db.read() as connection:
+            rows = takers(connection, job).taking
         ours = (self._client.settings.host, self.process.pid)
         row = next((row for row in rows if (row["host"], row["pid"]) == ours), None)
         no = row and worker_misfit(Needs.of(job), row["devices"], row["kinds"])
@@ -148,10 +148,10 @@ class _Worker:
         from cvq import queries
 
         assert self.process is not None
-        with self._client.db.read() as session:
-            queue = queries.get_job(session, self._job_id).queue
-            queued = queries.queued_by_queue(session).get(queue, 0)
-            rows = queries.workers(session)
+        with self._client.db.read() as connection:
+            queue = queries.get_job(connection, self._job_id).queue
+            queued = queries.queued_by_queue(connection).get(queue, 0)
+            rows = queries.workers(connection)
         ours = (self._client.settings.host, self.process.pid)
         running = {
             job for row in rows if (row["host"], row["pid"]) == ours for job in row["running"]

@@ -50,21 +50,21 @@ def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> Non
 def _as_json(client: Client, job: Job) -> dict[str, Any]:
     from cvq import queries
 
-    with client.db.read() as session:
-        attempts = queries.attempts_of(session, job.id)
+    with client.db.read() as connection:
+        attempts = queries.attempts_of(connection, job.id)
     return client.to_json(job) | {"attempts": [attempt.to_json() for attempt in attempts]}
 
 
 def _show(client: Client, job: Job, *, whole: bool) -> None:
     from cvq import queries
 
-    with client.db.read() as session:
-        now = queries.database_time(session)
-        attempts = queries.attempts_of(session, job.id)
-        events = queries.events_of(session, job.id)
-        parents = queries.parents_of(session, job.id)
-        artifacts = queries.artifacts_of(session, [job.id])[job.id]
-        ahead = queries.ahead_of(session, job) if job.state == "queued" else None
+    with client.db.read() as connection:
+        now = queries.database_time(connection)
+        attempts = queries.attempts_of(connection, job.id)
+        events = queries.events_of(connection, job.id)
+        parents = queries.parents_of(connection, job.id)
+        artifacts = queries.artifacts_of(connection, [job.id])[job.id]
+        ahead = queries.ahead_of(connection, job) if job.state == "queued" else None
     _show_job(job, now, parents, ahead)
     _show_spec(client, job)
     _show_attempts(job, attempts, now)

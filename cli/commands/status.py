@@ -70,11 +70,13 @@ def look(client: Client) -> Look:
     from cvq.settings import masked
     from cvq.tables import RUNNING, STATES
 
-    with client.db.read() as session:
-        counts = queries.count_states(session)
-        queued = queries.queued_by_queue(session)
-        workers = queries.workers(session)
-        running = queries.list_jobs(session, queries.Filter(states=[RUNNING], limit=_MOST_RUNNING))
+    with client.db.read() as connection:
+        counts = queries.count_states(connection)
+        queued = queries.queued_by_queue(connection)
+        workers = queries.workers(connection)
+        running = queries.list_jobs(
+            connection, queries.Filter(states=[RUNNING], limit=_MOST_RUNNING)
+        )
     served = {queue for row in workers if row["alive"] for queue in row["queues"]}
     names = sorted({*queued, *served})
     redis, doorbells = _look_at_redis(client, names)

@@ -36,9 +36,9 @@ def why(references: Sequence[Reference], as_json: bool) -> None:
     client = Client()
     jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
     redis = _redis_problem(client) if any(job.state == "queued" for job in jobs) else None
-    with client.db.read() as session:
-        jobs = [queries.get_job(session, job.id) for job in jobs]
-        found = [explain(session, job, redis=redis) for job in jobs]
+    with client.db.read() as connection:
+        jobs = [queries.get_job(connection, job.id) for job in jobs]
+        found = [explain(connection, job, redis=redis) for job in jobs]
     if as_json:
         shown = [asdict(explanation) for explanation in found]
         dump(shown[0] if options.is_single(references) else shown)

@@ -66,8 +66,8 @@ def workers(everything: bool, as_json: bool, as_csv: bool, quiet: bool, watch: b
     client = Client()
 
     def look() -> list[_Row]:
-        with client.db.read() as session:
-            return queries.workers(session, also_gone=everything)
+        with client.db.read() as connection:
+            return queries.workers(connection, also_gone=everything)
 
     def tell(rows: list[_Row]) -> None:
         if as_json:

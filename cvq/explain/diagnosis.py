@@ -54,22 +54,22 @@ class Explanation:
 class _Seen(NamedTuple):
     """What an explanation is made from: a job at a moment of the database's clock."""
 
-    session: Connection
+    connection: Connection
     job: Job
     now: datetime
     redis: str | None
 
 
-def explain(session: Connection, job: Job, *, redis: str | None = None) -> Explanation:
+def explain(connection: Connection, job: Job, *, redis: str | None = None) -> Explanation:
     """Explain a job.
 
     Args:
-        session: reads only.
-        job: as it was read in this session.
+        connection: reads only.
+        job: as it was read in this connection.
         redis: what is wrong with Redis, where the caller has asked.
     """
     tell = _BY_STATE.get(job.state, _odd)
-    said, advice = tell(_Seen(session, job, queries.database_time(session), redis))
+    said, advice = tell(_Seen(connection, job, queries.database_time(connection), redis))
     if job.damage:
         said.append(f"Its row in the database is damaged: {'; '.join(job.damage.values())}.")
     return Explanation(job.id, job.state, " ".join(said), tuple(advice))
@@ -79,8 +79,8 @@ def explain(session: Connection, job: Job, *, redis: str | None = None) -> Expla
 
 
 def _waiting(seen: _Seen) -> Told:
-    session, job, now, _ = seen
-    parents = [p for p in queries.parents_of(session, job.id) if p.state != SUCCEEDED]
+    connection, job, now, _ = seen
+    parents = [p for p in queries.parents_of(connection, job.id) if p.state != SUCCEEDED]
     if ended := [parent for parent in parents if parent.finished]:
         said = f"It waits for {_named(ended)}, which did not succeed: it fails, too, in a moment."
         return Told([said], [f"`cvq why {ended[0].id}` explains that one.", *_helper(seen)])
@@ -106,18 +106,18 @@ def _waiting(seen: _Seen) -> Told:
 
 def _helper(seen: _Seen) -> list[str]:
     """What to do where nobody is there who would move a waiting job on."""
-    if any(worker["alive"] for worker in queries.workers(seen.session)):
+    if any(worker["alive"] for worker in queries.workers(seen.connection)):
         return []
     return [f"That takes a worker, and none is up: {_start(seen.job.queue)}"]
 
 
 def _tried(seen: _Seen) -> list[str]:
     """How the last attempt ended, and where the next goes on."""
-    attempts = queries.attempts_of(seen.session, seen.job.id)
+    attempts = queries.attempts_of(seen.connection, seen.job.id)
     if not attempts:
         return []
     said = [f"{_capital(causes.ended_with(attempts[-1]))}."]
-    step = _step_of(queries.checkpoints_of(seen.session, seen.job.id))
+    step = _step_of(queries.checkpoints_of(seen.connection, seen.job.id))
     if step is not None:
         said.append(f"The next goes on from its checkpoint after step {step}.")
     return said
@@ -136,7 +136,7 @@ def _step_of(checkpoints: Iterable[Artifact]) -> int | None:
 
 def _queued(seen: _Seen) -> Told:
     job = seen.job
-    found = takers(seen.session, job)
+    found = takers(seen.connection, job)
     if not found.serving:
         told = _unserved(job, found.known)
     elif not found.taking:
@@ -181,8 +181,8 @@ def _unserved(job: Job, silent: list[Worker]) -> Told:
 
 
 def _next(seen: _Seen, free: list[Worker]) -> Told:
-    session, job, now, redis = seen
-    ahead = queries.ahead_of(session, job)
+    connection, job, now, redis = seen
+    ahead = queries.ahead_of(connection, job)
     room = sum(worker["slots"] - len(worker["running"]) for worker in free)
     turn = "it" if ahead < room else f"{_jobs(ahead)} before it, the first of which"
     said = [f"A slot is free on {_ids(free)}: {turn} should start within two seconds."]
@@ -197,16 +197,16 @@ def _next(seen: _Seen, free: list[Worker]) -> Told:
 
 
 def _busy(seen: _Seen, able: list[Worker]) -> Told:
-    session, job, _, _ = seen
+    connection, job, _, _ = seen
     running = [job_id for worker in able for job_id in worker["running"]]
     slots = sum(worker["slots"] for worker in able)
-    ahead = queries.ahead_of(session, job)
+    ahead = queries.ahead_of(connection, job)
     all_of = f"All {slots} slots" if slots > 1 else "The only slot"
     verb, jobs = ("are", "jobs") if slots > 1 else ("is", "job")
     before = f", and {_jobs(ahead)} before it" if ahead else ""
     busy = f"{verb} busy with {jobs} {listing(running)}{before}"
     said = [f"{all_of} of the queue '{job.queue}' {busy}."]
-    found = queries.list_jobs(session, queries.Filter(ids=running)) if running else []
+    found = queries.list_jobs(connection, queries.Filter(ids=running)) if running else []
     etas = [(eta, j.id) for j in found if (eta := (j.progress or {}).get("eta_s")) is not None]
     if etas:
         said.append(f"Job {min(etas)[1]} should be done in about {span(min(etas)[0])}.")
@@ -236,7 +236,7 @@ def _start(queue: str, *, gpu: bool = False) -> str:
 def _running(seen: _Seen) -> Told:
     job, now = seen.job, seen.now
     ran = job.seconds(now) or 0.0
-    attempts = queries.attempts_of(seen.session, job.id)
+    attempts = queries.attempts_of(seen.connection, job.id)
     if not attempts:
         noted = f"It has been running for {span(ran)}, with no attempt noted."
         return Told([noted], [f"If it hangs, `cvq cancel {job.id}` stops it."])
@@ -273,8 +273,8 @@ def _cancelling(seen: _Seen, _ran: float) -> Told:
 
 def _worker_of(seen: _Seen, _ran: float) -> Told:
     """Whether the worker is there."""
-    session, job, now, _ = seen
-    workers = queries.workers(session, also_gone=True)
+    connection, job, now, _ = seen
+    workers = queries.workers(connection, also_gone=True)
     mine = next((w for w in workers if w["id"] == job.lease_owner), None)
     left = ((job.lease_until or now) - now).total_seconds()
     others = any(w["alive"] for w in workers if w["id"] != job.lease_owner)
@@ -317,7 +317,7 @@ def _limits(seen: _Seen, ran: float) -> Told:
 
 
 def _unusual(seen: _Seen, ran: float) -> Told:
-    times = queries.run_times(seen.session, seen.job.kind)
+    times = queries.run_times(seen.connection, seen.job.kind)
     if len(times) < _FEWEST or ran < _LONGER * median(times) + _SILENT_S:
         return Told([], [])
     usual = f"{seen.job.kind} jobs that succeeded took {span(median(times))}"
@@ -326,7 +326,7 @@ def _unusual(seen: _Seen, ran: float) -> Told:
 
 def _quiet(seen: _Seen, ran: float) -> Told:
     job, now = seen.job, seen.now
-    last = queries.last_sign(seen.session, job.lease)
+    last = queries.last_sign(seen.connection, job.attempt_id)
     quiet = ran if last is None else (now - last).total_seconds()
     if quiet < _QUIET_S:
         return Told([], [])
@@ -344,10 +344,10 @@ def _quiet(seen: _Seen, ran: float) -> Told:
 
 
 def _failed(seen: _Seen) -> Told:
-    session, job = seen.session, seen.job
+    connection, job = seen.connection, seen.job
     if job.reason != "dependency-failed":
-        return causes.cause(job, queries.attempts_of(session, job.id))
-    parent = _culprit(session, job)
+        return causes.cause(job, queries.attempts_of(connection, job.id))
+    parent = _culprit(connection, job)
     if parent is None:
         return Told(["A job that it waited for did not succeed."], [])
     again = "was cancelled" if parent.state == CANCELLED else f"failed ({parent.reason})"
@@ -360,11 +360,11 @@ def _failed(seen: _Seen) -> Told:
     )
 
 
-def _culprit(session: Connection, job: Job) -> Job | None:
+def _culprit(connection: Connection, job: Job) -> Job | None:
     """The job at the head of a chain of jobs that failed because of one another."""
     found = None
     while job.reason == "dependency-failed":
-        parents = queries.parents_of(session, job.id)
+        parents = queries.parents_of(connection, job.id)
         ended = [parent for parent in parents if parent.state in (FAILED, CANCELLED)]
         if not ended:
             break
@@ -380,7 +380,7 @@ def _cancelled(seen: _Seen) -> Told:
         return Told(["It was cancelled."], [again])
     ago = span((seen.now - request.time).total_seconds())
     when = "before it had started"
-    if attempts := queries.attempts_of(seen.session, seen.job.id):
+    if attempts := queries.attempts_of(seen.connection, seen.job.id):
         last = attempts[-1]
         during = last.finished_at is None or last.finished_at >= request.time
         when = f"{'during' if during else 'after'} attempt {last.number}"
@@ -389,13 +389,13 @@ def _cancelled(seen: _Seen) -> Told:
 
 def _request(seen: _Seen) -> Row[Any] | None:
     """The event of the first who asked to cancel the job."""
-    events = queries.events_of(seen.session, seen.job.id)
+    events = queries.events_of(seen.connection, seen.job.id)
     return next((event for event in events if event.what == "cancel requested"), None)
 
 
 def _succeeded(seen: _Seen) -> Told:
-    session, job = seen.session, seen.job
-    attempts = queries.attempts_of(session, job.id)
+    connection, job = seen.connection, seen.job
+    attempts = queries.attempts_of(connection, job.id)
     if not attempts:
         return Told(["It succeeded."], [f"`cvq show {job.id}` tells all about it."])
     *earlier, last = attempts
@@ -405,7 +405,7 @@ def _succeeded(seen: _Seen) -> Told:
     if earlier:
         said.append(f"{_capital(listing([causes.ended_with(attempt) for attempt in earlier]))}.")
     said += [f"It warns: {warning.rstrip('.')}." for warning in job.warnings]
-    files = results_of(queries.artifacts_of(session, [job.id])[job.id])
+    files = results_of(queries.artifacts_of(connection, [job.id])[job.id])
     word = "get" if files else "show"
     what = "copies its files here" if files else "tells all about it"
     return Told(said, [f"`cvq {word} {job.id}` {what}."])

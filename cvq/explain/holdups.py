@@ -26,28 +26,28 @@ class Holdup(NamedTuple):
     text: str
 
 
-def holdup(session: Connection, job: Job) -> Holdup | None:
+def holdup(connection: Connection, job: Job) -> Holdup | None:
     """What holds a job up; None where it runs, has ended, or begins in a moment.
 
     Args:
-        session: reads only.
-        job: as it was read in this session.
+        connection: reads only.
+        job: as it was read in this connection.
     """
     if job.state == QUEUED:
-        found = takers(session, job)
+        found = takers(connection, job)
         begun = any(job.id in worker["running"] for worker in found.known)
-        return None if found.free or begun else _told(session, job, nobody=not found.able)
+        return None if found.free or begun else _told(connection, job, nobody=not found.able)
     if job.state == WAITING:
-        for other in _one_of_each(queries.awaited_by(session, job.id)):
-            held = holdup(session, other)
+        for other in _one_of_each(queries.awaited_by(connection, job.id)):
+            held = holdup(connection, other)
             if held is not None and held.nobody:
                 return Holdup(True, f"It waits for job {other.id}. Of that one: {held.text}")
-    elif job.state != RUNNING or not _is_lost(session, job):
+    elif job.state != RUNNING or not _is_lost(connection, job):
         return None
     # What has waited long enough, or lost its worker, goes on where any worker at all is up.
-    if any(worker["alive"] for worker in queries.workers(session)):
+    if any(worker["alive"] for worker in queries.workers(connection)):
         return None
-    return _told(session, job, nobody=True)
+    return _told(connection, job, nobody=True)
 
 
 def _one_of_each(jobs: list[Job]) -> list[Job]:
@@ -59,10 +59,10 @@ def _one_of_each(jobs: list[Job]) -> list[Job]:
     return list(found.values())
 
 
-def _is_lost(session: Connection, job: Job) -> bool:
-    return job.lease_until is not None and job.lease_until <= queries.database_time(session)
+def _is_lost(connection: Connection, job: Job) -> bool:
+    return job.lease_until is not None and job.lease_until <= queries.database_time(connection)
 
 
-def _told(session: Connection, job: Job, *, nobody: bool) -> Holdup:
-    explanation = explain(session, job)
+def _told(connection: Connection, job: Job, *, nobody: bool) -> Holdup:
+    explanation = explain(connection, job)
     return Holdup(nobody, " ".join([explanation.why, *explanation.advice]))

@@ -169,16 +169,18 @@ def _find_data(file: DataSource, spec: Spec, settings: Settings, *, download: bo
 def _find_model(
     file: ModelFile, offer: str | None, settings: Settings, database: Database
 ) -> list[int]:
-    with database.read() as session:
+    with database.read() as connection:
         if file.reference is not None:
             first, last, back = parse.reference(file.reference)
             if first != last:
                 raise UsageError(f"model {file.reference}: give one job, not a range")
-            file.job = first if back is None else queries.last_jobs(session, settings.user, back)
+            file.job = (
+                first if back is None else queries.last_jobs(connection, settings.user, back)
+            )
         if file.job is None:
             raise UsageError("give the job that trained the model: --model JOB")
-        job = queries.get_job(session, file.job)
-        model = queries.model_of(session, job.id)
+        job = queries.get_job(connection, file.job)
+        model = queries.model_of(connection, job.id)
     file.name = f"model of job {job.id}"
     if offer:
         _check_offer(job, offer, settings)

@@ -1,6 +1,6 @@
 """Every statement that changes a job's life: submit, claim, report, finish, cancel, reap.
 
-Each function takes the session first and is one step inside the caller's transaction. A worker
+Each function takes the connection first and is one step inside the caller's transaction. A worker
 writes under a lease, (job, attempt); the write is refused once that attempt is not the running
 one. `queries` has the statements that only read.
 """
@@ -44,9 +44,9 @@ from ..records import (
     CHECKPOINT,
     WORKER_LOST,
     Artifact,
+    AttemptId,
     EncodedJson,
     Job,
-    Lease,
     NewJob,
     Outcome,
 )
@@ -82,23 +82,23 @@ class MetricPoint(NamedTuple):
 # ---------------------------------------------------------------------------- submit
 
 
-def submit(session: Connection, job: NewJob) -> int:
+def submit(connection: Connection, job: NewJob) -> int:
     """Insert a job, `queued` or (with a parent or a time to wait for) `waiting`; return its id.
 
     Raises:
         UnknownJobError: a parent does not exist.
     """
     for parent in job.after:
-        if not session.scalar(select(exists().where(t.jobs.c.id == parent))):
+        if not connection.scalar(select(exists().where(t.jobs.c.id == parent))):
             raise UnknownJobError(parent)
     state = t.WAITING if job.after or job.not_before else t.QUEUED
-    job_id: Any = session.scalar(
+    job_id: Any = connection.scalar(
         insert(t.jobs)
         .values(
             kind=job.kind,
             queue=job.queue,
             priority=job.priority,
-            fair_rank=fair_rank(session, job.queue, job.priority, job.user),
+            fair_rank=fair_rank(connection, job.queue, job.priority, job.user),
             user=job.user,
             name=job.name,
             tags=job.tags,
@@ -121,8 +121,8 @@ def submit(session: Connection, job: NewJob) -> int:
         .returning(t.jobs.c.id)
     )
     for parent in set(job.after):
-        session.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
-    _event(session, job_id, "submitted", job.user)
+        connection.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
+    _event(connection, job_id, "submitted", job.user)
     return int(job_id)
 
 
@@ -130,7 +130,7 @@ def submit(session: Connection, job: NewJob) -> int:
 
 
 def claim(
-    session: Connection,
+    connection: Connection,
     *,
     worker: str,
     host: str,
@@ -150,19 +150,19 @@ def claim(
     because a value of its own cannot be read or stored, fails, and the next is taken.
     """
     # A token lasts as long as its attempt, so the state need not be asked for.
-    taken = session.execute(select(t.jobs).where(t.jobs.c.claim_token == token)).one_or_none()
+    taken = connection.execute(select(t.jobs).where(t.jobs.c.claim_token == token)).one_or_none()
     if taken is not None:
         return Job.from_row(taken)
     attempt = _fit(t.attempts, worker=worker, host=host, device=device, versions=versions)
     busy: set[_Place] = set()
     for _ in range(_MOST_LOOKS):
-        place = next(iter(_best_first(session, queues, offer, busy)), None)
+        place = next(iter(_best_first(connection, queues, offer, busy)), None)
         if place is None:
             return None
-        job_id = session.scalar(_head(*place).with_for_update(skip_locked=True))
+        job_id = connection.scalar(_head(*place).with_for_update(skip_locked=True))
         if job_id is None:  # whatever there is, others are taking it
             busy.add(place)
-        elif job := _take_or_pass(session, job_id, attempt, token, lease, offer):
+        elif job := _take_or_pass(connection, job_id, attempt, token, lease, offer):
             return job
     return None  # the next claim goes on
 
@@ -172,7 +172,7 @@ _Place = tuple[str, str | int]
 
 
 def _best_first(
-    session: Connection, queues: Collection[str], offer: Offer | None, busy: Collection[_Place]
+    connection: Connection, queues: Collection[str], offer: Offer | None, busy: Collection[_Place]
 ) -> list[_Place]:
     """Where jobs are queued that may fit, the place with the best first.
 
@@ -183,7 +183,7 @@ def _best_first(
     heads = []
     for queue in queues:
         further: ColumnElement[bool] = true()
-        while head := session.execute(
+        while head := connection.execute(
             select(jobs.needs, jobs.priority, jobs.fair_rank, jobs.id)
             .where(t.in_state(t.QUEUED), jobs.queue == queue, further)
             .order_by(jobs.needs, jobs.priority.desc(), jobs.fair_rank, jobs.id)
@@ -212,26 +212,26 @@ def _head(queue: str, needs: str | int) -> Select[Any]:
 
 
 def _take_or_pass(
-    session: Connection,
+    connection: Connection,
     job_id: int,
     attempt: dict[str, Any],
     token: str,
     lease: float,
     offer: Offer | None,
 ) -> Job | None:
-    """Take a job that this session has locked; else leave it to others, or let it fail."""
+    """Take a job that this connection has locked; else leave it to others, or let it fail."""
     try:
-        with session.begin_nested():
-            return _take(session, job_id, attempt, token, lease, offer)
+        with connection.begin_nested():
+            return _take(connection, job_id, attempt, token, lease, offer)
     except _MisfitError as misfit:
         assert offer is not None
         offer.refused.add(misfit.key)
         changes = {"needs": misfit.key}  # which it may not have yet
-        session.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(**changes))
+        connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(**changes))
     except Exception as error:
         if not is_about_a_value(error):
             raise
-        _fail_unclaimed(session, job_id, reason_of(error), attempt["worker"])
+        _fail_unclaimed(connection, job_id, reason_of(error), attempt["worker"])
     return None
 
 
@@ -243,14 +243,14 @@ class _MisfitError(Exception):
 
 
 def _take(
-    session: Connection,
+    connection: Connection,
     job_id: int,
     attempt: dict[str, Any],
     token: str,
     lease: float,
     offer: Offer | None,
 ) -> Job:
-    row = session.execute(
+    row = connection.execute(
         update(t.jobs)
         .where(t.jobs.c.id == job_id)
         .values(
@@ -270,7 +270,7 @@ def _take(
     job, needs, seed = _understand(row)
     if offer is not None and misfit(needs, offer.device, offer.announced):
         raise _MisfitError(needs.key)
-    session.execute(
+    connection.execute(
         insert(t.attempts).values(
             **attempt,
             **seed,
@@ -279,7 +279,7 @@ def _take(
             started_at=row.started_at,
         )
     )
-    _event(session, job.id, f"attempt {job.attempt} started", attempt["worker"])
+    _event(connection, job.id, f"attempt {job.attempt} started", attempt["worker"])
     return job
 
 
@@ -302,20 +302,20 @@ def _understand(row: Row[Any]) -> tuple[Job, Needs, dict[str, Any]]:
         raise UsageError(f"its row cannot be read ({type(error).__name__}: {error})") from error
 
 
-def _fail_unclaimed(session: Connection, job_id: int, why: str, by: str) -> None:
+def _fail_unclaimed(connection: Connection, job_id: int, why: str, by: str) -> None:
     """Let a queued job fail, as nobody could ever start it."""
     error = plain(f"it cannot be started: {why}")
-    session.execute(
+    connection.execute(
         update(t.jobs)
         .where(t.jobs.c.id == job_id)
         .values(state=t.FAILED, finished_at=now(), **_fit(t.jobs, reason="error", error=error))
     )
-    _event(session, job_id, "failed (error)", by)
+    _event(connection, job_id, "failed (error)", by)
 
 
 def renew(
-    session: Connection, worker: str, lease: float, held: Iterable[Lease]
-) -> dict[Lease, bool]:
+    connection: Connection, worker: str, lease: float, held: Iterable[AttemptId]
+) -> dict[AttemptId, bool]:
     """Prolong this worker's leases; return those prolonged, each with its cancel flag.
 
     A job whose row is locked just now is passed over, and holds up no other: `still_held` tells it
@@ -333,43 +333,45 @@ def renew(
         )
         .with_for_update(skip_locked=True, key_share=True)
     )
-    rows = session.execute(
+    rows = connection.execute(
         update(t.jobs)
         .where(t.jobs.c.id.in_(free))
         .values(lease_until=now(lease))
         .returning(t.jobs.c.id, t.jobs.c.attempt, t.jobs.c.cancel_requested)
     ).all()
-    found = {Lease(row.id, row.attempt): bool(row.cancel_requested) for row in rows}
+    found = {AttemptId(row.id, row.attempt): bool(row.cancel_requested) for row in rows}
     return {lease: flag for lease, flag in found.items() if lease in wanted}
 
 
-def still_held(session: Connection, worker: str, leases: Collection[Lease]) -> set[Lease]:
+def still_held(
+    connection: Connection, worker: str, leases: Collection[AttemptId]
+) -> set[AttemptId]:
     """Which of these leases are this worker's, whether their rows are locked or not."""
     if not leases:
         return set()
-    rows = session.execute(
+    rows = connection.execute(
         select(t.jobs.c.id, t.jobs.c.attempt).where(
-            t.jobs.c.id.in_([lease.job_id for lease in leases]),
+            t.jobs.c.id.in_([attempt.job_id for attempt in leases]),
             t.jobs.c.lease_owner == worker,
             t.jobs.c.state == t.RUNNING,
         )
     ).all()
-    return {Lease(row.id, row.attempt) for row in rows} & set(leases)
+    return {AttemptId(row.id, row.attempt) for row in rows} & set(leases)
 
 
-def _fence(session: Connection, lease: Lease) -> Job:
+def _fence(connection: Connection, attempt: AttemptId) -> Job:
     """Lock the job's row and refuse whoever does not hold it."""
-    row = session.execute(
+    row = connection.execute(
         select(t.jobs)
         .where(
-            t.jobs.c.id == lease.job_id,
-            t.jobs.c.attempt == lease.attempt,
+            t.jobs.c.id == attempt.job_id,
+            t.jobs.c.attempt == attempt.attempt,
             t.jobs.c.state == t.RUNNING,
         )
         .with_for_update()
     ).one_or_none()
     if row is None:
-        raise LeaseLostError(*lease)
+        raise LeaseLostError(*attempt)
     return Job.from_row(row)
 
 
@@ -377,8 +379,8 @@ def _fence(session: Connection, lease: Lease) -> Job:
 
 
 def report(
-    session: Connection,
-    lease: Lease,
+    connection: Connection,
+    attempt: AttemptId,
     *,
     number: int | None = None,
     pid: int | None = None,
@@ -395,38 +397,40 @@ def report(
     Raises:
         LeaseLostError: the attempt is no longer the running one; nothing was written.
     """
-    job = _fence(session, lease)
+    job = _fence(connection, attempt)
     if number is not None:
-        fresh = session.execute(
+        fresh = connection.execute(
             update(t.attempts)
-            .where(_is_attempt(*lease), t.attempts.c.reports < number)
+            .where(_is_attempt(*attempt), t.attempts.c.reports < number)
             .values(reports=number)
         )
         if not fresh.rowcount:
             return
-    owner = {"job_id": lease.job_id, "attempt": lease.attempt}
+    owner = {"job_id": attempt.job_id, "attempt": attempt.attempt}
     points = [_fit(t.metrics, **point._asdict()) for point in metrics]
     if pid is not None:
-        session.execute(update(t.attempts).where(_is_attempt(*lease)).values(pid=pid))
+        connection.execute(update(t.attempts).where(_is_attempt(*attempt)).values(pid=pid))
     if logs:
-        session.execute(insert(t.logs), [owner | _fit(t.logs, **line._asdict()) for line in logs])
+        connection.execute(
+            insert(t.logs), [owner | _fit(t.logs, **line._asdict()) for line in logs]
+        )
     if points:
-        session.execute(insert(t.metrics), [owner | point for point in points])
-        summaries.add_points(session, job, points)
+        connection.execute(insert(t.metrics), [owner | point for point in points])
+        summaries.add_points(connection, job, points)
     for artifact in artifacts:
         described = _fit(t.artifacts, **artifact.to_json())
-        session.execute(insert(t.artifacts).values(**owner, **described, created_at=now()))
+        connection.execute(insert(t.artifacts).values(**owner, **described, created_at=now()))
     changes: dict[str, Any] = {}
     if progress is not None:
         changes["progress"] = storable(progress)
     if points:
         changes["metrics"] = job.metrics | {point["name"]: point["value"] for point in points}
     if changes:
-        session.execute(update(t.jobs).where(t.jobs.c.id == lease.job_id).values(**changes))
+        connection.execute(update(t.jobs).where(t.jobs.c.id == attempt.job_id).values(**changes))
 
 
 def finish(
-    session: Connection, lease: Lease, outcome: Outcome, by: str, *, again: bool = False
+    connection: Connection, attempt: AttemptId, outcome: Outcome, by: str, *, again: bool = False
 ) -> str:
     """End an attempt and return the job's new state.
 
@@ -440,41 +444,41 @@ def finish(
     Raises:
         LeaseLostError: the attempt is no longer the running one; nothing was written.
     """
-    if again and (state := _ended_as(session, lease, outcome)):
+    if again and (state := _ended_as(connection, attempt, outcome)):
         return state
-    result = _send_ahead(session, outcome.result)
-    job = _fence(session, lease)
-    return _end_attempt(session, job, outcome, by, result)
+    result = _send_ahead(connection, outcome.result)
+    job = _fence(connection, attempt)
+    return _end_attempt(connection, job, outcome, by, result)
 
 
-def _send_ahead(session: Connection, result: Any) -> Any:
+def _send_ahead(connection: Connection, result: Any) -> Any:
     """Bring a large result to the server before the job's row is locked; return what to store.
 
     Whoever wants the row, to cancel the job say, waits for no network. It goes piece by piece: in
     a transaction, a server hangs up on who takes more than ten seconds for one statement.
     """
-    if not isinstance(result, EncodedJson) or session.dialect.name != "postgresql":
+    if not isinstance(result, EncodedJson) or connection.dialect.name != "postgresql":
         return result
     may = text("SELECT has_database_privilege(current_database(), 'TEMP')")
-    if len(result.text) <= _PIECE or not session.scalar(may):
+    if len(result.text) <= _PIECE or not connection.scalar(may):
         return result
-    session.execute(
+    connection.execute(
         text("CREATE TEMPORARY TABLE cvq_pieces (number integer, piece text) ON COMMIT DROP")
     )
     add = text("INSERT INTO cvq_pieces VALUES (:number, :piece)")
     for start in range(0, len(result.text), _PIECE):
         piece = result.text[start : start + _PIECE]
-        session.execute(add, {"number": start, "piece": piece})
+        connection.execute(add, {"number": start, "piece": piece})
     return literal_column("(SELECT string_agg(piece, '' ORDER BY number)::jsonb FROM cvq_pieces)")
 
 
-def _ended_as(session: Connection, lease: Lease, outcome: Outcome) -> str | None:
+def _ended_as(connection: Connection, attempt: AttemptId, outcome: Outcome) -> str | None:
     """The state of a job whose attempt has ended in just this way already; else None."""
-    state: str | None = session.scalar(
+    state: str | None = connection.scalar(
         select(t.jobs.c.state)
         .join(t.attempts, t.attempts.c.job_id == t.jobs.c.id)
         .where(
-            _is_attempt(*lease),
+            _is_attempt(*attempt),
             t.attempts.c.finished_at.is_not(None),
             t.attempts.c.outcome == _outcome_word(outcome),
         )
@@ -486,7 +490,9 @@ def _outcome_word(outcome: Outcome) -> str:
     return outcome.state if outcome.state in t.FINAL else "stopped"
 
 
-def drop_artifacts(session: Connection, lease: Lease, artifacts: Iterable[Artifact]) -> None:
+def drop_artifacts(
+    connection: Connection, attempt: AttemptId, artifacts: Iterable[Artifact]
+) -> None:
     """Forget files of a job, also of its earlier attempts; the caller removes them afterwards.
 
     Raises:
@@ -494,19 +500,19 @@ def drop_artifacts(session: Connection, lease: Lease, artifacts: Iterable[Artifa
     """
     uris = [artifact.uri for artifact in artifacts]
     if uris:
-        _fence(session, lease)
-        session.execute(
+        _fence(connection, attempt)
+        connection.execute(
             delete(t.artifacts).where(
-                t.artifacts.c.job_id == lease.job_id, t.artifacts.c.uri.in_(uris)
+                t.artifacts.c.job_id == attempt.job_id, t.artifacts.c.uri.in_(uris)
             )
         )
 
 
-def drop_replaced(session: Connection, lease: Lease, grace: float) -> list[Artifact]:
+def drop_replaced(connection: Connection, attempt: AttemptId, grace: float) -> list[Artifact]:
     """Forget files of a job whose name a later one has taken, also of its earlier attempts.
 
     Args:
-        session: the transaction.
+        connection: the transaction.
         lease: the attempt that asks.
         grace: seconds for which a file is kept after it was replaced.
 
@@ -516,11 +522,11 @@ def drop_replaced(session: Connection, lease: Lease, grace: float) -> list[Artif
     Raises:
         LeaseLostError: the attempt is no longer the running one; nothing was written.
     """
-    _fence(session, lease)
+    _fence(connection, attempt)
     late = (t.artifacts.c.created_at <= now(-grace)).label("late")
-    rows = session.execute(
+    rows = connection.execute(
         select(t.artifacts, late)
-        .where(t.artifacts.c.job_id == lease.job_id, t.artifacts.c.role != CHECKPOINT)
+        .where(t.artifacts.c.job_id == attempt.job_id, t.artifacts.c.role != CHECKPOINT)
         .order_by(t.artifacts.c.id.desc())
     ).all()
     newer: dict[str, bool] = {}  # by name: whether the next younger file is old enough
@@ -530,13 +536,13 @@ def drop_replaced(session: Connection, lease: Lease, grace: float) -> list[Artif
             dropped.append(row)
         newer[row.name] = bool(row.late)
     ids = {row.id for row in dropped}
-    session.execute(delete(t.artifacts).where(t.artifacts.c.id.in_(ids)))
+    connection.execute(delete(t.artifacts).where(t.artifacts.c.id.in_(ids)))
     kept = {row.uri for row in rows if row.id not in ids}
     return [Artifact.from_row(row) for row in dropped if row.uri not in kept]
 
 
 def _end_attempt(
-    session: Connection, job: Job, outcome: Outcome, by: str, result: Any = None
+    connection: Connection, job: Job, outcome: Outcome, by: str, result: Any = None
 ) -> str:
     """End an attempt; `result` is what to store of the outcome's."""
     state, reason = outcome.state, outcome.reason
@@ -544,34 +550,36 @@ def _end_attempt(
     if state == t.FAILED and outcome.retry:
         if job.attempt < job.max_attempts:
             state = t.WAITING
-            changes["not_before"] = _next_try(session, job, outcome)
+            changes["not_before"] = _next_try(connection, job, outcome)
         elif job.max_attempts > 1:
             reason = "attempts-exhausted"
     if job.cancel_requested and state not in t.FINAL:
         state = t.CANCELLED
     if outcome.state == t.QUEUED:
         changes["max_attempts"] = job.max_attempts + 1
-    at = session.scalar(select(now()))  # once, or job and attempt would differ in what they took
+    at = connection.scalar(
+        select(now())
+    )  # once, or job and attempt would differ in what they took
     if state in t.FINAL:
         changes["finished_at"] = at
     if state == t.QUEUED:
         changes["queued_at"] = now()
-        changes["fair_rank"] = returning_rank(session, job.queue, job.priority)
+        changes["fair_rank"] = returning_rank(connection, job.queue, job.priority)
     ended = _fit(t.jobs, reason=reason, error=outcome.error, result=result)
     if state == t.SUCCEEDED:
         numbers = summaries.numbers_of(outcome.result)
-        changes["metrics"] = job.metrics | summaries.add_result(session, job, storable(numbers))
-    session.execute(
+        changes["metrics"] = job.metrics | summaries.add_result(connection, job, storable(numbers))
+    connection.execute(
         update(t.jobs).where(t.jobs.c.id == job.id).values(state=state, **ended, **changes)
     )
-    session.execute(
+    connection.execute(
         update(t.attempts)
-        .where(_is_attempt(*job.lease))
+        .where(_is_attempt(*job.attempt_id))
         .values(
             finished_at=at,
             outcome=_outcome_word(outcome),
             peak_memory=outcome.peak_memory,
-            last_lines=_last_lines(session, job.lease),
+            last_lines=_last_lines(connection, job.attempt_id),
             **_fit(
                 t.attempts,
                 reason=outcome.reason,
@@ -581,23 +589,23 @@ def _end_attempt(
         )
     )
     what = f"attempt {job.attempt} {_outcome_word(outcome)}"
-    _event(session, job.id, what + (f" ({outcome.reason})" if outcome.reason else ""), by)
+    _event(connection, job.id, what + (f" ({outcome.reason})" if outcome.reason else ""), by)
     if state == t.SUCCEEDED:  # its checkpoints have served; the caller removes the files
-        session.execute(
+        connection.execute(
             delete(t.artifacts).where(
                 t.artifacts.c.job_id == job.id, t.artifacts.c.role == CHECKPOINT
             )
         )
     if state != outcome.state or state == t.QUEUED:
-        _event(session, job.id, state + (f" ({reason})" if reason else ""), by)
+        _event(connection, job.id, state + (f" ({reason})" if reason else ""), by)
     return state
 
 
-def _last_lines(session: Connection, lease: Lease) -> list[str]:
+def _last_lines(connection: Connection, attempt: AttemptId) -> list[str]:
     """An attempt's last words, kept beside its cause of death."""
-    lines = session.scalars(
+    lines = connection.scalars(
         select(t.logs.c.text)
-        .where(t.logs.c.job_id == lease.job_id, t.logs.c.attempt == lease.attempt)
+        .where(t.logs.c.job_id == attempt.job_id, t.logs.c.attempt == attempt.attempt)
         .order_by(t.logs.c.id.desc())
         .limit(_LAST_LINES)
     ).all()
@@ -608,14 +616,14 @@ def _is_attempt(job_id: int, number: int) -> ColumnElement[bool]:
     return and_(t.attempts.c.job_id == job_id, t.attempts.c.number == number)
 
 
-def _next_try(session: Connection, job: Job, outcome: Outcome) -> now | None:
+def _next_try(connection: Connection, job: Job, outcome: Outcome) -> now | None:
     """When a job may begin anew: at once where it did nothing wrong, else after a pause.
 
     The pause grows with the job's own failures, and not with the workers that it has lost.
     """
     if outcome.reason == WORKER_LOST:
         return None
-    failures = session.scalar(
+    failures = connection.scalar(
         select(func.count()).where(
             t.attempts.c.job_id == job.id,
             t.attempts.c.outcome == t.FAILED,
@@ -634,7 +642,7 @@ def _backoff(attempt: int) -> float:
 # ---------------------------------------------------------------------------- cancel
 
 
-def cancel(session: Connection, job_id: int, by: str) -> Job:
+def cancel(connection: Connection, job_id: int, by: str) -> Job:
     """Cancel a job: at once where nobody runs it, else by a flag that its worker sees.
 
     Returns the job as it is afterwards; a finished job is left as it is.
@@ -642,7 +650,7 @@ def cancel(session: Connection, job_id: int, by: str) -> Job:
     Raises:
         UnknownJobError: there is no such job.
     """
-    row = session.execute(
+    row = connection.execute(
         select(t.jobs, (t.jobs.c.lease_until < now()).label("expired"))
         .where(t.jobs.c.id == job_id)
         .with_for_update()
@@ -652,27 +660,29 @@ def cancel(session: Connection, job_id: int, by: str) -> Job:
     job = Job.from_row(row)
     if job.finished:
         return job
-    _event(session, job_id, "cancel requested", by)
+    _event(connection, job_id, "cancel requested", by)
     if job.state == t.RUNNING and row.expired:
-        _end_attempt(session, job, Outcome(t.CANCELLED, reason=WORKER_LOST), by)
+        _end_attempt(connection, job, Outcome(t.CANCELLED, reason=WORKER_LOST), by)
     elif job.state == t.RUNNING:
-        session.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(cancel_requested=True))
+        connection.execute(
+            update(t.jobs).where(t.jobs.c.id == job_id).values(cancel_requested=True)
+        )
     else:
-        session.execute(
+        connection.execute(
             update(t.jobs)
             .where(t.jobs.c.id == job_id)
             .values(state=t.CANCELLED, cancel_requested=True, finished_at=now())
         )
-        _event(session, job_id, t.CANCELLED, by)
-    return Job.from_row(session.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one())
+        _event(connection, job_id, t.CANCELLED, by)
+    return Job.from_row(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one())
 
 
 # ---------------------------------------------------------------------------- upkeep
 
 
 def reap(
-    session: Connection, by: str, suspects: Mapping[Lease, datetime] | None = None
-) -> list[Lease]:
+    connection: Connection, by: str, suspects: Mapping[AttemptId, datetime] | None = None
+) -> list[AttemptId]:
     """End the attempts whose lease ran out: their worker is dead or cut off.
 
     Args:
@@ -688,9 +698,9 @@ def reap(
     condition = (
         t.jobs.c.lease_until < now()
         if suspects is None
-        else t.jobs.c.id.in_([lease.job_id for lease in suspects])
+        else t.jobs.c.id.in_([attempt.job_id for attempt in suspects])
     )
-    rows = session.execute(
+    rows = connection.execute(
         select(t.jobs)
         .where(t.in_state(t.RUNNING), condition)
         .order_by(t.jobs.c.id)
@@ -699,19 +709,19 @@ def reap(
     ended = []
     for row in rows:
         job = Job.from_row(row)
-        if suspects is not None and suspects.get(job.lease) != job.lease_until:
+        if suspects is not None and suspects.get(job.attempt_id) != job.lease_until:
             continue
-        ended.append(job.lease)
+        ended.append(job.attempt_id)
         error = f"worker {job.lease_owner} fell silent during attempt {job.attempt}"
         if job.cancel_requested:
             outcome = Outcome(t.CANCELLED, reason=WORKER_LOST)
         else:
             outcome = Outcome(t.FAILED, reason=WORKER_LOST, error=error, retry=True)
-        _end_attempt(session, job, outcome, by)
+        _end_attempt(connection, job, outcome, by)
     return ended
 
 
-def promote(session: Connection, by: str) -> int:
+def promote(connection: Connection, by: str) -> int:
     """Queue the waiting jobs whose time has come and whose parents have succeeded.
 
     Children of a failed or cancelled job fail with reason `dependency-failed`. Returns how many
@@ -725,7 +735,7 @@ def promote(session: Connection, by: str) -> int:
             select(1).select_from(parents).where(t.dependencies.c.job_id == t.jobs.c.id, condition)
         )
 
-    while failed := session.scalars(
+    while failed := connection.scalars(
         update(t.jobs)
         .where(t.in_state(t.WAITING), has_parent(parent.c.state.in_((t.FAILED, t.CANCELLED))))
         .values(
@@ -737,8 +747,8 @@ def promote(session: Connection, by: str) -> int:
         .returning(t.jobs.c.id)
     ).all():
         for job_id in failed:
-            _event(session, job_id, "failed (dependency-failed)", by)
-    ready = session.execute(
+            _event(connection, job_id, "failed (dependency-failed)", by)
+    ready = connection.execute(
         select(
             t.jobs.c.id,
             t.jobs.c.queue,
@@ -761,35 +771,35 @@ def promote(session: Connection, by: str) -> int:
         .with_for_update(of=t.jobs, skip_locked=True)
     ).all()
     if ready:
-        session.execute(
+        connection.execute(
             update(t.jobs)
             .where(t.jobs.c.id == bindparam("ready"))
             .values(state=t.QUEUED, queued_at=now(), fair_rank=bindparam("rank")),
-            joining_ranks(session, ready),
+            joining_ranks(connection, ready),
         )
     for row in ready:
-        _event(session, row.id, t.QUEUED, by)
+        _event(connection, row.id, t.QUEUED, by)
     return len(ready)
 
 
 # ---------------------------------------------------------------------------- workers
 
 
-def worker_started(session: Connection, **columns: Any) -> None:
+def worker_started(connection: Connection, **columns: Any) -> None:
     """Enter a worker; `columns` are those of the table `workers` but times and state."""
     fitted = _fit(t.workers, **columns)
-    session.execute(
+    connection.execute(
         insert(t.workers).values(**fitted, started_at=now(), seen_at=now(), state="up")
     )
 
 
-def worker_seen(session: Connection, worker: str, state: str) -> str | None:
+def worker_seen(connection: Connection, worker: str, state: str) -> str | None:
     """Note that a worker is alive, and whether it is `up` or `draining`.
 
     Returns:
         how somebody wants it to leave (see `ask_to_drain`), or None.
     """
-    rows = session.execute(
+    rows = connection.execute(
         update(t.workers)
         .where(t.workers.c.id == worker)
         .values(seen_at=now(), state=state)
@@ -799,19 +809,19 @@ def worker_seen(session: Connection, worker: str, state: str) -> str | None:
     return how
 
 
-def ask_to_drain(session: Connection, worker: str, how: str) -> None:
+def ask_to_drain(connection: Connection, worker: str, how: str) -> None:
     """Ask a worker to leave: to `stop` its jobs, or to `finish` them first."""
-    session.execute(update(t.workers).where(t.workers.c.id == worker).values(drain=how))
+    connection.execute(update(t.workers).where(t.workers.c.id == worker).values(drain=how))
 
 
-def worker_left(session: Connection, worker: str) -> None:
+def worker_left(connection: Connection, worker: str) -> None:
     """Note that a worker has stopped in good order."""
-    worker_seen(session, worker, "gone")
+    worker_seen(connection, worker, "gone")
 
 
-def _event(session: Connection, job_id: int, what: str, by: str) -> None:
+def _event(connection: Connection, job_id: int, what: str, by: str) -> None:
     text = _fit(t.events, what=what, by=by)
-    session.execute(insert(t.events).values(job_id=job_id, time=now(), **text))
+    connection.execute(insert(t.events).values(job_id=job_id, time=now(), **text))
 
 
 def storable(value: Any) -> Any:

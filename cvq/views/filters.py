@@ -137,7 +137,7 @@ def _is_column(asked: Field, columns: Iterable[str]) -> bool:
 
 
 def check(
-    session: Connection,
+    connection: Connection,
     wanted: Filter,
     *,
     kinds: Callable[[], Iterable[str]] = tuple,
@@ -146,7 +146,7 @@ def check(
     """Refuse a name that no job of the history has, and say what no job has but may well be.
 
     Args:
-        session: of the database.
+        connection: of the database.
         wanted: the filter.
         kinds: the kinds that could be submitted, asked only where the history does not know one.
         figures: likewise, the metrics that these kinds record.
@@ -158,31 +158,31 @@ def check(
         UsageError: a metric, column or kind is unknown, or a user or tag but for a letter or two;
             the message names the nearest.
     """
-    if session.scalar(select(t.jobs.c.id).limit(1)) is None:
+    if connection.scalar(select(t.jobs.c.id).limit(1)) is None:
         return []
     for comparison in wanted.where:
-        _check_figure(session, field(comparison.name), _NUMBERS, figures)
+        _check_figure(connection, field(comparison.name), _NUMBERS, figures)
     if wanted.sort is not None:
-        _check_figure(session, field(wanted.sort.removeprefix("-")), _SORTABLE, figures)
+        _check_figure(connection, field(wanted.sort.removeprefix("-")), _SORTABLE, figures)
     for kind in wanted.kinds:
-        if not _exists(session, t.jobs.c.kind == kind) and kind not in (known := set(kinds())):
-            _refuse(f"no job of kind '{kind}'", kind, known | _all(session, t.jobs.c.kind))
+        if not _exists(connection, t.jobs.c.kind == kind) and kind not in (known := set(kinds())):
+            _refuse(f"no job of kind '{kind}'", kind, known | _all(connection, t.jobs.c.kind))
     remarks = []
     for user in wanted.users:
-        if not _exists(session, t.jobs.c.user == user):
+        if not _exists(connection, t.jobs.c.user == user):
             remarks.append(f"no job of user '{user}'")
-            _refuse_near(remarks[-1], user, _all(session, t.jobs.c.user))
+            _refuse_near(remarks[-1], user, _all(connection, t.jobs.c.user))
     for key, value in wanted.tags:
-        if not _exists(session, _tagged(key, None)):
+        if not _exists(connection, _tagged(key, None)):
             remarks.append(f"no job with a tag '{key}'")
-            _refuse_near(remarks[-1], key, _tag_keys(session))
-        elif value is not None and not _exists(session, _tagged(key, value)):
+            _refuse_near(remarks[-1], key, _tag_keys(connection))
+        elif value is not None and not _exists(connection, _tagged(key, value)):
             remarks.append(f"no job with the tag '{key}={value}'")
     return remarks
 
 
 def _check_figure(
-    session: Connection,
+    connection: Connection,
     asked: Field,
     columns: Sequence[str],
     figures: Callable[[], Iterable[str]],
@@ -190,29 +190,29 @@ def _check_figure(
     if _is_column(asked, columns):
         return
     s = t.summaries.c
-    if session.scalar(select(s.job_id).where(*_named(asked)).limit(1)) is not None:
+    if connection.scalar(select(s.job_id).where(*_named(asked)).limit(1)) is not None:
         return
     declared = set(figures()) if asked.source != "result" else set()
     if asked.name in declared:
         return
     source = [s.source == asked.source] if asked.source else []
-    known = set(session.scalars(select(s.name).where(*source).distinct()))
+    known = set(connection.scalars(select(s.name).where(*source).distinct()))
     what = {"metrics": "metric", "result": "number in its result"}.get(
         asked.source or "", "metric or result"
     )
     _refuse(f"no job has a {what} '{asked.name}'", asked.name, known | declared, columns)
 
 
-def _exists(session: Connection, condition: ColumnElement[bool]) -> bool:
-    return session.scalar(select(t.jobs.c.id).where(condition).limit(1)) is not None
+def _exists(connection: Connection, condition: ColumnElement[bool]) -> bool:
+    return connection.scalar(select(t.jobs.c.id).where(condition).limit(1)) is not None
 
 
-def _all(session: Connection, column: ColumnElement[Any]) -> set[str]:
-    return set(session.scalars(select(column).distinct()))
+def _all(connection: Connection, column: ColumnElement[Any]) -> set[str]:
+    return set(connection.scalars(select(column).distinct()))
 
 
-def _tag_keys(session: Connection) -> set[str]:
-    tags = session.scalars(select(t.jobs.c.tags).distinct())
+def _tag_keys(connection: Connection) -> set[str]:
+    tags = connection.scalars(select(t.jobs.c.tags).distinct())
     return {key for tag in tags if isinstance(tag, dict) for key in tag}
 
 

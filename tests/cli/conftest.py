@@ -109,9 +109,9 @@ class FakeWorker:
     seq: dict[int, int] = field(default_factory=dict)
 
     def arrive(self, *queues: str, pid: int | None = None, lease: float = 600.0) -> None:
-        with self.client.db.write() as session:
+        with self.client.db.write() as connection:
             store.worker_started(
-                session,
+                connection,
                 id=self.name,
                 host=self.host or self.client.settings.host,
                 pid=os.getpid() if pid is None else pid,
@@ -123,9 +123,9 @@ class FakeWorker:
             )
 
     def claim(self, *queues: str) -> Job:
-        with self.client.db.write() as session:
+        with self.client.db.write() as connection:
             job = store.claim(
-                session,
+                connection,
                 worker=self.name,
                 host=self.host or "here",
                 queues=queues or ("default", "gpu"),
@@ -168,17 +168,17 @@ class FakeWorker:
     def artifact(self, job: Job, name: str, content: bytes, role: str = "result") -> Artifact:
         path = self.client.settings.home / "made-by-the-job"
         path.write_bytes(content)
-        made = self.client.artifacts.put_artifact(job.lease, path, name=name, role=role)
+        made = self.client.artifacts.put_artifact(job.attempt_id, path, name=name, role=role)
         self.report(job, artifacts=[made])
         return made
 
     def report(self, job: Job, **what: Any) -> None:
-        with self.client.db.write() as session:
-            store.report(session, job.lease, **what)
+        with self.client.db.write() as connection:
+            store.report(connection, job.attempt_id, **what)
 
     def finish(self, job: Job, state: str = "succeeded", **more: Any) -> None:
-        with self.client.db.write() as session:
-            store.finish(session, job.lease, Outcome(state, **more), by=self.name)
+        with self.client.db.write() as connection:
+            store.finish(connection, job.attempt_id, Outcome(state, **more), by=self.name)
 
 
 @pytest.fixture

@@ -94,8 +94,8 @@ def test_a_job_of_an_earlier_version_asks_its_kind(
     run: Cli, client: Client, worker: FakeWorker
 ) -> None:
     client.submit("selftest")
-    with client.db.write() as session:
-        session.exec_driver_sql("UPDATE jobs SET goals = NULL")
+    with client.db.write() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET goals = NULL")
     job = worker.claim()
     for name in ("abc", "value"):
         worker.metric(job, name, 5.0)

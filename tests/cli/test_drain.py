@@ -29,14 +29,14 @@ def workers(client: Client) -> dict[str, FakeWorker]:
 
 
 def left(client: Client, name: str) -> None:
-    with client.db.write() as session:
-        store.worker_left(session, name)
+    with client.db.write() as connection:
+        store.worker_left(connection, name)
 
 
 def orders(client: Client) -> dict[str, str | None]:
     """What each worker is asked to do."""
-    with client.db.read() as session:
-        return {row["id"]: row["drain"] for row in queries.workers(session, also_gone=True)}
+    with client.db.read() as connection:
+        return {row["id"]: row["drain"] for row in queries.workers(connection, also_gone=True)}
 
 
 def asked(client: Client) -> set[str]:
@@ -117,8 +117,8 @@ def test_json(run: Cli, client: Client, workers: dict[str, FakeWorker]) -> None:
 def test_a_silent_worker_is_told_and_not_waited_for(
     run: Cli, client: Client, workers: dict[str, FakeWorker]
 ) -> None:
-    with client.db.write() as session:
-        session.execute(
+    with client.db.write() as connection:
+        connection.execute(
             update(tables.workers)
             .where(tables.workers.c.id == "attic.1.cc")
             .values(seen_at=tables.now(-3600))

@@ -202,9 +202,9 @@ class TestShowAttempts:
             worker.log(job, *(f"line {letter}\x1b[2J" for letter in lines))
             worker.metric(job, "value", *([8.0, 4.0] if reason == "worker-lost" else [3.0]))
             worker.finish(job, "failed", reason=reason, error=f"{reason}\nhere\x07", retry=True)
-            with client.db.write() as session:
-                session.execute(tables.jobs.update().values(not_before=None))
-                store.promote(session, "w")
+            with client.db.write() as connection:
+                connection.execute(tables.jobs.update().values(not_before=None))
+                store.promote(connection, "w")
         worker.finish(worker.claim(), "queued", reason="preempted", error="drained")
 
     @pytest.mark.usefixtures("resumed")
@@ -451,8 +451,10 @@ class TestWaitWatchCancel:
         assert client.job(3).cancel_requested
 
     def test_cancel_all_of_mine(self, run: Cli, client: Client) -> None:
-        with client.db.write() as session:
-            session.execute(tables.jobs.update().where(tables.jobs.c.id == 3).values(user="ada"))
+        with client.db.write() as connection:
+            connection.execute(
+                tables.jobs.update().where(tables.jobs.c.id == 3).values(user="ada")
+            )
         assert "give JOB, or --all" in run("cancel", "1", "--all", code=2).err
         assert run("cancel", "--all").out == "job 4 (selftest n4) is cancelled\n"
         assert client.job(3).cancel_requested is False

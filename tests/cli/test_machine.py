@@ -73,8 +73,8 @@ def test_run_starts_a_worker_copies_the_result_and_leaves_nothing_behind(
     assert said.out.strip() == str(machine.artifacts.local_path(job.artifacts[-1].uri))
     assert f"is copied to {target}" in said.err
     assert target.read_bytes() == Path(said.out.strip()).read_bytes()
-    with machine.db.read() as session:
-        assert [row["state"] for row in queries.workers(session, also_gone=True)] == ["gone"]
+    with machine.db.read() as connection:
+        assert [row["state"] for row in queries.workers(connection, also_gone=True)] == ["gone"]
 
 
 def test_run_makes_the_folder_that_it_is_given(
@@ -241,8 +241,8 @@ def test_run_starts_a_worker_where_the_able_one_leaves(
     command = cvq_run("--steps", 3)
     eventually(lambda: machine.jobs())
     assert command.poll() is None
-    with machine.db.write() as session:
-        session.execute(update(t.workers).values(kinds={"kinds": {}, "broken": {}}))
+    with machine.db.write() as connection:
+        connection.execute(update(t.workers).values(kinds={"kinds": {}, "broken": {}}))
     assert command.communicate(timeout=HANG_S)[0]
     assert command.returncode == 0
 
@@ -448,8 +448,8 @@ def test_down_never_touches_a_process_that_is_not_a_worker(
     finally:
         bystander.kill()
         bystander.wait()
-    with client.db.read() as session:
-        assert queries.workers(session) == []
+    with client.db.read() as connection:
+        assert queries.workers(connection) == []
 
 
 def test_worker_takes_the_place_of_the_command(machine: Client) -> None:
@@ -468,8 +468,8 @@ def test_worker_takes_the_place_of_the_command(machine: Client) -> None:
 
 
 def _row_of(client: Client, pid: int) -> dict[str, object] | None:
-    with client.db.read() as session:
-        rows = queries.workers(session, also_gone=True)
+    with client.db.read() as connection:
+        rows = queries.workers(connection, also_gone=True)
     return next((row for row in rows if row["pid"] == pid), None)
 
 
@@ -485,8 +485,8 @@ def test_db(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_newer_schema_is_refused(run: Cli, client: Client) -> None:
-    with client.db.write() as session:
-        session.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with client.db.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     for words in (["ls"], ["db", "check"], ["db", "upgrade"], ["submit", "selftest"]):
         said = run(*words, code=4)
         assert "newer than this cvq's" in said.err
@@ -586,8 +586,8 @@ def test_down_spares_who_looks_like_the_worker_whose_number_he_has(
     process.wait(timeout=HANG_S)
     words = ["-c", "input()", "-m", processes.MODULE]
     stranger = subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE)
-    with machine.db.write() as session:
-        session.execute(
+    with machine.db.write() as connection:
+        connection.execute(
             update(t.workers).values(pid=stranger.pid, started_at=t.now(), seen_at=t.now())
         )
     assert shell("down").out.startswith("0 workers stopped")

@@ -151,8 +151,8 @@ def test_ctrl_c_while_draining_leaves_it_going_on(
     assert code == 130
     assert "the draining goes on: `cvq workers` shows how far it is" in screen
     assert "Traceback" not in screen
-    with client.db.read() as session:
-        assert [row["drain"] for row in queries.workers(session)] == ["stop"]
+    with client.db.read() as connection:
+        assert [row["drain"] for row in queries.workers(connection)] == ["stop"]
 
 
 def test_watched_status(terminal: Terminal, client: Client) -> None:

@@ -15,9 +15,9 @@ from .conftest import Cli, FakeWorker
 
 def enter(client: Client, **values: str) -> int:
     """A job in the database alone: no doorbell starts the embedded Redis."""
-    with client.db.write() as session:
+    with client.db.write() as connection:
         return store.submit(
-            session,
+            connection,
             NewJob(**{"kind": "selftest", "spec": {}, "spec_hash": "0", "user": "ann"} | values),
         )
 

@@ -17,7 +17,7 @@ from cvq.artifacts import ArtifactStore, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
 from cvq.files import atomic
 from cvq.names import Names
-from cvq.records import Artifact, Lease
+from cvq.records import Artifact, AttemptId
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_an_input_that_is_missing_is_said_so(store: ArtifactStore, tmp_path: Pat
 def test_an_artifact_moves_into_its_attempts_folder(
     store: ArtifactStore, file: Path, tmp_path: Path
 ) -> None:
-    artifact = store.put_artifact(Lease(42, 3), file, name="plots/loss.png", role="plot")
+    artifact = store.put_artifact(AttemptId(42, 3), file, name="plots/loss.png", role="plot")
     assert not file.exists()
     assert artifact.uri == f"{store.url}/jobs/42/3/plots/loss.png"
     assert (artifact.media_type, artifact.bytes, artifact.attempt) == ("image/png", 6, 3)
@@ -99,7 +99,9 @@ def test_files_of_any_name_come_back(store: ArtifactStore, file: Path, tmp_path:
     left = []
     for number, name in enumerate([*ODD, *ODD]):
         file.write_text(str(number))
-        left.append(store.put_artifact(Lease(1, 1), file, name=name, role="result", names=names))
+        left.append(
+            store.put_artifact(AttemptId(1, 1), file, name=name, role="result", names=names)
+        )
     for number, artifact in enumerate(left):
         copy = store.fetch(artifact, tmp_path / "copy")
         assert copy.read_text() == store.fetch_readable(artifact, tmp_path / "in").read_text()
@@ -112,7 +114,7 @@ def test_another_database_with_the_same_store_loses_no_file(
     left = []
     for text in ("one's", "another's"):
         file.write_text(text)
-        left.append(store.put_artifact(Lease(1, 1), file, name="a/result.png", role="result"))
+        left.append(store.put_artifact(AttemptId(1, 1), file, name="a/result.png", role="result"))
     assert [store.fetch(a, tmp_path / "copy").read_text() for a in left] == ["one's", "another's"]
 
 
@@ -120,7 +122,7 @@ def test_who_holds_a_file_open_cannot_change_it_in_the_store(tmp_path: Path, fil
     store = ArtifactStore((tmp_path / "store").as_uri())
     link = tmp_path / "another name"
     link.hardlink_to(file)
-    artifact = store.put_artifact(Lease(1, 1), file, name="a.png", role="result")
+    artifact = store.put_artifact(AttemptId(1, 1), file, name="a.png", role="result")
     link.write_bytes(b"other!")
     assert store.fetch(artifact, tmp_path / "copy").read_bytes() == b"pixels"
 
@@ -128,7 +130,7 @@ def test_who_holds_a_file_open_cannot_change_it_in_the_store(tmp_path: Path, fil
 def test_a_damaged_artifact_is_refused_and_leaves_no_copy(
     store: ArtifactStore, file: Path, tmp_path: Path
 ) -> None:
-    artifact = store.put_artifact(Lease(1, 1), file, name="result.png", role="result")
+    artifact = store.put_artifact(AttemptId(1, 1), file, name="result.png", role="result")
     damage(store, artifact.uri)
     target = tmp_path / "out" / "copy.png"
     with pytest.raises(StoreError, match="damaged"):
@@ -148,7 +150,7 @@ def test_a_name_that_leaves_its_folder_is_refused(name: str) -> None:
 def test_nothing_outside_the_store_is_read(
     store: ArtifactStore, file: Path, tmp_path: Path, outside: str
 ) -> None:
-    artifact = store.put_artifact(Lease(1, 1), file, name="result.png", role="result")
+    artifact = store.put_artifact(AttemptId(1, 1), file, name="result.png", role="result")
     stolen = type(artifact)(**{**artifact.__dict__, "uri": store.url + outside})
     with pytest.raises(StoreError, match="not in the artifact store"):
         store.fetch(stolen, tmp_path / "copy.png")
@@ -162,7 +164,7 @@ def test_a_folder_is_the_same_store_by_whatever_link_it_is_named(
     by_link, by_name = (
         ArtifactStore(f"file://{tmp_path / name}/store") for name in ("link", "real")
     )
-    artifact = by_link.put_artifact(Lease(1, 1), file, name="a.png", role="result")
+    artifact = by_link.put_artifact(AttemptId(1, 1), file, name="a.png", role="result")
     assert by_name.fetch(artifact, tmp_path / "copy.png").read_bytes() == b"pixels"
 
 

@@ -44,16 +44,16 @@ def picture(tmp_path: Path) -> Path:
 
 
 def claim(client: Client) -> Any:
-    with client.db.write() as session:
+    with client.db.write() as connection:
         return store.claim(
-            session, worker="w", host="h", queues=["default"], token="t", lease=30
+            connection, worker="w", host="h", queues=["default"], token="t", lease=30
         )  # fmt: skip
 
 
 def end(client: Client, outcome: Outcome) -> None:
     job = claim(client)
-    with client.db.write() as session:
-        store.finish(session, job.lease, outcome, "w")
+    with client.db.write() as connection:
+        store.finish(connection, job.attempt_id, outcome, "w")
 
 
 def test_a_job_arrives_with_its_inputs_in_the_store(client: Client, picture: Path) -> None:
@@ -179,11 +179,11 @@ def test_a_handle_gives_logs_curves_and_files(
     handle = client.submit("selftest")
     job = claim(client)
     now = job.created_at
-    artifact = client.artifacts.put_artifact(job.lease, picture, name="r.png", role="result")
-    with client.db.write() as session:
+    artifact = client.artifacts.put_artifact(job.attempt_id, picture, name="r.png", role="result")
+    with client.db.write() as connection:
         store.report(
-            session,
-            job.lease,
+            connection,
+            job.attempt_id,
             logs=[store.LogLine(1, now, "stdout", "hello")],
             metrics=[store.MetricPoint("loss", step, 1 / step, now) for step in (1, 2)],
             artifacts=[artifact],
@@ -195,8 +195,8 @@ def test_a_handle_gives_logs_curves_and_files(
     assert handle.refresh().metrics == {"loss": 0.5}
     assert [path.name for path in handle.save(tmp_path / "out")] == ["r.png"]
     assert client.to_json(handle.job)["artifacts"][0]["uri"] == artifact.uri
-    with client.db.read() as session:
-        assert queries.get_job(session, handle.id).state == "running"
+    with client.db.read() as connection:
+        assert queries.get_job(connection, handle.id).state == "running"
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ def test_a_job_stands_for_its_id(client: Client) -> None:
     first, second = client.submit("selftest"), client.submit("selftest")
     job = client.submit("selftest", after=first)
     assert client.submit("selftest", after=[first.id, second, second.job]).state == "waiting"
-    with client.db.read() as session:
-        assert [each.id for each in queries.parents_of(session, job.id)] == [first.id]
-        assert [each.id for each in queries.parents_of(session, job.id + 1)] == [1, 2]
+    with client.db.read() as connection:
+        assert [each.id for each in queries.parents_of(connection, job.id)] == [first.id]
+        assert [each.id for each in queries.parents_of(connection, job.id + 1)] == [1, 2]
     for asked in (client.job, client.cancel, client.wait):
         for wrong in ("1", True, 1.0):
             with pytest.raises(UsageError, match=f"^{wrong!r} is no job: give a job, or its id$"):

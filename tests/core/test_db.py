@@ -66,8 +66,8 @@ settings = Settings.load()
 sys.stdin.readline()  # all start together
 database = Database(settings)
 database.{call}()
-with database.write() as session:
-    store.submit(session, NewJob("selftest", {{}}, "0", "ann"))
+with database.write() as connection:
+    store.submit(connection, NewJob("selftest", {{}}, "0", "ann"))
 """
 
 
@@ -95,9 +95,9 @@ def test_processes_that_start_at_once_share_one_database(
     for process in processes:
         _, errors = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, errors
-    with opened(database_url=url) as database, database.read() as session:
-        assert queries.count_states(session) == {"queued": count}
-        assert session.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+    with opened(database_url=url) as database, database.read() as connection:
+        assert queries.count_states(connection) == {"queued": count}
+        assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
 
 
 # ---------------------------------------------------------------------------- versions
@@ -109,19 +109,19 @@ def test_the_code_expects_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(alembic_config()).get_heads() == [t.SCHEMA_VERSION]
 
 
-def _sqlite_schema(session: Connection) -> dict[str, Any]:
+def _sqlite_schema(connection: Connection) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    rows = session.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master")).all()
+    rows = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master")).all()
     for kind, name, table, sql in rows:
         if table in ("alembic_version", "sqlite_sequence"):
             continue
         if kind == "table":
             found[name] = [
-                tuple(row) for row in session.execute(text(f'PRAGMA table_xinfo("{name}")'))
+                tuple(row) for row in connection.execute(text(f'PRAGMA table_xinfo("{name}")'))
             ]
             found[name, "keys"] = sorted(
                 tuple(row)[2:]
-                for row in session.execute(text(f'PRAGMA foreign_key_list("{name}")'))
+                for row in connection.execute(text(f'PRAGMA foreign_key_list("{name}")'))
             )
             # What the pragmas do not tell, such as AUTOINCREMENT and names of constraints.
             found[name, "words"] = sorted(re.findall(r"[\w']+", sql))
@@ -141,11 +141,11 @@ _POSTGRES_SCHEMA = (
 )
 
 
-def _postgres_schema(session: Connection) -> list[list[tuple[Any, ...]]]:
+def _postgres_schema(connection: Connection) -> list[list[tuple[Any, ...]]]:
     return [
         sorted(
             tuple(str(value) for value in row)
-            for row in session.execute(text(query))
+            for row in connection.execute(text(query))
             if "alembic_version" not in str(row)
         )
         for query in _POSTGRES_SCHEMA
@@ -154,12 +154,12 @@ def _postgres_schema(session: Connection) -> list[list[tuple[Any, ...]]]:
 
 def test_upgrading_gives_the_schema_of_the_tables(database: Database) -> None:
     look = _sqlite_schema if database.is_sqlite else _postgres_schema
-    with database.write() as session:
-        upgraded = look(session)
-        t.metadata.drop_all(session)
-        emptied = look(session)
-        t.metadata.create_all(session)
-        made = look(session)
+    with database.write() as connection:
+        upgraded = look(connection)
+        t.metadata.drop_all(connection)
+        emptied = look(connection)
+        t.metadata.create_all(connection)
+        made = look(connection)
     assert emptied != made
     assert upgraded == made
 
@@ -184,8 +184,8 @@ def test_a_named_sqlite_file_is_never_upgraded_without_being_told(home: Path) ->
 
 
 def test_a_newer_schema_is_left_alone(database: Database) -> None:
-    with database.write() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaError, match=r"newer.*upgrade cvq"):
         database.ensure_schema()
     assert database.current_version() == "9999"
@@ -207,8 +207,8 @@ def test_a_database_of_another_application_is_left_alone(
 ) -> None:
     url = request.getfixturevalue("postgres_url") if kind == "postgres" else None
     with opened(database_url=url or f"sqlite:///{home}/cvq.db") as database:
-        with database.write() as session:
-            session.execute(text(statement))
+        with database.write() as connection:
+            connection.execute(text(statement))
         before = database.current_version()
         with pytest.raises(SchemaError, match=said):
             database.ensure_schema()
@@ -220,8 +220,8 @@ def test_a_database_of_another_application_is_left_alone(
 def test_an_older_schema_on_a_server_names_the_command(postgres_url: str, home: Path) -> None:
     with opened(database_url=postgres_url) as database:
         database.upgrade()
-        with database.write() as session:
-            session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        with database.write() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
         with pytest.raises(SchemaError, match=r"has schema 0000.*`cvq db upgrade`"):
             database.ensure_schema()
 
@@ -255,8 +255,8 @@ def test_checkpoints_of_an_older_schema_are_told_from_a_jobs_own(home: Path) -> 
                     {"name": name},
                 )
         database.upgrade()
-        with database.read() as session:
-            roles = session.scalars(text("SELECT role FROM artifacts ORDER BY id")).all()
+        with database.read() as connection:
+            roles = connection.scalars(text("SELECT role FROM artifacts ORDER BY id")).all()
     assert roles == ["cvq-checkpoint", "checkpoint", "checkpoint"]
 
 
@@ -271,21 +271,21 @@ def test_an_upgrade_fills_in_what_the_jobs_to_come_need(database: Database) -> N
         if "matching" in each.path
     ]
     look = text("SELECT id, needs FROM jobs ORDER BY id")
-    with database.write() as session:
+    with database.write() as connection:
         for device in (None, "gpu", "cpu"):
             spec = {"radius": 4, "größe": 1}
             job = NewJob(kind="blur", spec=spec, spec_hash="", user="ann", device=device)
-            last = store.submit(session, job)
-        wanted = dict(tuple(row) for row in session.execute(look))
+            last = store.submit(connection, job)
+        wanted = dict(tuple(row) for row in connection.execute(look))
         if database.is_sqlite:  # a damaged row is left to the claim
-            session.execute(text(f"UPDATE jobs SET spec = '[' WHERE id = {last}"))
+            connection.execute(text(f"UPDATE jobs SET spec = '[' WHERE id = {last}"))
             wanted[last] = ""
-        session.execute(text("DROP INDEX ix_jobs_needs"))
-        session.execute(text("ALTER TABLE jobs DROP COLUMN needs"))
-        session.execute(text("ALTER TABLE workers DROP COLUMN kinds"))
-        with Operations.context(MigrationContext.configure(session)):
+        connection.execute(text("DROP INDEX ix_jobs_needs"))
+        connection.execute(text("ALTER TABLE jobs DROP COLUMN needs"))
+        connection.execute(text("ALTER TABLE workers DROP COLUMN kinds"))
+        with Operations.context(MigrationContext.configure(connection)):
             script.module.upgrade()
-        found = dict(tuple(row) for row in session.execute(look))
+        found = dict(tuple(row) for row in connection.execute(look))
     assert found == wanted
     assert len(set(found.values())) == 3
 
@@ -337,18 +337,18 @@ def test_a_home_where_nothing_can_be_written(home: Path) -> None:
 def test_a_database_on_a_full_disk(home: Path) -> None:
     with opened() as database:
         database.ensure_schema()
-        with database.read() as session:
-            pages = session.scalar(text("PRAGMA page_count"))
+        with database.read() as connection:
+            pages = connection.scalar(text("PRAGMA page_count"))
 
         def submit() -> None:
-            with database.write() as session:
-                session.execute(text(f"PRAGMA max_page_count={pages}"))
-                store.submit(session, NewJob("selftest", {"x": "x" * 1_000_000}, "0", "ann"))
+            with database.write() as connection:
+                connection.execute(text(f"PRAGMA max_page_count={pages}"))
+                store.submit(connection, NewJob("selftest", {"x": "x" * 1_000_000}, "0", "ann"))
 
         with pytest.raises(DatabaseError, match=r"full.*free some space"):
             submit()
-        with database.read() as session:
-            assert queries.count_states(session) == {}
+        with database.read() as connection:
+            assert queries.count_states(connection) == {}
 
 
 def test_a_damaged_database(home: Path) -> None:
@@ -412,22 +412,22 @@ def test_without_the_extra_the_error_names_it(home: Path, monkeypatch: pytest.Mo
 
 def test_a_value_that_the_database_cannot_hold_is_the_callers_fault(database: Database) -> None:
     # Not a DatabaseError: trying again, as after a lost connection, would go on for ever.
-    with pytest.raises(UsageError, match="cannot hold"), database.write() as session:
-        session.execute(select(t.jobs).where(t.jobs.c.id == 10**30)).all()
-    with pytest.raises(UsageError, match="cannot hold"), database.write() as session:
-        session.execute(update(t.jobs).values(reason={"a": 1}))
+    with pytest.raises(UsageError, match="cannot hold"), database.write() as connection:
+        connection.execute(select(t.jobs).where(t.jobs.c.id == 10**30)).all()
+    with pytest.raises(UsageError, match="cannot hold"), database.write() as connection:
+        connection.execute(update(t.jobs).values(reason={"a": 1}))
 
 
 def test_a_block_that_fails_leaves_nothing(database: Database) -> None:
     def submit_and_fail() -> None:
-        with database.write() as session:
-            store.submit(session, NewJob("selftest", {}, "0", "ann"))
+        with database.write() as connection:
+            store.submit(connection, NewJob("selftest", {}, "0", "ann"))
             raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):
         submit_and_fail()
-    with database.read() as session:
-        assert queries.count_states(session) == {}
+    with database.read() as connection:
+        assert queries.count_states(connection) == {}
 
 
 # ---------------------------------------------------------------------------- the clock
@@ -435,18 +435,18 @@ def test_a_block_that_fails_leaves_nothing(database: Database) -> None:
 
 def test_the_clock_is_the_databases_and_in_utc(database: Database) -> None:
     before = datetime.now(UTC)
-    with database.read() as session:
-        time = queries.database_time(session)
+    with database.read() as connection:
+        time = queries.database_time(connection)
     assert time.utcoffset() == timedelta(0)
     assert before <= time + timedelta(milliseconds=1)
     assert time <= datetime.now(UTC) + timedelta(milliseconds=1)
 
 
 def test_the_clock_moves_within_a_transaction(database: Database) -> None:
-    with database.read() as session:
-        start = queries.database_time(session)
+    with database.read() as connection:
+        start = queries.database_time(connection)
         for _ in range(100_000):
-            if queries.database_time(session) > start:
+            if queries.database_time(connection) > start:
                 break
         else:
             pytest.fail("the clock stands still")
@@ -454,8 +454,8 @@ def test_the_clock_moves_within_a_transaction(database: Database) -> None:
 
 @pytest.mark.parametrize("seconds", [0.25, 30, -30, 86_400 * 400, -86_400 * 400, 1e-3])
 def test_the_clock_can_be_moved(database: Database, seconds: float) -> None:
-    with database.read() as session:
-        row = session.execute(select(now(seconds).label("moved"), now().label("now"))).one()
+    with database.read() as connection:
+        row = connection.execute(select(now(seconds).label("moved"), now().label("now"))).one()
     assert abs((row.moved - row.now).total_seconds() - seconds) < 0.1
 
 
@@ -469,15 +469,17 @@ def test_stored_times_and_the_clock_are_in_one_order(database: Database) -> None
         ("whole", base - timedelta(days=400)),
         ("future", base + timedelta(seconds=60, microseconds=1)),
     ]
-    with database.write() as session:
-        job_id = store.submit(session, NewJob("selftest", {}, "0", "ann"))
+    with database.write() as connection:
+        job_id = store.submit(connection, NewJob("selftest", {}, "0", "ann"))
         for number, (name, time) in enumerate(stored):
             line = {"attempt": 1, "seq": number, "stream": "out", "text": name, "time": time}
-            session.execute(insert(t.logs).values(job_id=job_id, **line))
+            connection.execute(insert(t.logs).values(job_id=job_id, **line))
         line = {"attempt": 1, "seq": 9, "stream": "out", "text": "clock"}
-        session.execute(insert(t.logs).values(job_id=job_id, **line, time=now()))
-        rows = session.execute(select(t.logs.c.text, t.logs.c.time).order_by(t.logs.c.time)).all()
-        until = session.scalars(select(t.logs.c.text).where(t.logs.c.time <= now())).all()
+        connection.execute(insert(t.logs).values(job_id=job_id, **line, time=now()))
+        rows = connection.execute(
+            select(t.logs.c.text, t.logs.c.time).order_by(t.logs.c.time)
+        ).all()
+        until = connection.scalars(select(t.logs.c.text).where(t.logs.c.time <= now())).all()
     assert [row.text for row in rows] == ["whole", "past", "local", "clock", "future"]
     assert set(until) == {"whole", "past", "local", "clock"}
     times = {row.text: row.time for row in rows}
@@ -487,14 +489,14 @@ def test_stored_times_and_the_clock_are_in_one_order(database: Database) -> None
 
 def test_times_keep_their_microseconds_and_their_zone(database: Database) -> None:
     zone = datetime(2026, 1, 2, 3, 4, 5, 678901).astimezone()
-    with database.write() as session:
-        session.execute(
+    with database.write() as connection:
+        connection.execute(
             insert(t.workers).values(
                 id="w", host="h", pid=1, devices=[], queues=[], slots=1, lease=1.0, state="up",
                 started_at=zone, seen_at=datetime(1, 1, 2, tzinfo=UTC),
             )
         )  # fmt: skip
-        row = session.execute(select(t.workers)).one()
+        row = connection.execute(select(t.workers)).one()
     assert row.started_at == zone
     assert row.started_at.utcoffset() == timedelta(0)
     assert row.seen_at == datetime(1, 1, 2, tzinfo=UTC)

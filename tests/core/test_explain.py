@@ -20,7 +20,7 @@ from cvq.lifecycle.store import LogLine
 from cvq.records import (
     CHECKPOINT,
     Artifact,
-    Lease,
+    AttemptId,
     NewJob,
     Outcome,
 )
@@ -31,22 +31,22 @@ HOUR = 3600
 
 def submit(database: Database, **values: Any) -> int:
     values = {"kind": "selftest", "user": "ann", "spec": {}} | values
-    with database.write() as session:
-        return store.submit(session, NewJob(spec_hash="0", **values))
+    with database.write() as connection:
+        return store.submit(connection, NewJob(spec_hash="0", **values))
 
 
 def arrive(database: Database, name: str = "lab.1", **columns: Any) -> None:
     entry = {"host": "lab", "pid": 1, "devices": ["cpu"], "queues": ["default"], "slots": 1}
-    with database.write() as session:
-        store.worker_started(session, id=name, **{"lease": 600.0, **entry, **columns})
+    with database.write() as connection:
+        store.worker_started(connection, id=name, **{"lease": 600.0, **entry, **columns})
 
 
 def start(
     database: Database, worker: str = "lab.1", device: str | None = "cpu", lease: float = 600.0
-) -> Lease:
-    with database.write() as session:
+) -> AttemptId:
+    with database.write() as connection:
         job = store.claim(
-            session,
+            connection,
             worker=worker,
             host="lab",
             queues=["default", "gpu"],
@@ -55,16 +55,18 @@ def start(
             device=device,
         )
     assert job is not None
-    return job.lease
+    return job.attempt_id
 
 
-def end(database: Database, lease: Lease, state: str = t.SUCCEEDED, **outcome: Any) -> None:
-    with database.write() as session:
-        store.finish(session, lease, Outcome(state, **outcome), "lab.1")
+def end(database: Database, attempt: AttemptId, state: str = t.SUCCEEDED, **outcome: Any) -> None:
+    with database.write() as connection:
+        store.finish(connection, attempt, Outcome(state, **outcome), "lab.1")
 
 
-def crash(database: Database, lease: Lease, reason: str = "signal:SEGV", **more: Any) -> None:
-    end(database, lease, t.FAILED, reason=reason, **{"retry": True, "error": "it died", **more})
+def crash(
+    database: Database, attempt: AttemptId, reason: str = "signal:SEGV", **more: Any
+) -> None:
+    end(database, attempt, t.FAILED, reason=reason, **{"retry": True, "error": "it died", **more})
 
 
 def failed(database: Database, reason: str, *, error: str | None = "it died", **more: Any) -> int:
@@ -74,32 +76,32 @@ def failed(database: Database, reason: str, *, error: str | None = "it died", **
     return job_id
 
 
-def report(database: Database, lease: Lease, **what: Any) -> None:
-    with database.write() as session:
-        store.report(session, lease, **what)
+def report(database: Database, attempt: AttemptId, **what: Any) -> None:
+    with database.write() as connection:
+        store.report(connection, attempt, **what)
 
 
-def checkpoint(database: Database, lease: Lease, step: int) -> None:
+def checkpoint(database: Database, attempt: AttemptId, step: int) -> None:
     name = f"checkpoint-{step:08}.safetensors"
     saved = Artifact(name, CHECKPOINT, "x", f"file:///{name}", "0" * 64, 5)
-    report(database, lease, artifacts=[saved])
+    report(database, attempt, artifacts=[saved])
 
 
 def change(database: Database, table: Table, **values: Any) -> None:
     """Change every row of a table."""
-    with database.write() as session:
-        session.execute(update(table).values(**values))
+    with database.write() as connection:
+        connection.execute(update(table).values(**values))
 
 
 def promote(database: Database) -> None:
     change(database, t.jobs, not_before=None)
-    with database.write() as session:
-        store.promote(session, "lab.1")
+    with database.write() as connection:
+        store.promote(connection, "lab.1")
 
 
 def why(database: Database, job_id: int, **more: Any) -> Explanation:
-    with database.read() as session:
-        return explain(session, queries.get_job(session, job_id), **more)
+    with database.read() as connection:
+        return explain(connection, queries.get_job(connection, job_id), **more)
 
 
 def said(database: Database, job_id: int) -> str:
@@ -161,10 +163,10 @@ def test_waiting_for_its_time(database: Database) -> None:
 
 def test_waiting_after_an_attempt_that_failed(database: Database) -> None:
     job_id = submit(database)
-    lease = start(database)
-    checkpoint(database, lease, 40)
-    checkpoint(database, lease, 120)
-    crash(database, lease)
+    attempt = start(database)
+    checkpoint(database, attempt, 40)
+    checkpoint(database, attempt, 120)
+    crash(database, attempt)
     change(database, t.jobs, not_before=datetime.now(UTC) + timedelta(minutes=4, seconds=30))
     told = why(database, job_id)
     assert re.fullmatch(
@@ -179,8 +181,8 @@ def test_waiting_after_an_attempt_that_failed(database: Database) -> None:
 def test_waiting_after_a_lost_worker(database: Database) -> None:
     job_id = submit(database)
     start(database, lease=-1.0)
-    with database.write() as session:
-        store.reap(session, "w")
+    with database.write() as connection:
+        store.reap(connection, "w")
     assert said(database, job_id) == (
         "Attempt 1 ended with worker-lost. Attempt 2 of 3 is queued in a moment."
     )
@@ -344,9 +346,9 @@ def test_queued_for_long_beside_a_free_slot(database: Database) -> None:
 
 def test_queued_again_by_a_worker_that_left(database: Database) -> None:
     job_id = submit(database)
-    lease = start(database)
-    checkpoint(database, lease, 7)
-    end(database, lease, t.QUEUED, reason="preempted")
+    attempt = start(database)
+    checkpoint(database, attempt, 7)
+    end(database, attempt, t.QUEUED, reason="preempted")
     assert said(database, job_id) == (
         "Attempt 1 was stopped, as its worker left. "
         "The next goes on from its checkpoint after step 7. "
@@ -356,10 +358,10 @@ def test_queued_again_by_a_worker_that_left(database: Database) -> None:
 
 def test_a_checkpoint_of_another_name_promises_nothing(database: Database) -> None:
     job_id = submit(database)
-    lease = start(database)
+    attempt = start(database)
     mine = Artifact("mine.pt", CHECKPOINT, "x", "file:///mine", "0" * 64, 5)
-    report(database, lease, artifacts=[mine])
-    end(database, lease, t.QUEUED, reason="preempted")
+    report(database, attempt, artifacts=[mine])
+    end(database, attempt, t.QUEUED, reason="preempted")
     assert "checkpoint" not in said(database, job_id)
 
 
@@ -370,9 +372,9 @@ def running(database: Database, **values: Any) -> int:
     """A job that has been running for an hour on a worker that is up."""
     job_id = submit(database, **values)
     arrive(database)
-    lease = start(database)
+    attempt = start(database)
     line = LogLine(1, datetime.now(UTC), "stdout", "hello")
-    report(database, lease, logs=[line])
+    report(database, attempt, logs=[line])
     change(database, t.jobs, started_at=now(-HOUR))
     return job_id
 
@@ -386,9 +388,9 @@ def test_running(database: Database) -> None:
         (f"`cvq watch {job_id}` follows it.",),
     )
     at = {"done": 30, "total": 100, "unit": "epoch", "eta_s": 720.0}
-    report(database, Lease(job_id, 1), progress=at)
+    report(database, AttemptId(job_id, 1), progress=at)
     assert said(database, job_id).endswith("It is at epoch 30 of 100, with about 12m00s to go.")
-    report(database, Lease(job_id, 1), progress=at | {"eta_s": None})
+    report(database, AttemptId(job_id, 1), progress=at | {"eta_s": None})
     assert said(database, job_id).endswith("It is at epoch 30 of 100.")
 
 
@@ -434,8 +436,8 @@ def test_running_on_a_worker_that_lost_it(database: Database) -> None:
 def test_running_on_a_worker_that_left_without_it(database: Database) -> None:
     job_id = running(database)
     change(database, t.jobs, lease_until=now(2 * HOUR + 30))
-    with database.write() as session:
-        store.worker_left(session, "lab.1")
+    with database.write() as connection:
+        store.worker_left(connection, "lab.1")
     assert said(database, job_id).endswith(
         "Its worker lab.1 has left without it: it is tried again in 2h00m."
     )
@@ -443,11 +445,11 @@ def test_running_on_a_worker_that_left_without_it(database: Database) -> None:
 
 def test_running_on_a_worker_that_is_asked_to_leave(database: Database) -> None:
     job_id = running(database)
-    with database.write() as session:
-        store.ask_to_drain(session, "lab.1", "finish")
+    with database.write() as connection:
+        store.ask_to_drain(connection, "lab.1", "finish")
     assert said(database, job_id).endswith("Its worker leaves when it has ended.")
-    with database.write() as session:
-        store.ask_to_drain(session, "lab.1", "stop")
+    with database.write() as connection:
+        store.ask_to_drain(connection, "lab.1", "stop")
     leaving = "Its worker is leaving: the job goes back to the queue."
     assert said(database, job_id).endswith(leaving)
     change(database, t.workers, drain=None, state="draining")
@@ -456,8 +458,8 @@ def test_running_on_a_worker_that_is_asked_to_leave(database: Database) -> None:
 
 def test_running_and_to_be_cancelled(database: Database) -> None:
     job_id = running(database)
-    with database.write() as session:
-        store.cancel(session, job_id, "bob")
+    with database.write() as connection:
+        store.cancel(connection, job_id, "bob")
     change(database, t.events, time=now(-2 * HOUR))
     assert said(database, job_id).endswith(
         "bob asked 2h00m ago to cancel it: it stops within seconds."
@@ -472,7 +474,7 @@ def test_running_with_limits(database: Database) -> None:
     )
     for eta, late in ((3500.0, False), (3700.0, True), (None, False)):
         at = {"done": 1, "total": 2, "unit": "step", "eta_s": eta}
-        report(database, Lease(job_id, 1), progress=at)
+        report(database, AttemptId(job_id, 1), progress=at)
         assert said(database, job_id).endswith("At its pace it will not be done by then.") == late
     change(database, t.jobs, soft_time_limit=60.0)
     assert "It is asked to stop now, at its limit of 1m00s." in said(database, job_id)
@@ -482,10 +484,10 @@ def test_running_longer_than_usual(database: Database) -> None:
     for seconds in (60, 600, 1200):
         job_id = submit(database)
         end(database, start(database))
-        with database.write() as session:
+        with database.write() as connection:
             mine = t.jobs.c.id == job_id
             ended = {"started_at": now(-seconds), "finished_at": now(0.0)}
-            session.execute(update(t.jobs).where(mine).values(**ended))
+            connection.execute(update(t.jobs).where(mine).values(**ended))
     failed(database, "error")
     job_id = submit(database)
     arrive(database)
@@ -493,8 +495,8 @@ def test_running_longer_than_usual(database: Database) -> None:
     only = t.jobs.c.id == job_id
 
     def ran(seconds: float) -> str:
-        with database.write() as session:
-            session.execute(update(t.jobs).where(only).values(started_at=now(-seconds)))
+        with database.write() as connection:
+            connection.execute(update(t.jobs).where(only).values(started_at=now(-seconds)))
         return said(database, job_id)
 
     assert "usual" not in ran(895)
@@ -504,8 +506,8 @@ def test_running_longer_than_usual(database: Database) -> None:
     ) in ran(910)
     change(database, t.jobs, kind="another")
     assert "usual" in ran(910)
-    with database.write() as session:
-        session.execute(update(t.jobs).where(~only).values(kind="third"))
+    with database.write() as connection:
+        connection.execute(update(t.jobs).where(~only).values(kind="third"))
     assert "usual" not in ran(910)
 
 
@@ -521,7 +523,7 @@ def test_running_without_a_word(database: Database) -> None:
         f"If it hangs, `cvq cancel {job_id}` stops it; --time-limit does so by itself.",
     )
     point = store.MetricPoint("loss", 1, 0.5, datetime.now(UTC))
-    report(database, Lease(job_id, 1), metrics=[point])
+    report(database, AttemptId(job_id, 1), metrics=[point])
     assert "no log line" not in said(database, job_id)
 
 
@@ -667,10 +669,10 @@ def test_memory_that_was_used_is_told(database: Database) -> None:
 )
 def test_a_time_limit(database: Database, error: str, sentence: str, option: str) -> None:
     job_id = submit(database, time_limit=3600.0, soft_time_limit=1800.0)
-    lease = start(database)
+    attempt = start(database)
     at = {"done": 25, "total": 100, "unit": "epoch", "eta_s": 9.0}
-    report(database, lease, progress=at)
-    crash(database, lease, "timeout", error=error, retry=False)
+    report(database, attempt, progress=at)
+    crash(database, attempt, "timeout", error=error, retry=False)
     change(database, t.attempts, started_at=now(-1800), finished_at=now(0.0))
     told = why(database, job_id)
     assert told.why == (f"{sentence} It was at epoch 25 of 100, so that it needs about 2h00m.")
@@ -681,9 +683,9 @@ def test_an_attempt_that_resumed_tells_no_whole_time(database: Database) -> None
     job_id = submit(database, time_limit=3600.0)
     crash(database, start(database))
     promote(database)
-    lease = start(database)
-    report(database, lease, progress={"done": 25, "total": 100, "unit": "step"})
-    crash(database, lease, "timeout", error="the time limit of 3600 s was reached", retry=False)
+    attempt = start(database)
+    report(database, attempt, progress={"done": 25, "total": 100, "unit": "step"})
+    crash(database, attempt, "timeout", error="the time limit of 3600 s was reached", retry=False)
     assert said(database, job_id) == (
         "2 attempts failed (signal:SEGV and timeout), the last as follows. "
         "Attempt 2 was killed at its time limit of 1h00m. It was at step 25 of 100."
@@ -693,8 +695,8 @@ def test_an_attempt_that_resumed_tells_no_whole_time(database: Database) -> None
 def test_a_worker_that_fell_silent_for_the_only_attempt(database: Database) -> None:
     job_id = submit(database, max_attempts=1)
     start(database, lease=-1.0)
-    with database.write() as session:
-        store.reap(session, "w")
+    with database.write() as connection:
+        store.reap(connection, "w")
     told = why(database, job_id)
     assert told.why == "Its worker lab.1 on lab fell silent during the attempt."
     assert told.advice[-1] == (
@@ -712,8 +714,8 @@ def test_a_parent_that_failed_is_found_up_the_chain(database: Database) -> None:
     told = why(database, grandchild)
     assert told.why == (f"It never started: job {root}, which it waited for, failed (cuda-oom).")
     assert told.advice[0] == f"`cvq why {root}` explains that one."
-    with database.write() as session:
-        store.cancel(session, good, "ann")
+    with database.write() as connection:
+        store.cancel(connection, good, "ann")
     other = submit(database, after=(good,))
     promote(database)
     assert f"job {good}, which it waited for, was cancelled." in said(database, other)
@@ -723,8 +725,8 @@ def test_a_parent_that_is_no_longer_known(database: Database) -> None:
     root = failed(database, "error")
     child = submit(database, after=(root,))
     promote(database)
-    with database.write() as session:
-        session.execute(t.dependencies.delete())
+    with database.write() as connection:
+        connection.execute(t.dependencies.delete())
     assert said(database, child) == "A job that it waited for did not succeed."
 
 
@@ -733,13 +735,13 @@ def test_a_parent_that_is_no_longer_known(database: Database) -> None:
 
 def test_cancelled(database: Database) -> None:
     first, second, third = (submit(database) for _ in range(3))
-    lease, other = start(database), start(database)
+    attempt, other = start(database), start(database)
     crash(database, other)
-    with database.write() as session:
+    with database.write() as connection:
         for job_id in (first, second, third):
-            store.cancel(session, job_id, "bob")
-        store.cancel(session, first, "eve")
-    end(database, lease, t.CANCELLED)
+            store.cancel(connection, job_id, "bob")
+        store.cancel(connection, first, "eve")
+    end(database, attempt, t.CANCELLED)
     change(database, t.events, time=now(-2 * HOUR))
     change(database, t.attempts, finished_at=now(-1 * HOUR))
     assert said(database, first) == "bob cancelled it 2h00m ago, during attempt 1."
@@ -766,10 +768,10 @@ def test_succeeded_in_the_end(database: Database) -> None:
     crash(database, start(database), "worker-lost")
     promote(database)
     end(database, start(database), t.QUEUED, reason="preempted")
-    lease = start(database)
+    attempt = start(database)
     result = Artifact("a.png", "result", "image/png", "file:///a.png", "0" * 64, 5)
-    report(database, lease, artifacts=[result])
-    end(database, lease)
+    report(database, attempt, artifacts=[result])
+    end(database, attempt)
     told = why(database, job_id)
     assert re.fullmatch(
         r"It succeeded in \d\.\ds, at attempt 3\. Attempt 1 ended with worker-lost and attempt 2 "
@@ -787,8 +789,8 @@ def test_a_job_of_any_state_without_any_history_is_explained(
     database: Database, state: str
 ) -> None:
     job_id = submit(database)
-    with database.write() as session:
-        session.execute(update(t.jobs).values(state=state, progress={"done": 0}))
+    with database.write() as connection:
+        connection.execute(update(t.jobs).values(state=state, progress={"done": 0}))
     told = why(database, job_id)
     assert told.state == state
     assert told.why.endswith(".")
@@ -798,8 +800,8 @@ def test_a_job_of_any_state_without_any_history_is_explained(
 
 
 def held_up(database: Database, job_id: int) -> Holdup | None:
-    with database.read() as session:
-        return holdup(session, queries.get_job(session, job_id))
+    with database.read() as connection:
+        return holdup(connection, queries.get_job(connection, job_id))
 
 
 def test_nobody_can_run_it(database: Database) -> None:
@@ -869,8 +871,8 @@ def test_a_job_that_has_begun_since_it_was_read_does_not_wait_for_itself(
 ) -> None:
     arrive(database)
     job_id = submit(database)
-    with database.read() as session:
-        as_it_was = queries.get_job(session, job_id)
+    with database.read() as connection:
+        as_it_was = queries.get_job(connection, job_id)
     start(database)
-    with database.read() as session:
-        assert holdup(session, as_it_was) is None
+    with database.read() as connection:
+        assert holdup(connection, as_it_was) is None

@@ -29,26 +29,26 @@ def folder(tmp_path: Path) -> Path:
 
 def count(client: Client) -> int:
     """How many jobs there are."""
-    with client.db.read() as session:
-        return int(session.scalar(select(func.count()).select_from(t.jobs)) or 0)
+    with client.db.read() as connection:
+        return int(connection.scalar(select(func.count()).select_from(t.jobs)) or 0)
 
 
 def end(client: Client, job_id: int, state: str, model: bytes | None = None) -> None:
     """Play the worker that ran a job."""
-    with client.db.write() as session:
+    with client.db.write() as connection:
         job = store.claim(
-            session, worker="w", host="h", queues=["default"], token=str(job_id), lease=60.0
+            connection, worker="w", host="h", queues=["default"], token=str(job_id), lease=60.0
         )
         assert job is not None
         assert job.id == job_id
     if model is not None:
         path = client.settings.home / "model.safetensors"
         path.write_bytes(model)
-        made = client.artifacts.put_artifact(job.lease, path, name=path.name, role="model")
-        with client.db.write() as session:
-            store.report(session, job.lease, artifacts=[made])
-    with client.db.write() as session:
-        store.finish(session, job.lease, Outcome(state), by="w")
+        made = client.artifacts.put_artifact(job.attempt_id, path, name=path.name, role="model")
+        with client.db.write() as connection:
+            store.report(connection, job.attempt_id, artifacts=[made])
+    with client.db.write() as connection:
+        store.finish(connection, job.attempt_id, Outcome(state), by="w")
 
 
 def test_a_folder_is_packed_into_the_store(client: Client, folder: Path) -> None:
@@ -101,8 +101,8 @@ def test_a_known_data_set_that_is_not_here_says_what_to_do(client: Client) -> No
 def test_a_model_is_that_of_its_job(client: Client) -> None:
     training = client.submit("fmnist-mlp", data="digits")
     end(client, training.id, "succeeded", b"weights")
-    with client.db.read() as session:
-        model = queries.model_of(session, training.id)
+    with client.db.read() as connection:
+        model = queries.model_of(connection, training.id)
     assert model is not None
     for given in (training.id, str(training.id), "@"):
         spec = client.check("classify", images=[_picture(client)], model=given)
@@ -115,8 +115,8 @@ def test_a_job_waits_for_the_training_whose_model_it_uses(client: Client) -> Non
     using = client.submit("classify", images=[_picture(client)], model=training.id)
     assert using.job.state == "waiting"
     end(client, training.id, "failed")
-    with client.db.write() as session:
-        store.promote(session, by="w")
+    with client.db.write() as connection:
+        store.promote(connection, by="w")
     assert (using.refresh().state, using.refresh().reason) == ("failed", "dependency-failed")
 
 

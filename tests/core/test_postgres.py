@@ -34,16 +34,16 @@ def network(postgres_url: str, home: Path) -> Iterator[tuple[Proxy, Database]]:
 
 
 def one(database: Database) -> int:
-    with database.read() as session:
-        return int(session.scalar(text("SELECT 1")) or 0)
+    with database.read() as connection:
+        return int(connection.scalar(text("SELECT 1")) or 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
 def test_a_network_that_swallows_packets_is_noticed(network: tuple[Proxy, Database]) -> None:
     proxy, database = network
     proxy.listen()
-    with database.read() as session:
-        raw = session.connection.driver_connection
+    with database.read() as connection:
+        raw = connection.connection.driver_connection
         assert raw is not None
         with socket.socket(fileno=os.dup(raw.fileno())) as copy:
             limit = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
@@ -55,8 +55,8 @@ def test_a_network_that_swallows_packets_is_noticed(network: tuple[Proxy, Databa
 
 def test_the_url_has_the_last_word(postgres_url: str, home: Path) -> None:
     database = Database(Settings.load(database_url=f"{postgres_url}&application_name=mine"))
-    with database.read() as session:
-        assert session.scalar(text("SHOW application_name")) == "mine"
+    with database.read() as connection:
+        assert connection.scalar(text("SHOW application_name")) == "mine"
     database.engine.dispose()
 
 
@@ -68,8 +68,8 @@ def test_a_silent_server_is_hung_up_on(network: tuple[Proxy, Database]) -> None:
 
     def ask() -> None:
         try:
-            with database.read() as session:
-                session.execute(text("SELECT pg_sleep(100000)"))
+            with database.read() as connection:
+                connection.execute(text("SELECT pg_sleep(100000)"))
         except DatabaseError as error:
             errors.append(error)
 
@@ -150,8 +150,10 @@ def test_a_database_that_cannot_hold_every_text_is_refused(
         with monkeypatch.context() as patch:
             patch.setattr(Database, "check_encoding", lambda _: None)
             database.upgrade()
-        with database.write() as session:
-            store.submit(session, NewJob("selftest", {}, "0", "ann", name="größe"))
-        with database.read() as session:
-            assert [job.name for job in queries.list_jobs(session, queries.Filter())] == ["größe"]
+        with database.write() as connection:
+            store.submit(connection, NewJob("selftest", {}, "0", "ann", name="größe"))
+        with database.read() as connection:
+            assert [job.name for job in queries.list_jobs(connection, queries.Filter())] == [
+                "größe"
+            ]
         database.engine.dispose()

@@ -18,7 +18,7 @@ from cvq.parse import Comparison
 from cvq.queries import Filter
 from cvq.records import (
     Artifact,
-    Lease,
+    AttemptId,
     NewJob,
     Outcome,
 )
@@ -29,39 +29,40 @@ TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 def submit(database: Database, count: int = 1, **values: Any) -> list[int]:
     values = {"kind": "selftest", "user": "ann"} | values
-    with database.write() as session:
+    with database.write() as connection:
         return [
-            store.submit(session, NewJob(spec={}, spec_hash="0", **values)) for _ in range(count)
+            store.submit(connection, NewJob(spec={}, spec_hash="0", **values))
+            for _ in range(count)
         ]
 
 
-def start(database: Database, worker: str = "w", lease: float = 60.0) -> Lease:
-    with database.write() as session:
+def start(database: Database, worker: str = "w", lease: float = 60.0) -> AttemptId:
+    with database.write() as connection:
         job = store.claim(
-            session, worker=worker, host="h", queues=["default"], token=str(now), lease=lease
+            connection, worker=worker, host="h", queues=["default"], token=str(now), lease=lease
         )
         assert job is not None
-        session.execute(update(t.jobs).values(claim_token=None))
-    return job.lease
+        connection.execute(update(t.jobs).values(claim_token=None))
+    return job.attempt_id
 
 
 def measured(database: Database, **metrics: float) -> int:
     """A running job with these metrics."""
     [job_id] = submit(database, priority=9)
-    lease = start(database)
-    assert lease.job_id == job_id
+    attempt = start(database)
+    assert attempt.job_id == job_id
     points = [MetricPoint(name, 1, value, TIME) for name, value in metrics.items()]
-    with database.write() as session:
-        store.report(session, lease, metrics=points)
+    with database.write() as connection:
+        store.report(connection, attempt, metrics=points)
     return job_id
 
 
 def found(database: Database, **wanted: Any) -> list[int]:
-    with database.read() as session:
-        jobs = queries.list_jobs(session, Filter(**wanted))
-        assert len(jobs) == queries.count_jobs(session, Filter(**(wanted | {"limit": None}))) or (
-            wanted.get("limit") is not None
-        )
+    with database.read() as connection:
+        jobs = queries.list_jobs(connection, Filter(**wanted))
+        assert len(jobs) == queries.count_jobs(
+            connection, Filter(**(wanted | {"limit": None}))
+        ) or (wanted.get("limit") is not None)
     return [job.id for job in jobs]
 
 
@@ -69,8 +70,8 @@ def found(database: Database, **wanted: Any) -> list[int]:
 
 
 def test_an_unknown_job(database: Database) -> None:
-    with pytest.raises(UnknownJobError, match="no job 4711"), database.read() as session:
-        queries.get_job(session, 4711)
+    with pytest.raises(UnknownJobError, match="no job 4711"), database.read() as connection:
+        queries.get_job(connection, 4711)
 
 
 def test_filters_combine(database: Database) -> None:
@@ -101,9 +102,9 @@ def test_pages_follow_each_other_without_gaps(database: Database) -> None:
 
 def test_times_bound_half_open(database: Database) -> None:
     ids = submit(database, 3)
-    with database.write() as session:
+    with database.write() as connection:
         for hours, job_id in enumerate(ids):
-            session.execute(
+            connection.execute(
                 update(t.jobs)
                 .where(t.jobs.c.id == job_id)
                 .values(created_at=TIME + timedelta(hours=hours))
@@ -181,8 +182,8 @@ def test_sorting_puts_what_has_no_value_last(database: Database) -> None:
     assert found(database, sort="id") == [low, high, none]
     assert found(database, sort="-id", limit=1) == [none]
     assert found(database, sort="-unknown") == [none, high, low]
-    with database.write() as session:
-        store.finish(session, Lease(low, 1), Outcome(t.SUCCEEDED), "w")
+    with database.write() as connection:
+        store.finish(connection, AttemptId(low, 1), Outcome(t.SUCCEEDED), "w")
     assert found(database, sort="finished_at")[0] == low
     assert found(database, sort="-finished_at")[0] == low
 
@@ -190,29 +191,29 @@ def test_sorting_puts_what_has_no_value_last(database: Database) -> None:
 def test_the_last_jobs_of_a_user(database: Database) -> None:
     first, second = submit(database, 2)
     submit(database, user="bob")
-    with database.read() as session:
-        assert queries.last_jobs(session, "ann", 0) == second
-        assert queries.last_jobs(session, "ann", 1) == first
+    with database.read() as connection:
+        assert queries.last_jobs(connection, "ann", 0) == second
+        assert queries.last_jobs(connection, "ann", 1) == first
         with pytest.raises(UsageError, match=r"no job @~2: you \(ann\)"):
-            queries.last_jobs(session, "ann", 2)
+            queries.last_jobs(connection, "ann", 2)
         with pytest.raises(UsageError, match=r"no job @: you \(eve\)"):
-            queries.last_jobs(session, "eve", 0)
+            queries.last_jobs(connection, "eve", 0)
 
 
 def test_ranges_name_only_what_there_is(database: Database) -> None:
     ids = submit(database, 4)
-    with database.write() as session:
-        session.execute(t.jobs.delete().where(t.jobs.c.id == ids[1]))
-        assert queries.ids_between(session, ids[0], 10**18 - 1) == [ids[0], *ids[2:]]
-        assert queries.ids_between(session, ids[3] + 1, ids[3] + 9) == []
+    with database.write() as connection:
+        connection.execute(t.jobs.delete().where(t.jobs.c.id == ids[1]))
+        assert queries.ids_between(connection, ids[0], 10**18 - 1) == [ids[0], *ids[2:]]
+        assert queries.ids_between(connection, ids[3] + 1, ids[3] + 9) == []
 
 
 def test_pruned_ids_are_never_given_again(database: Database) -> None:
     [old] = submit(database)
-    with database.write() as session:
-        session.execute(t.jobs.delete())
+    with database.write() as connection:
+        connection.execute(t.jobs.delete())
         for table in (t.events, t.dependencies):
-            assert session.execute(select(table)).all() == []
+            assert connection.execute(select(table)).all() == []
     assert submit(database)[0] > old
 
 
@@ -221,9 +222,9 @@ def test_counts(database: Database) -> None:
     submit(database, 1)
     start(database)
     submit(database, 1, after=(1,))
-    with database.read() as session:
-        assert queries.count_states(session) == {"queued": 2, "running": 1, "waiting": 1}
-        assert queries.queued_by_queue(session) == {"gpu": 2}
+    with database.read() as connection:
+        assert queries.count_states(connection) == {"queued": 2, "running": 1, "waiting": 1}
+        assert queries.queued_by_queue(connection) == {"gpu": 2}
 
 
 def test_how_many_are_ahead(database: Database) -> None:
@@ -233,8 +234,8 @@ def test_how_many_are_ahead(database: Database) -> None:
     submit(database, 5, queue="gpu", priority=9)
 
     def ahead(job_id: int) -> int:
-        with database.read() as session:
-            return queries.ahead_of(session, queries.get_job(session, job_id))
+        with database.read() as connection:
+            return queries.ahead_of(connection, queries.get_job(connection, job_id))
 
     # The two of priority 9, then ann and bob in turns.
     assert [ahead(job_id) for job_id in anns] == [2, 4, 6]
@@ -246,9 +247,9 @@ def test_how_many_are_ahead(database: Database) -> None:
 def test_parents(database: Database) -> None:
     first, second = submit(database, 2)
     [child] = submit(database, after=(second, first))
-    with database.read() as session:
-        assert {job.id for job in queries.parents_of(session, child)} == {first, second}
-        assert queries.parents_of(session, first) == []
+    with database.read() as connection:
+        assert {job.id for job in queries.parents_of(connection, child)} == {first, second}
+        assert queries.parents_of(connection, first) == []
 
 
 # ---------------------------------------------------------------------------- what jobs leave
@@ -256,20 +257,20 @@ def test_parents(database: Database) -> None:
 
 def test_logs_after_a_line_and_the_last_lines(database: Database) -> None:
     submit(database, 2)
-    lease, other = start(database), start(database)
-    with database.write() as session:
+    attempt, other = start(database), start(database)
+    with database.write() as connection:
         for seq in range(6):
             when = TIME + timedelta(seconds=seq)
             stream = "stderr" if seq % 2 else "stdout"
-            store.report(session, lease, logs=[LogLine(seq, when, stream, f"line {seq}")])
-            store.report(session, other, logs=[LogLine(seq, when, stream, "other")])
+            store.report(connection, attempt, logs=[LogLine(seq, when, stream, f"line {seq}")])
+            store.report(connection, other, logs=[LogLine(seq, when, stream, "other")])
 
     def lines(**wanted: Any) -> list[str]:
-        with database.read() as session:
-            return [row.text[-1] for row in queries.logs_of(session, lease.job_id, **wanted)]
+        with database.read() as connection:
+            return [row.text[-1] for row in queries.logs_of(connection, attempt.job_id, **wanted)]
 
-    with database.read() as session:
-        ids = [row.id for row in queries.logs_of(session, lease.job_id)]
+    with database.read() as connection:
+        ids = [row.id for row in queries.logs_of(connection, attempt.job_id)]
     assert lines() == list("012345")
     assert lines(after=ids[3]) == list("45")
     assert lines(after=ids[-1]) == []
@@ -286,32 +287,32 @@ def test_a_text_that_is_no_utf8_is_read_with_marks(database: Database) -> None:
     if not database.is_sqlite:
         pytest.skip("Postgres does not take it in the first place")
     submit(database)
-    lease = start(database)
-    with database.write() as session:
-        store.report(session, lease, logs=[LogLine(1, TIME, "stdout", "loss")])
-        session.execute(text("UPDATE logs SET text = CAST(X'6cff73' AS TEXT)"))
-    with database.read() as session:
-        assert [row.text for row in queries.logs_of(session, lease.job_id)] == ["l\ufffds"]
+    attempt = start(database)
+    with database.write() as connection:
+        store.report(connection, attempt, logs=[LogLine(1, TIME, "stdout", "loss")])
+        connection.execute(text("UPDATE logs SET text = CAST(X'6cff73' AS TEXT)"))
+    with database.read() as connection:
+        assert [row.text for row in queries.logs_of(connection, attempt.job_id)] == ["l\ufffds"]
 
 
 def test_the_newest_artifact_of_a_name(database: Database) -> None:
     submit(database, max_attempts=2)
-    lease = start(database)
+    attempt = start(database)
     artifact = Artifact("a.png", "result", "image/png", "file:///1/a.png", "0" * 64, 5)
-    with database.write() as session:
+    with database.write() as connection:
         preview = Artifact("b.png", "preview", "image/png", "file:///1/b.png", "0" * 64, 6)
-        store.report(session, lease, artifacts=[artifact, preview])
-        store.finish(session, lease, Outcome(t.FAILED, "error", "no", retry=True), "w")
-        session.execute(update(t.jobs).values(not_before=None))
-        store.promote(session, "w")
+        store.report(connection, attempt, artifacts=[artifact, preview])
+        store.finish(connection, attempt, Outcome(t.FAILED, "error", "no", retry=True), "w")
+        connection.execute(update(t.jobs).values(not_before=None))
+        store.promote(connection, "w")
     again = start(database)
-    assert again == (lease.job_id, 2)
-    with database.write() as session:
+    assert again == (attempt.job_id, 2)
+    with database.write() as connection:
         newer = Artifact("a.png", "result", "image/png", "file:///2/a.png", "1" * 64, 7)
-        store.report(session, again, artifacts=[newer])
-        found = queries.artifacts_of(session, [lease.job_id, 4711])
+        store.report(connection, again, artifacts=[newer])
+        found = queries.artifacts_of(connection, [attempt.job_id, 4711])
     assert found[4711] == []
-    assert [(a.name, a.attempt, a.uri) for a in found[lease.job_id]] == [
+    assert [(a.name, a.attempt, a.uri) for a in found[attempt.job_id]] == [
         ("b.png", 1, "file:///1/b.png"),
         ("a.png", 2, "file:///2/a.png"),
     ]
@@ -319,11 +320,11 @@ def test_the_newest_artifact_of_a_name(database: Database) -> None:
 
 def test_artifacts_of_more_jobs_than_a_statement_takes_values(database: Database) -> None:
     submit(database)
-    lease = start(database)
+    attempt = start(database)
     artifact = Artifact("a.png", "result", "image/png", "file:///1/a.png", "0" * 64, 5)
-    with database.write() as session:
-        store.report(session, lease, artifacts=[artifact])
-        found = queries.artifacts_of(session, range(300_000))
+    with database.write() as connection:
+        store.report(connection, attempt, artifacts=[artifact])
+        found = queries.artifacts_of(connection, range(300_000))
     assert len(found) == 300_000
     assert [len(files) for job_id, files in found.items() if files] == [1]
 
@@ -332,58 +333,63 @@ def test_artifacts_of_more_jobs_than_a_statement_takes_values(database: Database
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_damaged_rows_of_metrics_are_left_out(database: Database, damage: str) -> None:
     submit(database)
-    lease = start(database)
+    attempt = start(database)
     points = [MetricPoint("loss", 1, 2.0, TIME), MetricPoint("accuracy", 1, 0.5, TIME)]
-    with database.write() as session:
-        store.report(session, lease, metrics=points)
-        session.execute(text(f"UPDATE metrics SET {damage} WHERE name = 'loss'"))
+    with database.write() as connection:
+        store.report(connection, attempt, metrics=points)
+        connection.execute(text(f"UPDATE metrics SET {damage} WHERE name = 'loss'"))
         if not damage.startswith("step"):
-            session.execute(text(f"UPDATE summaries SET {damage} WHERE name = 'loss'"))
-    with database.read() as session:
-        assert list(queries.merged_points(session, lease.job_id)) == ["accuracy"]
-        known = queries.summaries_of(session, lease.job_id)
+            connection.execute(text(f"UPDATE summaries SET {damage} WHERE name = 'loss'"))
+    with database.read() as connection:
+        assert list(queries.merged_points(connection, attempt.job_id)) == ["accuracy"]
+        known = queries.summaries_of(connection, attempt.job_id)
     assert known.keys() == {"accuracy", *(["loss"] if damage.startswith("step") else [])}
 
 
 def test_metric_points_by_name_and_attempt(database: Database) -> None:
     submit(database)
-    lease = start(database)
+    attempt = start(database)
     points = [
         MetricPoint(name, step, step / 2, TIME)
         for step in range(3)
         for name in ("loss", "accuracy")
     ]
-    with database.write() as session:
-        store.report(session, lease, metrics=points)
+    with database.write() as connection:
+        store.report(connection, attempt, metrics=points)
 
         def steps(**wanted: Any) -> list[int]:
-            return [p.step for p in queries.metric_points(session, lease.job_id, **wanted)]
+            return [p.step for p in queries.metric_points(connection, attempt.job_id, **wanted)]
 
         assert steps(names=["loss"]) == [0, 1, 2]
         assert steps(names=["loss", "accuracy"]) == [0, 0, 1, 1, 2, 2]
         assert steps(names=["loss"], attempt=2) == []
-        last = queries.metric_points(session, lease.job_id)[-1].id
+        last = queries.metric_points(connection, attempt.job_id)[-1].id
         assert steps(after=last) == []
         assert steps(after=last - 1) == [2]
-        assert queries.get_job(session, lease.job_id).metrics == {"loss": 1.0, "accuracy": 1.0}
+        assert queries.get_job(connection, attempt.job_id).metrics == {
+            "loss": 1.0,
+            "accuracy": 1.0,
+        }
 
 
 def test_curves_of_attempts_that_resumed_one_another_are_merged(database: Database) -> None:
     submit(database, max_attempts=3)
 
-    def attempt(*points: tuple[str, int]) -> Lease:
-        lease = start(database)
-        with database.write() as session:
-            found = [MetricPoint(name, step, float(lease.attempt), TIME) for name, step in points]
-            store.report(session, lease, metrics=found)
-            store.finish(session, lease, Outcome(t.FAILED, "error", "no", retry=True), "w")
-            session.execute(update(t.jobs).values(not_before=None))
-            store.promote(session, "w")
-        return lease
+    def attempt(*points: tuple[str, int]) -> AttemptId:
+        attempt = start(database)
+        with database.write() as connection:
+            found = [
+                MetricPoint(name, step, float(attempt.attempt), TIME) for name, step in points
+            ]
+            store.report(connection, attempt, metrics=found)
+            store.finish(connection, attempt, Outcome(t.FAILED, "error", "no", retry=True), "w")
+            connection.execute(update(t.jobs).values(not_before=None))
+            store.promote(connection, "w")
+        return attempt
 
     def curves(**wanted: Any) -> dict[str, list[tuple[int, float]]]:
-        with database.read() as session:
-            merged = queries.merged_points(session, job_id, **wanted)
+        with database.read() as connection:
+            merged = queries.merged_points(connection, job_id, **wanted)
         return {name: [(p.step, p.value) for p in points] for name, points in merged.items()}
 
     # Died after step 3, with a checkpoint of step 1; accuracy was measured at step 0 alone.
@@ -409,14 +415,14 @@ def test_workers_are_alive_as_long_as_they_were_seen_within_their_lease(
     database: Database,
 ) -> None:
     entry = {"host": "h", "pid": 1, "devices": ["cpu"], "queues": ["default"], "slots": 1}
-    with database.write() as session:
+    with database.write() as connection:
         for name, seconds, state in (
             ("alive", -5, "up"),
             ("silent", -31, "up"),
             ("draining", -5, "draining"),
             ("left", -5, "gone"),
         ):
-            session.execute(
+            connection.execute(
                 insert(t.workers).values(
                     id=name,
                     lease=30.0,
@@ -428,8 +434,8 @@ def test_workers_are_alive_as_long_as_they_were_seen_within_their_lease(
             )
     [job_id] = submit(database)
     start(database, worker="alive")
-    with database.read() as session:
-        rows = {row["id"]: row for row in queries.workers(session)}
+    with database.read() as connection:
+        rows = {row["id"]: row for row in queries.workers(connection)}
         assert {name: row["alive"] for name, row in rows.items()} == {
             "alive": True,
             "silent": False,
@@ -437,10 +443,10 @@ def test_workers_are_alive_as_long_as_they_were_seen_within_their_lease(
         }
         assert rows["alive"]["running"] == [job_id]
         assert rows["silent"]["running"] == []
-        assert [row["id"] for row in queries.live_workers(session)] == ["alive"]
-        assert [row["id"] for row in queries.live_workers(session, "default")] == ["alive"]
-        assert queries.live_workers(session, "gpu") == []
-        assert len(queries.workers(session, also_gone=True)) == 4
+        assert [row["id"] for row in queries.live_workers(connection)] == ["alive"]
+        assert [row["id"] for row in queries.live_workers(connection, "default")] == ["alive"]
+        assert queries.live_workers(connection, "gpu") == []
+        assert len(queries.workers(connection, also_gone=True)) == 4
 
 
 # ---------------------------------------------------------------------------- speed
@@ -449,11 +455,11 @@ def test_workers_are_alive_as_long_as_they_were_seen_within_their_lease(
 def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
     """With many jobs queued, no statement of the hot path reads or sorts them all."""
     if not database.is_sqlite:
-        with database.write() as session:
-            session.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        with database.write() as connection:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             queued = select(t.jobs.c.id).where(t.in_state(t.QUEUED), t.jobs.c.queue == "default")
             queued = queued.order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
-            plan = _postgres_plan(session, queued.limit(1))
+            plan = _postgres_plan(connection, queued.limit(1))
         assert "ix_jobs_queued" in plan
         assert "Sort" not in plan
         return
@@ -468,9 +474,9 @@ def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
     assert any("ix_jobs_claim_token" in step for step in plans)
 
 
-def _postgres_plan(session: Any, query: Any) -> str:
-    compiled = query.compile(session, compile_kwargs={"literal_binds": True})
-    return "\n".join(row[0] for row in session.exec_driver_sql(f"EXPLAIN {compiled}"))
+def _postgres_plan(connection: Any, query: Any) -> str:
+    compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
+    return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {compiled}"))
 
 
 def _sqlite_plans(database: Database) -> list[str]:
@@ -486,10 +492,10 @@ def _sqlite_plans(database: Database) -> list[str]:
     submit(database)
     start(database)
     event.remove(database.engine, "before_cursor_execute", note)
-    with database.read() as session:
+    with database.read() as connection:
         return [
             f"{row[3]}: {statement}"
             for statement, values in seen
             if "claim_token=NULL" not in statement and "SET claim_token=?" not in statement
-            for row in session.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         ]

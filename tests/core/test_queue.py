@@ -15,7 +15,7 @@ from cvq import Client, Settings
 from cvq.broker.embedded import stop_redis
 from cvq.broker.queue import TASK, Broker, broker_queue
 from cvq.errors import BrokerError
-from cvq.records import Lease
+from cvq.records import AttemptId
 
 
 def pop(client: Client, queue: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_a_home_may_be_called_anything(home: Path, name: str) -> None:
     app.close()
     result = client.settings.home / "result"
     result.write_text("done")
-    made = client.artifacts.put_artifact(Lease(handle.id, 1), result, name="r", role="result")
+    made = client.artifacts.put_artifact(AttemptId(handle.id, 1), result, name="r", role="result")
     assert client.artifacts.fetch(made, home / "fetched").read_text() == "done"
     assert (client.settings.home / "store/jobs/1/1/r").exists()
     close(client)

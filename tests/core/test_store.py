@@ -35,8 +35,8 @@ from cvq.matching import Needs, Offer
 from cvq.records import (
     CHECKPOINT,
     Artifact,
+    AttemptId,
     Job,
-    Lease,
     NewJob,
     Outcome,
 )
@@ -50,8 +50,8 @@ def new(user: str = "ann", **values: Any) -> NewJob:
 
 
 def submit(database: Database, *jobs: NewJob) -> list[int]:
-    with database.write() as session:
-        return [store.submit(session, job) for job in jobs]
+    with database.write() as connection:
+        return [store.submit(connection, job) for job in jobs]
 
 
 def claim(
@@ -63,9 +63,9 @@ def claim(
     worker: str = "w",
     offer: Offer | None = None,
 ) -> Job | None:
-    with database.write() as session:
+    with database.write() as connection:
         return store.claim(
-            session,
+            connection,
             worker=worker,
             host="h",
             queues=queues,
@@ -81,20 +81,20 @@ def claimed(database: Database, **values: Any) -> Job:
     return job
 
 
-def finish(database: Database, lease: Lease, outcome: Outcome) -> str:
-    with database.write() as session:
-        return store.finish(session, lease, outcome, "w")
+def finish(database: Database, attempt: AttemptId, outcome: Outcome) -> str:
+    with database.write() as connection:
+        return store.finish(connection, attempt, outcome, "w")
 
 
 def get(database: Database, job_id: int) -> Job:
-    with database.read() as session:
-        return queries.get_job(session, job_id)
+    with database.read() as connection:
+        return queries.get_job(connection, job_id)
 
 
 def reap_and_promote(database: Database) -> None:
-    with database.write() as session:
-        store.reap(session, "reaper")
-        store.promote(session, "reaper")
+    with database.write() as connection:
+        store.reap(connection, "reaper")
+        store.promote(connection, "reaper")
 
 
 DONE = Outcome(t.SUCCEEDED, result={})
@@ -149,8 +149,8 @@ def damaged(database: Database, column: str) -> int:
     """A queued job, a column of which holds what it cannot; skipped where the database objects."""
     (job_id,) = submit(database, new())
     try:
-        with database.write() as session:
-            session.execute(text(f"UPDATE jobs SET {column} WHERE id = {job_id}"))
+        with database.write() as connection:
+            connection.execute(text(f"UPDATE jobs SET {column} WHERE id = {job_id}"))
     except (UsageError, DatabaseError):
         assert not database.is_sqlite
         pytest.skip("Postgres does not take it in the first place")
@@ -183,26 +183,28 @@ def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> No
     bad = {state: damaged(database, column) for state in t.STATES}
     (other,) = submit(database, new("bob"))
     offer = Offer("cpu", _KINDS)
-    while (lease := claimed(database, offer=offer).lease).job_id != other:
+    while (attempt := claimed(database, offer=offer).attempt_id).job_id != other:
         pass  # what can be claimed in spite of it
-    with database.write() as session:
+    with database.write() as connection:
         due = {"lease_owner": "x", "lease_until": t.now(-9), "not_before": t.now(-9)}
         for state, job_id in bad.items():
             row = t.jobs.update().where(t.jobs.c.id == job_id)
-            session.execute(row.values(state=state, **due))
-        assert store.renew(session, "w", 60, [lease]) == {lease: False}
-        store.report(session, lease, metrics=[MetricPoint("x", 1, 2.0, datetime.now(UTC))])
-        assert store.promote(session, "w") == 1
-        assert [job_id for job_id, _ in store.reap(session, "w")] == [bad[t.RUNNING]]
-    with database.read() as session:
-        assert queries.list_jobs(session, queries.Filter(tags=[("a", None)])) == []
-        filters.check(session, queries.Filter(tags=[("a", None)]))  # which looks through all tags
-        for job in queries.list_jobs(session, queries.Filter()):
+            connection.execute(row.values(state=state, **due))
+        assert store.renew(connection, "w", 60, [attempt]) == {attempt: False}
+        store.report(connection, attempt, metrics=[MetricPoint("x", 1, 2.0, datetime.now(UTC))])
+        assert store.promote(connection, "w") == 1
+        assert [job_id for job_id, _ in store.reap(connection, "w")] == [bad[t.RUNNING]]
+    with database.read() as connection:
+        assert queries.list_jobs(connection, queries.Filter(tags=[("a", None)])) == []
+        filters.check(
+            connection, queries.Filter(tags=[("a", None)])
+        )  # which looks through all tags
+        for job in queries.list_jobs(connection, queries.Filter()):
             assert job.to_json([])["id"] == job.id
-            assert explain(session, job).why
-    assert finish(database, lease, DONE) == t.SUCCEEDED
-    with database.write() as session:
-        assert all(store.cancel(session, job_id, "ann").finished for job_id in bad.values())
+            assert explain(connection, job).why
+    assert finish(database, attempt, DONE) == t.SUCCEEDED
+    with database.write() as connection:
+        assert all(store.cancel(connection, job_id, "ann").finished for job_id in bad.values())
 
 
 @pytest.mark.parametrize("error", [KeyError("kinds"), AttributeError("x"), ValueError("y")])
@@ -273,8 +275,8 @@ def test_a_claim_takes_what_fits(database: Database) -> None:
 
 def test_jobs_of_an_older_schema_are_matched_when_their_turn_comes(database: Database) -> None:
     gpu, good, later = submit(database, new(device="gpu"), new(), new(device="gpu"))
-    with database.write() as session:
-        session.execute(t.jobs.update().values(needs=""))
+    with database.write() as connection:
+        connection.execute(t.jobs.update().values(needs=""))
     offer = Offer("cpu", _KINDS)
     assert claimed(database, offer=offer).id == good
     assert claim(database, offer=offer) is None
@@ -320,21 +322,21 @@ class Life(RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
-        with self.database.write() as session:
-            session.execute(delete(t.jobs))
+        with self.database.write() as connection:
+            connection.execute(delete(t.jobs))
         self.jobs: dict[int, Model] = {}
-        self.leases: list[Lease] = []
-        self.reports: dict[Lease, int] = {}
+        self.leases: list[AttemptId] = []
+        self.reports: dict[AttemptId, int] = {}
 
     def pick(self, data: st.DataObject) -> int:
         return data.draw(st.sampled_from(sorted(self.jobs)), label="job")
 
-    def pick_lease(self, data: st.DataObject) -> Lease:
+    def pick_lease(self, data: st.DataObject) -> AttemptId:
         return data.draw(st.sampled_from(self.leases), label="lease")
 
-    def holds(self, lease: Lease) -> bool:
-        job = self.jobs[lease.job_id]
-        return job.state == t.RUNNING and job.attempt == lease.attempt
+    def holds(self, attempt: AttemptId) -> bool:
+        job = self.jobs[attempt.job_id]
+        return job.state == t.RUNNING and job.attempt == attempt.attempt
 
     @rule(
         data=st.data(),
@@ -370,8 +372,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(lease=st.sampled_from([60.0, 60.0, -1.0]))
     def claim(self, lease: float) -> None:
-        with self.database.read() as session:
-            best = session.scalar(
+        with self.database.read() as connection:
+            best = connection.scalar(
                 select(t.jobs.c.id)
                 .where(t.jobs.c.state == t.QUEUED)
                 .order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
@@ -388,45 +390,45 @@ class Life(RuleBasedStateMachine):
         model.state, model.token, model.expired = t.RUNNING, token, lease < 0
         model.attempt += 1
         assert job.attempt == model.attempt
-        self.leases.append(job.lease)
+        self.leases.append(job.attempt_id)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def claim_again(self, data: st.DataObject) -> None:
-        lease = self.pick_lease(data)
-        if self.holds(lease):
-            again = claimed(self.database, token=self.jobs[lease.job_id].token)
-            assert again.lease == lease
+        attempt = self.pick_lease(data)
+        if self.holds(attempt):
+            again = claimed(self.database, token=self.jobs[attempt.job_id].token)
+            assert again.attempt_id == attempt
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), seconds=st.sampled_from([60.0, -1.0]))
     def renew(self, data: st.DataObject, seconds: float) -> None:
         held = data.draw(st.lists(st.sampled_from(self.leases), min_size=1))
-        with self.database.write() as session:
-            kept = store.renew(session, "w", seconds, held)
-        wanted = {lease for lease in held if self.holds(lease)}
-        assert kept == {lease: self.jobs[lease.job_id].cancel for lease in wanted}
+        with self.database.write() as connection:
+            kept = store.renew(connection, "w", seconds, held)
+        wanted = {attempt for attempt in held if self.holds(attempt)}
+        assert kept == {attempt: self.jobs[attempt.job_id].cancel for attempt in wanted}
         # A lease that somebody else took over is not prolonged by its old holder's word.
-        for job_id in {lease.job_id for lease in held}:
-            if any(lease.job_id == job_id for lease in wanted):
+        for job_id in {attempt.job_id for attempt in held}:
+            if any(attempt.job_id == job_id for attempt in wanted):
                 self.jobs[job_id].expired = seconds < 0
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
-        lease = self.pick_lease(data)
+        attempt = self.pick_lease(data)
         line = LogLine(1, datetime.now(UTC), "stdout", "text")
-        number = self.reports.get(lease, 0) + 1
+        number = self.reports.get(attempt, 0) + 1
 
         def write() -> None:
-            with self.database.write() as session:
-                store.report(session, lease, number=number, progress={"done": 1}, logs=[line])
+            with self.database.write() as connection:
+                store.report(connection, attempt, number=number, progress={"done": 1}, logs=[line])
 
-        if self.holds(lease):
+        if self.holds(attempt):
             write()
             write()  # its answer was lost
-            self.reports[lease] = number
-            self.jobs[lease.job_id].reports += 1
+            self.reports[attempt] = number
+            self.jobs[attempt.job_id].reports += 1
         else:
             with pytest.raises(LeaseLostError):
                 write()
@@ -446,16 +448,16 @@ class Life(RuleBasedStateMachine):
         ),
     )
     def finish(self, data: st.DataObject, outcome: Outcome) -> None:
-        lease = self.pick_lease(data)
-        if not self.holds(lease):
+        attempt = self.pick_lease(data)
+        if not self.holds(attempt):
             with pytest.raises(LeaseLostError):
-                finish(self.database, lease, outcome)
+                finish(self.database, attempt, outcome)
             return
-        model = self.jobs[lease.job_id]
+        model = self.jobs[attempt.job_id]
         model.state = self.after(model, outcome)
-        assert finish(self.database, lease, outcome) == model.state
-        with self.database.write() as session:  # its answer was lost
-            assert store.finish(session, lease, outcome, "w", again=True) == model.state
+        assert finish(self.database, attempt, outcome) == model.state
+        with self.database.write() as connection:  # its answer was lost
+            assert store.finish(connection, attempt, outcome, "w", again=True) == model.state
 
     def after(self, model: Model, outcome: Outcome) -> str:
         state = outcome.state
@@ -477,14 +479,14 @@ class Life(RuleBasedStateMachine):
             model.cancel = True
         elif model.state not in t.FINAL:
             model.state, model.cancel = t.CANCELLED, True
-        with self.database.write() as session:
-            assert store.cancel(session, job_id, "ann").state == model.state
+        with self.database.write() as connection:
+            assert store.cancel(connection, job_id, "ann").state == model.state
 
     @rule()
     def reap(self) -> None:
         dead = [m for m in self.jobs.values() if m.state == t.RUNNING and m.expired]
-        with self.database.write() as session:
-            assert len(store.reap(session, "reaper")) == len(dead)
+        with self.database.write() as connection:
+            assert len(store.reap(connection, "reaper")) == len(dead)
         for model in dead:
             model.state = (
                 t.CANCELLED
@@ -506,17 +508,17 @@ class Life(RuleBasedStateMachine):
         ready = [m for m in waiting() if parents(m) <= {t.SUCCEEDED} and not m.future]
         for model in ready:
             model.state = t.QUEUED
-        with self.database.write() as session:
-            assert store.promote(session, "promoter") == len(ready)
+        with self.database.write() as connection:
+            assert store.promote(connection, "promoter") == len(ready)
 
     @invariant()
     def agrees_with_the_model(self) -> None:
-        with self.database.read() as session:
-            rows = session.execute(select(t.jobs).order_by(t.jobs.c.id)).all()
-            tries = session.execute(
+        with self.database.read() as connection:
+            rows = connection.execute(select(t.jobs).order_by(t.jobs.c.id)).all()
+            tries = connection.execute(
                 select(t.attempts).order_by(t.attempts.c.job_id, t.attempts.c.number)
             ).all()
-            logged = session.execute(
+            logged = connection.execute(
                 select(t.logs.c.job_id, func.count()).group_by(t.logs.c.job_id)
             )
             lines = {row[0]: row[1] for row in logged.all()}
@@ -563,7 +565,7 @@ def take_all(database: Database, limit: int = 1000) -> list[int]:
     """The ids in the order in which one slot takes and ends them."""
     order: list[int] = []
     while len(order) < limit and (job := claim(database)) is not None:
-        finish(database, job.lease, DONE)
+        finish(database, job.attempt_id, DONE)
         order.append(job.id)
     return order
 
@@ -576,7 +578,7 @@ def test_priority_comes_first_then_age(database: Database) -> None:
 def test_500_jobs_of_one_user_block_nobody(database: Database) -> None:
     submit(database, *[new("ann") for _ in range(500)])
     for _ in range(30):
-        finish(database, claimed(database).lease, DONE)
+        finish(database, claimed(database).attempt_id, DONE)
     bobs = submit(database, *[new("bob") for _ in range(3)])
     assert set(bobs) <= set(take_all(database, limit=7))
 
@@ -584,8 +586,8 @@ def test_500_jobs_of_one_user_block_nobody(database: Database) -> None:
 def test_waiting_jobs_take_turns_with_others_once_their_time_comes(database: Database) -> None:
     past = datetime.now(UTC) - timedelta(seconds=60)
     submit(database, *[new("ann", not_before=past) for _ in range(50)])
-    with database.write() as session:
-        assert store.promote(session, "w") == 50
+    with database.write() as connection:
+        assert store.promote(connection, "w") == 50
     bobs = submit(database, new("bob"), new("bob"))
     assert set(bobs) <= set(take_all(database, limit=5))
 
@@ -597,7 +599,7 @@ def test_a_job_that_comes_back_gives_nobody_else_a_lead(database: Database) -> N
     assert held.id == old
     anns = submit(database, *[new("ann") for _ in range(60)])
     for _ in range(30):
-        finish(database, claimed(database).lease, DONE)
+        finish(database, claimed(database).attempt_id, DONE)
     assert finish(database, held.lease, Outcome(t.QUEUED, "preempted")) == t.QUEUED
     submit(database, *[new("bob") for _ in range(30)])
     order = take_all(database, limit=21)
@@ -608,7 +610,7 @@ def test_a_job_that_comes_back_gives_nobody_else_a_lead(database: Database) -> N
 def test_who_has_only_running_jobs_is_not_put_behind_a_newcomer(database: Database) -> None:
     submit(database, *[new("ann") for _ in range(20)])
     for _ in range(19):
-        finish(database, claimed(database).lease, DONE)
+        finish(database, claimed(database).attempt_id, DONE)
     claimed(database)
     submit(database, *[new("bob") for _ in range(20)])
     [late] = submit(database, new("ann"))
@@ -664,14 +666,14 @@ def test_jobs_submitted_at_once_all_arrive(database: Database) -> None:
 def test_cancel_and_finish_at_once_agree_on_one_end(database: Database) -> None:
     for _ in range(15):
         [job_id] = submit(database, new())
-        lease = claimed(database).lease
+        attempt = claimed(database).attempt_id
 
-        def end(lease: Lease = lease) -> str:
-            return finish(database, lease, DONE)
+        def end(attempt: AttemptId = attempt) -> str:
+            return finish(database, attempt, DONE)
 
         def cancel(job_id: int = job_id) -> str:
-            with database.write() as session:
-                return store.cancel(session, job_id, "ann").state
+            with database.write() as connection:
+                return store.cancel(connection, job_id, "ann").state
 
         at_once(end, cancel, cancel)
         assert get(database, job_id).state == t.SUCCEEDED
@@ -683,9 +685,9 @@ def test_reapers_at_once_end_an_attempt_once(database: Database) -> None:
         claimed(database, lease=-1.0)
     counts = at_once(*[lambda: reap_and_promote(database)] * 4)
     assert len(counts) == 4
-    with database.read() as session:
+    with database.read() as connection:
         for job_id in ids:
-            ended = [row.what for row in queries.events_of(session, job_id)]
+            ended = [row.what for row in queries.events_of(connection, job_id)]
             assert ended.count("attempt 1 failed (worker-lost)") == 1
             assert ended.count("queued") == 1
 
@@ -696,8 +698,8 @@ def test_reapers_at_once_end_an_attempt_once(database: Database) -> None:
 def test_a_claim_whose_answer_was_lost_is_asked_for_again(database: Database) -> None:
     submit(database, new(), new())
     first = claimed(database, token="same")
-    assert claimed(database, token="same").lease == first.lease
-    finish(database, first.lease, DONE)
+    assert claimed(database, token="same").attempt_id == first.attempt_id
+    finish(database, first.attempt_id, DONE)
     assert claimed(database, token="same").id != first.id
 
 
@@ -707,9 +709,9 @@ def test_a_connection_cut_during_a_claim_costs_no_job(postgres_url: str, home: A
     [job_id] = submit(database, new())
 
     def claim_and_be_cut_off() -> None:
-        with database.write() as session:
-            store.claim(session, worker="w", host="h", queues=[QUEUE], token="t", lease=60)
-            pid = session.scalar(text("SELECT pg_backend_pid()"))
+        with database.write() as connection:
+            store.claim(connection, worker="w", host="h", queues=[QUEUE], token="t", lease=60)
+            pid = connection.scalar(text("SELECT pg_backend_pid()"))
             with database.write() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
 
@@ -725,8 +727,8 @@ def test_a_server_that_was_restarted_costs_no_error(postgres_url: str, home: Any
     database.upgrade()
     submit(database, new())
     killer = Database(Settings.load(database_url=postgres_url))
-    with killer.write() as session:
-        session.execute(
+    with killer.write() as connection:
+        connection.execute(
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid != pg_backend_pid()"
@@ -739,17 +741,17 @@ def test_a_server_that_was_restarted_costs_no_error(postgres_url: str, home: Any
 
 def test_a_silent_worker_loses_its_job_to_the_next(database: Database) -> None:
     [job_id] = submit(database, new(max_attempts=2))
-    lost = claimed(database, lease=-1.0).lease
+    lost = claimed(database, lease=-1.0).attempt_id
     reap_and_promote(database)
     job = claimed(database, worker="other")
     assert (job.id, job.attempt) == (job_id, 2)
-    with pytest.raises(LeaseLostError), database.write() as session:
-        store.report(session, lost, progress={"done": 1})
+    with pytest.raises(LeaseLostError), database.write() as connection:
+        store.report(connection, lost, progress={"done": 1})
     with pytest.raises(LeaseLostError):
         finish(database, lost, DONE)
-    with database.write() as session:
-        assert store.renew(session, "w", 60, [lost]) == {}
-    finish(database, job.lease, DONE)
+    with database.write() as connection:
+        assert store.renew(connection, "w", 60, [lost]) == {}
+    finish(database, job.attempt_id, DONE)
     assert get(database, job_id).state == t.SUCCEEDED
 
 
@@ -769,18 +771,18 @@ def test_failed_attempts_wait_longer_and_longer_by_the_backoff(database: Databas
     [job_id] = submit(database, new(max_attempts=5))
     for number in range(4):
         job = claimed(database)
-        with database.read() as session:
-            before = queries.database_time(session)
-        finish(database, job.lease, Outcome(t.FAILED, "error", "no", retry=True))
-        with database.write() as session:
-            assert store.promote(session, "w") == 0
-            not_before = queries.get_job(session, job_id).not_before
+        with database.read() as connection:
+            before = queries.database_time(connection)
+        finish(database, job.attempt_id, Outcome(t.FAILED, "error", "no", retry=True))
+        with database.write() as connection:
+            assert store.promote(connection, "w") == 0
+            not_before = queries.get_job(connection, job_id).not_before
             assert not_before is not None
             longest = timedelta(seconds=2 * 2**number)
             assert before + longest / 2 <= not_before
-            assert not_before <= queries.database_time(session) + longest
-            session.execute(t.jobs.update().values(not_before=None))
-            store.promote(session, "w")
+            assert not_before <= queries.database_time(connection) + longest
+            connection.execute(t.jobs.update().values(not_before=None))
+            store.promote(connection, "w")
 
 
 def test_lost_workers_do_not_lengthen_the_backoff(database: Database) -> None:
@@ -788,20 +790,20 @@ def test_lost_workers_do_not_lengthen_the_backoff(database: Database) -> None:
     for _ in range(4):
         claimed(database, lease=-1.0)
         reap_and_promote(database)
-    finish(database, claimed(database).lease, Outcome(t.FAILED, "exit:1", "no", retry=True))
-    with database.read() as session:
-        not_before = queries.get_job(session, job_id).not_before
+    finish(database, claimed(database).attempt_id, Outcome(t.FAILED, "exit:1", "no", retry=True))
+    with database.read() as connection:
+        not_before = queries.get_job(connection, job_id).not_before
         assert not_before is not None
-        assert (not_before - queries.database_time(session)).total_seconds() <= 2
+        assert (not_before - queries.database_time(connection)).total_seconds() <= 2
 
 
 def test_a_clock_set_back_does_not_prolong_a_pause_before_a_retry(database: Database) -> None:
     [retried] = submit(database, new())
-    finish(database, claimed(database).lease, Outcome(t.FAILED, "exit:1", "no", retry=True))
+    finish(database, claimed(database).attempt_id, Outcome(t.FAILED, "exit:1", "no", retry=True))
     hour = datetime.now(UTC) + timedelta(hours=1)
     [later] = submit(database, new(not_before=hour))
-    with database.write() as session:
-        session.execute(t.jobs.update().where(t.jobs.c.id == retried).values(not_before=hour))
+    with database.write() as connection:
+        connection.execute(t.jobs.update().where(t.jobs.c.id == retried).values(not_before=hour))
     reap_and_promote(database)
     assert (get(database, retried).state, get(database, later).state) == (t.QUEUED, t.WAITING)
 
@@ -811,30 +813,30 @@ def test_only_the_leases_that_are_suspected_and_unchanged_are_reaped(database: D
     dead, renewed, other = (claimed(database, lease=-1.0) for _ in range(3))
     assert dead.lease_until
     assert renewed.lease_until
-    with database.write() as session:
-        store.renew(session, "w", 60, [renewed.lease])
-        suspects = {dead.lease: dead.lease_until, renewed.lease: renewed.lease_until}
-        assert store.reap(session, "reaper", suspects) == [dead.lease]
-        assert store.reap(session, "reaper", {}) == []
-        assert store.reap(session, "reaper") == [other.lease]
+    with database.write() as connection:
+        store.renew(connection, "w", 60, [renewed.attempt_id])
+        suspects = {dead.attempt_id: dead.lease_until, renewed.attempt_id: renewed.lease_until}
+        assert store.reap(connection, "reaper", suspects) == [dead.attempt_id]
+        assert store.reap(connection, "reaper", {}) == []
+        assert store.reap(connection, "reaper") == [other.attempt_id]
 
 
 def test_an_attempt_keeps_its_last_lines(database: Database) -> None:
     submit(database, new())
-    lease = claimed(database).lease
+    attempt = claimed(database).attempt_id
     moment = datetime.now(UTC)
     lines = [LogLine(number, moment, "stdout", f"line {number}") for number in range(30)]
-    with database.write() as session:
-        store.report(session, lease, logs=lines)
-    finish(database, lease, Outcome(t.FAILED, "exit:1", "no"))
-    with database.read() as session:
-        [attempt] = queries.attempts_of(session, lease.job_id)
+    with database.write() as connection:
+        store.report(connection, attempt, logs=lines)
+    finish(database, attempt, Outcome(t.FAILED, "exit:1", "no"))
+    with database.read() as connection:
+        [attempt] = queries.attempts_of(connection, attempt.job_id)
     assert attempt.last_lines == [f"line {number}" for number in range(20, 30)]
 
 
 def test_success_forgets_the_checkpoints_and_nothing_else(database: Database) -> None:
     [job_id] = submit(database, new())
-    lease = claimed(database).lease
+    attempt = claimed(database).attempt_id
     files = [
         Artifact(name, role, "m", f"file:///{name}", "0" * 64, 1)
         for name, role in (
@@ -844,24 +846,24 @@ def test_success_forgets_the_checkpoints_and_nothing_else(database: Database) ->
             ("own", "checkpoint"),
         )
     ]
-    with database.write() as session:
-        store.report(session, lease, artifacts=files)
-        assert [c.name for c in queries.checkpoints_of(session, job_id)] == ["c2", "c1"]
-        store.drop_artifacts(session, lease, files[:1])
-        assert [c.name for c in queries.checkpoints_of(session, job_id)] == ["c2"]
-    finish(database, lease, DONE)
-    with database.read() as session:
-        assert [a.name for a in queries.artifacts_of(session, [job_id])[job_id]] == ["r", "own"]
-    with pytest.raises(LeaseLostError), database.write() as session:
-        store.drop_artifacts(session, lease, files)
+    with database.write() as connection:
+        store.report(connection, attempt, artifacts=files)
+        assert [c.name for c in queries.checkpoints_of(connection, job_id)] == ["c2", "c1"]
+        store.drop_artifacts(connection, attempt, files[:1])
+        assert [c.name for c in queries.checkpoints_of(connection, job_id)] == ["c2"]
+    finish(database, attempt, DONE)
+    with database.read() as connection:
+        assert [a.name for a in queries.artifacts_of(connection, [job_id])[job_id]] == ["r", "own"]
+    with pytest.raises(LeaseLostError), database.write() as connection:
+        store.drop_artifacts(connection, attempt, files)
 
 
 def test_postgres_hangs_up_on_who_freezes_inside_a_transaction(
     postgres_url: str, home: Any
 ) -> None:
     database = Database(Settings.load(database_url=postgres_url))
-    with database.read() as session:
-        limit = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    with database.read() as connection:
+        limit = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
     database.engine.dispose()
     assert limit == "10s"
 
@@ -869,9 +871,9 @@ def test_postgres_hangs_up_on_who_freezes_inside_a_transaction(
 def test_a_cancelled_job_is_not_tried_again(database: Database) -> None:
     [job_id] = submit(database, new(max_attempts=3))
     job = claimed(database)
-    with database.write() as session:
-        assert store.cancel(session, job_id, "ann").cancel_requested
-    finish(database, job.lease, Outcome(t.FAILED, "signal:TERM", "killed", retry=True))
+    with database.write() as connection:
+        assert store.cancel(connection, job_id, "ann").cancel_requested
+    finish(database, job.attempt_id, Outcome(t.FAILED, "signal:TERM", "killed", retry=True))
     assert get(database, job_id).state == t.CANCELLED
 
 
@@ -882,8 +884,8 @@ def test_children_follow_their_parents(database: Database) -> None:
     [grandchild] = submit(database, new(after=(after_bad,)))
     reap_and_promote(database)
     assert get(database, after_good).state == t.WAITING
-    finish(database, claimed(database).lease, DONE)
-    finish(database, claimed(database).lease, Outcome(t.FAILED, "error", "no"))
+    finish(database, claimed(database).attempt_id, DONE)
+    finish(database, claimed(database).attempt_id, Outcome(t.FAILED, "error", "no"))
     reap_and_promote(database)
     assert get(database, after_good).state == t.QUEUED
     for job_id in (after_bad, grandchild):
@@ -897,8 +899,8 @@ def test_an_unknown_parent_leaves_no_job(database: Database) -> None:
             submit(database, new(after=(parent,)))
     with pytest.raises(UsageError):
         submit(database, new(after=(10**30,)))
-    with database.read() as session:
-        assert queries.count_states(session) == {}
+    with database.read() as connection:
+        assert queries.count_states(connection) == {}
 
 
 def test_a_job_does_not_start_before_its_time(database: Database) -> None:
@@ -909,8 +911,8 @@ def test_a_job_does_not_start_before_its_time(database: Database) -> None:
 
 
 def test_cancelling_an_unknown_job_says_so(database: Database) -> None:
-    with pytest.raises(UnknownJobError, match="4711"), database.write() as session:
-        store.cancel(session, 4711, "ann")
+    with pytest.raises(UnknownJobError, match="4711"), database.write() as connection:
+        store.cancel(connection, 4711, "ann")
 
 
 # ---------------------------------------------------------------------------- odd content
@@ -922,10 +924,10 @@ def test_whatever_a_job_says_can_be_stored(database: Database) -> None:
     job = claimed(database)
     odd = "a\x00b\udcffc"
     moment = datetime(2026, 11, 1, 12, 0, 0, 123456, UTC)
-    with database.write() as session:
+    with database.write() as connection:
         store.report(
-            session,
-            job.lease,
+            connection,
+            job.attempt_id,
             pid=1,
             progress={"done": 1, "unit": odd, "eta_s": float("inf")},
             logs=[LogLine(1, moment, "stdout", odd), LogLine(2, moment, "stdout", "ü€😀")],
@@ -938,7 +940,7 @@ def test_whatever_a_job_says_can_be_stored(database: Database) -> None:
         )
     finish(
         database,
-        job.lease,
+        job.attempt_id,
         Outcome(
             t.FAILED, "r" * 500, odd, odd * 1000, result={odd: [odd, float("nan"), {"x": 1.5}]}
         ),
@@ -949,32 +951,32 @@ def test_whatever_a_job_says_can_be_stored(database: Database) -> None:
     assert ended.result == {clean: [clean, None, {"x": 1.5}]}
     assert ended.progress == {"done": 1, "unit": clean, "eta_s": None}
     assert ended.metrics == {"m" * 100: 0.5, "nan": None, "inf": None}
-    with database.read() as session:
-        lines = queries.logs_of(session, job.id)
+    with database.read() as connection:
+        lines = queries.logs_of(connection, job.id)
         assert [(line.text, line.time) for line in lines] == [(clean, moment), ("ü€😀", moment)]
-        values = [point.value for point in queries.metric_points(session, job.id)]
+        values = [point.value for point in queries.metric_points(connection, job.id)]
         assert values == [0.5, None, None]
-        assert [a.role for a in queries.artifacts_of(session, [job.id])[job.id]] == ["r" * 50]
+        assert [a.role for a in queries.artifacts_of(connection, [job.id])[job.id]] == ["r" * 50]
 
 
 def test_a_huge_specification_survives(database: Database) -> None:
     spec = {"seed": 2**32 - 1, "text": "ü" * 1_000_000, "deep": [[[{"a": None}]]]}
-    with database.write() as session:
-        job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ännchen"))
+    with database.write() as connection:
+        job_id = store.submit(connection, NewJob("selftest", spec, "0" * 64, "ännchen"))
     assert claimed(database).spec == spec
     assert get(database, job_id).user == "ännchen"
-    with database.read() as session:
-        assert queries.attempts_of(session, job_id)[0].seed == 2**32 - 1
+    with database.read() as connection:
+        assert queries.attempts_of(connection, job_id)[0].seed == 2**32 - 1
 
 
 def test_workers_come_and_go(database: Database) -> None:
     entry = {"host": "h", "pid": 1, "devices": ["cpu"], "queues": [QUEUE], "slots": 1}
-    with database.write() as session:
-        store.worker_started(session, id="w1", lease=30.0, versions={"python": "3"}, **entry)
-        store.worker_started(session, id="w2", lease=0.0, **entry)
-        found = {row["id"]: row for row in queries.workers(session)}
+    with database.write() as connection:
+        store.worker_started(connection, id="w1", lease=30.0, versions={"python": "3"}, **entry)
+        store.worker_started(connection, id="w2", lease=0.0, **entry)
+        found = {row["id"]: row for row in queries.workers(connection)}
         assert (found["w1"]["alive"], found["w2"]["alive"]) == (True, False)
-        store.worker_seen(session, "w1", "draining")
-        assert queries.live_workers(session, QUEUE) == []
-        store.worker_left(session, "w1")
-        assert [row["id"] for row in queries.workers(session)] == ["w2"]
+        store.worker_seen(connection, "w1", "draining")
+        assert queries.live_workers(connection, QUEUE) == []
+        store.worker_left(connection, "w1")
+        assert [row["id"] for row in queries.workers(connection)] == ["w2"]

@@ -26,42 +26,47 @@ TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
 def start(database: Database, **values: Any) -> Job:
     """A job that runs; submitted where no job waits."""
     values = {"kind": "selftest", "user": "ann"} | values
-    with database.write() as session:
-        store.promote(session, "w")
-        if not queries.count_states(session).get("queued"):
-            store.submit(session, NewJob(spec={}, spec_hash="0", **values))
+    with database.write() as connection:
+        store.promote(connection, "w")
+        if not queries.count_states(connection).get("queued"):
+            store.submit(connection, NewJob(spec={}, spec_hash="0", **values))
         job = store.claim(
-            session, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex, lease=60.0
+            connection,
+            worker="w",
+            host="h",
+            queues=["default"],
+            token=uuid.uuid4().hex,
+            lease=60.0,
         )
         assert job is not None
-        session.execute(update(t.jobs).values(claim_token=None))
+        connection.execute(update(t.jobs).values(claim_token=None))
     return job
 
 
 def report(database: Database, job: Job, *points: tuple[str, int, float]) -> None:
-    with database.write() as session:
+    with database.write() as connection:
         made = [MetricPoint(name, step, value, TIME) for name, step, value in points]
-        store.report(session, job.lease, metrics=made)
+        store.report(connection, job.attempt_id, metrics=made)
 
 
 def finish(database: Database, job: Job, state: str = t.SUCCEEDED, **more: Any) -> None:
-    with database.write() as session:
-        store.finish(session, job.lease, Outcome(state, **more), "w")
-        session.execute(update(t.jobs).values(not_before=None))
+    with database.write() as connection:
+        store.finish(connection, job.attempt_id, Outcome(state, **more), "w")
+        connection.execute(update(t.jobs).values(not_before=None))
 
 
 def summary(database: Database, job: Job, name: str) -> tuple[Any, ...]:
     """value, last, min, max, best, best_step"""
-    with database.read() as session:
-        row = queries.summaries_of(session, job.id)[name]
+    with database.read() as connection:
+        row = queries.summaries_of(connection, job.id)[name]
     return (row.value, row.last, row.min, row.max, row.best, row.best_step)
 
 
 def found(database: Database, *where: str, sort: str | None = None) -> list[int]:
     wanted = Filter(where=[comparison(each) for each in where], sort=sort)
-    with database.read() as session:
-        check(session, wanted)
-        return [job.id for job in queries.list_jobs(session, wanted)]
+    with database.read() as connection:
+        check(connection, wanted)
+        return [job.id for job in queries.list_jobs(connection, wanted)]
 
 
 def test_last_lowest_highest_and_best(database: Database) -> None:
@@ -101,7 +106,7 @@ def test_an_attempt_takes_back_what_it_does_anew(database: Database) -> None:
     assert summary(database, first, "accuracy") == (0.1, 0.1, 0.1, 0.99, 0.99, 3)
     # Resumed after step 2.
     second = start(database)
-    assert second.lease == (first.id, 2)
+    assert second.attempt_id == (first.id, 2)
     report(database, second, ("accuracy", 3, 0.4), ("accuracy", 4, 0.3))
     assert summary(database, first, "accuracy") == (0.3, 0.3, 0.3, 0.6, 0.6, 2)
     report(database, second, ("accuracy", 5, 0.7))
@@ -115,12 +120,12 @@ def test_an_attempt_takes_back_what_it_does_anew(database: Database) -> None:
 
 def test_a_report_sent_again_is_not_counted_twice(database: Database) -> None:
     job = start(database)
-    with database.write() as session:
+    with database.write() as connection:
         for _ in range(2):
             point = MetricPoint("loss", 1, 2.0, TIME)
-            store.report(session, job.lease, number=1, metrics=[point])
+            store.report(connection, job.attempt_id, number=1, metrics=[point])
         late = MetricPoint("loss", 2, 9.0, TIME)
-        store.report(session, job.lease, number=1, metrics=[late])
+        store.report(connection, job.attempt_id, number=1, metrics=[late])
     assert summary(database, job, "loss") == (2.0, 2.0, 2.0, 2.0, 2.0, 1)
 
 
@@ -132,9 +137,12 @@ def test_the_figures_of_what_is_kept_are_those_that_count(database: Database) ->
     result = {"val_accuracy": 0.975, "test_accuracy": 0.96, "best_epoch": 2, "device": "cpu"}
     finish(database, kept, result=result)
     finish(database, other, result={"val_accuracy": 0.97})
-    with database.read() as session:
-        assert queries.get_job(session, kept.id).metrics == {"val_accuracy": 0.975, "epoch": 3.0}
-        curve = queries.merged_points(session, kept.id)["val_accuracy"]
+    with database.read() as connection:
+        assert queries.get_job(connection, kept.id).metrics == {
+            "val_accuracy": 0.975,
+            "epoch": 3.0,
+        }
+        curve = queries.merged_points(connection, kept.id)["val_accuracy"]
     assert [point.value for point in curve] == [0.9, 0.975, 0.963]
     assert summary(database, kept, "val_accuracy") == (0.975, 0.963, 0.9, 0.975, 0.975, 2)
     assert found(database, "val_accuracy>0.972") == [kept.id]
@@ -166,8 +174,8 @@ def test_results_are_asked_for_by_name(database: Database) -> None:
 @pytest.mark.parametrize("result", [[1, 2], 3, "x", True, {}, {"a": {"a": {"b": 1}}}])
 def test_results_of_any_shape(database: Database, result: Any) -> None:
     finish(database, job := start(database), result=result)
-    with database.read() as session:
-        assert queries.get_job(session, job.id).state == t.SUCCEEDED
+    with database.read() as connection:
+        assert queries.get_job(connection, job.id).state == t.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -192,14 +200,14 @@ def test_a_name_that_no_job_has_is_refused(database: Database) -> None:
     finish(database, job, result={"test_accuracy": 0.5})
 
     def refused(**wanted: Any) -> str:
-        with pytest.raises(UsageError) as caught, database.read() as session:
-            check(session, Filter(**wanted), kinds=lambda: ["vae"], figures=lambda: ["loss"])
+        with pytest.raises(UsageError) as caught, database.read() as connection:
+            check(connection, Filter(**wanted), kinds=lambda: ["vae"], figures=lambda: ["loss"])
         return str(caught.value)
 
     def remarks(**wanted: Any) -> list[str]:
-        with database.read() as session:
+        with database.read() as connection:
             return check(
-                session, Filter(**wanted), kinds=lambda: ["vae"], figures=lambda: ["loss"]
+                connection, Filter(**wanted), kinds=lambda: ["vae"], figures=lambda: ["loss"]
             )
 
     typo = [comparison("val_acuracy>0.5")]
@@ -239,24 +247,24 @@ def test_an_upgrade_makes_the_summaries_of_the_whole_history(database: Database)
     job = start(database)
     report(database, job, ("accuracy", 3, 0.4), ("accuracy", 4, 0.8), ("accuracy", 5, 0.7))
     finish(database, job, result={"accuracy": 0.8, "test": {"accuracy": 0.75}, "rows": [1]})
-    with database.read() as session:
+    with database.read() as connection:
         select = text(
             "SELECT job_id, name, source, value, last, min, max, best, best_step, attempt "
             "FROM summaries ORDER BY name, source"
         )
-        made = session.execute(select).all()
-        metrics = queries.get_job(session, job.id).metrics
+        made = connection.execute(select).all()
+        metrics = queries.get_job(connection, job.id).metrics
     assert len(made) == 4
-    with database.write() as session:  # as an earlier version left it
-        session.execute(t.summaries.delete())
-        session.execute(update(t.jobs).values(metrics={"accuracy": 0.7, "epoch": 4.0}))
+    with database.write() as connection:  # as an earlier version left it
+        connection.execute(t.summaries.delete())
+        connection.execute(update(t.jobs).values(metrics={"accuracy": 0.7, "epoch": 4.0}))
         sent: list[str] = []
         event.listen(database.engine, "before_cursor_execute", lambda *a: sent.append(a[2]))
-        _run_migration(session)
+        _run_migration(connection)
         # Once to learn the names, and once for all of them together.
         assert sum("FROM metrics" in statement for statement in sent) == 2
-        assert session.execute(select).all() == made
-        assert queries.get_job(session, job.id).metrics == metrics
+        assert connection.execute(select).all() == made
+        assert queries.get_job(connection, job.id).metrics == metrics
 
 
 @pytest.mark.parametrize("column", ["result", "metrics"])
@@ -264,23 +272,23 @@ def test_an_upgrade_passes_over_rows_that_are_damaged(database: Database, column
     jobs = [start(database) for _ in range(3)]
     for job in jobs:
         finish(database, job, result={"seconds": 1.5})
-    with database.write() as session:
-        session.execute(t.summaries.delete())
+    with database.write() as connection:
+        connection.execute(t.summaries.delete())
         if database.is_sqlite:  # Postgres keeps no such thing
-            session.execute(text(f"UPDATE jobs SET {column} = '{{\"a' WHERE id = {jobs[1].id}"))
-        _run_migration(session)
-        found = session.scalars(text("SELECT job_id FROM summaries ORDER BY job_id")).all()
+            connection.execute(text(f"UPDATE jobs SET {column} = '{{\"a' WHERE id = {jobs[1].id}"))
+        _run_migration(connection)
+        found = connection.scalars(text("SELECT job_id FROM summaries ORDER BY job_id")).all()
     assert found == [job.id for job in jobs if job is not jobs[1] or not database.is_sqlite]
 
 
-def _run_migration(session: Any) -> None:
+def _run_migration(connection: Any) -> None:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
     [script] = [each for each in scripts if "summaries" in each.path]
-    t.summaries.drop(session)
-    session.execute(text("ALTER TABLE jobs DROP COLUMN goals"))
-    with Operations.context(MigrationContext.configure(session)):
+    t.summaries.drop(connection)
+    connection.execute(text("ALTER TABLE jobs DROP COLUMN goals"))
+    with Operations.context(MigrationContext.configure(connection)):
         script.module.upgrade()

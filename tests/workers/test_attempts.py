@@ -40,8 +40,8 @@ def finish(client: Client, start_worker: Callable[..., Worker]) -> Callable[...,
 
 
 def attempts(client: Client, job: Job | JobHandle) -> list[Any]:
-    with client.db.read() as session:
-        return list(queries.attempts_of(session, job.id))
+    with client.db.read() as connection:
+        return list(queries.attempts_of(connection, job.id))
 
 
 def test_every_death_has_its_cause_and_hurts_no_other_job(
@@ -138,8 +138,8 @@ def small_cgroup() -> Iterator[Path]:
 
 
 def leased_until(client: Client, handle: JobHandle) -> datetime | None:
-    with client.db.read() as session:
-        return queries.get_job(session, handle.id).lease_until
+    with client.db.read() as connection:
+        return queries.get_job(connection, handle.id).lease_until
 
 
 def test_the_kernels_kill_for_want_of_memory_is_told_from_others(
@@ -194,8 +194,8 @@ def test_a_crash_is_retried_until_its_attempts_are_used_up(
 
 def test_the_last_words_are_kept(client: Client, finish: Callable[..., Job]) -> None:
     job = finish("last-words", retries=0)
-    with client.db.read() as session:
-        lines = {row.stream: row.text for row in queries.logs_of(session, job.id)}
+    with client.db.read() as connection:
+        lines = {row.stream: row.text for row in queries.logs_of(connection, job.id)}
     assert lines == {"stdout": "the last line", "stderr": "and on stderr"}
 
 
@@ -220,8 +220,8 @@ def test_a_soft_time_limit_lets_the_job_save_itself(
     job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason, job.attempt) == ("failed", "timeout", 1)
     assert job.error == "the soft time limit of 0.5 s was reached"
-    with client.db.read() as session:
-        assert len(queries.checkpoints_of(session, job.id)) == 1
+    with client.db.read() as connection:
+        assert len(queries.checkpoints_of(connection, job.id)) == 1
 
 
 def test_a_soft_time_limit_ends_in_a_hard_one_for_who_does_not_listen(
@@ -274,8 +274,8 @@ def test_a_second_signal_stops_a_worker_at_once(
     worker.process.terminate()
 
     def state() -> str:
-        with client.db.read() as session:
-            return str(queries.workers(session)[0]["state"])
+        with client.db.read() as connection:
+            return str(queries.workers(connection)[0]["state"])
 
     eventually(lambda: state() == "draining")
     assert worker.stop() == 0
@@ -288,8 +288,8 @@ def test_a_worker_asked_to_finish_ends_its_job_first(
     worker = start_worker()
     running = client.submit("selftest", steps=30, pause=0.05)
     eventually(lambda: running.refresh().progress)
-    with client.db.write() as session:
-        store.ask_to_drain(session, worker.row["id"], "finish")
+    with client.db.write() as connection:
+        store.ask_to_drain(connection, worker.row["id"], "finish")
     waiting = client.submit("selftest", steps=1)
     assert worker.process.wait(HANG_S) == 0
     assert running.refresh().state == "succeeded"
@@ -305,8 +305,8 @@ def test_a_clock_that_jumps_ahead_costs_no_living_worker_its_job(
     handle = client.submit("selftest", steps=60, pause=0.05)
     eventually(lambda: handle.refresh().progress)
     for _ in range(5):
-        with client.db.write() as session:
-            session.execute(
+        with client.db.write() as connection:
+            connection.execute(
                 update(t.jobs)
                 .where(t.jobs.c.id == handle.id)
                 .values(lease_until=datetime.now(UTC) - timedelta(hours=1))
@@ -389,9 +389,9 @@ def test_a_frozen_redis_holds_up_no_work(
     start_worker()
     frozen = psutil.Process(client.broker.connect().info("server")["process_id"])
     frozen.suspend()
-    with client.db.write() as session:
+    with client.db.write() as connection:
         spec = client.check("selftest", steps=1).model_dump(mode="json")
-        job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
+        job_id = store.submit(connection, NewJob("selftest", spec, "0" * 64, "ann"))
     assert client.job(job_id).wait(HANG_S).state == "succeeded"
     eventually(lambda: not frozen.is_running(), what="the frozen server to be replaced")
 
@@ -421,12 +421,12 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
     client.submit("selftest", steps=1, pause=0).wait(HANG_S)
 
     def silent() -> bool:
-        with client.db.read() as session:
-            return not queries.workers(session)[0]["alive"]
+        with client.db.read() as connection:
+            return not queries.workers(connection)[0]["alive"]
 
     spec = client.check("selftest", steps=5).model_dump(mode="json")
-    with client.db.write() as session:  # nobody else can write meanwhile
-        job_id = store.submit(session, NewJob("selftest", spec, "0" * 64, "ann"))
+    with client.db.write() as connection:  # nobody else can write meanwhile
+        job_id = store.submit(connection, NewJob("selftest", spec, "0" * 64, "ann"))
         client.broker.ring("default")
         eventually(silent)
     job = client.job(job_id).wait(HANG_S)
@@ -434,8 +434,8 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
 
 
 def test_a_worker_that_cannot_start_says_so_with_its_exit_code(client: Client) -> None:
-    with client.db.write() as session:
-        session.execute(text("DROP TABLE workers"))
+    with client.db.write() as connection:
+        connection.execute(text("DROP TABLE workers"))
     done = subprocess.run(
         [sys.executable, "-m", "cvq_workers"],
         env=os.environ | {"CVQ_PRELOAD": ""},

@@ -43,8 +43,8 @@ def celery_worker(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
 
     def entered() -> Any:
         assert process.poll() is None, log.read_text()
-        with client.db.read() as session:
-            return next((w for w in queries.workers(session) if w["pid"] == process.pid), None)
+        with client.db.read() as connection:
+            return next((w for w in queries.workers(connection) if w["pid"] == process.pid), None)
 
     yield eventually(entered, what="the Celery worker")
     process.send_signal(signal.SIGTERM)

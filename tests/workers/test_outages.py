@@ -27,8 +27,8 @@ from cvq.errors import DatabaseAwayError, DatabaseError
 from cvq.lifecycle import store
 from cvq.matching import Offer
 from cvq.records import (
+    AttemptId,
     Job,
-    Lease,
     NewJob,
     Outcome,
 )
@@ -65,8 +65,8 @@ class Cut:
     def seen_at(self) -> Any:
         """When the worker was last heard of; None before it has come up."""
         assert self.process.poll() is None, self.log.read_text()
-        with self.client.db.read() as session:
-            return next((row["seen_at"] for row in queries.workers(session)), None)
+        with self.client.db.read() as connection:
+            return next((row["seen_at"] for row in queries.workers(connection)), None)
 
 
 @pytest.fixture
@@ -137,11 +137,11 @@ def test_a_row_that_somebody_has_locked_holds_up_no_other(
         runtime = Runtime(database.settings, [Slot("cpu", 1)], ["default"])
         runtime.__dict__["db"] = database
         locked, free = (Told(running(database)) for _ in range(2))
-        with database.write() as session:
-            session.execute(update(t.jobs).values(lease_owner=runtime.id))
+        with database.write() as connection:
+            connection.execute(update(t.jobs).values(lease_owner=runtime.id))
         runtime._attempts = {locked, free}  # type: ignore[arg-type]
-        with database.write() as session:
-            store.report(session, locked.lease, progress={"done": 1})
+        with database.write() as connection:
+            store.report(connection, locked.attempt_id, progress={"done": 1})
             runtime._renew()
             assert (free.beats, locked.beats, locked.lost) == (1, 0, False)
         runtime._renew()
@@ -153,7 +153,7 @@ class Told:
     """An attempt that counts its beats."""
 
     def __init__(self, job: Job) -> None:
-        self.lease = job.lease
+        self.attempt_id = job.attempt_id
         self.leased_until = 0.0
         self.beats = 0
         self.lost = False
@@ -181,10 +181,10 @@ def test_a_lock_shorter_than_the_lease_costs_no_attempt(
 
 
 def running(database: Database, **values: Any) -> Job:
-    with database.write() as session:
-        store.submit(session, NewJob("selftest", {"seed": 1}, "0", "ann", **values))
+    with database.write() as connection:
+        store.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann", **values))
         job = store.claim(
-            session, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex, lease=600
+            connection, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex, lease=600
         )
     assert job is not None
     return job
@@ -208,8 +208,8 @@ def ended(database: Database, job: Job) -> Job:
 
 
 def found(database: Database, job_id: int) -> Job:
-    with database.read() as session:
-        return queries.get_job(session, job_id)
+    with database.read() as connection:
+        return queries.get_job(connection, job_id)
 
 
 def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
@@ -239,8 +239,8 @@ def test_what_a_database_goes_on_to_refuse_ends_the_attempt_and_not_its_lease(
 ) -> None:
     job = running(database)
     record = record_of(database, job, home)
-    with database.write() as session:
-        session.execute(text("ALTER TABLE metrics RENAME TO elsewhere"))
+    with database.write() as connection:
+        connection.execute(text("ALTER TABLE metrics RENAME TO elsewhere"))
     record.add_metrics(1, {"loss": 0.5}, 1e9)
     with pytest.raises(DatabaseError, match="metrics"):
         record.flush()
@@ -305,8 +305,8 @@ def test_a_claim_without_an_answer_is_asked_for_again_later(database: Database) 
     runtime.__dict__["db"] = deaf
     runtime._offers[slot.kind] = Offer(slot.kind, None)
     runtime._free.put(slot)
-    with database.write() as session:
-        job_id = store.submit(session, NewJob("selftest", {"seed": 1}, "0", "ann"))
+    with database.write() as connection:
+        job_id = store.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
     runtime._stopping.set()  # so that no pause is made
     begun = lease_clock()
     assert runtime._claim(slot) is None
@@ -335,28 +335,28 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
     runtime.__dict__["db"] = database
     runtime._offers[slot.kind] = Offer(slot.kind, None)
     claim, renew = store.claim, runtime._renew_now
-    tried: list[Lease] = []
+    tried: list[AttemptId] = []
 
     def late(*given: Any, **more: Any) -> Job | None:
         now[0] += 0.0 if tried else 0.6 * database.settings.lease
         return claim(*given, **more)
 
-    def fail_once(lease: Lease) -> bool:
-        tried.append(lease)
+    def fail_once(attempt: AttemptId) -> bool:
+        tried.append(attempt)
         if len(tried) == 1:
             raise DatabaseAwayError("gone")
-        return renew(lease)
+        return renew(attempt)
 
     monkeypatch.setattr("cvq_workers.runtime.lease_clock", lambda: now[0])
     monkeypatch.setattr(store, "claim", late)
     monkeypatch.setattr(runtime, "_renew_now", fail_once)
     monkeypatch.setattr(runtime._stopping, "wait", lambda _: False)
-    with database.write() as session:
-        store.submit(session, NewJob("selftest", {"seed": 1}, "0", "ann"))
+    with database.write() as connection:
+        store.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
     claimed = runtime._claim(slot)
     assert claimed is not None
     # It counts from a renewal, and not from one that has failed.
-    assert tried == [claimed[0].lease] * 2
+    assert tried == [claimed[0].attempt_id] * 2
 
 
 def test_a_beat_that_fails_holds_up_no_other(
@@ -364,23 +364,23 @@ def test_a_beat_that_fails_holds_up_no_other(
 ) -> None:
     runtime = Runtime(database.settings, [Slot("cpu", 1)], ["default"])
     runtime.__dict__["db"] = database
-    beaten: list[Lease] = []
+    beaten: list[AttemptId] = []
 
     class Beaten:
         def __init__(self, job: Job) -> None:
-            self.lease = job.lease
+            self.attempt_id = job.attempt_id
             self.leased_until = 0.0
 
         def beat(self, _: float) -> None:
-            beaten.append(self.lease)
+            beaten.append(self.attempt_id)
             raise RuntimeError("no cgroup")
 
     jobs = [running(database) for _ in range(2)]
-    with database.write() as session:
-        session.execute(update(t.jobs).values(lease_owner=runtime.id, claim_token=None))
+    with database.write() as connection:
+        connection.execute(update(t.jobs).values(lease_owner=runtime.id, claim_token=None))
     runtime._attempts = {Beaten(job) for job in jobs}  # type: ignore[assignment]
     runtime._renew()
-    assert sorted(beaten) == sorted(job.lease for job in jobs)
+    assert sorted(beaten) == sorted(job.attempt_id for job in jobs)
 
 
 def test_a_worker_that_is_done_does_not_leave_while_a_slot_claims(

@@ -56,8 +56,8 @@ def test_the_example_trains_resumes_and_is_used_by_classify(
     job = handle.wait()
     assert job.result is not None
     assert job.result["test_images"] == 8  # of 40, a fifth: a tenth would be too few
-    with client.db.read() as session:
-        left = {a.name for a in queries.artifacts_of(session, [handle.id])[handle.id]}
+    with client.db.read() as connection:
+        left = {a.name for a in queries.artifacts_of(connection, [handle.id])[handle.id]}
     assert left >= {
         NAME, "model-card.md", "loss.png", "accuracy.png", "confusion.png", "per-class.json"
     }  # fmt: skip

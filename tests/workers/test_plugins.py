@@ -67,8 +67,8 @@ def test_a_worker_leaves_to_others_what_it_cannot_run(
     unknown = client.submit("misbehave", how="flood", retries=0)
     gpu = client.submit("selftest", gpu=True, queue="default", retries=0)
     assert client.submit("selftest", steps=1).wait(HANG_S).state == "succeeded"
-    with client.db.read() as session:
-        told = [explain(session, handle.refresh()).why for handle in (unknown, gpu)]
+    with client.db.read() as connection:
+        told = [explain(connection, handle.refresh()).why for handle in (unknown, gpu)]
     assert reason in told[0]
     assert "It asks for a GPU" in told[1]
     start_worker("--device", "cpu")

@@ -224,8 +224,8 @@ r = {'ok': 1, 'child': process.exitcode}
 """)
     assert (job.result, job.attempt) == ({"ok": 1, "child": 0}, 1)
     assert job.metrics["of_a_child"] == 0.5
-    with client.db.read() as session:
-        names = [found.name for found in queries.artifacts_of(session, [job.id])[job.id]]
+    with client.db.read() as connection:
+        names = [found.name for found in queries.artifacts_of(connection, [job.id])[job.id]]
     assert sorted(names) == ["child.txt", "parent.txt"]
 
 
@@ -472,8 +472,8 @@ def test_an_upload_longer_than_the_lease_is_no_freeze(
     eventually(renewed(handle))
     (home / "hold-put").unlink()
     assert handle.wait(HANG_S).attempt == 1
-    with client.db.read() as session:
-        [artifact] = queries.artifacts_of(session, [handle.id])[handle.id]
+    with client.db.read() as connection:
+        [artifact] = queries.artifacts_of(connection, [handle.id])[handle.id]
     assert artifact.role == role
 
 
@@ -542,8 +542,8 @@ with ctx.artifact('big') as path, path.open('wb') as file:
     job = greedy.wait(HANG_S, check=False)
     assert (job.state, job.attempt) == ("failed", 2)
     assert "No space left on device" in str(job.error)
-    with client.db.read() as session:
-        assert [row.reason for row in queries.attempts_of(session, job.id)] == ["disk-full"] * 2
+    with client.db.read() as connection:
+        assert [row.reason for row in queries.attempts_of(connection, job.id)] == ["disk-full"] * 2
     assert neighbour.wait(HANG_S).attempt == 1
 
 

@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvq.queries import HeldLease
-from cvq.records import Lease
+from cvq.queries import Lease
+from cvq.records import AttemptId
 from cvq_workers.reaper import BETWEEN_LOOKS_S, Reaper
 
-LEASE = Lease(7, 1)
+LEASE = AttemptId(7, 1)
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
-def held(until: float, now: float, length: float | None = 30.0) -> list[HeldLease]:
+def held(until: float, now: float, length: float | None = 30.0) -> list[Lease]:
     """The lease as the database shows it; both times in seconds after noon by its clock."""
-    return [HeldLease(LEASE, NOON + timedelta(seconds=until), until < now, length)]
+    return [Lease(LEASE, NOON + timedelta(seconds=until), until < now, length)]
 
 
 def test_a_lease_that_nobody_renews_is_dead_at_the_second_look() -> None:

@@ -28,22 +28,22 @@ def expected_total(seed: int) -> float:
 
 
 def saved(handle: JobHandle) -> list[Artifact]:
-    with handle.client.db.read() as session:
-        return queries.checkpoints_of(session, handle.id)
+    with handle.client.db.read() as connection:
+        return queries.checkpoints_of(connection, handle.id)
 
 
 def process_of(handle: JobHandle, attempt: int) -> int:
     def look() -> int | None:
-        with handle.client.db.read() as session:
-            rows = queries.attempts_of(session, handle.id)
+        with handle.client.db.read() as connection:
+            rows = queries.attempts_of(connection, handle.id)
         return next((row.pid for row in rows if row.number == attempt), None)
 
     return int(eventually(look, what=f"the process of attempt {attempt}"))
 
 
 def steps_of(handle: JobHandle, attempt: int) -> list[int]:
-    with handle.client.db.read() as session:
-        rows = queries.logs_of(session, handle.id, attempt=attempt, stream="stdout")
+    with handle.client.db.read() as connection:
+        rows = queries.logs_of(connection, handle.id, attempt=attempt, stream="stdout")
     return [int(row.text.split()[1]) for row in rows]
 
 
@@ -99,8 +99,8 @@ def test_a_job_killed_again_and_again_ends_as_if_it_never_was(
 
 def drain(handle: JobHandle) -> None:
     """Stop the worker; the job is queued again, with its last checkpoints."""
-    with handle.client.db.read() as session:
-        [row] = queries.workers(session)
+    with handle.client.db.read() as connection:
+        [row] = queries.workers(connection)
     os.kill(row["pid"], signal.SIGTERM)
     eventually(lambda: handle.refresh().state == "queued")
 

@@ -16,7 +16,7 @@ from cvq.devices import Slot
 from cvq.errors import PermanentError, StoreError
 from cvq.kinds.spec import ModelFile
 from cvq.presence import scratch_of
-from cvq.records import Artifact, Job, Lease
+from cvq.records import Artifact, AttemptId, Job
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.staging import _model, stage
 from cvq_workers.job.context import lease_clock
@@ -31,7 +31,7 @@ def test_the_models_that_one_job_uses_do_not_meet(tmp_path: Path) -> None:
     for job in (3, 4):
         path = tmp_path / "model.safetensors"
         path.write_text(f"of job {job}")
-        left[job] = artifacts.put_artifact(Lease(job, 1), path, name=path.name, role="model")
+        left[job] = artifacts.put_artifact(AttemptId(job, 1), path, name=path.name, role="model")
     paths = [
         _model(
             ModelFile(name=f"model of job {job}", job=job), artifacts, left.get, tmp_path / "in"

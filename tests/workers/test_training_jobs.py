@@ -28,8 +28,8 @@ def digit(path: Path, number: int) -> Path:
 
 
 def model_of(handle: JobHandle) -> str:
-    with handle.client.db.read() as session:
-        model = queries.model_of(session, handle.id)
+    with handle.client.db.read() as connection:
+        model = queries.model_of(connection, handle.id)
     assert model is not None
     return model.sha256
 
@@ -60,9 +60,9 @@ def test_a_training_that_was_killed_leaves_the_same_model(
     for attempt in (1, 2):
 
         def begun(number: int = attempt) -> int | None:
-            with client.db.read() as session:
-                rows = queries.attempts_of(session, disturbed.id)
-                saved = queries.checkpoints_of(session, disturbed.id)
+            with client.db.read() as connection:
+                rows = queries.attempts_of(connection, disturbed.id)
+                saved = queries.checkpoints_of(connection, disturbed.id)
             mine = any(artifact.attempt == number for artifact in saved)
             return next((row.pid for row in rows if row.number == number and mine), None)
 
@@ -144,5 +144,5 @@ def test_a_training_that_cannot_be_says_why_and_leaves_no_model(
     job = handle.wait(HANG_S, check=False)
     assert (job.state, job.reason, job.attempt) == ("failed", "error", 1), job
     assert "\n" not in (job.error or "")
-    with client.db.read() as session:
-        assert queries.model_of(session, handle.id) is None
+    with client.db.read() as connection:
+        assert queries.model_of(connection, handle.id) is None

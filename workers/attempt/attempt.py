@@ -82,7 +82,7 @@ class Attempt:
         claimed_at: float,
     ) -> None:
         self.job = job
-        self.lease = job.lease
+        self.attempt_id = job.attempt_id
         self.leased_until = claimed_at + settings.lease
         self._slot = slot
         self._settings = settings
@@ -166,7 +166,7 @@ class Attempt:
         try:
             return self._record.finish(self._failed(error))
         except Exception:  # the lease runs out, and says so
-            log.exception("job %s attempt %s: its end cannot be stored", *self.lease)
+            log.exception("job %s attempt %s: its end cannot be stored", *self.attempt_id)
             return None
 
     def _attempt(self) -> Outcome:
@@ -187,7 +187,7 @@ class Attempt:
         except LeaseLostError:
             raise
         except Exception as error:
-            log.warning("job %s attempt %s: %s", *self.lease, describe(error)["message"])
+            log.warning("job %s attempt %s: %s", *self.attempt_id, describe(error)["message"])
             return self._failed(error)
         return self._judge()
 
@@ -204,7 +204,9 @@ class Attempt:
                     shutil.rmtree(self._folder, ignore_errors=True)
 
         def stage_all() -> None:
-            saved = self._record.read(lambda session: queries.checkpoints_of(session, self.job.id))
+            saved = self._record.read(
+                lambda connection: queries.checkpoints_of(connection, self.job.id)
+            )
             job_file = stage(
                 self.job,
                 self._slot,
@@ -224,10 +226,10 @@ class Attempt:
         return None if self._is_over else found[0]
 
     def _model_of(self, job_id: int) -> Artifact | None:
-        return self._record.read(lambda session: queries.model_of(session, job_id))
+        return self._record.read(lambda connection: queries.model_of(connection, job_id))
 
     def _warnings_of(self, job_id: int) -> list[str]:
-        return self._record.read(lambda session: queries.get_job(session, job_id).warnings)
+        return self._record.read(lambda connection: queries.get_job(connection, job_id).warnings)
 
     def _beside(self, function: Callable[[], None], name: str) -> None:
         """Do something in another thread while this one watches; leave it once condemned."""
@@ -296,7 +298,7 @@ class Attempt:
         """Carry out what was decided, and decide what is due."""
         self._check_storing()
         if self._lost:
-            raise LeaseLostError(*self.lease)
+            raise LeaseLostError(*self.attempt_id)
         self._check_limits()
         process = self._process
         if process is None or process.gone:

@@ -135,7 +135,7 @@ class Record:
             if not file.resolve().is_relative_to(self._folder.resolve()):
                 raise PermanentError(f"artifact {name} lies outside the job's folder")
             artifact = self._artifacts.put_artifact(
-                self._job.lease,
+                self._job.attempt_id,
                 file,
                 name=name,
                 role=role,
@@ -185,10 +185,10 @@ class Record:
         self._reports += 1
 
         def write() -> None:
-            with self._db.write() as session:
+            with self._db.write() as connection:
                 store.report(
-                    session,
-                    self._job.lease,
+                    connection,
+                    self._job.attempt_id,
                     number=self._reports,
                     pid=self.pid,
                     progress=progress,
@@ -241,10 +241,12 @@ class Record:
         def write() -> str:
             nonlocal tried, spent
             again, tried = tried, True
-            with self._db.write() as session:
+            with self._db.write() as connection:
                 if outcome.state == SUCCEEDED and not again:
-                    spent = queries.checkpoints_of(session, self._job.id)
-                return store.finish(session, self._job.lease, outcome, self._worker, again=again)
+                    spent = queries.checkpoints_of(connection, self._job.id)
+                return store.finish(
+                    connection, self._job.attempt_id, outcome, self._worker, again=again
+                )
 
         try:
             state: str = self._persist(write)
@@ -265,8 +267,8 @@ class Record:
         """
 
         def ask() -> _T:
-            with self._db.read() as session:
-                return query(session)
+            with self._db.read() as connection:
+                return query(connection)
 
         found: _T = self._persist(ask)
         return found
@@ -275,9 +277,9 @@ class Record:
         """Remove the checkpoints that newer ones have made superfluous."""
 
         def drop() -> list[Artifact]:
-            with self._db.write() as session:
-                old = queries.checkpoints_of(session, self._job.id)[_KEPT:]
-                store.drop_artifacts(session, self._job.lease, old)
+            with self._db.write() as connection:
+                old = queries.checkpoints_of(connection, self._job.id)[_KEPT:]
+                store.drop_artifacts(connection, self._job.attempt_id, old)
                 return old
 
         self._remove(self._persist(drop))
@@ -293,8 +295,8 @@ class Record:
         """Remove files whose name another has taken, except those replaced just now."""
 
         def drop() -> list[Artifact]:
-            with self._db.write() as session:
-                return store.drop_replaced(session, self._job.lease, grace)
+            with self._db.write() as connection:
+                return store.drop_replaced(connection, self._job.attempt_id, grace)
 
         self._remove(self._persist(drop))
         self._replaced_at = time.monotonic() if grace else None
@@ -319,7 +321,7 @@ class Record:
             except DatabaseError as error:
                 log.warning("job %s: %s", self._job.id, error)
                 if not self._holds(pause):
-                    raise LeaseLostError(*self._job.lease) from error
+                    raise LeaseLostError(*self._job.attempt_id) from error
                 if time.monotonic() - began > self._patience:
                     raise
                 threading.Event().wait(pause)
