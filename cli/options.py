@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from cvq import parse
 from cvq.errors import UnknownJobError, UsageError
+from cvq.states import State
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# As in `cvq.tables`, which costs SQLAlchemy's import; a test holds the two equal.
-STATES = ("waiting", "queued", "running", "succeeded", "failed", "cancelled")
 DEFAULT_LIMIT = 20
 
 
@@ -155,8 +154,9 @@ jobs = click.argument("references", metavar="JOB...", type=REFERENCE, nargs=-1, 
 
 filters = together(
     click.option(
-        "--status", type=CommaList(click.Choice(STATES)), multiple=True, metavar="STATE,...",
-        help=f"Only in these states: {', '.join(STATES)}.",
+        "--status", type=CommaList(click.Choice(list(map(str, State)))), multiple=True,
+        metavar="STATE,...",
+        help=f"Only in these states: {', '.join(State)}.",
     ),
     click.option(
         "--kind", type=CommaList(), multiple=True, metavar="KIND,...", help="Only these kinds.",

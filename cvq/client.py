@@ -32,7 +32,7 @@ from .kinds.spec import InputFile, Kind, Spec
 from .lifecycle import store
 from .records import Artifact, Job, NewJob
 from .settings import Settings
-from .tables import STATES
+from .states import State
 from .views import filters
 
 _LONGEST_NAME = 150
@@ -376,8 +376,8 @@ def _several(value: str | Sequence[str]) -> Sequence[str]:
 
 
 def _state(given: str) -> str:
-    if given not in STATES:
-        raise UsageError(f"state '{given}': give {', '.join(STATES)}")
+    if given not in list(State):
+        raise UsageError(f"state '{given}': give {', '.join(State)}")
     return given
 
 

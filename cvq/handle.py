@@ -14,7 +14,7 @@ from .goals import Goal
 from .lifecycle import store
 from .records import Artifact, Job
 from .results import choose, missing_copies, results_of, targets
-from .tables import CANCELLED, SUCCEEDED
+from .states import State
 
 if TYPE_CHECKING:
     from .client import Client
@@ -286,9 +286,9 @@ def raise_for_state(job: Job) -> None:
         JobFailedError: it failed.
         JobCancelledError: it was cancelled.
     """
-    if job.state == CANCELLED:
+    if job.state == State.CANCELLED:
         raise JobCancelledError(f"job {job.id} was cancelled")
-    if job.finished and job.state != SUCCEEDED:
+    if job.finished and job.state != State.SUCCEEDED:
         cause = (job.error or "").strip().splitlines()
         raise JobFailedError(
             f"job {job.id} failed ({job.reason}){': ' + cause[-1] if cause else ''}"

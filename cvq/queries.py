@@ -11,13 +11,8 @@ from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from . import tables as t
 from .errors import UnknownJobError, UsageError
-from .records import (
-    CHECKPOINT,
-    Artifact,
-    Attempt,
-    AttemptId,
-    Job,
-)
+from .records import Artifact, Attempt, AttemptId, Job
+from .states import Role, State
 from .tables import now
 from .views import filters
 from .views.filters import Filter as Filter
@@ -108,7 +103,7 @@ def checkpoints_of(connection: Connection, job_id: int) -> list[Artifact]:
     """The checkpoints of a job, of all its attempts, the newest first."""
     rows = connection.execute(
         select(t.artifacts)
-        .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == CHECKPOINT)
+        .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == Role.CHECKPOINT)
         .order_by(t.artifacts.c.id.desc())
     ).all()
     return [Artifact.from_row(row) for row in rows]
@@ -143,11 +138,11 @@ def awaited_by(connection: Connection, job_id: int) -> list[Job]:
         select(links.parent_id)
         .join(t.jobs, jobs.id == links.job_id)
         .join(found, found.c.parent_id == jobs.id)
-        .where(t.in_state(t.WAITING))
+        .where(t.in_state(State.WAITING))
     )
     rows = connection.execute(
         select(t.jobs)
-        .where(jobs.id.in_(select(found.c.parent_id)), t.in_state(t.QUEUED, t.RUNNING))
+        .where(jobs.id.in_(select(found.c.parent_id)), t.in_state(State.QUEUED, State.RUNNING))
         .order_by(jobs.id)
     ).all()
     return [Job.from_row(row) for row in rows]
@@ -160,7 +155,7 @@ def run_times(connection: Connection, kind: str, most: int = 50) -> list[float]:
         select(jobs.started_at, jobs.finished_at)
         .where(
             jobs.kind == kind,
-            jobs.state == t.SUCCEEDED,
+            jobs.state == State.SUCCEEDED,
             jobs.started_at.is_not(None),
             jobs.finished_at.is_not(None),
         )
@@ -274,7 +269,9 @@ def count_states(connection: Connection) -> dict[str, int]:
 def queued_by_queue(connection: Connection) -> dict[str, int]:
     """How many jobs are queued on each queue that has any."""
     query = (
-        select(t.jobs.c.queue, func.count()).where(t.in_state(t.QUEUED)).group_by(t.jobs.c.queue)
+        select(t.jobs.c.queue, func.count())
+        .where(t.in_state(State.QUEUED))
+        .group_by(t.jobs.c.queue)
     )
     return {row[0]: row[1] for row in connection.execute(query).all()}
 
@@ -284,7 +281,7 @@ def queued_by_needs(connection: Connection) -> dict[tuple[str, str], int]:
     jobs = t.jobs.c
     query = (
         select(jobs.queue, jobs.needs, func.count())
-        .where(t.in_state(t.QUEUED))
+        .where(t.in_state(State.QUEUED))
         .group_by(jobs.queue, jobs.needs)
     )
     return {(row[0], row[1]): row[2] for row in connection.execute(query).all()}
@@ -297,7 +294,7 @@ def ahead_of(connection: Connection, job: Job) -> int:
     return int(
         connection.scalar(
             select(func.count()).where(
-                t.in_state(t.QUEUED),
+                t.in_state(State.QUEUED),
                 jobs.queue == job.queue,
                 or_(
                     jobs.priority > job.priority,
@@ -334,7 +331,7 @@ def held_leases(connection: Connection) -> list[Lease]:
             t.workers.c.lease,
         )
         .outerjoin_from(t.jobs, t.workers, t.workers.c.id == jobs.lease_owner)
-        .where(t.in_state(t.RUNNING))
+        .where(t.in_state(State.RUNNING))
     ).all()
     return [
         Lease(AttemptId(row.id, row.attempt), row.lease_until, bool(row.expired), row.lease)
@@ -345,7 +342,7 @@ def held_leases(connection: Connection) -> list[Lease]:
 def any_waiting(connection: Connection) -> bool:
     """Whether a job waits for its time or for another job."""
     return bool(
-        connection.scalar(select(select(t.jobs.c.id).where(t.in_state(t.WAITING)).exists()))
+        connection.scalar(select(select(t.jobs.c.id).where(t.in_state(State.WAITING)).exists()))
     )
 
 
@@ -357,7 +354,7 @@ def workers(connection: Connection, *, also_gone: bool = False) -> list[dict[str
     running: dict[str, list[int]] = {}
     for job_id, owner in connection.execute(
         select(t.jobs.c.id, t.jobs.c.lease_owner)
-        .where(t.in_state(t.RUNNING))
+        .where(t.in_state(State.RUNNING))
         .order_by(t.jobs.c.id)
     ).all():
         running.setdefault(owner, []).append(job_id)

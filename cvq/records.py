@@ -11,15 +11,9 @@ from sqlalchemy import Row
 
 from .figures import headline
 from .goals import Goal
-from .tables import FINAL, UNREADABLE_TIME, Unreadable
+from .states import FINAL
+from .tables import UNREADABLE_TIME, Unreadable
 from .text import one_line
-
-WORKER_LOST = "worker-lost"  # the one reason for which a job itself cannot be blamed
-# The role of files that a later attempt resumes from; `checkpoint` is a job's own to give.
-CHECKPOINT = "cvq-checkpoint"
-# Roles of files without which a job is as good: one that cannot be stored is told in its log.
-DISPENSABLE = frozenset({"preview", "sample", "plot"})
-
 
 _HEADLINE = ""  # the key in `goals` of what is no goal; no metric is called so
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from .errors import UsageError
 from .files import sha256_of
 from .names import Names
-from .records import CHECKPOINT, Artifact
+from .records import Artifact
+from .states import Role
 
 EVERY_ROLE = "all"
 # What a job leaves on its way. Whatever else it leaves is what it was run for.
-_ON_THE_WAY = frozenset({CHECKPOINT, "checkpoint", "preview", "sample"})
+_ON_THE_WAY = frozenset({Role.CHECKPOINT, "checkpoint", "preview", "sample"})
 
 
 def results_of(artifacts: Iterable[Artifact]) -> list[Artifact]:

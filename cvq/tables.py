@@ -34,11 +34,6 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 # The Alembic revision that this code expects; tests hold it equal to the newest migration.
 SCHEMA_VERSION = "0005"
 
-QUEUED, WAITING, RUNNING = "queued", "waiting", "running"
-SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
-STATES = (WAITING, QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
-FINAL = (SUCCEEDED, FAILED, CANCELLED)
-
 
 class Unreadable(str):
     """What stands in a column that should hold JSON, or a text, and is none."""

@@ -113,11 +113,11 @@ class _Worker:
     def _is_served(self, job: Job) -> bool:
         """Whether a live worker has the job, or will take it."""
         from cvq import queries
-        from cvq.tables import RUNNING
+        from cvq.states import State
         from cvq.takers import takers
 
         with self._client.db.read() as connection:
-            if job.state == RUNNING:
+            if job.state == State.RUNNING:
                 rows = queries.workers(connection)
                 return any(row["alive"] and row["id"] == job.lease_owner for row in rows)
             return bool(takers(connection, job).able)

@@ -68,14 +68,14 @@ def look(client: Client) -> Look:
     """Ask the database and Redis; an embedded Redis that is stopped is not started."""
     from cvq import queries
     from cvq.settings import masked
-    from cvq.tables import RUNNING, STATES
+    from cvq.states import State
 
     with client.db.read() as connection:
         counts = queries.count_states(connection)
         queued = queries.queued_by_queue(connection)
         workers = queries.workers(connection)
         running = queries.list_jobs(
-            connection, queries.Filter(states=[RUNNING], limit=_MOST_RUNNING)
+            connection, queries.Filter(states=[State.RUNNING], limit=_MOST_RUNNING)
         )
     served = {queue for row in workers if row["alive"] for queue in row["queues"]}
     names = sorted({*queued, *served})
@@ -87,7 +87,7 @@ def look(client: Client) -> Look:
             "store": masked(client.settings.store),
         },
         redis=redis,
-        states={state: counts.get(state, 0) for state in STATES},
+        states={state: counts.get(state, 0) for state in State},
         queues={name: (queued.get(name, 0), doorbells.get(name)) for name in names},
         workers=workers,
         running=running,

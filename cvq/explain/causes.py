@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..records import Attempt, Job
-from ..tables import FAILED
+from ..states import State
 from ..text import (
     listing,
     one_line,
@@ -37,7 +37,7 @@ def cause(job: Job, attempts: list[Attempt]) -> Told:
         return _unknown(job, None, job.reason or "")
     last = attempts[-1]
     found = _cause_of(job, last)
-    failed = [attempt for attempt in attempts if attempt.outcome == FAILED]
+    failed = [attempt for attempt in attempts if attempt.outcome == State.FAILED]
     if len(failed) > 1:
         reasons = listing([attempt.reason or "?" for attempt in failed])
         found.said.insert(0, f"{len(failed)} attempts failed ({reasons}), the last as follows.")

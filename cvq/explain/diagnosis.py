@@ -16,14 +16,7 @@ from .. import queries
 from ..matching import Misfit, Needs, worker_misfit
 from ..records import Artifact, Job
 from ..results import results_of
-from ..tables import (
-    CANCELLED,
-    FAILED,
-    QUEUED,
-    RUNNING,
-    SUCCEEDED,
-    WAITING,
-)
+from ..states import State
 from ..takers import Worker, takers
 from ..text import (
     clock,
@@ -80,7 +73,7 @@ def explain(connection: Connection, job: Job, *, redis: str | None = None) -> Ex
 
 def _waiting(seen: _Seen) -> Told:
     connection, job, now, _ = seen
-    parents = [p for p in queries.parents_of(connection, job.id) if p.state != SUCCEEDED]
+    parents = [p for p in queries.parents_of(connection, job.id) if p.state != State.SUCCEEDED]
     if ended := [parent for parent in parents if parent.finished]:
         said = f"It waits for {_named(ended)}, which did not succeed: it fails, too, in a moment."
         return Told([said], [f"`cvq why {ended[0].id}` explains that one.", *_helper(seen)])
@@ -350,7 +343,7 @@ def _failed(seen: _Seen) -> Told:
     parent = _culprit(connection, job)
     if parent is None:
         return Told(["A job that it waited for did not succeed."], [])
-    again = "was cancelled" if parent.state == CANCELLED else f"failed ({parent.reason})"
+    again = "was cancelled" if parent.state == State.CANCELLED else f"failed ({parent.reason})"
     return Told(
         [f"It never started: job {parent.id}, which it waited for, {again}."],
         [
@@ -365,7 +358,7 @@ def _culprit(connection: Connection, job: Job) -> Job | None:
     found = None
     while job.reason == "dependency-failed":
         parents = queries.parents_of(connection, job.id)
-        ended = [parent for parent in parents if parent.state in (FAILED, CANCELLED)]
+        ended = [parent for parent in parents if parent.state in (State.FAILED, State.CANCELLED)]
         if not ended:
             break
         # The one that failed by itself says most.
@@ -440,10 +433,10 @@ def _capital(text: str) -> str:
 
 
 _BY_STATE: dict[str, Callable[[_Seen], Told]] = {
-    WAITING: _waiting,
-    QUEUED: _queued,
-    RUNNING: _running,
-    SUCCEEDED: _succeeded,
-    FAILED: _failed,
-    CANCELLED: _cancelled,
+    State.WAITING: _waiting,
+    State.QUEUED: _queued,
+    State.RUNNING: _running,
+    State.SUCCEEDED: _succeeded,
+    State.FAILED: _failed,
+    State.CANCELLED: _cancelled,
 }

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from .. import queries
 from ..matching import Needs
 from ..records import Job
-from ..tables import QUEUED, RUNNING, WAITING
+from ..states import State
 from ..takers import takers
 from .diagnosis import explain
 
@@ -33,16 +33,16 @@ def holdup(connection: Connection, job: Job) -> Holdup | None:
         connection: reads only.
         job: as it was read in this connection.
     """
-    if job.state == QUEUED:
+    if job.state == State.QUEUED:
         found = takers(connection, job)
         begun = any(job.id in worker["running"] for worker in found.known)
         return None if found.free or begun else _told(connection, job, nobody=not found.able)
-    if job.state == WAITING:
+    if job.state == State.WAITING:
         for other in _one_of_each(queries.awaited_by(connection, job.id)):
             held = holdup(connection, other)
             if held is not None and held.nobody:
                 return Holdup(True, f"It waits for job {other.id}. Of that one: {held.text}")
-    elif job.state != RUNNING or not _is_lost(connection, job):
+    elif job.state != State.RUNNING or not _is_lost(connection, job):
         return None
     # What has waited long enough, or lost its worker, goes on where any worker at all is up.
     if any(worker["alive"] for worker in queries.workers(connection)):
@@ -54,7 +54,7 @@ def _one_of_each(jobs: list[Job]) -> list[Job]:
     """Of queued jobs that the same workers can run, the first; and whatever is running."""
     found: dict[object, Job] = {}
     for job in jobs:
-        alike = (job.queue, Needs.of(job).key) if job.state == QUEUED else job.id
+        alike = (job.queue, Needs.of(job).key) if job.state == State.QUEUED else job.id
         found.setdefault(alike, job)
     return list(found.values())
 

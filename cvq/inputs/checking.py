@@ -35,7 +35,7 @@ from ..kinds.spec import (
 from ..kinds.training import ImageTrainingSpec
 from ..records import Job
 from ..settings import Settings
-from ..tables import CANCELLED, FAILED, SUCCEEDED
+from ..states import State
 from ..text import one_line
 from .addresses import shown
 from .images import check_image
@@ -184,9 +184,9 @@ def _find_model(
     file.name = f"model of job {job.id}"
     if offer:
         _check_offer(job, offer, settings)
-    if job.state in (FAILED, CANCELLED):
+    if job.state in (State.FAILED, State.CANCELLED):
         raise UsageError(f"job {job.id} was {job.state}: it has left no model")
-    if job.state != SUCCEEDED:
+    if job.state != State.SUCCEEDED:
         return [job.id]
     if model is None:
         raise UsageError(f"job {job.id} has left no model")

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, select
 
 from .. import tables as t
+from ..states import State
 
 
 def fair_rank(connection: Connection, queue: str, priority: int, user: str) -> int:
@@ -22,7 +23,7 @@ def fair_rank(connection: Connection, queue: str, priority: int, user: str) -> i
             t.jobs.c.queue == queue,
             t.jobs.c.priority == priority,
             t.jobs.c.user == user,
-            t.in_state(t.QUEUED, t.RUNNING),
+            t.in_state(State.QUEUED, State.RUNNING),
         )
         .order_by(t.jobs.c.fair_rank.desc())
         .limit(1)
@@ -34,8 +35,8 @@ def _served_rank(connection: Connection, queue: str, priority: int) -> int:
     """The rank that a queue has reached: the lowest queued, else the highest running."""
     same = and_(t.jobs.c.queue == queue, t.jobs.c.priority == priority)
     column = t.jobs.c.fair_rank
-    best = select(column).where(same, t.in_state(t.QUEUED)).order_by(column).limit(1)
-    last = select(column).where(same, t.in_state(t.RUNNING)).order_by(column.desc()).limit(1)
+    best = select(column).where(same, t.in_state(State.QUEUED)).order_by(column).limit(1)
+    last = select(column).where(same, t.in_state(State.RUNNING)).order_by(column.desc()).limit(1)
     served: int | None = connection.scalar(best)
     rank: int | None = connection.scalar(last) if served is None else served
     return rank or 0

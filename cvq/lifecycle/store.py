@@ -40,16 +40,8 @@ from .. import tables as t
 from ..db import is_about_a_value, reason_of
 from ..errors import LeaseLostError, UnknownJobError, UsageError
 from ..matching import Needs, Offer, misfit
-from ..records import (
-    CHECKPOINT,
-    WORKER_LOST,
-    Artifact,
-    AttemptId,
-    EncodedJson,
-    Job,
-    NewJob,
-    Outcome,
-)
+from ..records import Artifact, AttemptId, EncodedJson, Job, NewJob, Outcome
+from ..states import FINAL, Reason, Role, State
 from ..tables import now
 from .order import fair_rank, joining_ranks, returning_rank
 
@@ -91,7 +83,7 @@ def submit(connection: Connection, job: NewJob) -> int:
     for parent in job.after:
         if not connection.scalar(select(exists().where(t.jobs.c.id == parent))):
             raise UnknownJobError(parent)
-    state = t.WAITING if job.after or job.not_before else t.QUEUED
+    state = State.WAITING if job.after or job.not_before else State.QUEUED
     job_id: Any = connection.scalar(
         insert(t.jobs)
         .values(
@@ -116,7 +108,7 @@ def submit(connection: Connection, job: NewJob) -> int:
             not_before=job.not_before,
             metrics={},
             created_at=now(),
-            queued_at=now() if state == t.QUEUED else None,
+            queued_at=now() if state == State.QUEUED else None,
         )
         .returning(t.jobs.c.id)
     )
@@ -185,7 +177,7 @@ def _best_first(
         further: ColumnElement[bool] = true()
         while head := connection.execute(
             select(jobs.needs, jobs.priority, jobs.fair_rank, jobs.id)
-            .where(t.in_state(t.QUEUED), jobs.queue == queue, further)
+            .where(t.in_state(State.QUEUED), jobs.queue == queue, further)
             .order_by(jobs.needs, jobs.priority.desc(), jobs.fair_rank, jobs.id)
             .limit(1)
         ).one_or_none():
@@ -205,7 +197,7 @@ def _head(queue: str, needs: str | int) -> Select[Any]:
     alike = jobs.id == needs if isinstance(needs, int) else jobs.needs == needs
     return (
         select(jobs.id)
-        .where(t.in_state(t.QUEUED), jobs.queue == queue, alike)
+        .where(t.in_state(State.QUEUED), jobs.queue == queue, alike)
         .order_by(jobs.priority.desc(), jobs.fair_rank, jobs.id)
         .limit(1)
     )
@@ -254,7 +246,7 @@ def _take(
         update(t.jobs)
         .where(t.jobs.c.id == job_id)
         .values(
-            state=t.RUNNING,
+            state=State.RUNNING,
             attempt=t.jobs.c.attempt + 1,
             lease_owner=attempt["worker"],
             lease_until=now(lease),
@@ -308,7 +300,7 @@ def _fail_unclaimed(connection: Connection, job_id: int, why: str, by: str) -> N
     connection.execute(
         update(t.jobs)
         .where(t.jobs.c.id == job_id)
-        .values(state=t.FAILED, finished_at=now(), **_fit(t.jobs, reason="error", error=error))
+        .values(state=State.FAILED, finished_at=now(), **_fit(t.jobs, reason="error", error=error))
     )
     _event(connection, job_id, "failed (error)", by)
 
@@ -329,7 +321,7 @@ def renew(
         .where(
             t.jobs.c.id.in_([lease.job_id for lease in wanted]),
             t.jobs.c.lease_owner == worker,
-            t.jobs.c.state == t.RUNNING,
+            t.jobs.c.state == State.RUNNING,
         )
         .with_for_update(skip_locked=True, key_share=True)
     )
@@ -353,7 +345,7 @@ def still_held(
         select(t.jobs.c.id, t.jobs.c.attempt).where(
             t.jobs.c.id.in_([attempt.job_id for attempt in leases]),
             t.jobs.c.lease_owner == worker,
-            t.jobs.c.state == t.RUNNING,
+            t.jobs.c.state == State.RUNNING,
         )
     ).all()
     return {AttemptId(row.id, row.attempt) for row in rows} & set(leases)
@@ -366,7 +358,7 @@ def _fence(connection: Connection, attempt: AttemptId) -> Job:
         .where(
             t.jobs.c.id == attempt.job_id,
             t.jobs.c.attempt == attempt.attempt,
-            t.jobs.c.state == t.RUNNING,
+            t.jobs.c.state == State.RUNNING,
         )
         .with_for_update()
     ).one_or_none()
@@ -487,7 +479,7 @@ def _ended_as(connection: Connection, attempt: AttemptId, outcome: Outcome) -> s
 
 
 def _outcome_word(outcome: Outcome) -> str:
-    return outcome.state if outcome.state in t.FINAL else "stopped"
+    return outcome.state if outcome.state in FINAL else "stopped"
 
 
 def drop_artifacts(
@@ -526,7 +518,7 @@ def drop_replaced(connection: Connection, attempt: AttemptId, grace: float) -> l
     late = (t.artifacts.c.created_at <= now(-grace)).label("late")
     rows = connection.execute(
         select(t.artifacts, late)
-        .where(t.artifacts.c.job_id == attempt.job_id, t.artifacts.c.role != CHECKPOINT)
+        .where(t.artifacts.c.job_id == attempt.job_id, t.artifacts.c.role != Role.CHECKPOINT)
         .order_by(t.artifacts.c.id.desc())
     ).all()
     newer: dict[str, bool] = {}  # by name: whether the next younger file is old enough
@@ -547,26 +539,26 @@ def _end_attempt(
     """End an attempt; `result` is what to store of the outcome's."""
     state, reason = outcome.state, outcome.reason
     changes: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}
-    if state == t.FAILED and outcome.retry:
+    if state == State.FAILED and outcome.retry:
         if job.attempt < job.max_attempts:
-            state = t.WAITING
+            state = State.WAITING
             changes["not_before"] = _next_try(connection, job, outcome)
         elif job.max_attempts > 1:
             reason = "attempts-exhausted"
-    if job.cancel_requested and state not in t.FINAL:
-        state = t.CANCELLED
-    if outcome.state == t.QUEUED:
+    if job.cancel_requested and state not in FINAL:
+        state = State.CANCELLED
+    if outcome.state == State.QUEUED:
         changes["max_attempts"] = job.max_attempts + 1
     at = connection.scalar(
         select(now())
     )  # once, or job and attempt would differ in what they took
-    if state in t.FINAL:
+    if state in FINAL:
         changes["finished_at"] = at
-    if state == t.QUEUED:
+    if state == State.QUEUED:
         changes["queued_at"] = now()
         changes["fair_rank"] = returning_rank(connection, job.queue, job.priority)
     ended = _fit(t.jobs, reason=reason, error=outcome.error, result=result)
-    if state == t.SUCCEEDED:
+    if state == State.SUCCEEDED:
         numbers = summaries.numbers_of(outcome.result)
         changes["metrics"] = job.metrics | summaries.add_result(connection, job, storable(numbers))
     connection.execute(
@@ -590,13 +582,13 @@ def _end_attempt(
     )
     what = f"attempt {job.attempt} {_outcome_word(outcome)}"
     _event(connection, job.id, what + (f" ({outcome.reason})" if outcome.reason else ""), by)
-    if state == t.SUCCEEDED:  # its checkpoints have served; the caller removes the files
+    if state == State.SUCCEEDED:  # its checkpoints have served; the caller removes the files
         connection.execute(
             delete(t.artifacts).where(
-                t.artifacts.c.job_id == job.id, t.artifacts.c.role == CHECKPOINT
+                t.artifacts.c.job_id == job.id, t.artifacts.c.role == Role.CHECKPOINT
             )
         )
-    if state != outcome.state or state == t.QUEUED:
+    if state != outcome.state or state == State.QUEUED:
         _event(connection, job.id, state + (f" ({reason})" if reason else ""), by)
     return state
 
@@ -621,13 +613,13 @@ def _next_try(connection: Connection, job: Job, outcome: Outcome) -> now | None:
 
     The pause grows with the job's own failures, and not with the workers that it has lost.
     """
-    if outcome.reason == WORKER_LOST:
+    if outcome.reason == Reason.WORKER_LOST:
         return None
     failures = connection.scalar(
         select(func.count()).where(
             t.attempts.c.job_id == job.id,
-            t.attempts.c.outcome == t.FAILED,
-            t.attempts.c.reason != WORKER_LOST,
+            t.attempts.c.outcome == State.FAILED,
+            t.attempts.c.reason != Reason.WORKER_LOST,
         )
     )
     return now(_backoff(1 + (failures or 0)))
@@ -661,9 +653,9 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
     if job.finished:
         return job
     _event(connection, job_id, "cancel requested", by)
-    if job.state == t.RUNNING and row.expired:
-        _end_attempt(connection, job, Outcome(t.CANCELLED, reason=WORKER_LOST), by)
-    elif job.state == t.RUNNING:
+    if job.state == State.RUNNING and row.expired:
+        _end_attempt(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
+    elif job.state == State.RUNNING:
         connection.execute(
             update(t.jobs).where(t.jobs.c.id == job_id).values(cancel_requested=True)
         )
@@ -671,9 +663,9 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
         connection.execute(
             update(t.jobs)
             .where(t.jobs.c.id == job_id)
-            .values(state=t.CANCELLED, cancel_requested=True, finished_at=now())
+            .values(state=State.CANCELLED, cancel_requested=True, finished_at=now())
         )
-        _event(connection, job_id, t.CANCELLED, by)
+        _event(connection, job_id, State.CANCELLED, by)
     return Job.from_row(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one())
 
 
@@ -702,7 +694,7 @@ def reap(
     )
     rows = connection.execute(
         select(t.jobs)
-        .where(t.in_state(t.RUNNING), condition)
+        .where(t.in_state(State.RUNNING), condition)
         .order_by(t.jobs.c.id)
         .with_for_update(skip_locked=True)
     ).all()
@@ -714,9 +706,9 @@ def reap(
         ended.append(job.attempt_id)
         error = f"worker {job.lease_owner} fell silent during attempt {job.attempt}"
         if job.cancel_requested:
-            outcome = Outcome(t.CANCELLED, reason=WORKER_LOST)
+            outcome = Outcome(State.CANCELLED, reason=Reason.WORKER_LOST)
         else:
-            outcome = Outcome(t.FAILED, reason=WORKER_LOST, error=error, retry=True)
+            outcome = Outcome(State.FAILED, reason=Reason.WORKER_LOST, error=error, retry=True)
         _end_attempt(connection, job, outcome, by)
     return ended
 
@@ -737,9 +729,12 @@ def promote(connection: Connection, by: str) -> int:
 
     while failed := connection.scalars(
         update(t.jobs)
-        .where(t.in_state(t.WAITING), has_parent(parent.c.state.in_((t.FAILED, t.CANCELLED))))
+        .where(
+            t.in_state(State.WAITING),
+            has_parent(parent.c.state.in_((State.FAILED, State.CANCELLED))),
+        )
         .values(
-            state=t.FAILED,
+            state=State.FAILED,
             reason="dependency-failed",
             error="a job that this one waited for did not succeed",
             finished_at=now(),
@@ -758,14 +753,14 @@ def promote(connection: Connection, by: str) -> int:
             t.jobs.c.fair_rank,
         )
         .where(
-            t.in_state(t.WAITING),
+            t.in_state(State.WAITING),
             or_(
                 t.jobs.c.not_before.is_(None),
                 t.jobs.c.not_before <= now(),
                 # Longer than any back-off: the clock was set back after the attempt.
                 and_(t.jobs.c.attempt > 0, t.jobs.c.not_before > now(_RETRY_MAX_S)),
             ),
-            ~has_parent(parent.c.state != t.SUCCEEDED),
+            ~has_parent(parent.c.state != State.SUCCEEDED),
         )
         .order_by(t.jobs.c.id)
         .with_for_update(of=t.jobs, skip_locked=True)
@@ -774,11 +769,11 @@ def promote(connection: Connection, by: str) -> int:
         connection.execute(
             update(t.jobs)
             .where(t.jobs.c.id == bindparam("ready"))
-            .values(state=t.QUEUED, queued_at=now(), fair_rank=bindparam("rank")),
+            .values(state=State.QUEUED, queued_at=now(), fair_rank=bindparam("rank")),
             joining_ranks(connection, ready),
         )
     for row in ready:
-        _event(connection, row.id, t.QUEUED, by)
+        _event(connection, row.id, State.QUEUED, by)
     return len(ready)
 
 

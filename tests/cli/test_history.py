@@ -16,7 +16,7 @@ import pytest
 from cvq import Client, tables
 from cvq.lifecycle import store
 from cvq.lifecycle.store import MetricPoint
-from cvq.records import CHECKPOINT
+from cvq.states import Role
 from cvq_cli import formats
 from cvq_cli.curves import Curve, overlay
 
@@ -370,7 +370,7 @@ class TestMetricsAndArtifacts:
         job = worker.claim()
         handle = client.job(job.id)
         roles = {"loss.png": "plot", "model.safetensors": "model", "p.png": "preview",
-                 "mine.pt": "checkpoint", "own.safetensors": CHECKPOINT}  # fmt: skip
+                 "mine.pt": "checkpoint", "own.safetensors": Role.CHECKPOINT}  # fmt: skip
         for name, role in roles.items():
             worker.artifact(job, name, b"x", role=role)
         kept = ["loss.png", "model.safetensors"]

@@ -11,8 +11,6 @@ from pathlib import Path
 import click
 import pytest
 
-from cvq.tables import STATES
-from cvq_cli import options
 from cvq_cli.main import COMMANDS, cvq
 from waiting import HANG_S
 
@@ -74,10 +72,6 @@ def test_every_command_has_an_example() -> None:
         command = cvq.get_command(context, name)
         assert command is not None
         assert f"cvq {name}" in (command.epilog or ""), name
-
-
-def test_states_are_the_tables_states() -> None:
-    assert options.STATES == STATES
 
 
 def test_unknown_command_names_the_nearest(run: Cli) -> None:

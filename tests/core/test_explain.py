@@ -17,13 +17,8 @@ from cvq.explain.diagnosis import Explanation, explain
 from cvq.explain.holdups import Holdup, holdup
 from cvq.lifecycle import store
 from cvq.lifecycle.store import LogLine
-from cvq.records import (
-    CHECKPOINT,
-    Artifact,
-    AttemptId,
-    NewJob,
-    Outcome,
-)
+from cvq.records import Artifact, AttemptId, NewJob, Outcome
+from cvq.states import Role, State
 from cvq.tables import now
 
 HOUR = 3600
@@ -58,7 +53,9 @@ def start(
     return job.attempt_id
 
 
-def end(database: Database, attempt: AttemptId, state: str = t.SUCCEEDED, **outcome: Any) -> None:
+def end(
+    database: Database, attempt: AttemptId, state: str = State.SUCCEEDED, **outcome: Any
+) -> None:
     with database.write() as connection:
         store.finish(connection, attempt, Outcome(state, **outcome), "lab.1")
 
@@ -66,7 +63,13 @@ def end(database: Database, attempt: AttemptId, state: str = t.SUCCEEDED, **outc
 def crash(
     database: Database, attempt: AttemptId, reason: str = "signal:SEGV", **more: Any
 ) -> None:
-    end(database, attempt, t.FAILED, reason=reason, **{"retry": True, "error": "it died", **more})
+    end(
+        database,
+        attempt,
+        State.FAILED,
+        reason=reason,
+        **{"retry": True, "error": "it died", **more},
+    )
 
 
 def failed(database: Database, reason: str, *, error: str | None = "it died", **more: Any) -> int:
@@ -83,7 +86,7 @@ def report(database: Database, attempt: AttemptId, **what: Any) -> None:
 
 def checkpoint(database: Database, attempt: AttemptId, step: int) -> None:
     name = f"checkpoint-{step:08}.safetensors"
-    saved = Artifact(name, CHECKPOINT, "x", f"file:///{name}", "0" * 64, 5)
+    saved = Artifact(name, Role.CHECKPOINT, "x", f"file:///{name}", "0" * 64, 5)
     report(database, attempt, artifacts=[saved])
 
 
@@ -348,7 +351,7 @@ def test_queued_again_by_a_worker_that_left(database: Database) -> None:
     job_id = submit(database)
     attempt = start(database)
     checkpoint(database, attempt, 7)
-    end(database, attempt, t.QUEUED, reason="preempted")
+    end(database, attempt, State.QUEUED, reason="preempted")
     assert said(database, job_id) == (
         "Attempt 1 was stopped, as its worker left. "
         "The next goes on from its checkpoint after step 7. "
@@ -359,9 +362,9 @@ def test_queued_again_by_a_worker_that_left(database: Database) -> None:
 def test_a_checkpoint_of_another_name_promises_nothing(database: Database) -> None:
     job_id = submit(database)
     attempt = start(database)
-    mine = Artifact("mine.pt", CHECKPOINT, "x", "file:///mine", "0" * 64, 5)
+    mine = Artifact("mine.pt", Role.CHECKPOINT, "x", "file:///mine", "0" * 64, 5)
     report(database, attempt, artifacts=[mine])
-    end(database, attempt, t.QUEUED, reason="preempted")
+    end(database, attempt, State.QUEUED, reason="preempted")
     assert "checkpoint" not in said(database, job_id)
 
 
@@ -741,7 +744,7 @@ def test_cancelled(database: Database) -> None:
         for job_id in (first, second, third):
             store.cancel(connection, job_id, "bob")
         store.cancel(connection, first, "eve")
-    end(database, attempt, t.CANCELLED)
+    end(database, attempt, State.CANCELLED)
     change(database, t.events, time=now(-2 * HOUR))
     change(database, t.attempts, finished_at=now(-1 * HOUR))
     assert said(database, first) == "bob cancelled it 2h00m ago, during attempt 1."
@@ -767,7 +770,7 @@ def test_succeeded_in_the_end(database: Database) -> None:
     job_id = submit(database)
     crash(database, start(database), "worker-lost")
     promote(database)
-    end(database, start(database), t.QUEUED, reason="preempted")
+    end(database, start(database), State.QUEUED, reason="preempted")
     attempt = start(database)
     result = Artifact("a.png", "result", "image/png", "file:///a.png", "0" * 64, 5)
     report(database, attempt, artifacts=[result])
@@ -784,7 +787,7 @@ def test_succeeded_in_the_end(database: Database) -> None:
 # ---------------------------------------------------------------------------- whatever there is
 
 
-@pytest.mark.parametrize("state", [*t.STATES, "paused"])
+@pytest.mark.parametrize("state", [*State, "paused"])
 def test_a_job_of_any_state_without_any_history_is_explained(
     database: Database, state: str
 ) -> None:

@@ -22,6 +22,7 @@ from cvq.records import (
     NewJob,
     Outcome,
 )
+from cvq.states import State
 from cvq.tables import now
 
 TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -183,7 +184,7 @@ def test_sorting_puts_what_has_no_value_last(database: Database) -> None:
     assert found(database, sort="-id", limit=1) == [none]
     assert found(database, sort="-unknown") == [none, high, low]
     with database.write() as connection:
-        store.finish(connection, AttemptId(low, 1), Outcome(t.SUCCEEDED), "w")
+        store.finish(connection, AttemptId(low, 1), Outcome(State.SUCCEEDED), "w")
     assert found(database, sort="finished_at")[0] == low
     assert found(database, sort="-finished_at")[0] == low
 
@@ -302,7 +303,7 @@ def test_the_newest_artifact_of_a_name(database: Database) -> None:
     with database.write() as connection:
         preview = Artifact("b.png", "preview", "image/png", "file:///1/b.png", "0" * 64, 6)
         store.report(connection, attempt, artifacts=[artifact, preview])
-        store.finish(connection, attempt, Outcome(t.FAILED, "error", "no", retry=True), "w")
+        store.finish(connection, attempt, Outcome(State.FAILED, "error", "no", retry=True), "w")
         connection.execute(update(t.jobs).values(not_before=None))
         store.promote(connection, "w")
     again = start(database)
@@ -382,7 +383,9 @@ def test_curves_of_attempts_that_resumed_one_another_are_merged(database: Databa
                 MetricPoint(name, step, float(attempt.attempt), TIME) for name, step in points
             ]
             store.report(connection, attempt, metrics=found)
-            store.finish(connection, attempt, Outcome(t.FAILED, "error", "no", retry=True), "w")
+            store.finish(
+                connection, attempt, Outcome(State.FAILED, "error", "no", retry=True), "w"
+            )
             connection.execute(update(t.jobs).values(not_before=None))
             store.promote(connection, "w")
         return attempt
@@ -457,7 +460,9 @@ def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
     if not database.is_sqlite:
         with database.write() as connection:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-            queued = select(t.jobs.c.id).where(t.in_state(t.QUEUED), t.jobs.c.queue == "default")
+            queued = select(t.jobs.c.id).where(
+                t.in_state(State.QUEUED), t.jobs.c.queue == "default"
+            )
             queued = queued.order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
             plan = _postgres_plan(connection, queued.limit(1))
         assert "ix_jobs_queued" in plan

@@ -32,14 +32,8 @@ from cvq.explain.diagnosis import explain
 from cvq.lifecycle import store
 from cvq.lifecycle.store import LogLine, MetricPoint
 from cvq.matching import Needs, Offer
-from cvq.records import (
-    CHECKPOINT,
-    Artifact,
-    AttemptId,
-    Job,
-    NewJob,
-    Outcome,
-)
+from cvq.records import Artifact, AttemptId, Job, NewJob, Outcome
+from cvq.states import FINAL, Role, State
 from cvq.views import filters
 
 QUEUE = "default"
@@ -97,7 +91,7 @@ def reap_and_promote(database: Database) -> None:
         store.promote(connection, "reaper")
 
 
-DONE = Outcome(t.SUCCEEDED, result={})
+DONE = Outcome(State.SUCCEEDED, result={})
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +174,7 @@ def test_a_damaged_job_fails_by_itself(database: Database, column: str) -> None:
 
 @pytest.mark.parametrize("column", [*_DAMAGE.values(), *_BEARABLE.values()])
 def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> None:
-    bad = {state: damaged(database, column) for state in t.STATES}
+    bad = {state: damaged(database, column) for state in State}
     (other,) = submit(database, new("bob"))
     offer = Offer("cpu", _KINDS)
     while (attempt := claimed(database, offer=offer).attempt_id).job_id != other:
@@ -193,7 +187,7 @@ def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> No
         assert store.renew(connection, "w", 60, [attempt]) == {attempt: False}
         store.report(connection, attempt, metrics=[MetricPoint("x", 1, 2.0, datetime.now(UTC))])
         assert store.promote(connection, "w") == 1
-        assert [job_id for job_id, _ in store.reap(connection, "w")] == [bad[t.RUNNING]]
+        assert [job_id for job_id, _ in store.reap(connection, "w")] == [bad[State.RUNNING]]
     with database.read() as connection:
         assert queries.list_jobs(connection, queries.Filter(tags=[("a", None)])) == []
         filters.check(
@@ -202,7 +196,7 @@ def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> No
         for job in queries.list_jobs(connection, queries.Filter()):
             assert job.to_json([])["id"] == job.id
             assert explain(connection, job).why
-    assert finish(database, attempt, DONE) == t.SUCCEEDED
+    assert finish(database, attempt, DONE) == State.SUCCEEDED
     with database.write() as connection:
         assert all(store.cancel(connection, job_id, "ann").finished for job_id in bad.values())
 
@@ -336,7 +330,7 @@ class Life(RuleBasedStateMachine):
 
     def holds(self, attempt: AttemptId) -> bool:
         job = self.jobs[attempt.job_id]
-        return job.state == t.RUNNING and job.attempt == attempt.attempt
+        return job.state == State.RUNNING and job.attempt == attempt.attempt
 
     @rule(
         data=st.data(),
@@ -365,7 +359,7 @@ class Life(RuleBasedStateMachine):
         self.jobs[job_id] = Model(
             priority=priority,
             max_attempts=max_attempts,
-            state=t.WAITING if parents or when is not None else t.QUEUED,
+            state=State.WAITING if parents or when is not None else State.QUEUED,
             parents=parents,
             future=when is not None and when > 0,
         )
@@ -375,7 +369,7 @@ class Life(RuleBasedStateMachine):
         with self.database.read() as connection:
             best = connection.scalar(
                 select(t.jobs.c.id)
-                .where(t.jobs.c.state == t.QUEUED)
+                .where(t.jobs.c.state == State.QUEUED)
                 .order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
                 .limit(1)
             )
@@ -383,11 +377,11 @@ class Life(RuleBasedStateMachine):
         job = claim(self.database, token=token, lease=lease)
         assert (job.id if job else None) == best
         if job is None:
-            assert t.QUEUED not in [model.state for model in self.jobs.values()]
+            assert State.QUEUED not in [model.state for model in self.jobs.values()]
             return
         model = self.jobs[job.id]
-        assert model.state == t.QUEUED
-        model.state, model.token, model.expired = t.RUNNING, token, lease < 0
+        assert model.state == State.QUEUED
+        model.state, model.token, model.expired = State.RUNNING, token, lease < 0
         model.attempt += 1
         assert job.attempt == model.attempt
         self.leases.append(job.attempt_id)
@@ -439,11 +433,11 @@ class Life(RuleBasedStateMachine):
         outcome=st.sampled_from(
             [
                 DONE,
-                Outcome(t.FAILED, "error", "no", retry=False),
-                Outcome(t.FAILED, "signal:SEGV", "no", retry=True),
-                Outcome(t.FAILED, "signal:SEGV", "no", retry=True),
-                Outcome(t.QUEUED, "preempted"),
-                Outcome(t.CANCELLED),
+                Outcome(State.FAILED, "error", "no", retry=False),
+                Outcome(State.FAILED, "signal:SEGV", "no", retry=True),
+                Outcome(State.FAILED, "signal:SEGV", "no", retry=True),
+                Outcome(State.QUEUED, "preempted"),
+                Outcome(State.CANCELLED),
             ]
         ),
     )
@@ -462,12 +456,12 @@ class Life(RuleBasedStateMachine):
     def after(self, model: Model, outcome: Outcome) -> str:
         state = outcome.state
         if outcome.retry and model.attempt < model.max_attempts:
-            state = t.WAITING
+            state = State.WAITING
             model.future = False
-        if outcome.state == t.QUEUED:
+        if outcome.state == State.QUEUED:
             model.max_attempts += 1
-        if model.cancel and state in (t.WAITING, t.QUEUED):
-            state = t.CANCELLED
+        if model.cancel and state in (State.WAITING, State.QUEUED):
+            state = State.CANCELLED
         return state
 
     @precondition(lambda self: self.jobs)
@@ -475,39 +469,39 @@ class Life(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         job_id = self.pick(data)
         model = self.jobs[job_id]
-        if model.state == t.RUNNING and not model.expired:
+        if model.state == State.RUNNING and not model.expired:
             model.cancel = True
-        elif model.state not in t.FINAL:
-            model.state, model.cancel = t.CANCELLED, True
+        elif model.state not in FINAL:
+            model.state, model.cancel = State.CANCELLED, True
         with self.database.write() as connection:
             assert store.cancel(connection, job_id, "ann").state == model.state
 
     @rule()
     def reap(self) -> None:
-        dead = [m for m in self.jobs.values() if m.state == t.RUNNING and m.expired]
+        dead = [m for m in self.jobs.values() if m.state == State.RUNNING and m.expired]
         with self.database.write() as connection:
             assert len(store.reap(connection, "reaper")) == len(dead)
         for model in dead:
             model.state = (
-                t.CANCELLED
+                State.CANCELLED
                 if model.cancel
-                else self.after(model, Outcome(t.FAILED, "worker-lost", retry=True))
+                else self.after(model, Outcome(State.FAILED, "worker-lost", retry=True))
             )
 
     @rule()
     def promote(self) -> None:
         def waiting() -> list[Model]:
-            return [model for model in self.jobs.values() if model.state == t.WAITING]
+            return [model for model in self.jobs.values() if model.state == State.WAITING]
 
         def parents(model: Model) -> set[str]:
             return {self.jobs[parent].state for parent in model.parents}
 
-        while doomed := [m for m in waiting() if parents(m) & {t.FAILED, t.CANCELLED}]:
+        while doomed := [m for m in waiting() if parents(m) & {State.FAILED, State.CANCELLED}]:
             for model in doomed:
-                model.state = t.FAILED
-        ready = [m for m in waiting() if parents(m) <= {t.SUCCEEDED} and not m.future]
+                model.state = State.FAILED
+        ready = [m for m in waiting() if parents(m) <= {State.SUCCEEDED} and not m.future]
         for model in ready:
-            model.state = t.QUEUED
+            model.state = State.QUEUED
         with self.database.write() as connection:
             assert store.promote(connection, "promoter") == len(ready)
 
@@ -528,17 +522,17 @@ class Life(RuleBasedStateMachine):
             assert (row.state, row.attempt) == (model.state, model.attempt)
             assert row.max_attempts == model.max_attempts
             assert row.attempt <= row.max_attempts
-            running = row.state == t.RUNNING
+            running = row.state == State.RUNNING
             assert (row.lease_owner is not None, row.lease_until is not None) == (running, running)
             assert row.claim_token == (model.token if running else None)
-            assert (row.finished_at is not None) == (row.state in t.FINAL)
+            assert (row.finished_at is not None) == (row.state in FINAL)
             mine = [one for one in tries if one.job_id == row.id]
             assert [one.number for one in mine] == list(range(1, row.attempt + 1))
             open_ones = [one.number for one in mine if one.finished_at is None]
             assert open_ones == ([row.attempt] if running else [])
             assert lines.get(row.id, 0) == model.reports
             # Final states are final.
-            if model.history and model.history[-1] in t.FINAL:
+            if model.history and model.history[-1] in FINAL:
                 assert row.state == model.history[-1]
             model.history.append(row.state)
 
@@ -600,7 +594,7 @@ def test_a_job_that_comes_back_gives_nobody_else_a_lead(database: Database) -> N
     anns = submit(database, *[new("ann") for _ in range(60)])
     for _ in range(30):
         finish(database, claimed(database).attempt_id, DONE)
-    assert finish(database, held.lease, Outcome(t.QUEUED, "preempted")) == t.QUEUED
+    assert finish(database, held.lease, Outcome(State.QUEUED, "preempted")) == State.QUEUED
     submit(database, *[new("bob") for _ in range(30)])
     order = take_all(database, limit=21)
     assert order[0] == old, "it lost its turn"
@@ -676,7 +670,7 @@ def test_cancel_and_finish_at_once_agree_on_one_end(database: Database) -> None:
                 return store.cancel(connection, job_id, "ann").state
 
         at_once(end, cancel, cancel)
-        assert get(database, job_id).state == t.SUCCEEDED
+        assert get(database, job_id).state == State.SUCCEEDED
 
 
 def test_reapers_at_once_end_an_attempt_once(database: Database) -> None:
@@ -752,7 +746,7 @@ def test_a_silent_worker_loses_its_job_to_the_next(database: Database) -> None:
     with database.write() as connection:
         assert store.renew(connection, "w", 60, [lost]) == {}
     finish(database, job.attempt_id, DONE)
-    assert get(database, job_id).state == t.SUCCEEDED
+    assert get(database, job_id).state == State.SUCCEEDED
 
 
 def test_a_job_that_always_loses_its_worker_is_given_up(database: Database) -> None:
@@ -761,7 +755,7 @@ def test_a_job_that_always_loses_its_worker_is_given_up(database: Database) -> N
         claimed(database, lease=-1.0)
         reap_and_promote(database)
     job = get(database, job_id)
-    assert (job.state, job.reason, job.attempt) == (t.FAILED, "attempts-exhausted", 2)
+    assert (job.state, job.reason, job.attempt) == (State.FAILED, "attempts-exhausted", 2)
     assert job.error is not None
     assert "fell silent" in job.error
     assert claim(database) is None
@@ -773,7 +767,7 @@ def test_failed_attempts_wait_longer_and_longer_by_the_backoff(database: Databas
         job = claimed(database)
         with database.read() as connection:
             before = queries.database_time(connection)
-        finish(database, job.attempt_id, Outcome(t.FAILED, "error", "no", retry=True))
+        finish(database, job.attempt_id, Outcome(State.FAILED, "error", "no", retry=True))
         with database.write() as connection:
             assert store.promote(connection, "w") == 0
             not_before = queries.get_job(connection, job_id).not_before
@@ -790,7 +784,9 @@ def test_lost_workers_do_not_lengthen_the_backoff(database: Database) -> None:
     for _ in range(4):
         claimed(database, lease=-1.0)
         reap_and_promote(database)
-    finish(database, claimed(database).attempt_id, Outcome(t.FAILED, "exit:1", "no", retry=True))
+    finish(
+        database, claimed(database).attempt_id, Outcome(State.FAILED, "exit:1", "no", retry=True)
+    )
     with database.read() as connection:
         not_before = queries.get_job(connection, job_id).not_before
         assert not_before is not None
@@ -799,13 +795,18 @@ def test_lost_workers_do_not_lengthen_the_backoff(database: Database) -> None:
 
 def test_a_clock_set_back_does_not_prolong_a_pause_before_a_retry(database: Database) -> None:
     [retried] = submit(database, new())
-    finish(database, claimed(database).attempt_id, Outcome(t.FAILED, "exit:1", "no", retry=True))
+    finish(
+        database, claimed(database).attempt_id, Outcome(State.FAILED, "exit:1", "no", retry=True)
+    )
     hour = datetime.now(UTC) + timedelta(hours=1)
     [later] = submit(database, new(not_before=hour))
     with database.write() as connection:
         connection.execute(t.jobs.update().where(t.jobs.c.id == retried).values(not_before=hour))
     reap_and_promote(database)
-    assert (get(database, retried).state, get(database, later).state) == (t.QUEUED, t.WAITING)
+    assert (get(database, retried).state, get(database, later).state) == (
+        State.QUEUED,
+        State.WAITING,
+    )
 
 
 def test_only_the_leases_that_are_suspected_and_unchanged_are_reaped(database: Database) -> None:
@@ -828,7 +829,7 @@ def test_an_attempt_keeps_its_last_lines(database: Database) -> None:
     lines = [LogLine(number, moment, "stdout", f"line {number}") for number in range(30)]
     with database.write() as connection:
         store.report(connection, attempt, logs=lines)
-    finish(database, attempt, Outcome(t.FAILED, "exit:1", "no"))
+    finish(database, attempt, Outcome(State.FAILED, "exit:1", "no"))
     with database.read() as connection:
         [attempt] = queries.attempts_of(connection, attempt.job_id)
     assert attempt.last_lines == [f"line {number}" for number in range(20, 30)]
@@ -840,8 +841,8 @@ def test_success_forgets_the_checkpoints_and_nothing_else(database: Database) ->
     files = [
         Artifact(name, role, "m", f"file:///{name}", "0" * 64, 1)
         for name, role in (
-            ("c1", CHECKPOINT),
-            ("c2", CHECKPOINT),
+            ("c1", Role.CHECKPOINT),
+            ("c2", Role.CHECKPOINT),
             ("r", "result"),
             ("own", "checkpoint"),
         )
@@ -873,8 +874,8 @@ def test_a_cancelled_job_is_not_tried_again(database: Database) -> None:
     job = claimed(database)
     with database.write() as connection:
         assert store.cancel(connection, job_id, "ann").cancel_requested
-    finish(database, job.attempt_id, Outcome(t.FAILED, "signal:TERM", "killed", retry=True))
-    assert get(database, job_id).state == t.CANCELLED
+    finish(database, job.attempt_id, Outcome(State.FAILED, "signal:TERM", "killed", retry=True))
+    assert get(database, job_id).state == State.CANCELLED
 
 
 def test_children_follow_their_parents(database: Database) -> None:
@@ -883,14 +884,14 @@ def test_children_follow_their_parents(database: Database) -> None:
     [after_bad] = submit(database, new(after=(good, bad)))
     [grandchild] = submit(database, new(after=(after_bad,)))
     reap_and_promote(database)
-    assert get(database, after_good).state == t.WAITING
+    assert get(database, after_good).state == State.WAITING
     finish(database, claimed(database).attempt_id, DONE)
-    finish(database, claimed(database).attempt_id, Outcome(t.FAILED, "error", "no"))
+    finish(database, claimed(database).attempt_id, Outcome(State.FAILED, "error", "no"))
     reap_and_promote(database)
-    assert get(database, after_good).state == t.QUEUED
+    assert get(database, after_good).state == State.QUEUED
     for job_id in (after_bad, grandchild):
         job = get(database, job_id)
-        assert (job.state, job.reason) == (t.FAILED, "dependency-failed")
+        assert (job.state, job.reason) == (State.FAILED, "dependency-failed")
 
 
 def test_an_unknown_parent_leaves_no_job(database: Database) -> None:
@@ -906,7 +907,7 @@ def test_an_unknown_parent_leaves_no_job(database: Database) -> None:
 def test_a_job_does_not_start_before_its_time(database: Database) -> None:
     [job_id] = submit(database, new(not_before=datetime.now(UTC) + timedelta(hours=1)))
     reap_and_promote(database)
-    assert get(database, job_id).state == t.WAITING
+    assert get(database, job_id).state == State.WAITING
     assert claim(database) is None
 
 
@@ -942,7 +943,7 @@ def test_whatever_a_job_says_can_be_stored(database: Database) -> None:
         database,
         job.attempt_id,
         Outcome(
-            t.FAILED, "r" * 500, odd, odd * 1000, result={odd: [odd, float("nan"), {"x": 1.5}]}
+            State.FAILED, "r" * 500, odd, odd * 1000, result={odd: [odd, float("nan"), {"x": 1.5}]}
         ),
     )
     ended = get(database, job.id)

@@ -18,6 +18,7 @@ from cvq.lifecycle import store
 from cvq.lifecycle.store import MetricPoint
 from cvq.parse import comparison
 from cvq.records import Job, NewJob, Outcome
+from cvq.states import State
 from cvq.views.filters import Filter, check
 
 TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -49,7 +50,7 @@ def report(database: Database, job: Job, *points: tuple[str, int, float]) -> Non
         store.report(connection, job.attempt_id, metrics=made)
 
 
-def finish(database: Database, job: Job, state: str = t.SUCCEEDED, **more: Any) -> None:
+def finish(database: Database, job: Job, state: str = State.SUCCEEDED, **more: Any) -> None:
     with database.write() as connection:
         store.finish(connection, job.attempt_id, Outcome(state, **more), "w")
         connection.execute(update(t.jobs).values(not_before=None))
@@ -102,7 +103,7 @@ def test_an_attempt_takes_back_what_it_does_anew(database: Database) -> None:
     first = start(database, max_attempts=9)
     for step, value in enumerate([0.5, 0.6, 0.99, 0.1], start=1):
         report(database, first, ("accuracy", step, value))
-    finish(database, first, t.FAILED, reason="oom", retry=True)
+    finish(database, first, State.FAILED, reason="oom", retry=True)
     assert summary(database, first, "accuracy") == (0.1, 0.1, 0.1, 0.99, 0.99, 3)
     # Resumed after step 2.
     second = start(database)
@@ -111,7 +112,7 @@ def test_an_attempt_takes_back_what_it_does_anew(database: Database) -> None:
     assert summary(database, first, "accuracy") == (0.3, 0.3, 0.3, 0.6, 0.6, 2)
     report(database, second, ("accuracy", 5, 0.7))
     assert summary(database, first, "accuracy") == (0.7, 0.7, 0.3, 0.7, 0.7, 5)
-    finish(database, second, t.FAILED, reason="oom", retry=True)
+    finish(database, second, State.FAILED, reason="oom", retry=True)
     # Began anew: nothing of the others is left.
     third = start(database)
     report(database, third, ("accuracy", 1, 0.2))
@@ -175,7 +176,7 @@ def test_results_are_asked_for_by_name(database: Database) -> None:
 def test_results_of_any_shape(database: Database, result: Any) -> None:
     finish(database, job := start(database), result=result)
     with database.read() as connection:
-        assert queries.get_job(connection, job.id).state == t.SUCCEEDED
+        assert queries.get_job(connection, job.id).state == State.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_an_upgrade_makes_the_summaries_of_the_whole_history(database: Database)
     job = start(database, max_attempts=9)
     for step, value in enumerate([0.5, 0.6, 0.99, math.nan], start=1):
         report(database, job, ("accuracy", step, value), ("epoch", step, step))
-    finish(database, job, t.FAILED, reason="oom", retry=True)
+    finish(database, job, State.FAILED, reason="oom", retry=True)
     job = start(database)
     report(database, job, ("accuracy", 3, 0.4), ("accuracy", 4, 0.8), ("accuracy", 5, 0.7))
     finish(database, job, result={"accuracy": 0.8, "test": {"accuracy": 0.75}, "rows": [1]})

@@ -32,6 +32,7 @@ from cvq.records import (
     NewJob,
     Outcome,
 )
+from cvq.states import State
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.record import Record
 from cvq_workers.job.context import lease_clock
@@ -222,12 +223,12 @@ def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
         database.upgrade()
         job = running(database)
         record = record_of(database, job, home)
-        outcome = Outcome(t.FAILED, "error", "ValueError: 日本", "line 日本", retry=False)
-        assert record.finish(outcome) == t.FAILED
+        outcome = Outcome(State.FAILED, "error", "ValueError: 日本", "line 日本", retry=False)
+        assert record.finish(outcome) == State.FAILED
         assert ended(database, job).error == "ValueError: \\u65e5\\u672c"
         job = running(database)
-        done = Outcome(t.SUCCEEDED, result={"said": "日本"})
-        assert record_of(database, job, home).finish(done) == t.FAILED
+        done = Outcome(State.SUCCEEDED, result={"said": "日本"})
+        assert record_of(database, job, home).finish(done) == State.FAILED
         error = ended(database, job).error
         assert error is not None
         assert error.startswith("its result cannot be stored: the database cannot hold")
@@ -244,7 +245,7 @@ def test_what_a_database_goes_on_to_refuse_ends_the_attempt_and_not_its_lease(
     record.add_metrics(1, {"loss": 0.5}, 1e9)
     with pytest.raises(DatabaseError, match="metrics"):
         record.flush()
-    assert record.finish(Outcome(t.FAILED, "error", "refused", retry=False)) == t.FAILED
+    assert record.finish(Outcome(State.FAILED, "error", "refused", retry=False)) == State.FAILED
 
 
 @pytest.mark.parametrize(
@@ -311,7 +312,7 @@ def test_a_claim_without_an_answer_is_asked_for_again_later(database: Database) 
     begun = lease_clock()
     assert runtime._claim(slot) is None
     runtime._stopping.clear()
-    assert found(database, job_id).state == t.RUNNING
+    assert found(database, job_id).state == State.RUNNING
     left: list[str] = []
     runtime._leave = lambda: left.append("left")  # type: ignore[method-assign]
     runtime._upkeep()

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Worker, eventually
 from cvq import Client, JobHandle, Settings
-from cvq.records import CHECKPOINT
+from cvq.states import Role
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_what_a_job_calls_a_checkpoint_is_its_own(
     assert handle.wait().state == "succeeded"
     assert left(handle) == {"checkpoint-00000001.safetensors": "checkpoint"}
     assert handle.save(client.settings.home / "copies", role="checkpoint")
-    reserved = publish({"name": "a", "role": CHECKPOINT})
+    reserved = publish({"name": "a", "role": Role.CHECKPOINT})
     job = reserved.wait(check=False)
     assert (job.state, job.error) == (
         "failed", "artifact a: the role cvq-checkpoint is cvq's own, give another word",

@@ -25,19 +25,9 @@ from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import LeaseLostError
 from cvq.presence import scratch_of
-from cvq.records import (
-    WORKER_LOST,
-    Artifact,
-    Job,
-    Outcome,
-)
+from cvq.records import Artifact, Job, Outcome
 from cvq.settings import Settings
-from cvq.tables import (
-    CANCELLED,
-    FAILED,
-    QUEUED,
-    SUCCEEDED,
-)
+from cvq.states import Reason, State
 
 from .. import results
 from ..failures import describe, may_pass
@@ -119,13 +109,13 @@ class Attempt:
 
     def cancel(self) -> None:
         """Somebody wants the job cancelled."""
-        self._condemn(Outcome(CANCELLED), _STOP_S)
+        self._condemn(Outcome(State.CANCELLED), _STOP_S)
         if (process := self._process) is not None:
             process.terminate()
 
     def stop(self, grace: float) -> None:
         """The worker drains: the process may save its work for `grace` seconds."""
-        self._condemn(Outcome(QUEUED, reason="preempted"), grace)
+        self._condemn(Outcome(State.QUEUED, reason="preempted"), grace)
         self._tell(b"stop\n")
 
     def lose(self) -> None:
@@ -136,7 +126,7 @@ class Attempt:
         deadline = time.monotonic() + grace
         with self._state_lock:
             # Who cancels a job that is being stopped does not want it queued again.
-            if self._verdict is None or verdict.state == CANCELLED:
+            if self._verdict is None or verdict.state == State.CANCELLED:
                 self._verdict = verdict
             self._kill_at = min(self._kill_at or deadline, deadline)
 
@@ -305,9 +295,9 @@ class Attempt:
             return
         if (silent := process.frozen(self._settings.lease)) is not None:
             error = f"the job's process was frozen: it answered nothing for {silent:.0f} s"
-            self._condemn(Outcome(FAILED, reason="freeze", error=error, retry=True), 0)
+            self._condemn(Outcome(State.FAILED, reason="freeze", error=error, retry=True), 0)
         if process.hung_up() and not self._said:
-            self._condemn(Outcome(FAILED, reason="error", error=_CUT), 0)
+            self._condemn(Outcome(State.FAILED, reason="error", error=_CUT), 0)
         if self._kill_at is not None and (late := time.monotonic() - self._kill_at) >= 0:
             process.kill()
             if late > _UNHEARD_S:
@@ -368,22 +358,24 @@ class Attempt:
         failed_upload = self._record.upload_error
         assert self._storing is not None
         if done is not None and failed_upload is None and not self._storing.busy:
-            return Outcome(SUCCEEDED, result=done["result"], peak_memory=memory)
+            return Outcome(State.SUCCEEDED, result=done["result"], peak_memory=memory)
         if self._verdict is not None:
             return Outcome(**asdict(self._verdict) | {"peak_memory": memory})
         if failed_upload is not None:
             again = may_pass(failed_upload)
-            return Outcome(FAILED, "error", str(failed_upload), retry=again, peak_memory=memory)
+            return Outcome(
+                State.FAILED, "error", str(failed_upload), retry=again, peak_memory=memory
+            )
         if process is None or process.pid is None:
             error = f"{_STARTS} fork servers died before one had started the job's process"
-            return Outcome(FAILED, WORKER_LOST, error, retry=True)
+            return Outcome(State.FAILED, Reason.WORKER_LOST, error, retry=True)
         if process.abandoned is not None:
             error = f"the job's process ended itself: {process.abandoned}"
-            return Outcome(FAILED, WORKER_LOST, error, retry=True, peak_memory=memory)
+            return Outcome(State.FAILED, Reason.WORKER_LOST, error, retry=True, peak_memory=memory)
         failure = self._said.get("error")
         if failure is not None:
             return Outcome(
-                FAILED,
+                State.FAILED,
                 reason=failure["reason"],
                 error=failure["message"],
                 traceback=failure["traceback"],
@@ -391,14 +383,14 @@ class Attempt:
                 peak_memory=memory,
             )
         if end.get("exit") == EXIT_CUT:
-            return Outcome(FAILED, "error", _CUT, peak_memory=memory)
+            return Outcome(State.FAILED, "error", _CUT, peak_memory=memory)
         cause = cause_of(end, out_of_memory=self._oom.killed())
-        return Outcome(FAILED, *cause, retry=True, peak_memory=memory)
+        return Outcome(State.FAILED, *cause, retry=True, peak_memory=memory)
 
     def _failed(self, error: BaseException) -> Outcome:
         said = describe(error)
         return Outcome(
-            FAILED,
+            State.FAILED,
             reason=said["reason"],
             error=said["message"],
             traceback=said["traceback"],
@@ -412,4 +404,4 @@ def _as_exception(error: BaseException) -> Exception:
 
 
 def _timeout(error: str) -> Outcome:
-    return Outcome(FAILED, reason=_TIMEOUT, error=error)
+    return Outcome(State.FAILED, reason=_TIMEOUT, error=error)

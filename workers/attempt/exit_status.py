@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from cvq.records import WORKER_LOST
+from cvq.states import Reason
 
 
 def cause_of(end: dict[str, Any], *, out_of_memory: bool) -> tuple[str, str]:
@@ -24,7 +24,7 @@ def cause_of(end: dict[str, Any], *, out_of_memory: bool) -> tuple[str, str]:
         return f"signal:{name}", f"the job's process was killed by signal {name}"
     if end.get("exit") is not None:
         return f"exit:{end['exit']}", f"the job's process left with exit code {end['exit']}"
-    return WORKER_LOST, "the job's supervisor died, and the job with it"
+    return Reason.WORKER_LOST, "the job's supervisor died, and the job with it"
 
 
 def signal_name(number: int) -> str:

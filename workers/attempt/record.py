@@ -29,14 +29,8 @@ from cvq.errors import (
 from cvq.lifecycle import store
 from cvq.lifecycle.store import plain
 from cvq.names import Names
-from cvq.records import (
-    CHECKPOINT,
-    DISPENSABLE,
-    Artifact,
-    Job,
-    Outcome,
-)
-from cvq.tables import FAILED, SUCCEEDED
+from cvq.records import Artifact, Job, Outcome
+from cvq.states import DISPENSABLE, Role, State
 
 from ..failures import may_pass
 from .lines import Progress
@@ -149,7 +143,7 @@ class Record:
             self._remove([artifact])  # the attempt has ended without it
         except (CvqError, OSError) as error:
             # The job is worth more than a preview, or than a checkpoint that follows another.
-            if role == CHECKPOINT or role in DISPENSABLE:
+            if role == Role.CHECKPOINT or role in DISPENSABLE:
                 note = f"WARNING cvq.worker: {name} could not be stored, the job goes on: {error}"
                 self.log_to("stderr")(note.encode())
                 with contextlib.suppress(OSError):
@@ -198,7 +192,7 @@ class Record:
                 )
 
         self._persist(write)
-        if any(artifact.role == CHECKPOINT for artifact in uploads):
+        if any(artifact.role == Role.CHECKPOINT for artifact in uploads):
             self._prune()
         self._note_names(uploads)
         if self._replaced_at is not None and time.monotonic() > self._replaced_at + _REPLACED_S:
@@ -242,7 +236,7 @@ class Record:
             nonlocal tried, spent
             again, tried = tried, True
             with self._db.write() as connection:
-                if outcome.state == SUCCEEDED and not again:
+                if outcome.state == State.SUCCEEDED and not again:
                     spent = queries.checkpoints_of(connection, self._job.id)
                 return store.finish(
                     connection, self._job.attempt_id, outcome, self._worker, again=again
@@ -285,7 +279,7 @@ class Record:
         self._remove(self._persist(drop))
 
     def _note_names(self, uploads: list[Artifact]) -> None:
-        names = [artifact.name for artifact in uploads if artifact.role != CHECKPOINT]
+        names = [artifact.name for artifact in uploads if artifact.role != Role.CHECKPOINT]
         for name in names:
             if name in self._published and self._replaced_at is None:
                 self._replaced_at = time.monotonic()
@@ -330,9 +324,9 @@ class Record:
 
 def _storable(outcome: Outcome, error: Exception) -> Outcome:
     """An end that any database can hold, after it has refused the real one for a value in it."""
-    if outcome.state == SUCCEEDED:
+    if outcome.state == State.SUCCEEDED:
         said = plain(f"its result cannot be stored: {error}")
-        return Outcome(FAILED, "error", said, peak_memory=outcome.peak_memory)
+        return Outcome(State.FAILED, "error", said, peak_memory=outcome.peak_memory)
     return replace(
         outcome,
         error=outcome.error and plain(outcome.error),

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 from cvq import checkpoints
 from cvq.errors import PermanentError, UsageError
 from cvq.names import Names, check_labels, safe_name
-from cvq.records import CHECKPOINT, DISPENSABLE
+from cvq.states import DISPENSABLE, Role
 
 log = logging.getLogger("cvq.job")
 
@@ -235,8 +235,8 @@ class Control:
 
 def _refusal(name: str, role: str, media_type: str | None) -> str | None:
     """What is wrong with the description of an artifact, if anything."""
-    if role == CHECKPOINT:
-        return f"artifact {name}: the role {CHECKPOINT} is cvq's own, give another word"
+    if role == Role.CHECKPOINT:
+        return f"artifact {name}: the role {Role.CHECKPOINT} is cvq's own, give another word"
     try:
         safe_name(name)
         check_labels(name, role, media_type)
@@ -381,7 +381,7 @@ class JobContext:
         except OSError as error:  # the job is worth more than its checkpoint
             log.warning("no checkpoint after step %d, the job goes on: %s", step, error)
         else:
-            self._publish(path, name, CHECKPOINT, None)
+            self._publish(path, name, Role.CHECKPOINT, None)
         cost = time.monotonic() - started
         pause = max(self._request.checkpoint_every, _CHECKPOINT_SHARE * cost)
         self._due_at = time.monotonic() + pause
