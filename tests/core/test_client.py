@@ -301,7 +301,7 @@ def test_the_attributes_of_a_job_have_the_types_of_its_row() -> None:
         return own | get_type_hints(of)
 
     row = types(Job)
-    del row["lease"], row["id"]  # a worker's; and set when the handle is made
+    del row["attempt_id"], row["id"]  # a worker's; and set when the handle is made
     assert {name: types(JobHandle).get(name) for name in row} == row
 
 

@@ -594,7 +594,7 @@ def test_a_job_that_comes_back_gives_nobody_else_a_lead(database: Database) -> N
     anns = submit(database, *[new("ann") for _ in range(60)])
     for _ in range(30):
         finish(database, claimed(database).attempt_id, DONE)
-    assert finish(database, held.lease, Outcome(State.QUEUED, "preempted")) == State.QUEUED
+    assert finish(database, held.attempt_id, Outcome(State.QUEUED, "preempted")) == State.QUEUED
     submit(database, *[new("bob") for _ in range(30)])
     order = take_all(database, limit=21)
     assert order[0] == old, "it lost its turn"
