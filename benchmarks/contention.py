@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from benchmarks.machine import apart, describe
-from cvq_workers.launch.launcher import COMPUTING
+from cvq_workers.launch.environment import COMPUTING
 
 _OURS = "GOMP_SPINCOUNT"
 SETTINGS: dict[str, dict[str, str]] = {

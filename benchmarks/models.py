@@ -26,7 +26,7 @@ from typing import Any
 import click
 
 from benchmarks.machine import apart, describe
-from cvq_workers.launch.launcher import job_environment
+from cvq_workers.launch.environment import job_environment
 
 Row = tuple[str, str, str, str]
 _WARM = 10  # steps that are not timed

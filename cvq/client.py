@@ -74,7 +74,7 @@ class Client:
 
     @cached_property
     def broker(self) -> Broker:
-        """The doorbells."""
+        """Where workers are notified of new jobs."""
         return Broker(self.settings)
 
     @cached_property
@@ -99,7 +99,7 @@ class Client:
         on_pack: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> JobHandle:
-        """Validate, store the inputs, enter the job in the database, then ring the doorbell.
+        """Validate, store the inputs, enter the job in the database, then notify the workers.
 
         Args:
             kind: the job kind, as `cvq kinds` lists them.
@@ -348,7 +348,7 @@ class Client:
         try:
             if trouble is not None:
                 raise trouble
-            self.broker.ring(queue)
+            self.broker.notify(queue)
         except BrokerError as error:
             # The job is safe; a worker finds it by itself when Redis is back.
             warnings.warn(f"job {job_id} is queued, but {error}", stacklevel=3)

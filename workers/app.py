@@ -95,7 +95,7 @@ def create_app(
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "socket_keepalive": True,
             "socket_keepalive_options": keepalive_options(),
-            "ack_emulation": False,  # a doorbell that was lost is rung again
+            "ack_emulation": False,  # a message that was lost is sent again
             "priority_steps": [0],
         },
         # Names of cvq's own: another Celery application on the same Redis is not heard.
@@ -108,11 +108,11 @@ def create_app(
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
-        # The database is the truth; a message is a doorbell and is done with once heard.
+        # The database is the truth; a message only wakes a slot up, and is done with once heard.
         task_ignore_result=True,
         task_acks_late=False,
         task_reject_on_worker_lost=False,
-        # Each thread is a slot. A busy worker leaves the doorbells to the others.
+        # Each thread is a slot. A busy worker leaves the messages to the others.
         worker_pool="cvq_workers.consumer:Pool",
         worker_consumer="cvq_workers.consumer:Consumer",
         worker_concurrency=len(slots),
@@ -166,7 +166,7 @@ def create_app(
 
     app.cvq_hang_up = hang_up
 
-    # Celery's own lines about doorbells say nothing that cvq's about jobs do not.
+    # Celery's own lines about messages say nothing that cvq's about jobs do not.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return app

@@ -1,7 +1,7 @@
-"""How a worker hears its doorbells: Celery on a Redis that may say anything.
+"""How a worker is woken up: Celery on a Redis that may say anything.
 
 The broker may be shared with strangers, be full, frozen, or the replica of another. A message is
-only a doorbell, so nothing of what lies on a queue is looked at: each message rings once, whatever
+only a wake-up, so nothing of what lies on a queue is looked at: each message counts once, whatever
 it holds. What cannot be understood otherwise is told and dropped, and where Celery itself
 stumbles, its consumer begins anew. Jobs run without all of this, a second or two later.
 """
@@ -21,9 +21,9 @@ from kombu.asynchronous import get_event_loop
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ResponseError
 
-from cvq.broker.queue import PREFIX, TASK, doorbell
+from cvq.broker.queue import PREFIX, TASK, wakeup_message
 
-log = logging.getLogger("cvq.bell")
+log = logging.getLogger("cvq.consumer")
 
 _PAUSE_S = 1.0  # between two tries where Redis refuses
 # What a broker may make say the same again and again.
@@ -45,7 +45,7 @@ class Consumer(consumer.Consumer):
             del Panel.data[name]
 
     def connection_for_read(self, heartbeat: float | None = None) -> Any:
-        """The connection on which doorbells come."""
+        """The connection on which messages come."""
         connection = self.app.connection_for_read(heartbeat=heartbeat)
         connection.transport_cls = Transport  # the URL's scheme has named Kombu's own
         connection.as_uri = self.conninfo.as_uri
@@ -60,7 +60,7 @@ class Consumer(consumer.Consumer):
 class Pool(TaskPool):
     """Threads, one for each slot.
 
-    A worker without prefetch asks for its next doorbell when its event loop turns, and nothing
+    A worker without prefetch asks for its next message when its event loop turns, and nothing
     turns it when a slot falls free: that alone would cost up to a second.
     """
 
@@ -77,24 +77,24 @@ def _turn(_: object) -> None:
 
 
 class _Redis(redis.Redis):
-    """Takes whatever lies on one of cvq's queues for a doorbell."""
+    """Takes whatever lies on one of cvq's queues for a wake-up."""
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        """What the server answers; a doorbell of our own in the place of any message."""
+        """What the server answers; a wake-up of our own in the place of any message."""
         if command_name != "BRPOP":
             return super().parse_response(connection, command_name, **options)
         try:
             found = super().parse_response(connection, command_name, **options)
         except ResponseError as error:  # a replica, a key of another type, a user without rights
-            log.warning("Redis gives no doorbells (%s); jobs go on without them", error)
+            log.warning("Redis gives no messages (%s); jobs go on without them", error)
             time.sleep(_PAUSE_S)
             return None
         if not found:
             return found
         name, message = found
         if TASK.encode() not in message:
-            log.warning("a message on %s is not cvq's: it is taken for a doorbell", _text(name))
-        return name, doorbell(_text(name).removeprefix(PREFIX))
+            log.warning("a message on %s is not cvq's: it is taken for a wake-up", _text(name))
+        return name, wakeup_message(_text(name).removeprefix(PREFIX))
 
 
 class Channel(kombu_redis.Channel):
@@ -105,7 +105,7 @@ class Channel(kombu_redis.Channel):
         return _Redis
 
     def close(self) -> None:
-        """Close without waiting for the answer to what was asked last: a doorbell may be lost."""
+        """Close without waiting for the answer to what was asked last: a message may be lost."""
         self._in_poll = False
         super().close()
 
@@ -120,7 +120,7 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """Kombu's Redis transport with the channel above, asking for a doorbell less often."""
+    """Kombu's Redis transport with the channel above, asking for a message less often."""
 
     brpop_timeout = 10
 

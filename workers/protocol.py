@@ -7,11 +7,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+# A line that one call can write without its being mixed with another process's.
+LONGEST_EVENT = 60_000
+EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop, to be run again elsewhere
+EXIT_CUT = 94  # the connection is closed: by the job itself, or nobody is left who could ask
 
 _Check = Callable[[Any], bool]
 _INT64 = 1 << 63
 _LONGEST_REASON = 50
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job process is told, through a JSON file.
+
+    `checkpoint` is the file to resume from; `warned` is, by the keys of `inputs`, what trainings
+    say of their models; `notes` are lines for the job's log.
+    """
+
+    job_id: int
+    attempt: int
+    kind: str
+    spec: dict[str, Any]
+    spec_hash: str
+    inputs: dict[str, str]
+    warned: dict[str, list[str]]
+    folder: str
+    cache: str
+    device: str
+    threads: int
+    environment: dict[str, str]
+    kinds: list[str]
+    checkpoint: str | None
+    checkpoint_every: float
+    max_pixels: int
+    notes: list[str]
 
 
 def read_event(line: bytes) -> dict[str, Any]:

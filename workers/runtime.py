@@ -41,7 +41,7 @@ from cvq.settings import Settings
 
 from .announce import announcement
 from .attempt.attempt import Attempt
-from .job.context import lease_clock
+from .clock import lease_clock
 from .launch.launcher import Launcher
 from .reaper import Reaper
 from .sparse_log import Sparse
@@ -438,7 +438,7 @@ class Runtime:
             lengths = self.broker.lengths(list(queued)) if queued else {}
             for name, count in queued.items():
                 if wiped or not lengths[name]:
-                    self.broker.ring(name, min(count, free))
+                    self.broker.notify(name, min(count, free))
         except BrokerError as error:
             if not self._redis_down:
                 log.warning("%s; jobs go on without it", error)

@@ -25,7 +25,7 @@ def run_storm(options: StormOptions, watch: Watcher | None = None) -> Report:
     """
     plan = make_plan(options)
     with warnings.catch_warnings(), Cluster(options) as cluster:
-        # A job is queued, and its doorbell could not be rung: that is what the storm is for.
+        # A job is queued, and its workers could not be notified: that is what the storm is for.
         warnings.filterwarnings("ignore", "job .* is queued, but")
         storm = Storm(cluster, plan)
         submitter = storm.blow(watch or (lambda *_: None))

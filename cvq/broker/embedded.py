@@ -106,7 +106,7 @@ def _start(home: Path, path: Path) -> None:
     if path.parent != home:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         _refuse_strangers(path.parent)
-    # The database is the truth and Redis only carries doorbells, so it keeps nothing on disk.
+    # The database is the truth and Redis only carries wake-ups, so it keeps nothing on disk.
     options = {
         "port": "0",
         "unixsocket": str(path),

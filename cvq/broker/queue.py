@@ -1,6 +1,6 @@
-"""The doorbell: a Celery message that says 'there is work on this queue'.
+"""The wake-up message: a Celery message that says 'there is work on this queue'.
 
-The database is the truth. A doorbell that is lost, doubled or late changes nothing but the
+The database is the truth. A message that is lost, doubled or late changes nothing but the
 waiting time. It is written to Redis directly in Celery's message protocol 2, because importing
 Celery would cost every `cvq submit` a quarter of a second.
 """
@@ -47,7 +47,7 @@ def broker_queue(queue: str) -> str:
 
 
 class Broker:
-    """Rings doorbells and counts them, on the embedded Redis or on a server."""
+    """Sends wake-up messages and counts them, on the embedded Redis or on a server."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -98,8 +98,8 @@ class Broker:
             self._client.close()
             self._client = None
 
-    def ring(self, queue: str, times: int = 1) -> None:
-        """Send doorbells to a queue, all in one trip.
+    def notify(self, queue: str, times: int = 1) -> None:
+        """Send wake-up messages to a queue, all in one trip.
 
         Raises:
             BrokerError: Redis does not answer; the jobs stay safe in the database.
@@ -107,11 +107,11 @@ class Broker:
         if times < 1:
             return
         name = broker_queue(queue)
-        bells = [doorbell(queue) for _ in range(times)]
-        self._do(lambda client: client.lpush(name, *bells), {name: "list"})
+        messages = [wakeup_message(queue) for _ in range(times)]
+        self._do(lambda client: client.lpush(name, *messages), {name: "list"})
 
     def lengths(self, queues: list[str]) -> dict[str, int]:
-        """How many doorbells wait on each queue.
+        """How many messages wait on each queue.
 
         Raises:
             BrokerError: Redis does not answer.
@@ -126,7 +126,7 @@ class Broker:
         return self._do(look, {broker_queue(queue): "list" for queue in queues})
 
     def epoch(self) -> str:
-        """A word that is another one once Redis has lost its memory, and all doorbells with it.
+        """A word that is another one once Redis has lost its memory, and all messages with it.
 
         Raises:
             BrokerError: Redis does not answer.
@@ -144,7 +144,7 @@ class Broker:
         """Ask Redis for something; a key of another type that is in the way is set aside.
 
         The server may have gone since the last time, and perhaps be back: the second try connects
-        anew. A doorbell that was rung twice by that changes nothing.
+        anew. A message that was sent twice by that changes nothing.
         """
         if (known := self._client) is not None:
             with contextlib.suppress(Exception):
@@ -247,7 +247,7 @@ def _set_aside(client: redis.Redis, types: dict[str, str]) -> None:
             )  # fmt: skip
 
 
-def doorbell(queue: str) -> str:
+def wakeup_message(queue: str) -> str:
     """A task message for a queue, protocol 2, as kombu's Redis transport stores it."""
     task_id = str(uuid.uuid4())
     args = [queue]

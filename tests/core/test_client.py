@@ -117,7 +117,7 @@ def test_a_dead_redis_leaves_no_job(home: Path) -> None:
     client.db.engine.dispose()
 
 
-def test_a_redis_that_dies_before_the_doorbell_loses_no_job(
+def test_a_redis_that_dies_before_the_message_loses_no_job(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The doorbell is a Celery message, byte for byte where it matters."""
+"""The wake-up is a Celery message, byte for byte where it matters."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def pop(client: Client, queue: str) -> dict[str, Any]:
     return found
 
 
-def test_a_doorbell_has_the_shape_that_celery_sends(client: Client) -> None:
-    client.broker.ring("default")
+def test_a_message_has_the_shape_that_celery_sends(client: Client) -> None:
+    client.broker.notify("default")
     ours = pop(client, "default")
     app = Celery(broker=client.broker.celery_url(), set_as_current=False)
     app.conf.update(task_serializer="json", accept_content=["json"])
@@ -50,14 +50,14 @@ def test_a_doorbell_has_the_shape_that_celery_sends(client: Client) -> None:
     }
 
 
-def test_many_doorbells_are_counted_by_queue(client: Client) -> None:
-    client.broker.ring("default", 3)
-    client.broker.ring("gpu")
+def test_many_messages_are_counted_by_queue(client: Client) -> None:
+    client.broker.notify("default", 3)
+    client.broker.notify("gpu")
     assert client.broker.lengths(["default", "gpu", "none"]) == {"default": 3, "gpu": 1, "none": 0}
 
 
-def test_every_doorbell_has_an_identity_of_its_own(client: Client) -> None:
-    client.broker.ring("default", 2)
+def test_every_message_has_an_identity_of_its_own(client: Client) -> None:
+    client.broker.notify("default", 2)
     first, second = pop(client, "default"), pop(client, "default")
     assert first["headers"]["id"] != second["headers"]["id"]
     assert first["properties"]["delivery_tag"] != second["properties"]["delivery_tag"]
@@ -104,7 +104,7 @@ def test_nothing_that_was_set_aside_is_overwritten(client: Client) -> None:
     for said in ("first", "second", "third"):
         redis.delete("cvq.default")
         redis.set("cvq.default", said)
-        client.broker.ring("default")
+        client.broker.notify("default")
     names = ["cvq.default.aside", "cvq.default.aside-2", "cvq.default.aside-3"]
     assert redis.mget(names) == [b"first", b"second", b"third"]
     assert client.broker.lengths(["default"]) == {"default": 1}

@@ -427,7 +427,7 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
     spec = client.check("selftest", steps=5).model_dump(mode="json")
     with client.db.write() as connection:  # nobody else can write meanwhile
         job_id = store.submit(connection, NewJob("selftest", spec, "0" * 64, "ann"))
-        client.broker.ring("default")
+        client.broker.notify("default")
         eventually(silent)
     job = client.job(job_id).wait(HANG_S)
     assert (job.state, job.attempt) == ("succeeded", 1)

@@ -10,7 +10,8 @@ from contextlib import nullcontext as no_error
 import pytest
 
 from cvq_workers.attempt.process import JobProcess
-from cvq_workers.launch.launcher import Launcher, job_environment
+from cvq_workers.launch.environment import job_environment
+from cvq_workers.launch.launcher import Launcher
 
 SECRETS = {
     "CVQ_DATABASE_URL": "postgresql://cvq:secret@db/cvq",

@@ -35,7 +35,7 @@ from cvq.records import (
 from cvq.states import State
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.record import Record
-from cvq_workers.job.context import lease_clock
+from cvq_workers.clock import lease_clock
 from cvq_workers.runtime import Runtime
 from waiting import HANG_S, eventually
 

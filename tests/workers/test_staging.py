@@ -19,7 +19,7 @@ from cvq.presence import scratch_of
 from cvq.records import Artifact, AttemptId, Job
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.staging import _model, stage
-from cvq_workers.job.context import lease_clock
+from cvq_workers.clock import lease_clock
 from cvq_workers.launch.launcher import Launcher
 from waiting import HANG_S
 

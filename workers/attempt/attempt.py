@@ -30,9 +30,10 @@ from cvq.settings import Settings
 from cvq.states import Reason, State
 
 from .. import results
+from ..clock import lease_clock
 from ..failures import describe, may_pass
-from ..job.context import EXIT_CUT, lease_clock
 from ..launch.launcher import Launcher
+from ..protocol import EXIT_CUT
 from .background import Background, Storing
 from .exit_status import OomWatch, cause_of
 from .process import JobProcess

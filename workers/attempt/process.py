@@ -20,9 +20,8 @@ from typing import Any
 
 import psutil
 
-from ..job.context import LONGEST_EVENT
 from ..launch.launcher import ForkServer, JobEnds, Launcher
-from ..protocol import read_event
+from ..protocol import LONGEST_EVENT, read_event
 from .lines import LineSplitter
 
 _READ = 1 << 16

@@ -17,7 +17,7 @@ from cvq.kinds.spec import ModelFile
 from cvq.records import Artifact, Job
 from cvq.settings import INSIDE_JOB, Settings
 
-from ..job.context import Request
+from ..protocol import Request
 
 
 def stage(

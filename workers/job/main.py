@@ -1,7 +1,7 @@
 """The inside of a job process: it runs one attempt and tells its worker how that went.
 
-Inputs are local files, outputs go into a folder of its own; `job_context` has the rest of what it
-and its worker say to each other.
+Inputs are local files, outputs go into a folder of its own; `protocol` has what it and its worker
+say to each other.
 """
 
 from __future__ import annotations
@@ -26,14 +26,10 @@ from cvq.settings import Settings
 from .. import results
 from ..failures import describe
 from ..launch.supervisor import die_with_parent
-from .context import (
-    Control,
-    JobContext,
-    Request,
-    StopRequestedError,
-)
+from ..protocol import EXIT_STOPPED, Request
+from .context import JobContext, StopRequestedError
+from .control import Control
 
-EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop, to be run again elsewhere
 _LINE_BUFFERED = 1  # _IOLBF of every C library
 
 log = logging.getLogger("cvq.job")
@@ -53,7 +49,7 @@ def main(job_file: Path, events: int, pulse: int) -> int:
     control.begin()
     code = 1
     try:
-        _settle_in(request)
+        _prepare_process(request)
         result = results.write(_run(request, control), Path(request.folder))
     except StopRequestedError:
         code = EXIT_STOPPED
@@ -100,7 +96,7 @@ def _run(request: Request, control: Control) -> Any:
     return {} if result is None else result  # 0, False and [] are results
 
 
-def _settle_in(request: Request) -> None:
+def _prepare_process(request: Request) -> None:
     """Make this process the job's own: device, folder, output."""
     os.environ.update(request.environment)
     os.chdir(request.folder)

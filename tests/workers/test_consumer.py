@@ -14,7 +14,7 @@ from celery import Celery
 
 from conftest import Worker
 from cvq import Client
-from cvq.broker.queue import doorbell
+from cvq.broker.queue import wakeup_message
 from waiting import HANG_S, eventually
 
 QUEUE = "cvq.default"
@@ -28,7 +28,7 @@ class Boom:
 
 
 def message(headers: dict[str, Any] | None = None, **parts: Any) -> str:
-    made = json.loads(doorbell("default")) | parts
+    made = json.loads(wakeup_message("default")) | parts
     made["headers"] |= headers or {}
     return json.dumps(made)
 
