@@ -1,78 +1,13 @@
-"""Metrics over the steps of a job, and the columns that show them."""
+"""The columns that show the curves of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+
+from cvq.views.curves import Curve
 
 from . import formats
 from .output import Column, on_terminal
-
-if TYPE_CHECKING:
-    from cvq.client import Client
-    from cvq.records import Job
-
-
-_EPOCH = "epoch"  # the metric by which a job counts its epochs
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One metric of a job.
-
-    Attributes:
-        values: in the order of the steps.
-        epochs: the epoch that ended at a step, where the job counts epochs.
-        value: the figure that counts: of a training that is done, that of the weights it kept.
-        best, best_step: None where nothing says which way the metric is better.
-    """
-
-    name: str
-    steps: list[int]
-    values: list[float | None]
-    value: float | None
-    best: float | None = None
-    best_step: int | None = None
-    job_id: int = 0
-    epochs: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def finite(self) -> list[float]:
-        """The values that are numbers."""
-        return [value for value in self.values if value is not None]
-
-
-def curves_of(
-    client: Client, job: Job, names: Sequence[str] = (), attempt: int | None = None
-) -> list[Curve]:
-    """The curves of a job, headline metrics first.
-
-    Attempts that resumed one another make one curve; `attempt` asks for a single one's.
-    """
-    from cvq import queries
-
-    from .follow import headline_names
-
-    with client.db.read() as connection:
-        asked = [*names, _EPOCH] if names else []
-        merged = queries.merged_points(connection, job.id, names=asked, attempt=attempt)
-        summaries = queries.summaries_of(connection, job.id) if attempt is None else {}
-    counted = [(point.step, point.value) for point in merged.get(_EPOCH, [])]
-    epochs = {step: int(value) for step, value in counted if value is not None}
-    found = []
-    for name, points in merged.items():
-        if names and name not in names:
-            continue
-        steps, values = [point.step for point in points], [point.value for point in points]
-        if known := summaries.get(name):
-            found.append(Curve(name, steps, values, known.value, known.best, known.best_step))
-        else:
-            found.append(Curve(name, steps, values, values[-1]))
-    found = [replace(curve, job_id=job.id, epochs=epochs) for curve in found]
-    first = list(headline_names(client.settings, job))
-    order = {name: place for place, name in enumerate(first)}
-    return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
 
 
 def columns(overlaid: Sequence[Curve] = ()) -> list[Column[Curve]]:

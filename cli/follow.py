@@ -17,41 +17,11 @@ from .widths import plain_blanks, wrap
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from cvq.kinds.spec import Spec
     from cvq.records import Job
-    from cvq.settings import Settings
 
 _NARROW, _WIDE = 50, 80  # terminals
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.1
-
-
-def left_open(settings: Settings, kind: str) -> Sequence[str]:
-    """The fields whose 0 leaves the value to the job; none of a kind that is not known here."""
-    spec = _spec_of(settings, kind)
-    return spec.left_open if spec else ()
-
-
-def headline_names(settings: Settings, job: Job) -> Sequence[str]:
-    """The figures that a job's kind wants shown first, as the job says itself.
-
-    Of a job of an earlier version its kind is asked, where it is installed.
-    """
-    if job.headline is not None:
-        return job.headline
-    spec = _spec_of(settings, job.kind)
-    return spec.headline if spec else ()
-
-
-def _spec_of(settings: Settings, kind: str) -> type[Spec] | None:
-    """What a kind is given; None where it is not installed."""
-    from cvq.errors import CvqError
-    from cvq.kinds import get_kind
-
-    try:
-        return get_kind(kind, settings).spec
-    except CvqError:
-        return None
 
 
 class Follower:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from cvq.records import Job
     from cvq.settings import Settings
 
-_CHUNK = 500  # jobs whose artifacts are asked for at once
-
 
 def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
     """What `cvq ls` shows of a job; CSV has exact times, seconds and all metrics' names."""
-    from cvq.records import iso
-
-    from .follow import headline_names
+    from cvq.views.declared import headline_names
+    from cvq.views.shapes import iso
 
     def headline(job: Job) -> str:
         return formats.headline(job, headline_names(settings, job))
@@ -75,15 +72,7 @@ def _done(job: Job) -> float | None:
 
 def as_json(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Jobs in the documented shape, each with its artifacts."""
-    return list(_as_json(client, jobs))
-
-
-def _as_json(client: Client, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
-    from cvq import queries
+    from cvq.views import shapes
 
     with client.db.read() as connection:
-        for start in range(0, len(jobs), _CHUNK):
-            chunk = jobs[start : start + _CHUNK]
-            artifacts = queries.artifacts_of(connection, [job.id for job in chunk])
-            for job in chunk:
-                yield job.to_json(artifacts[job.id])
+        return list(shapes.jobs(connection, jobs))

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and how job references are resolved.
+"""Options and arguments that several commands share, and the jobs that they mean.
 
 The types here only parse; what a value may be is the specification's or the client's business.
 """
@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cvq import parse
-from cvq.errors import UnknownJobError, UsageError
+from cvq.errors import UsageError
 from cvq.states import State
 
 if TYPE_CHECKING:
@@ -215,73 +215,38 @@ def times_of(wanted: Filter) -> list[str]:
 
 def find(client: Client, wanted: Filter) -> list[Job]:
     """The jobs that a filter means."""
-    from cvq import queries
+    from cvq.views import filters
 
     with client.db.read() as connection:
-        return queries.list_jobs(connection, wanted)
+        return filters.find(connection, wanted)
+
+
+def resolve(client: Client, references: Iterable[parse.Reference]) -> list[int]:
+    """The ids of the jobs that some references mean: see `cvq.views.references.resolve`."""
+    from cvq.views import references as views
+
+    with client.db.read() as connection:
+        return views.resolve(connection, client.settings.user, references)
+
+
+def resolve_one(client: Client, reference: parse.Reference) -> int:
+    """The id of the one job that a reference means: see `cvq.views.references.resolve_one`."""
+    from cvq.views import references
+
+    with client.db.read() as connection:
+        return references.resolve_one(connection, client.settings.user, reference)
+
+
+def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -> None:
+    """Refuse an attempt that none of some jobs has had: see `cvq.views.references`."""
+    from cvq.views import references
+
+    with client.db.read() as connection:
+        references.check_attempt(connection, job_ids, attempt)
 
 
 def _flat(lists: Iterable[list[str]]) -> list[str]:
     return [value for values in lists for value in values]
-
-
-def resolve(client: Client, references: Iterable[parse.Reference]) -> list[int]:
-    """The ids of the jobs that some references mean, each once, in the order given.
-
-    Raises:
-        UnknownJobError: a reference means no job.
-        UsageError: the user has not submitted so many jobs.
-    """
-    from cvq import queries
-
-    found: dict[int, None] = {}
-    with client.db.read() as connection:
-        for first, last, back in references:
-            if back is not None:
-                ids = [queries.last_jobs(connection, client.settings.user, back)]
-            else:
-                ids = queries.ids_between(connection, first, last)
-            if not ids:
-                raise UnknownJobError(first if first == last else f"{first}-{last}")
-            found.update(dict.fromkeys(ids))
-    return list(found)
-
-
-def resolve_one(client: Client, reference: parse.Reference) -> int:
-    """The id of the one job that a reference means.
-
-    Raises:
-        UsageError: it means several, or none.
-    """
-    ids = resolve(client, [reference])
-    if len(ids) > 1:
-        raise UsageError(
-            f"{reference.first}-{reference.last} is {len(ids)} jobs; this command takes one"
-        )
-    return ids[0]
-
-
-def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -> None:
-    """Refuse an attempt that none of some jobs has had; None is any.
-
-    Raises:
-        UsageError: there is none of this number; of a single job, those that there are are named.
-    """
-    from cvq import queries
-    from cvq.text import listing
-
-    if attempt is None:
-        return
-    with client.db.read() as connection:
-        known = {
-            each.number for job_id in job_ids for each in queries.attempts_of(connection, job_id)
-        }
-    if attempt in known:
-        return
-    if len(job_ids) > 1:
-        raise UsageError(f"none of these jobs has an attempt {attempt}")
-    had = f"it has had {listing(sorted(known))}" if known else "it has had none"
-    raise UsageError(f"job {job_ids[0]} has no attempt {attempt}: {had}")
 
 
 def is_single(references: Sequence[parse.Reference]) -> bool:

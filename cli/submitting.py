@@ -172,7 +172,7 @@ def show_outcome(client: Client, job: Job) -> None:
 
     Of a failure the error tells.
     """
-    from .follow import headline_names
+    from cvq.views.declared import headline_names
 
     if job.state != "succeeded":
         return

@@ -33,7 +33,7 @@ from .lifecycle import store
 from .records import Artifact, Job, NewJob
 from .settings import Settings
 from .states import State
-from .views import filters
+from .views import filters, shapes
 
 _LONGEST_NAME = 150
 
@@ -238,7 +238,7 @@ class Client:
         )
         self.check_filter(asked)
         with self.db.read() as connection:
-            return [JobHandle(self, job.id, job) for job in queries.list_jobs(connection, asked)]
+            return [JobHandle(self, job.id, job) for job in filters.find(connection, asked)]
 
     def check_filter(self, wanted: filters.Filter) -> list[str]:
         """Refuse names that no job has; return remarks on what may be right and finds nothing.
@@ -331,7 +331,7 @@ class Client:
     def to_json(self, job: Job | JobHandle) -> dict[str, Any]:
         """A job in the documented JSON shape."""
         row = job.job if isinstance(job, JobHandle) else job
-        return row.to_json(self.artifacts_of(row))
+        return shapes.job(row, self.artifacts_of(row))
 
     def _broker_trouble(self) -> BrokerError | None:
         """Ask for a PONG before the job exists, so that a dead Redis leaves none behind.

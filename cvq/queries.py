@@ -14,8 +14,6 @@ from .errors import UnknownJobError, UsageError
 from .records import Artifact, Attempt, AttemptId, Job
 from .states import Role, State
 from .tables import now
-from .views import filters
-from .views.filters import Filter as Filter
 
 _VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
 
@@ -30,18 +28,6 @@ def get_job(connection: Connection, job_id: int) -> Job:
     if row is None:
         raise UnknownJobError(job_id)
     return Job.from_row(row)
-
-
-def list_jobs(connection: Connection, wanted: Filter) -> list[Job]:
-    """Jobs, the newest first unless `sort` says otherwise."""
-    query = select(t.jobs).where(*filters.conditions(wanted)).order_by(*filters.order(wanted))
-    return [Job.from_row(row) for row in connection.execute(query.limit(wanted.limit)).all()]
-
-
-def count_jobs(connection: Connection, wanted: Filter) -> int:
-    """How many jobs a filter finds, whatever its limit."""
-    query = select(func.count(t.jobs.c.id)).where(*filters.conditions(wanted))
-    return int(connection.scalar(query) or 0)
 
 
 def last_jobs(connection: Connection, user: str, back: int) -> int:

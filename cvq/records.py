@@ -86,17 +86,6 @@ class Artifact:
         mapping = row._mapping
         return cls(**{name: mapping[name] for name in cls.__dataclass_fields__})
 
-    def to_json(self) -> dict[str, Any]:
-        """The documented shape."""
-        return {
-            "name": self.name,
-            "role": self.role,
-            "media_type": self.media_type,
-            "uri": self.uri,
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-        }
-
 
 @dataclass(frozen=True, repr=False)
 class Job:
@@ -182,31 +171,6 @@ class Job:
             return None
         return max(0.0, ((self.finished_at or now) - self.started_at).total_seconds())
 
-    def to_json(self, artifacts: list[Artifact]) -> dict[str, Any]:
-        """The documented shape of a job as JSON."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "state": self.state,
-            "reason": self.reason,
-            "priority": self.priority,
-            "queue": self.queue,
-            "user": self.user,
-            "name": self.name,
-            "tags": self.tags,
-            "spec": self.spec,
-            "attempt": self.attempt,
-            "max_attempts": self.max_attempts,
-            "created_at": iso(self.created_at),
-            "started_at": iso(self.started_at),
-            "finished_at": iso(self.finished_at),
-            "progress": self.progress,
-            "metrics": self.metrics,
-            "artifacts": [artifact.to_json() for artifact in artifacts],
-            "result": self.result,
-            "error": self.error,
-        }
-
 
 @dataclass(frozen=True)
 class Attempt:
@@ -245,25 +209,6 @@ class Attempt:
     def seconds(self, now: datetime) -> float:
         """Run time so far, or to the end."""
         return max(0.0, ((self.finished_at or now) - self.started_at).total_seconds())
-
-    def to_json(self) -> dict[str, Any]:
-        """The documented shape."""
-        return {
-            "number": self.number,
-            "worker": self.worker,
-            "host": self.host,
-            "pid": self.pid,
-            "device": self.device,
-            "seed": self.seed,
-            "started_at": iso(self.started_at),
-            "finished_at": iso(self.finished_at),
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "error": self.error,
-            "traceback": self.traceback,
-            "peak_memory": self.peak_memory,
-            "last_lines": self.last_lines,
-        }
 
 
 @dataclass(frozen=True)
@@ -350,10 +295,3 @@ def _read(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[str
 
 def _is_readable(value: Any) -> bool:
     return value != UNREADABLE_TIME and not isinstance(value, bytes | Unreadable)
-
-
-def iso(time: datetime | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds, as in 2026-11-01T12:00:00.000Z."""
-    if time is None:
-        return None
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

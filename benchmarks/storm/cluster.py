@@ -28,6 +28,7 @@ from cvq import Client, Settings, queries
 from cvq.broker.embedded import socket_path, stop_redis
 from cvq.db import Database
 from cvq.errors import CvqError, DatabaseError
+from cvq.views import filters
 
 from .plan import StormOptions
 
@@ -198,7 +199,7 @@ class Cluster:
         """The processes of running attempts in the order of their jobs, each known to be ours."""
         ours = {worker.id: worker for worker in self.workers if worker.alive and worker.id}
         with self.client.db.read() as connection:
-            running = queries.list_jobs(connection, queries.Filter(states=["running"]))
+            running = filters.find(connection, filters.Filter(states=["running"]))
             attempts = {
                 job.id: row
                 for job in running

@@ -9,6 +9,7 @@ from typing import Any
 from cvq import queries
 from cvq.errors import CvqError
 from cvq.records import Artifact, Job
+from cvq.views import filters
 
 from .cluster import Cluster
 from .ledger import AttemptRecord, Effect, JobRecord
@@ -22,7 +23,7 @@ _SHOWN_JOBS, _SHOWN_LINES = 5, 60
 def find_ids(cluster: Cluster) -> dict[int, list[int]]:
     """The ids in the database of each of the storm's numbers."""
     with cluster.client.db.read() as connection:
-        jobs = queries.list_jobs(connection, queries.Filter(kinds=["storm"]))
+        jobs = filters.find(connection, filters.Filter(kinds=["storm"]))
     found: dict[int, list[int]] = {}
     for job in jobs:
         found.setdefault(int(job.tags["number"]), []).append(job.id)

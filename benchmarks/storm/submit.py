@@ -6,8 +6,9 @@ import contextlib
 import threading
 import time
 
-from cvq import Client, queries
+from cvq import Client
 from cvq.errors import CvqError, DatabaseError
+from cvq.views import filters
 
 from .cluster import Cluster
 from .plan import Plan, PlannedJob
@@ -106,9 +107,9 @@ class Submitter(threading.Thread):
         }
         if not due:
             return
-        wanted = queries.Filter(ids=list(due), states=["running"])
+        wanted = filters.Filter(ids=list(due), states=["running"])
         with self._client.db.read() as connection:
-            running = queries.list_jobs(connection, wanted)
+            running = filters.find(connection, wanted)
         for found in running:
             job = due[found.id]
             assert job.cancel_at is not None

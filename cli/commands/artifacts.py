@@ -29,6 +29,7 @@ def artifacts(
     JOB is an id, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
+    from cvq.views import shapes
 
     from ..artifact_table import columns
     from ..submitting import place
@@ -41,7 +42,7 @@ def artifacts(
         roles = ", ".join(dict.fromkeys(file.role for file in files))
         raise UsageError(f"job {job.id} has no file of role '{role}': it has {roles}")
     if as_json:
-        dump([file.to_json() for file in found])
+        dump([shapes.artifact(file) for file in found])
     elif quiet:
         for file in found:
             say(place(client, file), wrap=False)

@@ -56,6 +56,7 @@ def get(
     """
     from cvq.client import Client
     from cvq.results import missing_copies
+    from cvq.views import shapes
 
     client = Client()
     ids = options.resolve(client, [reference])
@@ -69,7 +70,7 @@ def get(
             client.fetch(job_id, artifact, target)
     plan = [pair for pairs in plans.values() for pair in pairs]
     if as_json:
-        dump([{**artifact.to_json(), "path": str(target)} for artifact, target in plan])
+        dump([{**shapes.artifact(artifact), "path": str(target)} for artifact, target in plan])
     elif not quiet:
         _tell([target for _, target in plan], len(plan) - sum(map(len, todo.values())))
 

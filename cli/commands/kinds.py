@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,30 +23,21 @@ def kinds(name: str | None, as_json: bool, as_csv: bool, quiet: bool) -> None:
     """List the job kinds, or one kind's fields."""
     from cvq.kinds import all_kinds, get_kind
     from cvq.settings import Settings
+    from cvq.views import shapes
 
     settings = Settings.load()
     if name is not None:
         kind = get_kind(name, settings)
-        dump(to_json(kind)) if as_json else _show(kind, as_csv=as_csv)
+        dump(shapes.kind(kind)) if as_json else _show(kind, as_csv=as_csv)
         return
     found = list(all_kinds(settings).values())
     if as_json:
-        dump([to_json(kind) for kind in found])
+        dump([shapes.kind(kind) for kind in found])
     elif quiet:
         for kind in found:
             say(kind.name)
     else:
         show_list(_columns(), found, as_csv=as_csv)
-
-
-def to_json(kind: Kind) -> dict[str, Any]:
-    """A kind as JSON."""
-    return {
-        "name": kind.name,
-        "summary": kind.summary,
-        "extra": kind.extra,
-        "schema": kind.spec.model_json_schema(),
-    }
 
 
 def _columns() -> list[Column[Kind]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from ..formats import clean
 from ..output import dump_line, note, on_terminal, say
 
 if TYPE_CHECKING:
-    from cvq.client import Client
+    from sqlalchemy import Row
+
     from cvq.parse import Reference
 
 
@@ -46,11 +48,13 @@ def logs(
     JOB is an id, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
+    from cvq.handle import POLL_S
+    from cvq.views.logs import LogReader
 
     client = Client()
     job_id = options.resolve_one(client, reference)
     options.check_attempt(client, [job_id], attempt)
-    reader = LogReader(client, job_id, tail=tail, since=since, attempt=attempt, stream=stream)
+    reader = LogReader(client.db, job_id, tail=tail, since=since, attempt=attempt, stream=stream)
     lines = reader.read()
     finished = reader.finished
     _print(lines, as_json=as_json)
@@ -63,57 +67,12 @@ def logs(
         note(f"job {job_id} has written nothing{'' if finished else ' yet'} ({reader.state})")
 
 
-POLL_S = 0.15
-
-
-class LogReader:
-    """Reads a job's lines from where it stopped last time.
-
-    Attributes:
-        after: the id of the last line read; 0 before the first.
-        state: the job's state as of the last look.
-        finished: whether the job had ended *before* the last look, so that nothing can follow.
-    """
-
-    def __init__(self, client: Client, job_id: int, *, tail: int | None, **chosen: Any) -> None:
-        self.client = client
-        self.job_id = job_id
-        self.tail = tail
-        self.chosen = chosen
-        self.after = 0
-        self.state = ""
-        self.finished = False
-
-    def read(self) -> list[Any]:
-        """The lines that are new."""
-        from cvq import queries
-
-        with self.client.db.read() as connection:
-            # The state first: a line written between the two looks is then never missed.
-            job = queries.get_job(connection, self.job_id)
-            rows = queries.logs_of(
-                connection, self.job_id, after=self.after, tail=self.tail, **self.chosen
-            )
-        self.state, self.finished, self.tail = job.state, job.finished, None
-        if rows:
-            self.after = rows[-1].id
-        return list(rows)
-
-
-def _print(rows: list[Any], *, as_json: bool) -> None:
-    from cvq.records import iso
+def _print(rows: Sequence[Row[Any]], *, as_json: bool) -> None:
+    from cvq.views import shapes
 
     for row in rows:
         if as_json:
-            dump_line(
-                {
-                    "attempt": row.attempt,
-                    "seq": row.seq,
-                    "time": iso(row.time),
-                    "stream": row.stream,
-                    "text": row.text,
-                }
-            )
+            dump_line(shapes.log_line(row))
         elif row.stream == "stderr" and on_terminal():
             say(click.style(clean(row.text), dim=True))
         else:

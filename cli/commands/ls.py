@@ -94,12 +94,12 @@ def _print(
 
 
 def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
-    from cvq import queries
+    from cvq.views import filters
 
     if wanted.limit is None or shown < wanted.limit:
         return
     with client.db.read() as connection:
-        more = queries.count_jobs(connection, wanted) - shown
+        more = filters.count(connection, wanted) - shown
     if more > 0:
         note(f"… {more} more: -n {shown + more} or --all")
 

@@ -17,6 +17,7 @@ from ..output import Column, dump, note, show_csv, show_table
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.records import Job
+    from cvq.views.curves import Curve
 
 
 @click.command(
@@ -52,16 +53,10 @@ def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bo
         _check_name(jobs, name)
     options.check_attempt(client, [job.id for job in jobs], attempt)
     if as_json or as_csv:
-        points = [point for job in jobs for point in _points(client, job, names, attempt)]
-        if len(jobs) == 1:
-            for point in points:
-                del point["job"]
+        points = _points(client, jobs, names, attempt)
         dump(points) if as_json else show_csv(_columns(several=len(jobs) > 1), points)
         return
-    found = [curve for job in jobs for curve in curves.curves_of(client, job, names, attempt)]
-    if len(jobs) > 1:
-        order = list(dict.fromkeys(curve.name for curve in found))
-        found.sort(key=lambda curve: order.index(curve.name))
+    found = _curves(client, jobs, names, attempt)
     if found:
         show_table(curves.columns(found), found)
     for job in jobs:
@@ -92,26 +87,46 @@ def _check_name(jobs: Sequence[Job], name: str) -> None:
     raise UsageError(f"{which} metric '{name}'" + (hint if known else ""))
 
 
-def _points(
-    client: Client, job: Job, names: Sequence[str], attempt: int | None
-) -> list[dict[str, Any]]:
-    from cvq import queries
-    from cvq.records import iso
+def _curves(
+    client: Client, jobs: Sequence[Job], names: Sequence[str], attempt: int | None
+) -> list[Curve]:
+    """The curves of the jobs, those of one metric beneath each other."""
+    from cvq.views.curves import curves_of
+    from cvq.views.declared import headline_names
 
     with client.db.read() as connection:
-        merged = queries.merged_points(connection, job.id, names=names, attempt=attempt)
-    rows = sorted((row for points in merged.values() for row in points), key=lambda row: row.id)
-    return [
-        {
-            "job": job.id,
-            "attempt": row.attempt,
-            "name": row.name,
-            "step": row.step,
-            "value": row.value,
-            "time": iso(row.time),
-        }
-        for row in rows
-    ]
+        found = [
+            curve
+            for job in jobs
+            for curve in curves_of(
+                connection,
+                job.id,
+                headline=headline_names(client.settings, job),
+                names=names,
+                attempt=attempt,
+            )
+        ]
+    order = list(dict.fromkeys(curve.name for curve in found))
+    return sorted(found, key=lambda curve: order.index(curve.name)) if len(jobs) > 1 else found
+
+
+def _points(
+    client: Client, jobs: Sequence[Job], names: Sequence[str], attempt: int | None
+) -> list[dict[str, Any]]:
+    """Every point as JSON; the number of the job stands in it where there are several."""
+    from cvq.views import shapes
+    from cvq.views.curves import points_of
+
+    with client.db.read() as connection:
+        points = [
+            shapes.metric_point(row)
+            for job in jobs
+            for row in points_of(connection, job.id, names=names, attempt=attempt)
+        ]
+    if len(jobs) == 1:
+        for point in points:
+            del point["job"]
+    return points
 
 
 def _columns(*, several: bool) -> list[Column[dict[str, Any]]]:

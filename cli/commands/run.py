@@ -178,7 +178,9 @@ def _follow(client: Client, handle: JobHandle, timeout: float | None, *, quiet: 
 def _wait(
     client: Client, handle: JobHandle, worker: _Worker, timeout: float | None, *, quiet: bool
 ) -> Job:
-    from ..follow import Follower, headline_names
+    from cvq.views.declared import headline_names
+
+    from ..follow import Follower
     from ..holdups import Holdups
 
     names = headline_names(client.settings, handle.job)

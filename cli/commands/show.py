@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.parse import Reference
     from cvq.records import Artifact, Attempt, Job
+    from cvq.views.curves import Curve
+    from cvq.views.details import JobDetails
 
 _TRACEBACK_LINES = 12
 _DEEPEST = 5  # level of a result that is shown
@@ -44,44 +46,41 @@ def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> Non
     for count, job_id in enumerate(ids):
         if count:
             say()
-        _show(client, client.job(job_id).job, whole=traceback)
+        _show(client, job_id, whole=traceback)
 
 
 def _as_json(client: Client, job: Job) -> dict[str, Any]:
     from cvq import queries
+    from cvq.views import shapes
 
     with client.db.read() as connection:
         attempts = queries.attempts_of(connection, job.id)
-    return client.to_json(job) | {"attempts": [attempt.to_json() for attempt in attempts]}
+    return client.to_json(job) | {"attempts": [shapes.attempt(each) for each in attempts]}
 
 
-def _show(client: Client, job: Job, *, whole: bool) -> None:
-    from cvq import queries
+def _show(client: Client, job_id: int, *, whole: bool) -> None:
+    from cvq.views.details import details_of
 
     with client.db.read() as connection:
-        now = queries.database_time(connection)
-        attempts = queries.attempts_of(connection, job.id)
-        events = queries.events_of(connection, job.id)
-        parents = queries.parents_of(connection, job.id)
-        artifacts = queries.artifacts_of(connection, [job.id])[job.id]
-        ahead = queries.ahead_of(connection, job) if job.state == "queued" else None
-    _show_job(job, now, parents, ahead)
-    _show_spec(client, job)
-    _show_attempts(job, attempts, now)
-    _show_metrics(client, job)
-    _show_artifacts(client, artifacts)
-    _show_events(events)
-    _show_error(job)
-    _show_last_lines(job, attempts, whole=whole)
-    _show_traceback(attempts, whole=whole)
+        seen = details_of(connection, client.settings, job_id)
+    _show_job(seen)
+    _show_spec(client, seen.job)
+    _show_attempts(seen.job, seen.attempts, seen.now)
+    _show_metrics(seen.curves)
+    _show_artifacts(client, seen.artifacts)
+    _show_events(seen.events)
+    _show_error(seen.job)
+    _show_last_lines(seen.job, seen.attempts, whole=whole)
+    _show_traceback(seen.attempts, whole=whole)
 
 
-def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) -> None:
+def _show_job(seen: JobDetails) -> None:
+    job = seen.job
     state = paint(formats.outcome(job), formats.STATE_STYLES[job.state])
     say(f"job {job.id}  {formats.clean(job.kind)}  {state}")
     queue = f"{job.queue}, priority {job.priority}"
-    if ahead is not None:
-        queue += f", {ahead} before it"
+    if seen.ahead is not None:
+        queue += f", {seen.ahead} before it"
     fields(
         [
             ("name", job.name),
@@ -91,12 +90,12 @@ def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) ->
             ("device", {"gpu": "only a GPU", "cpu": "no GPU"}.get(job.device or "")),
             ("time limit", formats.span(job.time_limit)),
             ("soft time limit", formats.span(job.soft_time_limit)),
-            ("after", ", ".join(f"job {parent.id} ({parent.state})" for parent in parents)),
+            ("after", ", ".join(f"job {parent.id} ({parent.state})" for parent in seen.parents)),
             ("not before", formats.clock(job.not_before) if job.state == "waiting" else None),
             ("submitted", formats.clock(job.created_at)),
             ("started", formats.clock(job.started_at)),
             ("finished", formats.clock(job.finished_at)),
-            ("time", formats.span(job.seconds(now))),
+            ("time", formats.span(job.seconds(seen.now))),
             ("progress", formats.progress(job)),
             ("attempts", f"{job.attempt} of {job.max_attempts}"),
         ]
@@ -104,7 +103,7 @@ def _show_job(job: Job, now: datetime, parents: list[Job], ahead: int | None) ->
 
 
 def _show_spec(client: Client, job: Job) -> None:
-    from ..follow import left_open
+    from cvq.views.declared import left_open
 
     heading("Specification")
     became = job.result if isinstance(job.result, dict) else {}
@@ -201,10 +200,9 @@ def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None
             say(f"attempt {attempt.number}: {formats.one_line(attempt.error)}")
 
 
-def _show_metrics(client: Client, job: Job) -> None:
-    from ..curves import columns, curves_of
+def _show_metrics(curves: Sequence[Curve]) -> None:
+    from ..curves import columns
 
-    curves = curves_of(client, job)
     if curves:
         heading("Metrics")
         show_table(columns(), curves)

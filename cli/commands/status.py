@@ -69,13 +69,14 @@ def look(client: Client) -> Look:
     from cvq import queries
     from cvq.settings import masked
     from cvq.states import State
+    from cvq.views import filters
 
     with client.db.read() as connection:
         counts = queries.count_states(connection)
         queued = queries.queued_by_queue(connection)
         workers = queries.workers(connection)
-        running = queries.list_jobs(
-            connection, queries.Filter(states=[State.RUNNING], limit=_MOST_RUNNING)
+        running = filters.find(
+            connection, filters.Filter(states=[State.RUNNING], limit=_MOST_RUNNING)
         )
     served = {queue for row in workers if row["alive"] for queue in row["queues"]}
     names = sorted({*queued, *served})

@@ -81,8 +81,9 @@ def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: boo
 
 def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     from cvq.client import raise_for_state
+    from cvq.views.declared import headline_names
 
-    from ..follow import Follower, headline_names
+    from ..follow import Follower
 
     try:
         names = headline_names(client.settings, handle.job)

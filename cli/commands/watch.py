@@ -10,7 +10,6 @@ from .. import options
 from ..formats import clean
 from ..holdups import Holdups
 from ..output import dump_line, on_terminal, say
-from .logs import LogReader
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -66,11 +65,14 @@ class _JsonLines:
 
 
 def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Job:
-    from ..follow import Follower, headline_names
+    from cvq.views.declared import headline_names
+    from cvq.views.logs import LogReader
+
+    from ..follow import Follower
     from ..submitting import show_outcome, show_result
 
     handle = client.job(job_id)
-    reader = LogReader(client, job_id, tail=tail)
+    reader = LogReader(client.db, job_id, tail=tail)
     with Follower(headline_names(client.settings, handle.job)) as follower:
         holdups = Holdups(client, follower.say)
 

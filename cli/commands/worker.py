@@ -93,7 +93,7 @@ def state_of(row: _Row) -> str:
 
 def to_json(row: _Row) -> _Row:
     """A worker as JSON."""
-    from cvq.records import iso
+    from cvq.views.shapes import iso
 
     return {
         "id": row["id"],

@@ -24,6 +24,7 @@ from ..text import (
     listing,
     span,
 )
+from ..views import filters
 from . import causes
 from .causes import Told
 
@@ -199,7 +200,7 @@ def _busy(seen: _Seen, able: list[Worker]) -> Told:
     before = f", and {_jobs(ahead)} before it" if ahead else ""
     busy = f"{verb} busy with {jobs} {listing(running)}{before}"
     said = [f"{all_of} of the queue '{job.queue}' {busy}."]
-    found = queries.list_jobs(connection, queries.Filter(ids=running)) if running else []
+    found = filters.find(connection, filters.Filter(ids=running)) if running else []
     etas = [(eta, j.id) for j in found if (eta := (j.progress or {}).get("eta_s")) is not None]
     if etas:
         said.append(f"Job {min(etas)[1]} should be done in about {span(min(etas)[0])}.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -410,8 +411,8 @@ def report(
         connection.execute(insert(t.metrics), [owner | point for point in points])
         summaries.add_points(connection, job, points)
     for artifact in artifacts:
-        described = _fit(t.artifacts, **artifact.to_json())
-        connection.execute(insert(t.artifacts).values(**owner, **described, created_at=now()))
+        described = _fit(t.artifacts, **asdict(artifact))
+        connection.execute(insert(t.artifacts).values(**described | owner, created_at=now()))
     changes: dict[str, Any] = {}
     if progress is not None:
         changes["progress"] = storable(progress)

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, nulls_last, select
 from .. import tables as t
 from ..errors import UsageError
 from ..parse import Comparison, Field, field
+from ..records import Job
 from ..text import did_you_mean, listing, nearest
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -45,8 +46,19 @@ class Filter:
     until: datetime | None = None
     where: Sequence[Comparison] = ()
     sort: str | None = None
-    before: int | None = None
     limit: int | None = None
+
+
+def find(connection: Connection, wanted: Filter) -> list[Job]:
+    """Jobs, the newest first unless `sort` says otherwise."""
+    query = select(t.jobs).where(*conditions(wanted)).order_by(*order(wanted))
+    return [Job.from_row(row) for row in connection.execute(query.limit(wanted.limit)).all()]
+
+
+def count(connection: Connection, wanted: Filter) -> int:
+    """How many jobs a filter finds, whatever its limit."""
+    query = select(func.count(t.jobs.c.id)).where(*conditions(wanted))
+    return int(connection.scalar(query) or 0)
 
 
 def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
@@ -66,8 +78,6 @@ def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         found.append(jobs.created_at >= wanted.since)
     if wanted.until:
         found.append(jobs.created_at < wanted.until)
-    if wanted.before:
-        found.append(jobs.id < wanted.before)
     found += [_compared(*comparison) for comparison in wanted.where]
     return found
 

@@ -17,8 +17,9 @@ from cvq import Client, tables
 from cvq.lifecycle import store
 from cvq.lifecycle.store import MetricPoint
 from cvq.states import Role
+from cvq.views.curves import Curve
 from cvq_cli import formats
-from cvq_cli.curves import Curve, overlay
+from cvq_cli.curves import overlay
 
 from .conftest import Cli, FakeWorker
 

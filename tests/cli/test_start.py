@@ -111,7 +111,7 @@ def test_unexpected_error_is_one_line_and_a_traceback_with_debug(
     def broken(*_: object) -> None:
         raise RuntimeError("first\nsecond")
 
-    monkeypatch.setattr("cvq.queries.list_jobs", broken)
+    monkeypatch.setattr("cvq.views.filters.find", broken)
     said = run("ls", code=70)
     assert said.err == (
         "cvq: error: internal error (RuntimeError: first); `cvq --debug …` shows where\n"
@@ -134,7 +134,7 @@ def test_ctrl_c_is_quiet(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cvq.queries.list_jobs", interrupted)
+    monkeypatch.setattr("cvq.views.filters.find", interrupted)
     said = run("ls", code=130)
     assert said.out + said.err.strip() == ""
 

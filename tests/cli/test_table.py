@@ -11,6 +11,7 @@ import pytest
 
 from cvq import Client, Settings
 from cvq.records import Job
+from cvq.views.curves import Curve
 from cvq_cli import (
     artifact_table,
     curves,
@@ -18,7 +19,6 @@ from cvq_cli import (
     job_table,
 )
 from cvq_cli.commands import kinds, worker
-from cvq_cli.curves import Curve
 from cvq_cli.table import Column, plain_table, table
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

@@ -15,12 +15,13 @@ from proxy import Proxy, proxied
 from sqlalchemy import text
 
 from conftest import created
-from cvq import Settings, queries
+from cvq import Settings
 from cvq.db import Database
 from cvq.errors import DatabaseAwayError, DatabaseError, SchemaError
 from cvq.lifecycle import store
 from cvq.postgres import patience
 from cvq.records import NewJob
+from cvq.views import filters
 from waiting import eventually
 
 
@@ -153,7 +154,5 @@ def test_a_database_that_cannot_hold_every_text_is_refused(
         with database.write() as connection:
             store.submit(connection, NewJob("selftest", {}, "0", "ann", name="größe"))
         with database.read() as connection:
-            assert [job.name for job in queries.list_jobs(connection, queries.Filter())] == [
-                "größe"
-            ]
+            assert [job.name for job in filters.find(connection, filters.Filter())] == ["größe"]
         database.engine.dispose()

@@ -34,7 +34,7 @@ from cvq.lifecycle.store import LogLine, MetricPoint
 from cvq.matching import Needs, Offer
 from cvq.records import Artifact, AttemptId, Job, NewJob, Outcome
 from cvq.states import FINAL, Role, State
-from cvq.views import filters
+from cvq.views import filters, shapes
 
 QUEUE = "default"
 
@@ -189,12 +189,12 @@ def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> No
         assert store.promote(connection, "w") == 1
         assert [job_id for job_id, _ in store.reap(connection, "w")] == [bad[State.RUNNING]]
     with database.read() as connection:
-        assert queries.list_jobs(connection, queries.Filter(tags=[("a", None)])) == []
+        assert filters.find(connection, filters.Filter(tags=[("a", None)])) == []
         filters.check(
-            connection, queries.Filter(tags=[("a", None)])
+            connection, filters.Filter(tags=[("a", None)])
         )  # which looks through all tags
-        for job in queries.list_jobs(connection, queries.Filter()):
-            assert job.to_json([])["id"] == job.id
+        for job in filters.find(connection, filters.Filter()):
+            assert shapes.job(job, [])["id"] == job.id
             assert explain(connection, job).why
     assert finish(database, attempt, DONE) == State.SUCCEEDED
     with database.write() as connection:

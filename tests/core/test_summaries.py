@@ -19,6 +19,7 @@ from cvq.lifecycle.store import MetricPoint
 from cvq.parse import comparison
 from cvq.records import Job, NewJob, Outcome
 from cvq.states import State
+from cvq.views import filters
 from cvq.views.filters import Filter, check
 
 TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -67,7 +68,7 @@ def found(database: Database, *where: str, sort: str | None = None) -> list[int]
     wanted = Filter(where=[comparison(each) for each in where], sort=sort)
     with database.read() as connection:
         check(connection, wanted)
-        return [job.id for job in queries.list_jobs(connection, wanted)]
+        return [job.id for job in filters.find(connection, wanted)]
 
 
 def test_last_lowest_highest_and_best(database: Database) -> None:

@@ -1,0 +1,85 @@
+"""The curves of a job: each metric over its steps, with the figures that sum it up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from .. import queries
+
+_EPOCH = "epoch"  # the metric by which a job counts its epochs
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of a job.
+
+    Attributes:
+        values: in the order of the steps; None where one was not finite.
+        epochs: the epoch that ended at a step, where the job counts epochs.
+        value: the figure that counts: of a training that is done, that of the weights it kept.
+        best, best_step: None where nothing says which way the metric is better.
+    """
+
+    name: str
+    steps: list[int]
+    values: list[float | None]
+    value: float | None
+    best: float | None = None
+    best_step: int | None = None
+    job_id: int = 0
+    epochs: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def finite(self) -> list[float]:
+        """The values that are numbers."""
+        return [value for value in self.values if value is not None]
+
+
+def curves_of(
+    connection: Connection,
+    job_id: int,
+    *,
+    headline: Sequence[str] = (),
+    names: Sequence[str] = (),
+    attempt: int | None = None,
+) -> list[Curve]:
+    """The curves of a job.
+
+    Attempts that resumed one another make one curve; `attempt` asks for a single one's.
+
+    Args:
+        connection: of the database.
+        job_id: the job.
+        headline: the metrics that come first; the others follow by their names.
+        names: only these metrics; all where not given.
+        attempt: only the points of this attempt.
+    """
+    asked = [*names, _EPOCH] if names else []
+    merged = queries.merged_points(connection, job_id, names=asked, attempt=attempt)
+    summaries = queries.summaries_of(connection, job_id) if attempt is None else {}
+    counted = [(point.step, point.value) for point in merged.get(_EPOCH, [])]
+    epochs = {step: int(value) for step, value in counted if value is not None}
+    found = []
+    for name, points in merged.items():
+        if names and name not in names:
+            continue
+        steps, values = [point.step for point in points], [point.value for point in points]
+        curve = Curve(name, steps, values, values[-1], job_id=job_id, epochs=epochs)
+        if known := summaries.get(name):
+            best = {"best": known.best, "best_step": known.best_step}
+            curve = replace(curve, value=known.value, **best)
+        found.append(curve)
+    order = {name: place for place, name in enumerate(headline)}
+    return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
+
+
+def points_of(
+    connection: Connection, job_id: int, *, names: Sequence[str] = (), attempt: int | None = None
+) -> list[Row[Any]]:
+    """The points of a job's curves as they were written, one after the other."""
+    merged = queries.merged_points(connection, job_id, names=names, attempt=attempt)
+    return sorted((row for points in merged.values() for row in points), key=lambda row: row.id)

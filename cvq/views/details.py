@@ -1,0 +1,57 @@
+"""All that the database has of one job, read at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from .. import queries
+from ..records import Artifact, Attempt, Job
+from ..settings import Settings
+from ..states import State
+from .curves import Curve, curves_of
+from .declared import headline_names
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """A job and what belongs to it.
+
+    Attributes:
+        now: the database's clock when it was read.
+        parents: the jobs that it waits for, or waited for.
+        ahead: how many jobs of its queue are claimed before it; None where it is not queued.
+        events: what happened to it, in order: time, what, by.
+    """
+
+    job: Job
+    now: datetime
+    attempts: list[Attempt]
+    parents: list[Job]
+    ahead: int | None
+    curves: list[Curve]
+    artifacts: list[Artifact]
+    events: Sequence[Row[Any]]
+
+
+def details_of(connection: Connection, settings: Settings, job_id: int) -> JobDetails:
+    """Read a job with all that belongs to it.
+
+    Raises:
+        UnknownJobError: there is no such job.
+    """
+    job = queries.get_job(connection, job_id)
+    return JobDetails(
+        job=job,
+        now=queries.database_time(connection),
+        attempts=queries.attempts_of(connection, job_id),
+        parents=queries.parents_of(connection, job_id),
+        ahead=queries.ahead_of(connection, job) if job.state == State.QUEUED else None,
+        curves=curves_of(connection, job_id, headline=headline_names(settings, job)),
+        artifacts=queries.artifacts_of(connection, [job_id])[job_id],
+        events=queries.events_of(connection, job_id),
+    )

@@ -1,0 +1,68 @@
+"""The jobs that a user's references mean: `12`, `3-7`, `@` and `@~1`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection
+
+from .. import queries
+from ..errors import UnknownJobError, UsageError
+from ..parse import Reference
+from ..text import listing
+
+
+def resolve(connection: Connection, user: str, references: Iterable[Reference]) -> list[int]:
+    """The ids of the jobs that some references mean, each once, in the order given.
+
+    Args:
+        connection: of the database.
+        user: whose last job `@` is.
+        references: as `cvq.parse.reference` reads them.
+
+    Raises:
+        UnknownJobError: a reference means no job.
+        UsageError: the user has not submitted that many jobs.
+    """
+    found: dict[int, None] = {}
+    for first, last, back in references:
+        if back is not None:
+            ids = [queries.last_jobs(connection, user, back)]
+        else:
+            ids = queries.ids_between(connection, first, last)
+        if not ids:
+            raise UnknownJobError(first if first == last else f"{first}-{last}")
+        found.update(dict.fromkeys(ids))
+    return list(found)
+
+
+def resolve_one(connection: Connection, user: str, reference: Reference) -> int:
+    """The id of the one job that a reference means.
+
+    Raises:
+        UnknownJobError: it means no job.
+        UsageError: it means several, or the user has not submitted that many.
+    """
+    ids = resolve(connection, user, [reference])
+    if len(ids) > 1:
+        raise UsageError(
+            f"{reference.first}-{reference.last} is {len(ids)} jobs; this command takes one"
+        )
+    return ids[0]
+
+
+def check_attempt(connection: Connection, job_ids: Sequence[int], attempt: int | None) -> None:
+    """Refuse an attempt that none of some jobs has had; None is any.
+
+    Raises:
+        UsageError: no job has one of this number; of a single job, those that it has are named.
+    """
+    if attempt is None:
+        return
+    known = {each.number for job_id in job_ids for each in queries.attempts_of(connection, job_id)}
+    if attempt in known:
+        return
+    if len(job_ids) > 1:
+        raise UsageError(f"none of these jobs has an attempt {attempt}")
+    had = f"it has had {listing(sorted(known))}" if known else "it has had none"
+    raise UsageError(f"job {job_ids[0]} has no attempt {attempt}: {had}")

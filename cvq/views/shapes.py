@@ -1,0 +1,126 @@
+"""The documented JSON shapes of jobs and all that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row
+
+from .. import queries
+from ..records import Artifact, Attempt, Job
+
+if TYPE_CHECKING:
+    from ..kinds.spec import Kind
+
+Json = dict[str, Any]
+
+_CHUNK = 500  # jobs whose artifacts are asked for at once
+
+
+def job(row: Job, artifacts: Iterable[Artifact]) -> Json:
+    """A job with the files that it has left."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "state": row.state,
+        "reason": row.reason,
+        "priority": row.priority,
+        "queue": row.queue,
+        "user": row.user,
+        "name": row.name,
+        "tags": row.tags,
+        "spec": row.spec,
+        "attempt": row.attempt,
+        "max_attempts": row.max_attempts,
+        "created_at": iso(row.created_at),
+        "started_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "progress": row.progress,
+        "metrics": row.metrics,
+        "artifacts": [artifact(file) for file in artifacts],
+        "result": row.result,
+        "error": row.error,
+    }
+
+
+def jobs(connection: Connection, rows: Sequence[Job]) -> Iterator[Json]:
+    """Jobs, each with the files that it has left."""
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        artifacts = queries.artifacts_of(connection, [row.id for row in chunk])
+        for row in chunk:
+            yield job(row, artifacts[row.id])
+
+
+def artifact(file: Artifact) -> Json:
+    """A file that a job has left."""
+    return {
+        "name": file.name,
+        "role": file.role,
+        "media_type": file.media_type,
+        "uri": file.uri,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+    }
+
+
+def attempt(row: Attempt) -> Json:
+    """An attempt of a job."""
+    return {
+        "number": row.number,
+        "worker": row.worker,
+        "host": row.host,
+        "pid": row.pid,
+        "device": row.device,
+        "seed": row.seed,
+        "started_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "error": row.error,
+        "traceback": row.traceback,
+        "peak_memory": row.peak_memory,
+        "last_lines": row.last_lines,
+    }
+
+
+def log_line(row: Row[Any]) -> Json:
+    """A line that a job has written."""
+    return {
+        "attempt": row.attempt,
+        "seq": row.seq,
+        "time": iso(row.time),
+        "stream": row.stream,
+        "text": row.text,
+    }
+
+
+def metric_point(row: Row[Any]) -> Json:
+    """A value of a metric at a step."""
+    return {
+        "job": row.job_id,
+        "attempt": row.attempt,
+        "name": row.name,
+        "step": row.step,
+        "value": row.value,
+        "time": iso(row.time),
+    }
+
+
+def kind(known: Kind) -> Json:
+    """A job kind, with the JSON schema of its specification."""
+    return {
+        "name": known.name,
+        "summary": known.summary,
+        "extra": known.extra,
+        "schema": known.spec.model_json_schema(),
+    }
+
+
+def iso(time: datetime | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, as in 2026-11-01T12:00:00.000Z."""
+    if time is None:
+        return None
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
