@@ -24,6 +24,9 @@ from waiting import HANG_S, eventually
 
 TESTS = Path(__file__).parent
 
+# Several tests run at a time, on networks and pictures so small that threads cost more than they
+# bring; and threads that spin while they wait take the cores from others. PyTorch reads it once.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 # A shell starts background jobs with SIGINT ignored, which every child would inherit: the tests of
 # Ctrl-C would then wait for nothing.

@@ -43,8 +43,6 @@ from cvq_workers.training.saved import NAME, read_model
 
 from .recorder import Recorder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DIGITS = {"data": DataSource.model_validate({"name": "digits"})}
 Tensor = torch.Tensor
 

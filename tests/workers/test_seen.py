@@ -24,8 +24,6 @@ from cvq_workers.training.saved import NAME, read_model
 
 from .recorder import Recorder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 Level = np.ndarray  # (8, 8), 0 to 1: how much ink is where
 
 

@@ -38,8 +38,6 @@ from cvq_workers.training.report import Report
 
 from .recorder import Recorder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 KINDS: dict[str, tuple[Any, type[ImageTrainingSpec], dict[str, Any]]] = {
     "fmnist-mlp": (fmnist_mlp, MlpSpec, {}),
     "fmnist-cnn": (fmnist_cnn, CnnSpec, {"arch": "resnet", "width": 8, "epochs": 1}),

@@ -29,8 +29,6 @@ from cvq_workers.models.vgg import LAYERS, load_vgg19
 
 from .recorder import Recorder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def scene(width: int = 64, height: int = 48) -> Image.Image:
     """A green meadow under a pale sky with a dark tower."""

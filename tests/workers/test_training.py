@@ -24,8 +24,6 @@ from cvq_workers.training.loop import Measured, Pace, Samples, Trained, train
 
 from .recorder import Recorder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CLASSES = ("left", "right")
 
 
