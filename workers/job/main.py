@@ -18,6 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from cvq.context.base import StopRequestedError
 from cvq.inputs import images
 from cvq.kinds import get_kind, make_spec
 from cvq.kinds.spec import ModelFile
@@ -27,7 +28,7 @@ from .. import results
 from ..failures import describe
 from ..launch.supervisor import die_with_parent
 from ..protocol import EXIT_STOPPED, Request
-from .context import JobContext, StopRequestedError
+from .context import JobContext
 from .control import Control
 
 _LINE_BUFFERED = 1  # _IOLBF of every C library

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .saved import Model, load_model, save_model
 
 _HOMES = {
-    "Context": "..context",
+    "Context": "cvq.context",
     "Dataset": "..data.dataset",
     "Measured": ".loop",
     "Model": ".saved",

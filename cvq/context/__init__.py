@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from .checkpoints import Checkpoint
+from ..checkpoints import Checkpoint
 
 
 class Context(Protocol):

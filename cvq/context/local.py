@@ -1,0 +1,149 @@
+"""A kind without any worker: in a notebook, a test, a benchmark.
+
+    from cvq import LocalContext
+
+    ctx = LocalContext("out")
+    result = ctx.run("style-transfer", content="a.jpg", style=["b.jpg"], size=256)
+    print(result, ctx.artifacts["result.png"].path, ctx.curve("total_loss"))
+
+Inputs are checked as at submission; a model is given as a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import checkpoints
+from ..errors import CheckpointError
+from ..names import Names
+from ..states import Role
+from .base import LONGEST_METRIC, BaseContext, Progress
+
+log = logging.getLogger("cvq.job")
+
+_KEPT_CHECKPOINTS = 2
+_SHOWN_EVERY_S = 1.0
+
+
+class LocalArtifact(NamedTuple):
+    """A file that was left, with its role and media type."""
+
+    path: Path
+    role: str
+    media_type: str | None
+
+
+class LocalContext(BaseContext):
+    """A `Context` that needs no worker, database or queue: it keeps what it is told.
+
+    Checkpoints lie in its folder. A context of the same folder goes on from the newest that fits:
+    a cell that was interrupted is run again, and resumes.
+
+    Args:
+        folder: where files go; made where it is not there.
+        device: `cpu`, `cuda` or `mps`.
+        cache: a folder for what can be made again; default: `cache` in the folder.
+        checkpoint_every: seconds between checkpoints; 0: one after every step.
+        show: print progress to stderr, once a second at most.
+
+    Attributes:
+        folder: as given.
+        artifacts: the files that were left, by name.
+        steps: every report of progress.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str = "cvq-out",
+        *,
+        device: str = "cpu",
+        cache: Path | None = None,
+        checkpoint_every: float = 30.0,
+        show: bool = False,
+    ) -> None:
+        self.folder = Path(folder).absolute()
+        super().__init__(
+            job_id=0,
+            attempt=1,
+            device=device,
+            cache=cache or self.folder / "cache",
+            kind="",
+            spec_hash="",
+            out=self.folder / ".writing",
+            checkpoint_every=checkpoint_every,
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.artifacts: dict[str, LocalArtifact] = {}
+        self.steps: list[Progress] = []
+        self._names = Names()
+        self._curves: dict[str, list[tuple[int, float | None]]] = {}
+        self._show, self._shown_at = show, -math.inf
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics that were recorded, in the order in which they came."""
+        return list(self._curves)
+
+    def curve(self, name: str) -> list[tuple[int, float | None]]:
+        """A metric over the steps: (step, value); None for a value that is not finite."""
+        return self._curves.get(name, [])
+
+    def confirm(self) -> None:
+        """Nothing can be lost here."""
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time for the next checkpoint."""
+        return not self._checkpoint_every or super().checkpoint_due()
+
+    def _pass_progress(self, progress: Progress) -> None:
+        self.steps.append(progress)
+        now = time.monotonic()
+        if self._show and (progress.done == progress.total or now >= self._shown_at):
+            self._shown_at = now + _SHOWN_EVERY_S
+            print(f"{progress.unit} {progress.done} of {progress.total}", file=sys.stderr)
+
+    def _pass_metrics(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            point = (step, value if math.isfinite(value) else None)
+            self._curves.setdefault(name[:LONGEST_METRIC], []).append(point)
+
+    def _publish(self, path: Path, name: str, role: str, media_type: str | None) -> None:
+        before = self.artifacts.get(name)
+        target = before.path if before else self.folder / self._names.place(name)
+        if role == Role.CHECKPOINT:
+            target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+        shutil.rmtree(self._out / path.relative_to(self._out).parts[0])
+        with contextlib.suppress(OSError):  # another file is being written
+            self._out.rmdir()
+        if role == Role.CHECKPOINT:
+            for old in self._checkpoints()[_KEPT_CHECKPOINTS:]:
+                old.unlink()
+        else:
+            self.artifacts[name] = LocalArtifact(target, role, media_type)
+
+    def _checkpoints(self) -> list[Path]:
+        """The checkpoints in the folder, the newest first."""
+        return sorted(self.folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+    def _saved(self) -> Path | None:
+        for path in self._checkpoints():
+            try:
+                checkpoints.check(path, kind=self._kind, spec_hash=self._spec_hash)
+            except CheckpointError as error:
+                log.warning("%s", error)
+            else:
+                return path
+        return None
+
+    @property
+    def _is_to_stop(self) -> bool:
+        return False
