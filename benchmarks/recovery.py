@@ -29,7 +29,7 @@ import psutil
 from benchmarks.machine import describe
 from cvq import JobHandle, queries
 from cvq.broker.embedded import redis_binary
-from cvq.lifecycle import store
+from cvq.lifecycle import jobs
 from cvq.records import Attempt, NewJob
 from cvq.samples import write_samples
 
@@ -185,7 +185,7 @@ def redis() -> bool:
         time.sleep(40)  # Celery tries again less and less often
         with made.client.db.write() as connection:
             for number in range(500):
-                store.submit(connection, _plain_job(made, number))
+                jobs.submit(connection, _plain_job(made, number))
         committed = time.monotonic()
         must(lambda: len(_all_begins(made)) > 500, "work begins without Redis")
         waited = _all_begins(made)[500] - committed

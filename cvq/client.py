@@ -29,7 +29,8 @@ from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
 from .inputs.checking import check_inputs, scratch_for, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
 from .kinds.spec import InputFile, Kind, Spec
-from .lifecycle import store
+from .lifecycle import jobs
+from .lifecycle.values import storable
 from .records import Artifact, Job, NewJob
 from .settings import Settings
 from .states import State
@@ -158,7 +159,7 @@ class Client:
         )
         _check_storable(f"{kind}: the specification", dumped)
         with database.write() as connection:
-            job_id = store.submit(connection, job)
+            job_id = jobs.submit(connection, job)
         self._ring(job.queue, job_id, trouble)
         return JobHandle(self, job_id)
 
@@ -423,7 +424,7 @@ def _check_words(name: str | None, queue: str, tags: Mapping[str, str]) -> None:
 
 def _check_storable(what: str, given: Any) -> None:
     """Refuse what one database would take and another would not."""
-    if store.storable(given) != given:
+    if storable(given) != given:
         raise UsageError(f"{what} has a character that no database stores (NUL, half a pair)")
 
 

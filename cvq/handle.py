@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from . import queries
 from .errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 from .goals import Goal
-from .lifecycle import store
+from .lifecycle import jobs
 from .records import Artifact, Job
 from .results import choose, missing_copies, results_of, targets
 from .states import State
@@ -197,7 +197,7 @@ class JobHandle:
             UnknownJobError: there is no such job.
         """
         with self.client.db.write() as connection:
-            self._job = store.cancel(connection, self.id, self.client.settings.user)
+            self._job = jobs.cancel(connection, self.id, self.client.settings.user)
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, Row, func, select
 
 from . import tables as t
 from .errors import UnknownJobError, UsageError
@@ -271,28 +271,6 @@ def queued_by_needs(connection: Connection) -> dict[tuple[str, str], int]:
         .group_by(jobs.queue, jobs.needs)
     )
     return {(row[0], row[1]): row[2] for row in connection.execute(query).all()}
-
-
-def ahead_of(connection: Connection, job: Job) -> int:
-    """How many queued jobs of the same queue will be claimed before this one."""
-    rank = select(t.jobs.c.fair_rank).where(t.jobs.c.id == job.id).scalar_subquery()
-    jobs = t.jobs.c
-    return int(
-        connection.scalar(
-            select(func.count()).where(
-                t.in_state(State.QUEUED),
-                jobs.queue == job.queue,
-                or_(
-                    jobs.priority > job.priority,
-                    and_(
-                        jobs.priority == job.priority,
-                        or_(jobs.fair_rank < rank, and_(jobs.fair_rank == rank, jobs.id < job.id)),
-                    ),
-                ),
-            )
-        )
-        or 0
-    )
 
 
 @dataclass(frozen=True)

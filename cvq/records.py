@@ -36,6 +36,24 @@ class AttemptId(NamedTuple):
     attempt: int
 
 
+class LogLine(NamedTuple):
+    """A line that a job wrote; `seq` counts within the attempt, over both streams."""
+
+    seq: int
+    time: datetime
+    stream: str
+    text: str
+
+
+class MetricPoint(NamedTuple):
+    """A named number at a step."""
+
+    name: str
+    step: int
+    value: float
+    time: datetime
+
+
 @dataclass(frozen=True)
 class NewJob:
     """A job about to be submitted.

@@ -35,6 +35,11 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 SCHEMA_VERSION = "0005"
 
 
+# A queue is served in this order: by priority, then fairness, then age. Each is a column of `jobs`
+# and whether its highest comes first.
+SERVING_ORDER = (("priority", True), ("fair_rank", False), ("id", False))
+
+
 class Unreadable(str):
     """What stands in a column that should hold JSON, or a text, and is none."""
 
@@ -195,6 +200,10 @@ def _job_id(**kw: Any) -> Column[int]:
     return Column("job_id", BigId, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, **kw)
 
 
+def _by_turn() -> list[Any]:
+    return [text(f"{name} DESC") if falling else name for name, falling in SERVING_ORDER]
+
+
 jobs = Table(
     "jobs",
     metadata,
@@ -235,13 +244,10 @@ jobs = Table(
     # Jobs with the same word need the same of a worker (`matching.Needs.key`); empty where it was
     # not to be read when the column came.
     Column("needs", String(40), nullable=False, server_default=text("''")),
-    # A queue is served in this order: priority, then fairness, then age.
     Index(
         "ix_jobs_queued",
         "queue",
-        text("priority DESC"),
-        "fair_rank",
-        "id",
+        *_by_turn(),
         sqlite_where=text("state = 'queued'"),
         postgresql_where=text("state = 'queued'"),
     ),
@@ -250,9 +256,7 @@ jobs = Table(
         "ix_jobs_needs",
         "queue",
         "needs",
-        text("priority DESC"),
-        "fair_rank",
-        "id",
+        *_by_turn(),
         sqlite_where=text("state = 'queued'"),
         postgresql_where=text("state = 'queued'"),
     ),

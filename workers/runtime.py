@@ -32,12 +32,13 @@ from cvq.errors import (
     MissingExtraError,
     SetupError,
 )
-from cvq.lifecycle import store
+from cvq.lifecycle import attempts, claims, jobs, leases, workers
 from cvq.matching import Offer
 from cvq.postgres import patience
 from cvq.presence import Presence
 from cvq.records import AttemptId, Job
 from cvq.settings import Settings
+from cvq.states import WorkerState
 
 from .announce import announcement
 from .attempt.attempt import Attempt
@@ -176,7 +177,7 @@ class Runtime:
 
     def _enter(self, announced: dict[str, Any]) -> None:
         with self.db.write() as connection:
-            store.worker_started(
+            workers.register(
                 connection,
                 id=self.id,
                 host=self.settings.host,
@@ -231,7 +232,7 @@ class Runtime:
         for pause in (0.2, 1.0, 5.0, None):
             try:
                 with self.db.write() as connection:
-                    job = store.claim(
+                    job = claims.claim(
                         connection,
                         worker=self.id,
                         host=self.settings.host,
@@ -262,9 +263,9 @@ class Runtime:
         """Renew a lease, as soon as its row is not locked; return whether it is still ours."""
         while True:
             with self.db.write() as connection:
-                if store.renew(connection, self.id, self.settings.lease, [attempt]):
+                if leases.renew(connection, self.id, self.settings.lease, [attempt]):
                     return True
-                if not store.still_held(connection, self.id, [attempt]):
+                if not leases.still_held(connection, self.id, [attempt]):
                     return False
             if self._stopping.wait(_LOCKED_S):
                 return False
@@ -339,11 +340,11 @@ class Runtime:
         for tried in range(_TRIES):
             asked_at = lease_clock()
             with self.db.write() as connection:
-                kept = store.renew(connection, self.id, self.settings.lease, left)
-                locked = store.still_held(connection, self.id, left.keys() - kept.keys())
+                kept = leases.renew(connection, self.id, self.settings.lease, left)
+                locked = leases.still_held(connection, self.id, left.keys() - kept.keys())
                 if not tried:
-                    state = "draining" if self._draining else "up"
-                    order = store.worker_seen(connection, self.id, state)
+                    state = WorkerState.DRAINING if self._draining else WorkerState.UP
+                    order = workers.heartbeat(connection, self.id, state)
             self._asked_at = time.monotonic()
             for attempt in left.keys() - locked:
                 try:
@@ -388,9 +389,9 @@ class Runtime:
             waiting = queries.any_waiting(connection)
         if dead or waiting:  # a transaction that writes costs five times one that looks
             with self.db.write() as connection:
-                for attempt in store.reap(connection, self.id, dead):
+                for attempt in attempts.reap(connection, self.id, dead):
                     log.warning("job %s attempt %s: its worker fell silent", *attempt)
-                store.promote(connection, self.id)
+                jobs.promote(connection, self.id)
         # Asked twice: what was queued at the first may have been claimed at the second.
         idle = self._is_idle and not self._unanswered
         if self._is_done() and idle and not self._queued() and self._is_idle:
@@ -480,7 +481,7 @@ class Runtime:
         for thread in self._hands:
             thread.join(_HAND_S)  # one may wait for a Redis that hangs
         with contextlib.suppress(CvqError), self.db.write() as connection:
-            store.worker_left(connection, self.id)
+            workers.deregister(connection, self.id)
         self._left.set()
         self._launcher.close()
         if self._presence is not None:

@@ -66,11 +66,11 @@ def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
 
 def _note_gone(client: Client, rows: list[dict[str, Any]]) -> None:
     """Say in the database what these workers can no longer say themselves."""
-    from cvq.lifecycle import store
+    from cvq.lifecycle import workers
 
     with client.db.write() as connection:
         for row in rows:
-            store.worker_left(connection, row["id"])
+            workers.deregister(connection, row["id"])
 
 
 def _stop_redis(client: Client) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cvq.errors import UsageError, WaitTimeoutError
+from cvq.states import Drain
 
 from .. import formats, options
 from ..output import dump, hint, note, say
@@ -50,7 +51,7 @@ def drain(
     from cvq.client import Client
 
     client = Client()
-    rows = _ask(client, names, "finish" if finish else "stop")
+    rows = _ask(client, names, Drain.FINISH if finish else Drain.STOP)
     if not as_json:
         for row in rows:
             say(_asked(row))
@@ -70,16 +71,16 @@ def drain(
         _show_end(rows, waited=wait or timeout is not None)
 
 
-def _ask(client: Client, names: Sequence[str], how: str) -> list[_Row]:
+def _ask(client: Client, names: Sequence[str], how: Drain) -> list[_Row]:
     """Write the order to all workers that are meant, or to none where a name is wrong."""
     from cvq import queries
-    from cvq.lifecycle import store
+    from cvq.lifecycle import workers
 
     with client.db.write() as connection:
         known = queries.workers(connection, also_gone=True)
         chosen = {row["id"]: row for name in names for row in _meant(known, name)}
         for row in chosen.values():
-            store.ask_to_drain(connection, row["id"], how)
+            workers.ask_to_drain(connection, row["id"], how)
             row["drain"] = how
     return list(chosen.values())
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row
 
 from .. import queries
+from ..lifecycle import order
 from ..matching import Misfit, Needs, worker_misfit
 from ..records import Artifact, Job
 from ..results import results_of
@@ -176,7 +177,7 @@ def _unserved(job: Job, silent: list[Worker]) -> Told:
 
 def _next(seen: _Seen, free: list[Worker]) -> Told:
     connection, job, now, redis = seen
-    ahead = queries.ahead_of(connection, job)
+    ahead = order.ahead_of(connection, job)
     room = sum(worker["slots"] - len(worker["running"]) for worker in free)
     turn = "it" if ahead < room else f"{_jobs(ahead)} before it, the first of which"
     said = [f"A slot is free on {_ids(free)}: {turn} should start within two seconds."]
@@ -194,7 +195,7 @@ def _busy(seen: _Seen, able: list[Worker]) -> Told:
     connection, job, _, _ = seen
     running = [job_id for worker in able for job_id in worker["running"]]
     slots = sum(worker["slots"] for worker in able)
-    ahead = queries.ahead_of(connection, job)
+    ahead = order.ahead_of(connection, job)
     all_of = f"All {slots} slots" if slots > 1 else "The only slot"
     verb, jobs = ("are", "jobs") if slots > 1 else ("is", "job")
     before = f", and {_jobs(ahead)} before it" if ahead else ""

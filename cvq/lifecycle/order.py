@@ -1,17 +1,113 @@
-"""Turns between users: a job's rank within its queue and priority. A claim takes the lowest."""
+"""The order in which jobs are served: who comes next, who is ahead, and the turns between users.
+
+A queue is served in `tables.SERVING_ORDER`. Users take turns by a job's `fair_rank` within its
+queue and priority, of which the lowest comes first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from .. import tables as t
+from ..records import Job
 from ..states import State
 
+_ORDER = [(t.jobs.c[name], falling) for name, falling in t.SERVING_ORDER]
+_COLUMNS = [column for column, _ in _ORDER]
+_BY_TURN = [column.desc() if falling else column for column, falling in _ORDER]
 
-def fair_rank(connection: Connection, queue: str, priority: int, user: str) -> int:
+
+class Place(NamedTuple):
+    """Where jobs queue that need the same.
+
+    Attributes:
+        queue: of the jobs.
+        needs: `matching.Needs.key`; of a job whose needs cannot be read, its own id.
+    """
+
+    queue: str
+    needs: str | int
+
+
+# ---------------------------------------------------------------------------- who comes next
+
+
+def places(connection: Connection, queues: Collection[str]) -> list[Place]:
+    """Where jobs are queued, the place whose first job comes first at the front.
+
+    Jobs that need the same are next to each other in an index. There is one look for each need,
+    however many jobs are queued.
+    """
+    jobs = t.jobs.c
+    found = []
+    for queue in queues:
+        further: ColumnElement[bool] = true()
+        while first := connection.execute(
+            select(jobs.needs, *_COLUMNS)
+            .where(_queued(queue), further)
+            .order_by(jobs.needs, *_BY_TURN)
+            .limit(1)
+        ).one_or_none():
+            readable = type(first.needs) is str
+            needs = first.needs if readable else first.id
+            own = select(jobs.needs).where(jobs.id == first.id).scalar_subquery()
+            further = jobs.needs > (needs if readable else own)
+            found.append((_turn(first), Place(queue, needs)))
+    return [place for _, place in sorted(found)]
+
+
+def next_at(place: Place) -> Select[Any]:
+    """The id of the job that comes next at a place."""
+    jobs = t.jobs.c
+    alike = jobs.id == place.needs if isinstance(place.needs, int) else jobs.needs == place.needs
+    return select(jobs.id).where(_queued(place.queue), alike).order_by(*_BY_TURN).limit(1)
+
+
+def ahead_of(connection: Connection, job: Job) -> int:
+    """How many queued jobs of the same queue will be claimed before this one."""
+    query = select(func.count()).where(_queued(job.queue), _before(job.id))
+    return int(connection.scalar(query) or 0)
+
+
+def _queued(queue: str) -> ColumnElement[bool]:
+    """The jobs of a queue that may be taken."""
+    return and_(t.in_state(State.QUEUED), t.jobs.c.queue == queue)
+
+
+def _turn(row: Row[Any]) -> tuple[int, ...]:
+    """The serving order as a key to sort rows by."""
+    values = row._mapping
+    return tuple(-values[column] if falling else values[column] for column, falling in _ORDER)
+
+
+def _before(job_id: int) -> ColumnElement[bool]:
+    """Whether a row comes before a job: the first column decides in which they differ."""
+    before: ColumnElement[bool] = false()
+    for column, falling in reversed(_ORDER):
+        own = select(column).where(t.jobs.c.id == job_id).scalar_subquery()
+        before = or_(column > own if falling else column < own, and_(column == own, before))
+    return before
+
+
+# ---------------------------------------------------------------------------- turns
+
+
+def new_rank(connection: Connection, queue: str, priority: int, user: str) -> int:
     """Start-time fair queueing (Goyal, Vin and Cheng 1996), one job as one unit of service.
 
     A user's jobs get consecutive ranks, beginning at the one that is served now, so users take
@@ -58,16 +154,16 @@ def joining_ranks(connection: Connection, ready: Sequence[Any]) -> list[dict[str
     """
     following: dict[tuple[str, int, str], int] = {}
     served: dict[tuple[str, int], int] = {}
-    found = []
+    joining = []
     for row in ready:
-        place = (row.queue, row.priority)
-        owner = (*place, row.user)
+        level = (row.queue, row.priority)
+        owner = (*level, row.user)
         if row.attempt:
-            if place not in served:
-                served[place] = _served_rank(connection, *place)
-            rank = max(row.fair_rank, served[place])
+            if level not in served:
+                served[level] = _served_rank(connection, *level)
+            rank = max(row.fair_rank, served[level])
         else:
-            rank = following[owner] if owner in following else fair_rank(connection, *owner)
+            rank = following[owner] if owner in following else new_rank(connection, *owner)
             following[owner] = rank + 1
-        found.append({"ready": row.id, "rank": rank})
-    return found
+        joining.append({"ready": row.id, "rank": rank})
+    return joining

@@ -19,9 +19,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cvq import Client, Settings
-from cvq.lifecycle import store
-from cvq.lifecycle.store import LogLine, MetricPoint
-from cvq.records import Artifact, Job, Outcome
+from cvq.lifecycle import attempts, claims, workers
+from cvq.records import Artifact, Job, LogLine, MetricPoint, Outcome
 from cvq_cli.main import cvq
 from waiting import HANG_S, eventually
 
@@ -110,7 +109,7 @@ class FakeWorker:
 
     def arrive(self, *queues: str, pid: int | None = None, lease: float = 600.0) -> None:
         with self.client.db.write() as connection:
-            store.worker_started(
+            workers.register(
                 connection,
                 id=self.name,
                 host=self.host or self.client.settings.host,
@@ -124,7 +123,7 @@ class FakeWorker:
 
     def claim(self, *queues: str) -> Job:
         with self.client.db.write() as connection:
-            job = store.claim(
+            job = claims.claim(
                 connection,
                 worker=self.name,
                 host=self.host or "here",
@@ -174,11 +173,11 @@ class FakeWorker:
 
     def report(self, job: Job, **what: Any) -> None:
         with self.client.db.write() as connection:
-            store.report(connection, job.attempt_id, **what)
+            attempts.report(connection, job.attempt_id, **what)
 
     def finish(self, job: Job, state: str = "succeeded", **more: Any) -> None:
         with self.client.db.write() as connection:
-            store.finish(connection, job.attempt_id, Outcome(state, **more), by=self.name)
+            attempts.finish(connection, job.attempt_id, Outcome(state, **more), by=self.name)
 
 
 @pytest.fixture

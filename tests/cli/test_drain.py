@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from cvq import Client, queries, tables
-from cvq.lifecycle import store
+from cvq.lifecycle.workers import deregister
 from waiting import HANG_S, eventually
 
 from .conftest import Cli, FakeWorker
@@ -30,7 +30,7 @@ def workers(client: Client) -> dict[str, FakeWorker]:
 
 def left(client: Client, name: str) -> None:
     with client.db.write() as connection:
-        store.worker_left(connection, name)
+        deregister(connection, name)
 
 
 def orders(client: Client) -> dict[str, str | None]:

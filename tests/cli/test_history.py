@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cvq import Client, tables
-from cvq.lifecycle import store
-from cvq.lifecycle.store import MetricPoint
+from cvq.lifecycle import jobs
+from cvq.records import MetricPoint
 from cvq.states import Role
 from cvq.views.curves import Curve
 from cvq_cli import formats
@@ -205,7 +205,7 @@ class TestShowAttempts:
             worker.finish(job, "failed", reason=reason, error=f"{reason}\nhere\x07", retry=True)
             with client.db.write() as connection:
                 connection.execute(tables.jobs.update().values(not_before=None))
-                store.promote(connection, "w")
+                jobs.promote(connection, "w")
         worker.finish(worker.claim(), "queued", reason="preempted", error="drained")
 
     @pytest.mark.usefixtures("resumed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cvq import Client
-from cvq.lifecycle import store
+from cvq.lifecycle import jobs
 from cvq.records import NewJob
 
 from .conftest import Cli, FakeWorker
@@ -16,7 +16,7 @@ from .conftest import Cli, FakeWorker
 def enter(client: Client, **values: str) -> int:
     """A job in the database alone: no doorbell starts the embedded Redis."""
     with client.db.write() as connection:
-        return store.submit(
+        return jobs.submit(
             connection,
             NewJob(**{"kind": "selftest", "spec": {}, "spec_hash": "0", "user": "ann"} | values),
         )

@@ -31,8 +31,8 @@ from cvq.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from cvq.lifecycle import store
-from cvq.records import Job, Outcome
+from cvq.lifecycle import attempts, claims
+from cvq.records import Job, LogLine, MetricPoint, Outcome
 from waiting import HANG_S
 
 
@@ -45,7 +45,7 @@ def picture(tmp_path: Path) -> Path:
 
 def claim(client: Client) -> Any:
     with client.db.write() as connection:
-        return store.claim(
+        return claims.claim(
             connection, worker="w", host="h", queues=["default"], token="t", lease=30
         )  # fmt: skip
 
@@ -53,7 +53,7 @@ def claim(client: Client) -> Any:
 def end(client: Client, outcome: Outcome) -> None:
     job = claim(client)
     with client.db.write() as connection:
-        store.finish(connection, job.attempt_id, outcome, "w")
+        attempts.finish(connection, job.attempt_id, outcome, "w")
 
 
 def test_a_job_arrives_with_its_inputs_in_the_store(client: Client, picture: Path) -> None:
@@ -181,11 +181,11 @@ def test_a_handle_gives_logs_curves_and_files(
     now = job.created_at
     artifact = client.artifacts.put_artifact(job.attempt_id, picture, name="r.png", role="result")
     with client.db.write() as connection:
-        store.report(
+        attempts.report(
             connection,
             job.attempt_id,
-            logs=[store.LogLine(1, now, "stdout", "hello")],
-            metrics=[store.MetricPoint("loss", step, 1 / step, now) for step in (1, 2)],
+            logs=[LogLine(1, now, "stdout", "hello")],
+            metrics=[MetricPoint("loss", step, 1 / step, now) for step in (1, 2)],
             artifacts=[artifact],
         )
     assert handle.logs() == ["hello"]

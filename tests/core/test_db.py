@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, StatementError
 
 from cvq import Settings, queries
 from cvq import tables as t
-from cvq.db import Database, alembic_config
+from cvq.db import Database, alembic_config, is_about_a_value
 from cvq.errors import CvqError, DatabaseError, MissingExtraError, SchemaError, UsageError
-from cvq.lifecycle import store
+from cvq.lifecycle import jobs
 from cvq.records import NewJob
 from cvq.tables import now
 from waiting import HANG_S
@@ -60,14 +61,14 @@ _FIRST_START = """
 import sys
 from cvq import Settings
 from cvq.db import Database
-from cvq.lifecycle import store
+from cvq.lifecycle import jobs
 from cvq.records import NewJob
 settings = Settings.load()
 sys.stdin.readline()  # all start together
 database = Database(settings)
 database.{call}()
 with database.write() as connection:
-    store.submit(connection, NewJob("selftest", {{}}, "0", "ann"))
+    jobs.submit(connection, NewJob("selftest", {{}}, "0", "ann"))
 """
 
 
@@ -275,7 +276,7 @@ def test_an_upgrade_fills_in_what_the_jobs_to_come_need(database: Database) -> N
         for device in (None, "gpu", "cpu"):
             spec = {"radius": 4, "größe": 1}
             job = NewJob(kind="blur", spec=spec, spec_hash="", user="ann", device=device)
-            last = store.submit(connection, job)
+            last = jobs.submit(connection, job)
         wanted = dict(tuple(row) for row in connection.execute(look))
         if database.is_sqlite:  # a damaged row is left to the claim
             connection.execute(text(f"UPDATE jobs SET spec = '[' WHERE id = {last}"))
@@ -343,7 +344,7 @@ def test_a_database_on_a_full_disk(home: Path) -> None:
         def submit() -> None:
             with database.write() as connection:
                 connection.execute(text(f"PRAGMA max_page_count={pages}"))
-                store.submit(connection, NewJob("selftest", {"x": "x" * 1_000_000}, "0", "ann"))
+                jobs.submit(connection, NewJob("selftest", {"x": "x" * 1_000_000}, "0", "ann"))
 
         with pytest.raises(DatabaseError, match=r"full.*free some space"):
             submit()
@@ -421,7 +422,7 @@ def test_a_value_that_the_database_cannot_hold_is_the_callers_fault(database: Da
 def test_a_block_that_fails_leaves_nothing(database: Database) -> None:
     def submit_and_fail() -> None:
         with database.write() as connection:
-            store.submit(connection, NewJob("selftest", {}, "0", "ann"))
+            jobs.submit(connection, NewJob("selftest", {}, "0", "ann"))
             raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):
@@ -470,7 +471,7 @@ def test_stored_times_and_the_clock_are_in_one_order(database: Database) -> None
         ("future", base + timedelta(seconds=60, microseconds=1)),
     ]
     with database.write() as connection:
-        job_id = store.submit(connection, NewJob("selftest", {}, "0", "ann"))
+        job_id = jobs.submit(connection, NewJob("selftest", {}, "0", "ann"))
         for number, (name, time) in enumerate(stored):
             line = {"attempt": 1, "seq": number, "stream": "out", "text": name, "time": time}
             connection.execute(insert(t.logs).values(job_id=job_id, **line))
@@ -500,3 +501,15 @@ def test_times_keep_their_microseconds_and_their_zone(database: Database) -> Non
     assert row.started_at == zone
     assert row.started_at.utcoffset() == timedelta(0)
     assert row.seen_at == datetime(1, 1, 2, tzinfo=UTC)
+
+
+def test_only_a_value_is_a_rows_fault() -> None:
+    assert is_about_a_value(OverflowError())
+    assert is_about_a_value(IntegrityError("", {}, Exception()))
+    assert is_about_a_value(StatementError("", "", {}, ValueError()))
+    assert not is_about_a_value(OperationalError("", {}, Exception("gone")))
+    assert not is_about_a_value(ProgrammingError("", {}, Exception("no such table")))
+    assert not is_about_a_value(MemoryError())
+    assert not is_about_a_value(KeyError())
+    assert not is_about_a_value(StatementError("", "", {}, AttributeError()))
+    assert not is_about_a_value(DatabaseError("away"))

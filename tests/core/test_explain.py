@@ -15,9 +15,8 @@ from cvq import tables as t
 from cvq.db import Database
 from cvq.explain.diagnosis import Explanation, explain
 from cvq.explain.holdups import Holdup, holdup
-from cvq.lifecycle import store
-from cvq.lifecycle.store import LogLine
-from cvq.records import Artifact, AttemptId, NewJob, Outcome
+from cvq.lifecycle import attempts, claims, jobs, workers
+from cvq.records import Artifact, AttemptId, LogLine, MetricPoint, NewJob, Outcome
 from cvq.states import Role, State
 from cvq.tables import now
 
@@ -27,20 +26,20 @@ HOUR = 3600
 def submit(database: Database, **values: Any) -> int:
     values = {"kind": "selftest", "user": "ann", "spec": {}} | values
     with database.write() as connection:
-        return store.submit(connection, NewJob(spec_hash="0", **values))
+        return jobs.submit(connection, NewJob(spec_hash="0", **values))
 
 
 def arrive(database: Database, name: str = "lab.1", **columns: Any) -> None:
     entry = {"host": "lab", "pid": 1, "devices": ["cpu"], "queues": ["default"], "slots": 1}
     with database.write() as connection:
-        store.worker_started(connection, id=name, **{"lease": 600.0, **entry, **columns})
+        workers.register(connection, id=name, **{"lease": 600.0, **entry, **columns})
 
 
 def start(
     database: Database, worker: str = "lab.1", device: str | None = "cpu", lease: float = 600.0
 ) -> AttemptId:
     with database.write() as connection:
-        job = store.claim(
+        job = claims.claim(
             connection,
             worker=worker,
             host="lab",
@@ -57,7 +56,7 @@ def end(
     database: Database, attempt: AttemptId, state: str = State.SUCCEEDED, **outcome: Any
 ) -> None:
     with database.write() as connection:
-        store.finish(connection, attempt, Outcome(state, **outcome), "lab.1")
+        attempts.finish(connection, attempt, Outcome(state, **outcome), "lab.1")
 
 
 def crash(
@@ -81,7 +80,7 @@ def failed(database: Database, reason: str, *, error: str | None = "it died", **
 
 def report(database: Database, attempt: AttemptId, **what: Any) -> None:
     with database.write() as connection:
-        store.report(connection, attempt, **what)
+        attempts.report(connection, attempt, **what)
 
 
 def checkpoint(database: Database, attempt: AttemptId, step: int) -> None:
@@ -99,7 +98,7 @@ def change(database: Database, table: Table, **values: Any) -> None:
 def promote(database: Database) -> None:
     change(database, t.jobs, not_before=None)
     with database.write() as connection:
-        store.promote(connection, "lab.1")
+        jobs.promote(connection, "lab.1")
 
 
 def why(database: Database, job_id: int, **more: Any) -> Explanation:
@@ -185,7 +184,7 @@ def test_waiting_after_a_lost_worker(database: Database) -> None:
     job_id = submit(database)
     start(database, lease=-1.0)
     with database.write() as connection:
-        store.reap(connection, "w")
+        attempts.reap(connection, "w")
     assert said(database, job_id) == (
         "Attempt 1 ended with worker-lost. Attempt 2 of 3 is queued in a moment."
     )
@@ -440,7 +439,7 @@ def test_running_on_a_worker_that_left_without_it(database: Database) -> None:
     job_id = running(database)
     change(database, t.jobs, lease_until=now(2 * HOUR + 30))
     with database.write() as connection:
-        store.worker_left(connection, "lab.1")
+        workers.deregister(connection, "lab.1")
     assert said(database, job_id).endswith(
         "Its worker lab.1 has left without it: it is tried again in 2h00m."
     )
@@ -449,10 +448,10 @@ def test_running_on_a_worker_that_left_without_it(database: Database) -> None:
 def test_running_on_a_worker_that_is_asked_to_leave(database: Database) -> None:
     job_id = running(database)
     with database.write() as connection:
-        store.ask_to_drain(connection, "lab.1", "finish")
+        workers.ask_to_drain(connection, "lab.1", "finish")
     assert said(database, job_id).endswith("Its worker leaves when it has ended.")
     with database.write() as connection:
-        store.ask_to_drain(connection, "lab.1", "stop")
+        workers.ask_to_drain(connection, "lab.1", "stop")
     leaving = "Its worker is leaving: the job goes back to the queue."
     assert said(database, job_id).endswith(leaving)
     change(database, t.workers, drain=None, state="draining")
@@ -462,7 +461,7 @@ def test_running_on_a_worker_that_is_asked_to_leave(database: Database) -> None:
 def test_running_and_to_be_cancelled(database: Database) -> None:
     job_id = running(database)
     with database.write() as connection:
-        store.cancel(connection, job_id, "bob")
+        jobs.cancel(connection, job_id, "bob")
     change(database, t.events, time=now(-2 * HOUR))
     assert said(database, job_id).endswith(
         "bob asked 2h00m ago to cancel it: it stops within seconds."
@@ -525,7 +524,7 @@ def test_running_without_a_word(database: Database) -> None:
         f"`cvq logs {job_id} --tail 50` shows its last lines.",
         f"If it hangs, `cvq cancel {job_id}` stops it; --time-limit does so by itself.",
     )
-    point = store.MetricPoint("loss", 1, 0.5, datetime.now(UTC))
+    point = MetricPoint("loss", 1, 0.5, datetime.now(UTC))
     report(database, AttemptId(job_id, 1), metrics=[point])
     assert "no log line" not in said(database, job_id)
 
@@ -699,7 +698,7 @@ def test_a_worker_that_fell_silent_for_the_only_attempt(database: Database) -> N
     job_id = submit(database, max_attempts=1)
     start(database, lease=-1.0)
     with database.write() as connection:
-        store.reap(connection, "w")
+        attempts.reap(connection, "w")
     told = why(database, job_id)
     assert told.why == "Its worker lab.1 on lab fell silent during the attempt."
     assert told.advice[-1] == (
@@ -718,7 +717,7 @@ def test_a_parent_that_failed_is_found_up_the_chain(database: Database) -> None:
     assert told.why == (f"It never started: job {root}, which it waited for, failed (cuda-oom).")
     assert told.advice[0] == f"`cvq why {root}` explains that one."
     with database.write() as connection:
-        store.cancel(connection, good, "ann")
+        jobs.cancel(connection, good, "ann")
     other = submit(database, after=(good,))
     promote(database)
     assert f"job {good}, which it waited for, was cancelled." in said(database, other)
@@ -742,8 +741,8 @@ def test_cancelled(database: Database) -> None:
     crash(database, other)
     with database.write() as connection:
         for job_id in (first, second, third):
-            store.cancel(connection, job_id, "bob")
-        store.cancel(connection, first, "eve")
+            jobs.cancel(connection, job_id, "bob")
+        jobs.cancel(connection, first, "eve")
     end(database, attempt, State.CANCELLED)
     change(database, t.events, time=now(-2 * HOUR))
     change(database, t.attempts, finished_at=now(-1 * HOUR))

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from cvq import Client, queries
 from cvq import tables as t
 from cvq.errors import InvalidInputError, SetupError, UsageError
-from cvq.lifecycle import store
+from cvq.lifecycle import attempts, claims, jobs
 from cvq.records import Outcome
 
 
@@ -36,7 +36,7 @@ def count(client: Client) -> int:
 def end(client: Client, job_id: int, state: str, model: bytes | None = None) -> None:
     """Play the worker that ran a job."""
     with client.db.write() as connection:
-        job = store.claim(
+        job = claims.claim(
             connection, worker="w", host="h", queues=["default"], token=str(job_id), lease=60.0
         )
         assert job is not None
@@ -46,9 +46,9 @@ def end(client: Client, job_id: int, state: str, model: bytes | None = None) -> 
         path.write_bytes(model)
         made = client.artifacts.put_artifact(job.attempt_id, path, name=path.name, role="model")
         with client.db.write() as connection:
-            store.report(connection, job.attempt_id, artifacts=[made])
+            attempts.report(connection, job.attempt_id, artifacts=[made])
     with client.db.write() as connection:
-        store.finish(connection, job.attempt_id, Outcome(state), by="w")
+        attempts.finish(connection, job.attempt_id, Outcome(state), by="w")
 
 
 def test_a_folder_is_packed_into_the_store(client: Client, folder: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_job_waits_for_the_training_whose_model_it_uses(client: Client) -> Non
     assert using.job.state == "waiting"
     end(client, training.id, "failed")
     with client.db.write() as connection:
-        store.promote(connection, by="w")
+        jobs.promote(connection, by="w")
     assert (using.refresh().state, using.refresh().reason) == ("failed", "dependency-failed")
 
 

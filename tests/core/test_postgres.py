@@ -18,7 +18,7 @@ from conftest import created
 from cvq import Settings
 from cvq.db import Database
 from cvq.errors import DatabaseAwayError, DatabaseError, SchemaError
-from cvq.lifecycle import store
+from cvq.lifecycle import jobs
 from cvq.postgres import patience
 from cvq.records import NewJob
 from cvq.views import filters
@@ -52,6 +52,16 @@ def test_a_network_that_swallows_packets_is_noticed(network: tuple[Proxy, Databa
             assert copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert patience(30) < 30 / 2
     assert patience(5) < 5 / 2
+
+
+def test_postgres_hangs_up_on_who_freezes_inside_a_transaction(
+    postgres_url: str, home: Path
+) -> None:
+    database = Database(Settings.load(database_url=postgres_url))
+    with database.read() as connection:
+        limit = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    database.engine.dispose()
+    assert limit == "10s"
 
 
 def test_the_url_has_the_last_word(postgres_url: str, home: Path) -> None:
@@ -152,7 +162,7 @@ def test_a_database_that_cannot_hold_every_text_is_refused(
             patch.setattr(Database, "check_encoding", lambda _: None)
             database.upgrade()
         with database.write() as connection:
-            store.submit(connection, NewJob("selftest", {}, "0", "ann", name="größe"))
+            jobs.submit(connection, NewJob("selftest", {}, "0", "ann", name="größe"))
         with database.read() as connection:
             assert [job.name for job in filters.find(connection, filters.Filter())] == ["größe"]
         database.engine.dispose()

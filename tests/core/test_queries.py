@@ -12,12 +12,13 @@ from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import UnknownJobError, UsageError
-from cvq.lifecycle import store
-from cvq.lifecycle.store import LogLine, MetricPoint
+from cvq.lifecycle import attempts, claims, jobs
 from cvq.parse import Comparison
 from cvq.records import (
     Artifact,
     AttemptId,
+    LogLine,
+    MetricPoint,
     NewJob,
     Outcome,
 )
@@ -33,14 +34,13 @@ def submit(database: Database, count: int = 1, **values: Any) -> list[int]:
     values = {"kind": "selftest", "user": "ann"} | values
     with database.write() as connection:
         return [
-            store.submit(connection, NewJob(spec={}, spec_hash="0", **values))
-            for _ in range(count)
+            jobs.submit(connection, NewJob(spec={}, spec_hash="0", **values)) for _ in range(count)
         ]
 
 
 def start(database: Database, worker: str = "w", lease: float = 60.0) -> AttemptId:
     with database.write() as connection:
-        job = store.claim(
+        job = claims.claim(
             connection, worker=worker, host="h", queues=["default"], token=str(now), lease=lease
         )
         assert job is not None
@@ -55,7 +55,7 @@ def measured(database: Database, **metrics: float) -> int:
     assert attempt.job_id == job_id
     points = [MetricPoint(name, 1, value, TIME) for name, value in metrics.items()]
     with database.write() as connection:
-        store.report(connection, attempt, metrics=points)
+        attempts.report(connection, attempt, metrics=points)
     return job_id
 
 
@@ -175,7 +175,7 @@ def test_sorting_puts_what_has_no_value_last(database: Database) -> None:
     assert found(database, sort="-id", limit=1) == [none]
     assert found(database, sort="-unknown") == [none, high, low]
     with database.write() as connection:
-        store.finish(connection, AttemptId(low, 1), Outcome(State.SUCCEEDED), "w")
+        attempts.finish(connection, AttemptId(low, 1), Outcome(State.SUCCEEDED), "w")
     assert found(database, sort="finished_at")[0] == low
     assert found(database, sort="-finished_at")[0] == low
 
@@ -219,23 +219,6 @@ def test_counts(database: Database) -> None:
         assert queries.queued_by_queue(connection) == {"gpu": 2}
 
 
-def test_how_many_are_ahead(database: Database) -> None:
-    submit(database, 2, priority=9)
-    anns = submit(database, 3)
-    bobs = submit(database, 3, user="bob")
-    submit(database, 5, queue="gpu", priority=9)
-
-    def ahead(job_id: int) -> int:
-        with database.read() as connection:
-            return queries.ahead_of(connection, queries.get_job(connection, job_id))
-
-    # The two of priority 9, then ann and bob in turns.
-    assert [ahead(job_id) for job_id in anns] == [2, 4, 6]
-    assert [ahead(job_id) for job_id in bobs] == [3, 5, 7]
-    start(database)
-    assert ahead(anns[0]) == 1
-
-
 def test_parents(database: Database) -> None:
     first, second = submit(database, 2)
     [child] = submit(database, after=(second, first))
@@ -254,8 +237,8 @@ def test_logs_after_a_line_and_the_last_lines(database: Database) -> None:
         for seq in range(6):
             when = TIME + timedelta(seconds=seq)
             stream = "stderr" if seq % 2 else "stdout"
-            store.report(connection, attempt, logs=[LogLine(seq, when, stream, f"line {seq}")])
-            store.report(connection, other, logs=[LogLine(seq, when, stream, "other")])
+            attempts.report(connection, attempt, logs=[LogLine(seq, when, stream, f"line {seq}")])
+            attempts.report(connection, other, logs=[LogLine(seq, when, stream, "other")])
 
     def lines(**wanted: Any) -> list[str]:
         with database.read() as connection:
@@ -281,7 +264,7 @@ def test_a_text_that_is_no_utf8_is_read_with_marks(database: Database) -> None:
     submit(database)
     attempt = start(database)
     with database.write() as connection:
-        store.report(connection, attempt, logs=[LogLine(1, TIME, "stdout", "loss")])
+        attempts.report(connection, attempt, logs=[LogLine(1, TIME, "stdout", "loss")])
         connection.execute(text("UPDATE logs SET text = CAST(X'6cff73' AS TEXT)"))
     with database.read() as connection:
         assert [row.text for row in queries.logs_of(connection, attempt.job_id)] == ["l\ufffds"]
@@ -293,15 +276,15 @@ def test_the_newest_artifact_of_a_name(database: Database) -> None:
     artifact = Artifact("a.png", "result", "image/png", "file:///1/a.png", "0" * 64, 5)
     with database.write() as connection:
         preview = Artifact("b.png", "preview", "image/png", "file:///1/b.png", "0" * 64, 6)
-        store.report(connection, attempt, artifacts=[artifact, preview])
-        store.finish(connection, attempt, Outcome(State.FAILED, "error", "no", retry=True), "w")
+        attempts.report(connection, attempt, artifacts=[artifact, preview])
+        attempts.finish(connection, attempt, Outcome(State.FAILED, "error", "no", retry=True), "w")
         connection.execute(update(t.jobs).values(not_before=None))
-        store.promote(connection, "w")
+        jobs.promote(connection, "w")
     again = start(database)
     assert again == (attempt.job_id, 2)
     with database.write() as connection:
         newer = Artifact("a.png", "result", "image/png", "file:///2/a.png", "1" * 64, 7)
-        store.report(connection, again, artifacts=[newer])
+        attempts.report(connection, again, artifacts=[newer])
         found = queries.artifacts_of(connection, [attempt.job_id, 4711])
     assert found[4711] == []
     assert [(a.name, a.attempt, a.uri) for a in found[attempt.job_id]] == [
@@ -315,7 +298,7 @@ def test_artifacts_of_more_jobs_than_a_statement_takes_values(database: Database
     attempt = start(database)
     artifact = Artifact("a.png", "result", "image/png", "file:///1/a.png", "0" * 64, 5)
     with database.write() as connection:
-        store.report(connection, attempt, artifacts=[artifact])
+        attempts.report(connection, attempt, artifacts=[artifact])
         found = queries.artifacts_of(connection, range(300_000))
     assert len(found) == 300_000
     assert [len(files) for job_id, files in found.items() if files] == [1]
@@ -328,7 +311,7 @@ def test_damaged_rows_of_metrics_are_left_out(database: Database, damage: str) -
     attempt = start(database)
     points = [MetricPoint("loss", 1, 2.0, TIME), MetricPoint("accuracy", 1, 0.5, TIME)]
     with database.write() as connection:
-        store.report(connection, attempt, metrics=points)
+        attempts.report(connection, attempt, metrics=points)
         connection.execute(text(f"UPDATE metrics SET {damage} WHERE name = 'loss'"))
         if not damage.startswith("step"):
             connection.execute(text(f"UPDATE summaries SET {damage} WHERE name = 'loss'"))
@@ -347,7 +330,7 @@ def test_metric_points_by_name_and_attempt(database: Database) -> None:
         for name in ("loss", "accuracy")
     ]
     with database.write() as connection:
-        store.report(connection, attempt, metrics=points)
+        attempts.report(connection, attempt, metrics=points)
 
         def steps(**wanted: Any) -> list[int]:
             return [p.step for p in queries.metric_points(connection, attempt.job_id, **wanted)]
@@ -373,12 +356,12 @@ def test_curves_of_attempts_that_resumed_one_another_are_merged(database: Databa
             found = [
                 MetricPoint(name, step, float(attempt.attempt), TIME) for name, step in points
             ]
-            store.report(connection, attempt, metrics=found)
-            store.finish(
+            attempts.report(connection, attempt, metrics=found)
+            attempts.finish(
                 connection, attempt, Outcome(State.FAILED, "error", "no", retry=True), "w"
             )
             connection.execute(update(t.jobs).values(not_before=None))
-            store.promote(connection, "w")
+            jobs.promote(connection, "w")
         return attempt
 
     def curves(**wanted: Any) -> dict[str, list[tuple[int, float]]]:
@@ -441,57 +424,3 @@ def test_workers_are_alive_as_long_as_they_were_seen_within_their_lease(
         assert [row["id"] for row in queries.live_workers(connection, "default")] == ["alive"]
         assert queries.live_workers(connection, "gpu") == []
         assert len(queries.workers(connection, also_gone=True)) == 4
-
-
-# ---------------------------------------------------------------------------- speed
-
-
-def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
-    """With many jobs queued, no statement of the hot path reads or sorts them all."""
-    if not database.is_sqlite:
-        with database.write() as connection:
-            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-            queued = select(t.jobs.c.id).where(
-                t.in_state(State.QUEUED), t.jobs.c.queue == "default"
-            )
-            queued = queued.order_by(t.jobs.c.priority.desc(), t.jobs.c.fair_rank, t.jobs.c.id)
-            plan = _postgres_plan(connection, queued.limit(1))
-        assert "ix_jobs_queued" in plan
-        assert "Sort" not in plan
-        return
-    plans = _sqlite_plans(database)
-    assert plans
-    assert not [step for step in plans if "SCAN jobs" in step]
-    # Only the running jobs are ever sorted: there are no more of them than slots.
-    sorting = [step for step in plans if "TEMP B-TREE" in step]
-    assert all("jobs.state = 'running'" in step for step in sorting)
-    assert any("ix_jobs_needs (queue=? AND needs=?)" in step for step in plans)
-    assert any("ix_jobs_unfinished (queue=? AND priority=? AND user=?)" in step for step in plans)
-    assert any("ix_jobs_claim_token" in step for step in plans)
-
-
-def _postgres_plan(connection: Any, query: Any) -> str:
-    compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
-    return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {compiled}"))
-
-
-def _sqlite_plans(database: Database) -> list[str]:
-    from sqlalchemy import event
-
-    seen: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, values: Any, _x: Any, _many: bool) -> None:
-        if statement.startswith(("SELECT", "UPDATE")):
-            seen.append((statement, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    submit(database)
-    start(database)
-    event.remove(database.engine, "before_cursor_execute", note)
-    with database.read() as connection:
-        return [
-            f"{row[3]}: {statement}"
-            for statement, values in seen
-            if "claim_token=NULL" not in statement and "SET claim_token=?" not in statement
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-        ]

@@ -14,10 +14,9 @@ from cvq import queries
 from cvq import tables as t
 from cvq.db import Database, alembic_config
 from cvq.errors import UsageError
-from cvq.lifecycle import store
-from cvq.lifecycle.store import MetricPoint
+from cvq.lifecycle import attempts, claims, jobs
 from cvq.parse import comparison
-from cvq.records import Job, NewJob, Outcome
+from cvq.records import Job, MetricPoint, NewJob, Outcome
 from cvq.states import State
 from cvq.views import filters
 from cvq.views.filters import Filter, check
@@ -29,10 +28,10 @@ def start(database: Database, **values: Any) -> Job:
     """A job that runs; submitted where no job waits."""
     values = {"kind": "selftest", "user": "ann"} | values
     with database.write() as connection:
-        store.promote(connection, "w")
+        jobs.promote(connection, "w")
         if not queries.count_states(connection).get("queued"):
-            store.submit(connection, NewJob(spec={}, spec_hash="0", **values))
-        job = store.claim(
+            jobs.submit(connection, NewJob(spec={}, spec_hash="0", **values))
+        job = claims.claim(
             connection,
             worker="w",
             host="h",
@@ -48,12 +47,12 @@ def start(database: Database, **values: Any) -> Job:
 def report(database: Database, job: Job, *points: tuple[str, int, float]) -> None:
     with database.write() as connection:
         made = [MetricPoint(name, step, value, TIME) for name, step, value in points]
-        store.report(connection, job.attempt_id, metrics=made)
+        attempts.report(connection, job.attempt_id, metrics=made)
 
 
 def finish(database: Database, job: Job, state: str = State.SUCCEEDED, **more: Any) -> None:
     with database.write() as connection:
-        store.finish(connection, job.attempt_id, Outcome(state, **more), "w")
+        attempts.finish(connection, job.attempt_id, Outcome(state, **more), "w")
         connection.execute(update(t.jobs).values(not_before=None))
 
 
@@ -125,9 +124,9 @@ def test_a_report_sent_again_is_not_counted_twice(database: Database) -> None:
     with database.write() as connection:
         for _ in range(2):
             point = MetricPoint("loss", 1, 2.0, TIME)
-            store.report(connection, job.attempt_id, number=1, metrics=[point])
+            attempts.report(connection, job.attempt_id, number=1, metrics=[point])
         late = MetricPoint("loss", 2, 9.0, TIME)
-        store.report(connection, job.attempt_id, number=1, metrics=[late])
+        attempts.report(connection, job.attempt_id, number=1, metrics=[late])
     assert summary(database, job, "loss") == (2.0, 2.0, 2.0, 2.0, 2.0, 1)
 
 

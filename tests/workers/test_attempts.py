@@ -22,7 +22,7 @@ from conftest import Worker
 from cvq import Client, JobHandle, queries
 from cvq import tables as t
 from cvq.broker.embedded import ensure_redis, stop_redis
-from cvq.lifecycle import store
+from cvq.lifecycle import jobs, workers
 from cvq.records import Job, NewJob
 from waiting import HANG_S, eventually
 
@@ -289,7 +289,7 @@ def test_a_worker_asked_to_finish_ends_its_job_first(
     running = client.submit("selftest", steps=30, pause=0.05)
     eventually(lambda: running.refresh().progress)
     with client.db.write() as connection:
-        store.ask_to_drain(connection, worker.row["id"], "finish")
+        workers.ask_to_drain(connection, worker.row["id"], "finish")
     waiting = client.submit("selftest", steps=1)
     assert worker.process.wait(HANG_S) == 0
     assert running.refresh().state == "succeeded"
@@ -391,7 +391,7 @@ def test_a_frozen_redis_holds_up_no_work(
     frozen.suspend()
     with client.db.write() as connection:
         spec = client.check("selftest", steps=1).model_dump(mode="json")
-        job_id = store.submit(connection, NewJob("selftest", spec, "0" * 64, "ann"))
+        job_id = jobs.submit(connection, NewJob("selftest", spec, "0" * 64, "ann"))
     assert client.job(job_id).wait(HANG_S).state == "succeeded"
     eventually(lambda: not frozen.is_running(), what="the frozen server to be replaced")
 
@@ -426,7 +426,7 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
 
     spec = client.check("selftest", steps=5).model_dump(mode="json")
     with client.db.write() as connection:  # nobody else can write meanwhile
-        job_id = store.submit(connection, NewJob("selftest", spec, "0" * 64, "ann"))
+        job_id = jobs.submit(connection, NewJob("selftest", spec, "0" * 64, "ann"))
         client.broker.notify("default")
         eventually(silent)
     job = client.job(job_id).wait(HANG_S)

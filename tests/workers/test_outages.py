@@ -24,7 +24,7 @@ from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import DatabaseAwayError, DatabaseError
-from cvq.lifecycle import store
+from cvq.lifecycle import attempts, claims, jobs
 from cvq.matching import Offer
 from cvq.records import (
     AttemptId,
@@ -142,7 +142,7 @@ def test_a_row_that_somebody_has_locked_holds_up_no_other(
             connection.execute(update(t.jobs).values(lease_owner=runtime.id))
         runtime._attempts = {locked, free}  # type: ignore[arg-type]
         with database.write() as connection:
-            store.report(connection, locked.attempt_id, progress={"done": 1})
+            attempts.report(connection, locked.attempt_id, progress={"done": 1})
             runtime._renew()
             assert (free.beats, locked.beats, locked.lost) == (1, 0, False)
         runtime._renew()
@@ -183,8 +183,8 @@ def test_a_lock_shorter_than_the_lease_costs_no_attempt(
 
 def running(database: Database, **values: Any) -> Job:
     with database.write() as connection:
-        store.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann", **values))
-        job = store.claim(
+        jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann", **values))
+        job = claims.claim(
             connection, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex, lease=600
         )
     assert job is not None
@@ -307,7 +307,7 @@ def test_a_claim_without_an_answer_is_asked_for_again_later(database: Database) 
     runtime._offers[slot.kind] = Offer(slot.kind, None)
     runtime._free.put(slot)
     with database.write() as connection:
-        job_id = store.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
+        job_id = jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
     runtime._stopping.set()  # so that no pause is made
     begun = lease_clock()
     assert runtime._claim(slot) is None
@@ -335,7 +335,7 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
     runtime = Runtime(database.settings, [slot], ["default"])
     runtime.__dict__["db"] = database
     runtime._offers[slot.kind] = Offer(slot.kind, None)
-    claim, renew = store.claim, runtime._renew_now
+    claim, renew = claims.claim, runtime._renew_now
     tried: list[AttemptId] = []
 
     def late(*given: Any, **more: Any) -> Job | None:
@@ -349,11 +349,11 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
         return renew(attempt)
 
     monkeypatch.setattr("cvq_workers.runtime.lease_clock", lambda: now[0])
-    monkeypatch.setattr(store, "claim", late)
+    monkeypatch.setattr(claims, "claim", late)
     monkeypatch.setattr(runtime, "_renew_now", fail_once)
     monkeypatch.setattr(runtime._stopping, "wait", lambda _: False)
     with database.write() as connection:
-        store.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
+        jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
     claimed = runtime._claim(slot)
     assert claimed is not None
     # It counts from a renewal, and not from one that has failed.
@@ -393,17 +393,17 @@ def test_a_worker_that_is_done_does_not_leave_while_a_slot_claims(
     runtime.__dict__["db"] = database
     runtime._free.put(slot)
     left: list[str] = []
-    claims: list[Slot] = []
+    slots: list[Slot] = []
 
     def claim(of: Slot) -> None:
-        claims.append(of)
+        slots.append(of)
         runtime._upkeep()
         runtime._obey("finish")
 
     monkeypatch.setattr(runtime, "_leave", lambda: left.append("left"))
     monkeypatch.setattr(runtime, "_claim", claim)
     runtime.work()
-    assert (claims, left) == ([slot], [])
+    assert (slots, left) == ([slot], [])
     runtime._upkeep()
     runtime._obey("finish")
     assert left == ["left", "left"]

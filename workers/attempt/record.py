@@ -26,10 +26,10 @@ from cvq.errors import (
     StoreError,
     TemporaryError,
 )
-from cvq.lifecycle import store
-from cvq.lifecycle.store import plain
+from cvq.lifecycle import attempts
+from cvq.lifecycle.values import plain
 from cvq.names import Names
-from cvq.records import Artifact, Job, Outcome
+from cvq.records import Artifact, Job, LogLine, MetricPoint, Outcome
 from cvq.states import DISPENSABLE, Role, State
 
 from ..failures import may_pass
@@ -82,8 +82,8 @@ class Record:
         self._worker = worker
         self._holds = holds
         self._patience = patience
-        self._logs: list[store.LogLine] = []
-        self._metrics: list[store.MetricPoint] = []
+        self._logs: list[LogLine] = []
+        self._metrics: list[MetricPoint] = []
         self._uploads: list[Artifact] = []
         self._names = Names()
         self._published: set[str] = set()
@@ -109,7 +109,7 @@ class Record:
             text = shown.replace("\x00", "\ufffd")
             with self._collecting:
                 self._seq += 1
-                self._logs.append(store.LogLine(self._seq, datetime.now(UTC), stream, text))
+                self._logs.append(LogLine(self._seq, datetime.now(UTC), stream, text))
                 self._waiting += len(line) + _EACH
 
         return add
@@ -117,7 +117,7 @@ class Record:
     def add_metrics(self, step: int, values: dict[str, float], seconds: float) -> None:
         """Take named numbers of a step, at a time in seconds since the epoch."""
         when = datetime.fromtimestamp(seconds, UTC)
-        points = [store.MetricPoint(name, step, value, when) for name, value in values.items()]
+        points = [MetricPoint(name, step, value, when) for name, value in values.items()]
         with self._collecting:
             self._metrics += points
             self._waiting += len(points) * _EACH
@@ -180,7 +180,7 @@ class Record:
 
         def write() -> None:
             with self._db.write() as connection:
-                store.report(
+                attempts.report(
                     connection,
                     self._job.attempt_id,
                     number=self._reports,
@@ -202,8 +202,8 @@ class Record:
     def _take(
         self,
     ) -> tuple[
-        list[store.LogLine],
-        list[store.MetricPoint],
+        list[LogLine],
+        list[MetricPoint],
         list[Artifact],
         dict[str, Any] | None,
         bool,
@@ -238,7 +238,7 @@ class Record:
             with self._db.write() as connection:
                 if outcome.state == State.SUCCEEDED and not again:
                     spent = queries.checkpoints_of(connection, self._job.id)
-                return store.finish(
+                return attempts.finish(
                     connection, self._job.attempt_id, outcome, self._worker, again=again
                 )
 
@@ -273,7 +273,7 @@ class Record:
         def drop() -> list[Artifact]:
             with self._db.write() as connection:
                 old = queries.checkpoints_of(connection, self._job.id)[_KEPT:]
-                store.drop_artifacts(connection, self._job.attempt_id, old)
+                attempts.drop_artifacts(connection, self._job.attempt_id, old)
                 return old
 
         self._remove(self._persist(drop))
@@ -290,7 +290,7 @@ class Record:
 
         def drop() -> list[Artifact]:
             with self._db.write() as connection:
-                return store.drop_replaced(connection, self._job.attempt_id, grace)
+                return attempts.drop_replaced(connection, self._job.attempt_id, grace)
 
         self._remove(self._persist(drop))
         self._replaced_at = time.monotonic() if grace else None

@@ -1,0 +1,310 @@
+"""An attempt from its first report to its end: by its worker, or by others once that is silent.
+
+Each function is fenced: it is refused once the attempt is not the running one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+
+from .. import summaries
+from .. import tables as t
+from ..records import Artifact, AttemptId, Job, LogLine, MetricPoint, Outcome
+from ..states import FINAL, Reason, Role, State
+from ..tables import now
+from .events import add_event
+from .leases import fence
+from .order import returning_rank
+from .retries import next_try
+from .values import fit, send_ahead, storable
+
+_LAST_LINES = 10
+
+
+def report(
+    connection: Connection,
+    attempt: AttemptId,
+    *,
+    number: int | None = None,
+    pid: int | None = None,
+    progress: dict[str, Any] | None = None,
+    logs: Sequence[LogLine] = (),
+    metrics: Sequence[MetricPoint] = (),
+    artifacts: Sequence[Artifact] = (),
+) -> None:
+    """Write what an attempt has produced since the last report.
+
+    `number` counts an attempt's reports and makes them idempotent: a report whose answer was lost
+    after the commit is sent again, and not written twice.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    job = fence(connection, attempt)
+    if number is not None:
+        fresh = connection.execute(
+            update(t.attempts)
+            .where(_is_attempt(*attempt), t.attempts.c.reports < number)
+            .values(reports=number)
+        )
+        if not fresh.rowcount:
+            return
+    owner = {"job_id": attempt.job_id, "attempt": attempt.attempt}
+    points = [fit(t.metrics, **point._asdict()) for point in metrics]
+    if pid is not None:
+        connection.execute(update(t.attempts).where(_is_attempt(*attempt)).values(pid=pid))
+    if logs:
+        connection.execute(
+            insert(t.logs), [owner | fit(t.logs, **line._asdict()) for line in logs]
+        )
+    if points:
+        connection.execute(insert(t.metrics), [owner | point for point in points])
+        summaries.add_points(connection, job, points)
+    for artifact in artifacts:
+        described = fit(t.artifacts, **artifact.to_json())
+        connection.execute(insert(t.artifacts).values(**owner, **described, created_at=now()))
+    changes: dict[str, Any] = {}
+    if progress is not None:
+        changes["progress"] = storable(progress)
+    if points:
+        changes["metrics"] = job.metrics | {point["name"]: point["value"] for point in points}
+    if changes:
+        connection.execute(update(t.jobs).where(t.jobs.c.id == attempt.job_id).values(**changes))
+
+
+def drop_artifacts(
+    connection: Connection, attempt: AttemptId, artifacts: Iterable[Artifact]
+) -> None:
+    """Forget files of a job, also of its earlier attempts; the caller removes them afterwards.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    uris = [artifact.uri for artifact in artifacts]
+    if uris:
+        fence(connection, attempt)
+        connection.execute(
+            delete(t.artifacts).where(
+                t.artifacts.c.job_id == attempt.job_id, t.artifacts.c.uri.in_(uris)
+            )
+        )
+
+
+def drop_replaced(connection: Connection, attempt: AttemptId, grace: float) -> list[Artifact]:
+    """Forget files of a job whose name a later one has taken, also of its earlier attempts.
+
+    Args:
+        connection: the transaction.
+        attempt: the one that asks.
+        grace: seconds for which a file is kept after it was replaced.
+
+    Returns:
+        the files that are now nobody's: the caller removes them.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    fence(connection, attempt)
+    late = (t.artifacts.c.created_at <= now(-grace)).label("late")
+    rows = connection.execute(
+        select(t.artifacts, late)
+        .where(t.artifacts.c.job_id == attempt.job_id, t.artifacts.c.role != Role.CHECKPOINT)
+        .order_by(t.artifacts.c.id.desc())
+    ).all()
+    newer: dict[str, bool] = {}  # by name: whether the next younger file is old enough
+    dropped = []
+    for row in rows:
+        if newer.get(row.name):
+            dropped.append(row)
+        newer[row.name] = bool(row.late)
+    ids = {row.id for row in dropped}
+    connection.execute(delete(t.artifacts).where(t.artifacts.c.id.in_(ids)))
+    kept = {row.uri for row in rows if row.id not in ids}
+    return [Artifact.from_row(row) for row in dropped if row.uri not in kept]
+
+
+def finish(
+    connection: Connection, attempt: AttemptId, outcome: Outcome, by: str, *, again: bool = False
+) -> str:
+    """End an attempt and return the job's new state.
+
+    A failed attempt that is worth a retry goes back to `waiting` with exponential back-off and
+    jitter while attempts are left. One that a draining worker stopped goes back to `queued` and
+    does not count. Neither comes back once somebody has asked to cancel the job.
+
+    `again` says that an earlier call may have been committed and its answer lost; where it was,
+    the job's state is returned.
+
+    Raises:
+        LeaseLostError: the attempt is no longer the running one; nothing was written.
+    """
+    if again and (state := _ended_as(connection, attempt, outcome)):
+        return state
+    result = send_ahead(connection, outcome.result)
+    job = fence(connection, attempt)
+    return end(connection, job, outcome, by, result)
+
+
+def reap(
+    connection: Connection, by: str, suspects: Mapping[AttemptId, datetime] | None = None
+) -> list[AttemptId]:
+    """End the attempts whose lease ran out: their worker is dead or cut off.
+
+    Args:
+        by: who reaps.
+        suspects: the leases to end, each with its end as it was seen; one that was renewed since
+            is left alone. By default all that have run out by the database's clock.
+
+    Returns:
+        the leases that were ended.
+    """
+    if suspects is not None and not suspects:
+        return []
+    condition = (
+        t.jobs.c.lease_until < now()
+        if suspects is None
+        else t.jobs.c.id.in_([attempt.job_id for attempt in suspects])
+    )
+    rows = connection.execute(
+        select(t.jobs)
+        .where(t.in_state(State.RUNNING), condition)
+        .order_by(t.jobs.c.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    ended = []
+    for row in rows:
+        job = Job.from_row(row)
+        if suspects is not None and suspects.get(job.attempt_id) != job.lease_until:
+            continue
+        ended.append(job.attempt_id)
+        error = f"worker {job.lease_owner} fell silent during attempt {job.attempt}"
+        if job.cancel_requested:
+            outcome = Outcome(State.CANCELLED, reason=Reason.WORKER_LOST)
+        else:
+            outcome = Outcome(State.FAILED, reason=Reason.WORKER_LOST, error=error, retry=True)
+        end(connection, job, outcome, by)
+    return ended
+
+
+def end(connection: Connection, job: Job, outcome: Outcome, by: str, result: Any = None) -> str:
+    """End an attempt whose job is locked; return the job's new state.
+
+    Args:
+        connection: the transaction.
+        job: as it is in the attempt.
+        outcome: of the attempt.
+        by: who ends it.
+        result: what to store of the outcome's.
+    """
+    state, reason = _state_after(job, outcome)
+    # Read once, or job and attempt would differ in what they took.
+    at = connection.scalar(select(now()))
+    ended = fit(t.jobs, reason=reason, error=outcome.error, result=result)
+    changes = _changes_after(connection, job, outcome, state)
+    if state in FINAL:
+        changes["finished_at"] = at
+    connection.execute(
+        update(t.jobs).where(t.jobs.c.id == job.id).values(state=state, **ended, **changes)
+    )
+    _close(connection, job.attempt_id, outcome, at)
+    what = f"attempt {job.attempt} {_outcome_word(outcome)}"
+    add_event(connection, job.id, _with_reason(what, outcome.reason), by)
+    if state == State.SUCCEEDED:  # its checkpoints have served; the caller removes the files
+        connection.execute(
+            delete(t.artifacts).where(
+                t.artifacts.c.job_id == job.id, t.artifacts.c.role == Role.CHECKPOINT
+            )
+        )
+    if state != outcome.state or state == State.QUEUED:
+        add_event(connection, job.id, _with_reason(state, reason), by)
+    return state
+
+
+def _state_after(job: Job, outcome: Outcome) -> tuple[str, str | None]:
+    """The state that a job gets when its attempt has ended so, and the reason."""
+    state, reason = outcome.state, outcome.reason
+    if state == State.FAILED and outcome.retry:
+        if job.attempt < job.max_attempts:
+            state = State.WAITING
+        elif job.max_attempts > 1:
+            reason = Reason.ATTEMPTS_EXHAUSTED
+    if job.cancel_requested and state not in FINAL:
+        state = State.CANCELLED
+    return state, reason
+
+
+def _changes_after(
+    connection: Connection, job: Job, outcome: Outcome, state: str
+) -> dict[str, Any]:
+    """What else changes in a job whose attempt has ended, by the state that it gets."""
+    changes: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}
+    if outcome.state == State.QUEUED:  # through no fault of its own: the attempt does not count
+        changes["max_attempts"] = job.max_attempts + 1
+    if state == State.WAITING:
+        changes["not_before"] = next_try(connection, job, outcome)
+    if state == State.QUEUED:
+        changes["queued_at"] = now()
+        changes["fair_rank"] = returning_rank(connection, job.queue, job.priority)
+    if state == State.SUCCEEDED:
+        numbers = storable(summaries.numbers_of(outcome.result))
+        changes["metrics"] = job.metrics | summaries.add_result(connection, job, numbers)
+    return changes
+
+
+def _close(
+    connection: Connection, attempt: AttemptId, outcome: Outcome, at: datetime | None
+) -> None:
+    """Write into an attempt's own row how it ended."""
+    said = fit(t.attempts, reason=outcome.reason, error=outcome.error, traceback=outcome.traceback)
+    connection.execute(
+        update(t.attempts)
+        .where(_is_attempt(*attempt))
+        .values(
+            finished_at=at,
+            outcome=_outcome_word(outcome),
+            peak_memory=outcome.peak_memory,
+            last_lines=_last_lines(connection, attempt),
+            **said,
+        )
+    )
+
+
+def _ended_as(connection: Connection, attempt: AttemptId, outcome: Outcome) -> str | None:
+    """The state of a job whose attempt has ended in just this way already; else None."""
+    state: str | None = connection.scalar(
+        select(t.jobs.c.state)
+        .join(t.attempts, t.attempts.c.job_id == t.jobs.c.id)
+        .where(
+            _is_attempt(*attempt),
+            t.attempts.c.finished_at.is_not(None),
+            t.attempts.c.outcome == _outcome_word(outcome),
+        )
+    )
+    return state
+
+
+def _last_lines(connection: Connection, attempt: AttemptId) -> list[str]:
+    """An attempt's last words, kept beside its cause of death."""
+    lines = connection.scalars(
+        select(t.logs.c.text)
+        .where(t.logs.c.job_id == attempt.job_id, t.logs.c.attempt == attempt.attempt)
+        .order_by(t.logs.c.id.desc())
+        .limit(_LAST_LINES)
+    ).all()
+    return list(reversed(lines))
+
+
+def _is_attempt(job_id: int, number: int) -> ColumnElement[bool]:
+    return and_(t.attempts.c.job_id == job_id, t.attempts.c.number == number)
+
+
+def _outcome_word(outcome: Outcome) -> str:
+    return outcome.state if outcome.state in FINAL else "stopped"
+
+
+def _with_reason(what: str, reason: str | None) -> str:
+    return f"{what} ({reason})" if reason else what

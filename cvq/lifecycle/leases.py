@@ -1,0 +1,79 @@
+"""Leases: an attempt is a worker's for as long as it prolongs its lease, and nobody else's.
+
+Whatever a worker writes about a job is fenced: it is refused once that attempt is not the running
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import Connection, select, update
+
+from .. import tables as t
+from ..errors import LeaseLostError
+from ..records import AttemptId, Job
+from ..states import State
+from ..tables import now
+
+
+def renew(
+    connection: Connection, worker: str, lease: float, held: Iterable[AttemptId]
+) -> dict[AttemptId, bool]:
+    """Prolong this worker's leases; return those prolonged, each with its cancel flag.
+
+    A job whose row is locked just now is passed over, and holds up no other: `still_held` tells it
+    from one that is lost. While it is locked nobody else can take it.
+    """
+    wanted = set(held)
+    if not wanted:
+        return {}
+    free = (
+        select(t.jobs.c.id)
+        .where(
+            t.jobs.c.id.in_([lease.job_id for lease in wanted]),
+            t.jobs.c.lease_owner == worker,
+            t.jobs.c.state == State.RUNNING,
+        )
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    rows = connection.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id.in_(free))
+        .values(lease_until=now(lease))
+        .returning(t.jobs.c.id, t.jobs.c.attempt, t.jobs.c.cancel_requested)
+    ).all()
+    found = {AttemptId(row.id, row.attempt): bool(row.cancel_requested) for row in rows}
+    return {lease: flag for lease, flag in found.items() if lease in wanted}
+
+
+def still_held(
+    connection: Connection, worker: str, leases: Collection[AttemptId]
+) -> set[AttemptId]:
+    """Which of these leases are this worker's, whether their rows are locked or not."""
+    if not leases:
+        return set()
+    rows = connection.execute(
+        select(t.jobs.c.id, t.jobs.c.attempt).where(
+            t.jobs.c.id.in_([attempt.job_id for attempt in leases]),
+            t.jobs.c.lease_owner == worker,
+            t.jobs.c.state == State.RUNNING,
+        )
+    ).all()
+    return {AttemptId(row.id, row.attempt) for row in rows} & set(leases)
+
+
+def fence(connection: Connection, attempt: AttemptId) -> Job:
+    """Lock the job's row and refuse whoever does not hold it."""
+    row = connection.execute(
+        select(t.jobs)
+        .where(
+            t.jobs.c.id == attempt.job_id,
+            t.jobs.c.attempt == attempt.attempt,
+            t.jobs.c.state == State.RUNNING,
+        )
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise LeaseLostError(*attempt)
+    return Job.from_row(row)

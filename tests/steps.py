@@ -1,0 +1,78 @@
+"""The steps of a job's life, each in a transaction of its own, as tests take them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from cvq import queries
+from cvq.db import Database
+from cvq.lifecycle import attempts, claims, jobs
+from cvq.matching import Offer
+from cvq.records import AttemptId, Job, NewJob, Outcome
+from cvq.states import State
+
+QUEUE = "default"
+DONE = Outcome(State.SUCCEEDED, result={})
+KINDS: dict[str, Any] = {"kinds": {"selftest": {"fields": ["seed"], "missing": []}}, "broken": {}}
+
+
+def new(user: str = "ann", **values: Any) -> NewJob:
+    return NewJob(kind="selftest", spec={"seed": 7}, spec_hash="0" * 64, user=user, **values)
+
+
+def submit(database: Database, *wanted: NewJob) -> list[int]:
+    with database.write() as connection:
+        return [jobs.submit(connection, job) for job in wanted]
+
+
+def claim(
+    database: Database,
+    *,
+    token: str | None = None,
+    lease: float = 60.0,
+    queues: tuple[str, ...] = (QUEUE,),
+    worker: str = "w",
+    offer: Offer | None = None,
+) -> Job | None:
+    with database.write() as connection:
+        return claims.claim(
+            connection,
+            worker=worker,
+            host="h",
+            queues=queues,
+            token=token or uuid.uuid4().hex,
+            lease=lease,
+            offer=offer,
+        )
+
+
+def claimed(database: Database, **values: Any) -> Job:
+    job = claim(database, **values)
+    assert job is not None
+    return job
+
+
+def finish(database: Database, attempt: AttemptId, outcome: Outcome) -> str:
+    with database.write() as connection:
+        return attempts.finish(connection, attempt, outcome, "w")
+
+
+def get(database: Database, job_id: int) -> Job:
+    with database.read() as connection:
+        return queries.get_job(connection, job_id)
+
+
+def take_all(database: Database, limit: int = 1000) -> list[int]:
+    """The ids in the order in which one slot takes and ends them."""
+    ids: list[int] = []
+    while len(ids) < limit and (job := claim(database)) is not None:
+        finish(database, job.attempt_id, DONE)
+        ids.append(job.id)
+    return ids
+
+
+def reap_and_promote(database: Database) -> None:
+    with database.write() as connection:
+        attempts.reap(connection, "reaper")
+        jobs.promote(connection, "reaper")
