@@ -6,6 +6,7 @@ Each function is fenced: it is refused once the attempt is not the running one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -65,8 +66,8 @@ def report(
         connection.execute(insert(t.metrics), [owner | point for point in points])
         summaries.add_points(connection, job, points)
     for artifact in artifacts:
-        described = fit(t.artifacts, **artifact.to_json())
-        connection.execute(insert(t.artifacts).values(**owner, **described, created_at=now()))
+        described = fit(t.artifacts, **asdict(artifact))
+        connection.execute(insert(t.artifacts).values(**described | owner, created_at=now()))
     changes: dict[str, Any] = {}
     if progress is not None:
         changes["progress"] = storable(progress)

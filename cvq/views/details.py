@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from .. import queries
+from ..lifecycle import order
 from ..records import Artifact, Attempt, Job
 from ..settings import Settings
 from ..states import State
@@ -50,7 +51,7 @@ def details_of(connection: Connection, settings: Settings, job_id: int) -> JobDe
         now=queries.database_time(connection),
         attempts=queries.attempts_of(connection, job_id),
         parents=queries.parents_of(connection, job_id),
-        ahead=queries.ahead_of(connection, job) if job.state == State.QUEUED else None,
+        ahead=order.ahead_of(connection, job) if job.state == State.QUEUED else None,
         curves=curves_of(connection, job_id, headline=headline_names(settings, job)),
         artifacts=queries.artifacts_of(connection, [job_id])[job_id],
         events=queries.events_of(connection, job_id),

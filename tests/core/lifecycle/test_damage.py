@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 from steps import DONE, KINDS, claim, claimed, finish, get, new, submit
 
-from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import DatabaseError, UsageError
