@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import formats
+from .display import Listing
 from .output import Column
 from .widths import ending, name
 
@@ -70,8 +71,23 @@ def _done(job: Job) -> float | None:
     return at["done"] / at["total"] if at.get("total") else None
 
 
-def as_json(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Jobs in the documented shape, each with its artifacts."""
+def listing(client: Client) -> Listing[Job]:
+    """A list of jobs in every form."""
+    return Listing(
+        columns=lambda: columns(client.settings, _now(client)),
+        shape=lambda jobs: _shapes(client, jobs),
+        quiet=lambda job: job.id,
+    )
+
+
+def _now(client: Client) -> datetime:
+    from cvq import queries
+
+    with client.db.read() as connection:
+        return queries.database_time(connection)
+
+
+def _shapes(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     from cvq.views import shapes
 
     with client.db.read() as connection:

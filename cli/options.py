@@ -5,7 +5,7 @@ The types here only parse; what a value may be is the specification's or the cli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +14,8 @@ from click.shell_completion import CompletionItem
 from cvq import parse
 from cvq.errors import UsageError
 from cvq.states import State
+
+from .display import Form, FormOption
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -120,30 +122,14 @@ def flag(*names: str, help: str) -> Callable[[F], F]:
     return click.option(*names, is_flag=True, help=help)
 
 
-class Form(click.Option):
-    """A flag that says in which form the answer is printed; there is one answer, in one form."""
-
-    def handle_parse_result(
-        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
-    ) -> tuple[Any, list[str]]:
-        """Take the flag, and refuse a second one."""
-        value, rest = super().handle_parse_result(ctx, opts, args)
-        first = ctx.meta.setdefault("cvq.form", self.opts[-1]) if value else self.opts[-1]
-        if first != self.opts[-1] and not ctx.resilient_parsing:
-            raise click.UsageError(
-                f"{first} and {self.opts[-1]} ask for two forms of one answer: give one", ctx
-            )
-        return value, rest
+def form(*names: str, form: Form, help: str) -> Callable[[F], F]:
+    """A flag for a form of the answer, which `display` prints."""
+    return click.option(*names, cls=FormOption, form=form, help=help)
 
 
-def form(*names: str, help: str) -> Callable[[F], F]:
-    """A flag for a form of the answer."""
-    return click.option(*names, cls=Form, is_flag=True, help=help)
-
-
-as_json = form("--json", "as_json", help="Print JSON.")
-as_csv = form("--csv", "as_csv", help="Print CSV.")
-quiet = form("-q", "--quiet", help="Print ids only.")
+as_json = form("--json", form=Form.JSON, help="Print JSON.")
+as_csv = form("--csv", form=Form.CSV, help="Print CSV.")
+quiet = form("-q", "--quiet", form=Form.QUIET, help="Print ids only.")
 yes = flag("-y", "--yes", help="Do not ask.")
 watching = flag("-w", "--watch", help="Look again and again until Ctrl-C.")
 timeout = click.option(

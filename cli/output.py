@@ -159,22 +159,6 @@ def show_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
             say(line)
 
 
-def show_list(
-    columns: Sequence[Column[T]],
-    rows: Sequence[T],
-    *,
-    as_csv: bool = False,
-    empty: str = "",
-) -> None:
-    """Print rows as CSV or as a table; `empty` is said (on stderr) where there are none."""
-    if as_csv:
-        show_csv(columns, rows)
-    elif rows:
-        show_table(columns, rows)
-    elif empty:
-        note(empty)
-
-
 def fields(pairs: Sequence[tuple[str, object]]) -> None:
     """Print names and values, leaving out the empty ones; each item of a list has its own line."""
     given = [(name, value) for name, value in pairs if value not in (None, "", [], {})]

@@ -17,7 +17,7 @@ import mimetypes
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,14 +28,20 @@ from .names import Names, safe_name
 from .records import Artifact, AttemptId
 from .settings import Settings, masked, without_secrets
 
+_CONNECT_TIMEOUT_S = 5.0
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.
 _SPECIAL = re.compile(r"[?#*%:\[\]{}]")
 
 
 class ArtifactStore:
-    """Files by URI, in a folder (`file:///…`) or a bucket (`s3://bucket/prefix`)."""
+    """Files by URI, in a folder (`file:///…`) or a bucket (`s3://bucket/prefix`).
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: where it is, as fsspec takes it.
+        options: what fsspec's backend is given besides, as `backend_options` makes them.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         import fsspec  # 40 ms that a submission without files need not spend
 
         self.url = url.rstrip("/")
@@ -44,7 +50,7 @@ class ArtifactStore:
                 self.fs = fsspec.filesystem("file")
                 self.root = self.fs._strip_protocol(self.url)
             else:
-                self.fs, self.root = fsspec.core.url_to_fs(self.url)
+                self.fs, self.root = fsspec.core.url_to_fs(self.url, **(options or {}))
         except ImportError as error:
             if self.url.startswith("s3:"):
                 raise MissingExtraError("s3", f"the artifact store {self}") from None
@@ -110,7 +116,7 @@ class ArtifactStore:
         """Move a file into an attempt's folder and describe it. The local file is gone after.
 
         Args:
-            lease: the attempt.
+            attempt: the attempt that left it.
             path: the file.
             name: what the job calls it.
             role: what it is for.
@@ -264,7 +270,20 @@ def open_store(settings: Settings) -> ArtifactStore:
     """
     if settings.store_url is None:
         make_home(settings.home)
-    return ArtifactStore(settings.store)
+    return ArtifactStore(settings.store, backend_options(settings))
+
+
+def backend_options(settings: Settings) -> dict[str, Any]:
+    """What the store's backend is told of retries and timeouts; only S3 takes any."""
+    if not settings.store.startswith(("s3:", "s3a:")):
+        return {}
+    return {
+        "config_kwargs": {
+            "retries": {"max_attempts": settings.store_retries},
+            "connect_timeout": min(_CONNECT_TIMEOUT_S, settings.store_timeout),
+            "read_timeout": settings.store_timeout,
+        }
+    }
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from . import queries
 from .errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
-from .goals import Goal
 from .lifecycle import jobs
 from .records import Artifact, Job
 from .results import choose, missing_copies, results_of, targets
@@ -21,40 +19,24 @@ if TYPE_CHECKING:
 
 # Reading the database this often costs nothing and works after the fact, with Redis or without.
 POLL_S = 0.15
-_COLUMNS = frozenset(Job.__dataclass_fields__)
+_OF_A_ROW = frozenset({*Job.__dataclass_fields__, "attempt_id", "finished", "warnings", "seconds"})
+
+if TYPE_CHECKING:
+    _Row = Job  # a handle gives what its row has: to type checkers it is one
+else:
+    _Row = object
 
 
-class JobHandle:
+class JobHandle(_Row):
     """One job: what `Client.submit`, `job`, `jobs`, `wait` and `cancel` give.
 
-    `state`, `metrics`, `result` and so on are as of the last look; `refresh()` and `wait()` look
-    anew. The attributes without a description of their own are those of `cvq.records.Job`.
+    It has the attributes of `cvq.records.Job`, such as `state`, `metrics` and `result`, as of the
+    last look; `refresh()` and `wait()` look anew.
     """
-
-    queue: str
-    priority: int
-    user: str
-    spec_hash: str
-    device: str | None
-    time_limit: float | None
-    soft_time_limit: float | None
-    attempt: int
-    max_attempts: int
-    lease_owner: str | None
-    lease_until: datetime | None
-    cancel_requested: bool
-    not_before: datetime | None
-    goals: dict[str, Goal] | None
-    headline: tuple[str, ...] | None
-    created_at: datetime
-    queued_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    damage: dict[str, str]
 
     def __init__(self, client: Client, job_id: int, job: Job | None = None) -> None:
         self.client = client
-        self.id = job_id
+        self._id = job_id
         self._job = job
 
     def __repr__(self) -> str:
@@ -69,75 +51,20 @@ class JobHandle:
     def __hash__(self) -> int:
         return hash(self.id)
 
-    if not TYPE_CHECKING:  # types are of what is named here
+    if not TYPE_CHECKING:  # which would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if name not in _COLUMNS:
+            if name not in _OF_A_ROW:
                 raise AttributeError(f"a job has no attribute '{name}'")
             return getattr(self.job, name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_COLUMNS})
+        return sorted({*super().__dir__(), *_OF_A_ROW})
 
     @property
-    def kind(self) -> str:
-        """The job kind."""
-        return self.job.kind
-
-    @property
-    def state(self) -> str:
-        """waiting, queued, running, succeeded, failed or cancelled."""
-        return self.job.state
-
-    @property
-    def reason(self) -> str | None:
-        """Why it is in that state, in a word: `error`, `oom`, `preempted`."""
-        return self.job.reason
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has come to its end, good or bad."""
-        return self.job.finished
-
-    @property
-    def name(self) -> str | None:
-        """What its user calls it."""
-        return self.job.name
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Words to find it by."""
-        return self.job.tags
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """Its specification as JSON."""
-        return self.job.spec
-
-    @property
-    def progress(self) -> dict[str, Any] | None:
-        """How far it is: `done`, `total`, `unit`, `eta_s`."""
-        return self.job.progress
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        """The figure that counts of each metric; None where it was not finite."""
-        return self.job.metrics
-
-    @property
-    def result(self) -> Any:
-        """What its code returned; None before it has succeeded."""
-        return self.job.result
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a job that succeeded says is wrong with what it made, in sentences."""
-        return self.job.warnings
-
-    @property
-    def error(self) -> str | None:
-        """What went wrong in its last attempt."""
-        return self.job.error
+    def id(self) -> int:
+        """The number by which it is known."""
+        return self._id
 
     @property
     def job(self) -> Job:

@@ -107,15 +107,23 @@ class Artifact:
 
 @dataclass(frozen=True, repr=False)
 class Job:
-    """One row of `jobs`. Times are aware and in UTC; `progress` is {done, total, unit, eta_s}.
+    """One row of `jobs`. Times are aware and in UTC.
 
-    `metrics` has the figure that counts of each metric: the last, or what the result says of it.
-
-    `headline` names the figures that its kind wanted shown first when it was submitted; None of a
-    job of an earlier version.
-
-    `damage` has the columns that hold what they cannot (a specification that is a list, say), each
-    with a few words; they read as empty.
+    Attributes:
+        name: what its user calls it.
+        tags: words to find it by.
+        spec: its specification as JSON.
+        state: `waiting`, `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+        reason: why it is in that state, in a word: `error`, `oom`, `preempted`.
+        progress: how far it is: `done`, `total`, `unit`, `eta_s`.
+        metrics: the figure that counts of each metric: the last, or what the result says of it;
+            None where it was not finite.
+        headline: the figures that its kind wanted shown first when it was submitted; None of a
+            job of an earlier version.
+        result: what its code returned; None before it has succeeded.
+        error: what went wrong in its last attempt.
+        damage: the columns that hold what they cannot (a specification that is a list, say), each
+            with a few words; they read as empty.
     """
 
     id: int

@@ -81,6 +81,16 @@ class Settings(BaseModel):
         repr=False,  # as the others: a key may stand in it
         description="fsspec URL of the artifact store; default: a folder in the home folder.",
     )
+    store_retries: int = Field(
+        4, ge=0, le=100, description="How often a request to an S3 store is tried again."
+    )
+    store_timeout: float = Field(
+        15.0,
+        gt=0,
+        le=3600,
+        description="How long an S3 store may be silent.",
+        json_schema_extra=_SECONDS,
+    )
     user: str = Field(
         default_factory=_user,
         min_length=1,

@@ -9,7 +9,7 @@ import click
 from cvq.errors import UsageError
 
 from .. import options
-from ..output import dump, say, show_list
+from ..display import Form, Listing, display_list
 
 if TYPE_CHECKING:
     from cvq.parse import Reference
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 @click.option("--role", metavar="ROLE", help="Only these: result, preview, checkpoint, plot, …")
 @options.as_json
 @options.as_csv
-@options.form("-q", "--quiet", help="Print where the files are, nothing else.")
-def artifacts(
-    reference: Reference, role: str | None, as_json: bool, as_csv: bool, quiet: bool
-) -> None:
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print only where the files are.")
+def artifacts(reference: Reference, role: str | None) -> None:
     """List the files that a job has left.
 
     JOB is an id, @ (your last) or @~1 (the one before).
@@ -41,15 +39,12 @@ def artifacts(
     if files and not found:
         roles = ", ".join(dict.fromkeys(file.role for file in files))
         raise UsageError(f"job {job.id} has no file of role '{role}': it has {roles}")
-    if as_json:
-        dump([shapes.artifact(file) for file in found])
-    elif quiet:
-        for file in found:
-            say(place(client, file), wrap=False)
-    else:
-        show_list(
-            columns(client),
-            found,
-            as_csv=as_csv,
+    display_list(
+        Listing(
+            columns=lambda: columns(client),
+            shape=lambda files: map(shapes.artifact, files),
+            quiet=lambda file: place(client, file),
             empty=f"job {job.id} has left no files ({job.state})",
-        )
+        ),
+        found,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +10,10 @@ import click
 from cvq.errors import UsageError
 
 from .. import options
+from ..display import Form, display, display_list, form
 from ..formats import clean, title
-from ..output import dump, note, say, show_table
+from ..job_table import listing
+from ..output import note, say, show_table
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -37,8 +39,6 @@ def cancel(
     everything: bool,
     yes: bool,
     dry_run: bool,
-    as_json: bool,
-    quiet: bool,
     **filters: Any,
 ) -> int:
     """Cancel jobs, queued or running.
@@ -54,25 +54,28 @@ def cancel(
             raise UsageError("give JOB, or --all")
         filters["user"] = filters["user"] or [[client.settings.user]]
     jobs = _chosen(client, references, filters)
-    if not jobs and not (as_json or quiet):
+    if not jobs and form() is Form.TEXT:
         note("no jobs to cancel")
         return 0
     if dry_run:
-        _show(client, jobs, as_json=as_json, quiet=quiet)
+        display_list(listing(client), jobs)
         return 0
     if len(jobs) > 1 and not yes and not _confirmed(client, jobs):
         note("nothing was cancelled")
         return 0
     done = [(job, client.cancel(job).job) for job in jobs]
-    if as_json:
-        dump([client.to_json(after) for _, after in done])
-    elif quiet:
-        for _, after in done:
-            say(after.id)
-    else:
-        for before, after in done:
-            say(_what_happened(before, after))
+    display(
+        done,
+        json=lambda done: [client.to_json(after) for _, after in done],
+        quiet=lambda done: _say_each(str(after.id) for _, after in done),
+        text=lambda done: _say_each(_what_happened(before, after) for before, after in done),
+    )
     return 0
+
+
+def _say_each(lines: Iterable[str]) -> None:
+    for line in lines:
+        say(line)
 
 
 def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, Any]) -> list[Job]:
@@ -97,28 +100,10 @@ def _confirmed(client: Client, jobs: Sequence[Job]) -> bool:
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
-    _show(client, jobs[:20], as_json=False, quiet=False)
+    show_table(listing(client).columns(), jobs[:20])
     if len(jobs) > 20:
         note(f"… and {len(jobs) - 20} more")
     return click.confirm(f"Cancel these {len(jobs)} jobs?", err=True)
-
-
-def _show(client: Client, jobs: Sequence[Job], *, as_json: bool, quiet: bool) -> None:
-    from cvq import queries
-
-    from .. import job_table
-
-    if as_json:
-        dump(job_table.as_json(client, jobs))
-    elif quiet:
-        for job in jobs:
-            say(job.id)
-    elif jobs:
-        with client.db.read() as connection:
-            now = queries.database_time(connection)
-        show_table(job_table.columns(client.settings, now), jobs)
-    else:
-        note("no jobs")
 
 
 def _what_happened(before: Job, after: Job) -> str:

@@ -12,7 +12,8 @@ from cvq.errors import CvqError, UsageError
 from cvq.text import did_you_mean, nearest
 
 from .. import options
-from ..output import Column, dump, note, say, show_list
+from ..display import Form, Listing, display_list
+from ..output import Column, note
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -40,8 +41,8 @@ class Shown:
 @click.argument("names", metavar="[SETTING]...", nargs=-1)
 @options.as_json
 @options.as_csv
-@options.form("-q", "--quiet", help="Print values only.")
-def config(names: Sequence[str], as_json: bool, as_csv: bool, quiet: bool) -> None:
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print values only.")
+def config(names: Sequence[str]) -> None:
     """Show each setting, its value, and where it comes from.
 
     A variable CVQ_… wins over ./cvq.toml, that over the user's cvq.toml, that over the default.
@@ -55,13 +56,7 @@ def config(names: Sequence[str], as_json: bool, as_csv: bool, quiet: bool) -> No
     settings = Settings.load()
     found = [row for row in settings_of(settings) if not names or row.setting in names]
     _check(names)
-    if as_json:
-        dump([asdict(row) for row in found])
-    elif quiet:
-        for row in found:
-            say(row.value)
-    else:
-        show_list(_columns(), found, as_csv=as_csv)
+    display_list(_LISTING, found)
     for variable, near in unknown_variables().items():
         note(f"{variable} is no setting" + (f": did you mean {near}?" if near else ""))
 
@@ -117,10 +112,13 @@ def _check(names: Sequence[str]) -> None:
             raise UsageError(f"there is no setting '{name}': {hint}")
 
 
-def _columns() -> list[Column[Shown]]:
-    return [
+_LISTING = Listing[Shown](
+    columns=lambda: [
         Column("setting", lambda row: row.setting),
         Column("source", lambda row: row.source, rank=1, least=12),
         Column("value", lambda row: row.with_unit, lambda row: row.value, below=True),
         Column("meaning", lambda row: row.meaning, wrap=True),
-    ]
+    ],
+    shape=lambda rows: map(asdict, rows),
+    quiet=lambda row: row.value,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from cvq import datasets
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
 
 from .. import options
+from ..display import display
 from ..formats import clean, count
-from ..output import dump, note, say
+from ..output import note, say
 
 _NAMED = 20
 
@@ -32,26 +34,23 @@ def _home() -> Path:
 
 @data.command("list")
 @options.as_json
-def list_(as_json: bool) -> None:
+def list_() -> None:
     """List the data sets that have names, and where they lie."""
+    from cvq.views import shapes
+
     home = _home()
-    rows = []
-    for known in datasets.KNOWN.values():
-        found = datasets.find(known.name, home) if known.files else None
-        rows.append((known, found))
-    if as_json:
-        dump(
-            [
-                {
-                    "name": known.name,
-                    "about": known.about,
-                    "path": str(found) if found else None,
-                    "ready": not known.files or found is not None,
-                }
-                for known, found in rows
-            ]
-        )
-        return
+    rows = [
+        (known, datasets.find(known.name, home) if known.files else None)
+        for known in datasets.KNOWN.values()
+    ]
+    display(
+        rows,
+        json=lambda rows: [shapes.dataset(*row) for row in rows],
+        text=_list,
+    )
+
+
+def _list(rows: Sequence[tuple[datasets.Known, Path | None]]) -> None:
     for known, found in rows:
         place = str(found) if found else f"not here: `cvq data fetch {known.name}`"
         say(f"{known.name:<14} {known.about}", hang=15)
@@ -75,7 +74,7 @@ def fetch(name: str) -> None:
 )
 @click.option("--grey", is_flag=True, help="Read pictures as grey ones.")
 @options.as_json
-def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
+def check(source: str, size: int | None, grey: bool) -> None:
     """Read a data set as a job would, and say what is in it and what is damaged."""
     path = Path(source).expanduser()
     if not path.exists() and source in datasets.KNOWN:
@@ -94,9 +93,10 @@ def check(source: str, size: int | None, grey: bool, as_json: bool) -> None:
         _tell(survey.notes, unfit)
         raise
     about["left_out"] = list(dict.fromkeys([*survey.notes, *about["left_out"]]))
-    if as_json:
-        dump(about)
-        return
+    display(about, json=dict, text=lambda about: _show(source, about, unfit))
+
+
+def _show(source: str, about: dict[str, Any], unfit: str | None) -> None:
     say(f"{source}: {about['format']}")
     for name, part in about["parts"].items():
         classes = (

@@ -9,6 +9,7 @@ import click
 from cvq.errors import SchemaError
 
 from .. import options
+from ..display import Form, display, form
 from ..output import dump, say
 
 if TYPE_CHECKING:
@@ -22,35 +23,30 @@ def db() -> None:
 
 @db.command()
 @options.as_json
-def upgrade(as_json: bool) -> None:
+def upgrade() -> None:
     """Create or upgrade the schema."""
     database = _database()
     before = database.current_version()
     database.upgrade()
     after = database.current_version()
-    if as_json:
-        dump({"database": str(database), "before": before, "current": after})
-    elif before == after:
-        say(f"{database} has schema {after} already")
-    else:
-        say(f"{database} is upgraded from {before or 'nothing'} to schema {after}")
+    said = f"{database} is upgraded from {before or 'nothing'} to schema {after}"
+    if before == after:
+        said = f"{database} has schema {after} already"
+    _display({"database": str(database), "before": before, "current": after}, said)
 
 
 @db.command()
 @options.as_json
-def current(as_json: bool) -> None:
+def current() -> None:
     """Print the schema's version in the database."""
     database = _database()
     version = database.current_version()
-    if as_json:
-        dump({"database": str(database), "current": version})
-    else:
-        say(version or "none")
+    _display({"database": str(database), "current": version}, version or "none")
 
 
 @db.command()
 @options.as_json
-def check(as_json: bool) -> None:
+def check() -> None:
     """Check the schema.
 
     Exits with 4 where it is not the one that this version of cvq needs.
@@ -59,7 +55,7 @@ def check(as_json: bool) -> None:
 
     database = _database()
     version = database.current_version()
-    if as_json:
+    if form() is Form.JSON:
         dump({"database": str(database), "current": version, "needed": SCHEMA_VERSION})
     database.check_own(version)
     if version != SCHEMA_VERSION:
@@ -67,8 +63,12 @@ def check(as_json: bool) -> None:
             f"{database} has {f'schema {version}' if version else 'no cvq schema'}, "
             f"this cvq needs {SCHEMA_VERSION}: run `cvq db upgrade`"
         )
-    if not as_json:
+    if form() is Form.TEXT:
         say(f"{database} has schema {version}, as needed")
+
+
+def _display(shape: dict[str, str | None], text: str) -> None:
+    display(shape, json=dict, text=lambda _: say(text))
 
 
 def _database() -> Database:

@@ -15,6 +15,7 @@ from cvq.files import make_home
 from cvq.installing import install_hint
 
 from .. import formats, options, processes
+from ..display import Form, form
 from ..output import dump, paint, say
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ class Finding:
     "\n\nExits with 4 where a problem stops work."
 )
 @options.as_json
-def doctor(as_json: bool) -> int:
+def doctor() -> int:
     """Check everything that a job needs."""
     findings = []
     for finding in _examine():
         findings.append(finding)
-        if not as_json:
+        if form() is not Form.JSON:
             _print(finding)
-    if as_json:
+    if form() is Form.JSON:
         dump([asdict(finding) for finding in findings])
     return 4 if any(finding.level == "problem" for finding in findings) else 0
 
@@ -107,13 +108,13 @@ def _database(client: Client) -> str:
 
 
 def _redis(client: Client) -> str:
-    from cvq.broker.embedded import redis_answers, redis_binary, stop_redis
+    from cvq.broker.embedded import redis_binary, stop_redis
 
     home = client.settings.home
     if not client.broker.embedded:
         client.broker.connect()
         return f"{client.broker} answers"
-    was_up = redis_answers(home)
+    was_up = not client.broker.is_stopped()
     client.broker.connect()
     if was_up:
         return f"{client.broker} answers ({redis_binary()})"

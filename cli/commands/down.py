@@ -9,7 +9,8 @@ import click
 from cvq.errors import SetupError
 
 from .. import formats, options, processes
-from ..output import dump, note, say
+from ..display import display
+from ..output import note, say
 from ..waiting import Spinner
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its job
     help="Kill workers that have not left after this long.  [default: the grace time and 10s]",
 )  # fmt: skip
 @options.as_json
-def down(timeout: float | None, as_json: bool) -> None:
+def down(timeout: float | None) -> None:
     """Stop this machine's workers and the embedded Redis.
 
     Jobs that are running go back to the queue; jobs, results and history stay.
@@ -40,13 +41,17 @@ def down(timeout: float | None, as_json: bool) -> None:
             _stop_redis(client)  # which nothing else would ever stop
         raise
     redis = _stop_redis(client)
-    if as_json:
-        dump({"workers": stopped, "killed": killed, "redis": redis})
-        return
+    display(
+        {"workers": stopped, "killed": killed, "redis": redis},
+        json=dict,
+        text=lambda _: _tell(stopped, killed, redis=redis),
+    )
+
+
+def _tell(stopped: int, killed: int, *, redis: bool) -> None:
     if killed:
         note(f"{killed} had to be killed; their jobs are found by other workers")
-    say(f"{formats.count(stopped, 'worker')} stopped"
-               + (", Redis stopped" if redis else ""))  # fmt: skip
+    say(f"{formats.count(stopped, 'worker')} stopped" + (", Redis stopped" if redis else ""))
 
 
 def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:

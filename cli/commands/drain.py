@@ -12,9 +12,9 @@ from cvq.errors import UsageError, WaitTimeoutError
 from cvq.states import Drain
 
 from .. import formats, options
+from ..display import Form, form
 from ..output import dump, hint, note, say
 from ..waiting import Spinner
-from .worker import state_of, to_json
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -39,9 +39,7 @@ _MOST_NAMED = 3
     help="Wait, but at most this long: 90s, 5m, 1h.",
 )  # fmt: skip
 @options.as_json
-def drain(
-    names: Sequence[str], finish: bool, wait: bool, timeout: float | None, as_json: bool
-) -> None:
+def drain(names: Sequence[str], finish: bool, wait: bool, timeout: float | None) -> None:
     """Ask workers to leave, their jobs checkpointed and requeued.
 
     WORKER is a worker's id, the beginning of one, or a machine's name (all of its workers), as
@@ -49,10 +47,12 @@ def drain(
     a second. Jobs of another worker, and the history, are not touched.
     """
     from cvq.client import Client
+    from cvq.views import shapes
 
     client = Client()
     rows = _ask(client, names, Drain.FINISH if finish else Drain.STOP)
-    if not as_json:
+    as_text = form() is Form.TEXT
+    if as_text:
         for row in rows:
             say(_asked(row))
     left_over: list[_Row] = []
@@ -60,14 +60,14 @@ def drain(
         ids = [row["id"] for row in rows]
         left_over = _wait(client, ids, timeout)
         rows = _rows(client, ids)
-    if as_json:
-        dump([to_json(row) for row in rows])
+    if not as_text:
+        dump([shapes.worker(row) for row in rows])
     if left_over:
         raise WaitTimeoutError(
             f"{_named(left_over)} {'has' if len(left_over) == 1 else 'have'} not left after "
             f"{formats.span(timeout)}: the draining goes on, `cvq workers` shows how far it is"
         )
-    if not as_json:
+    if as_text:
         _show_end(rows, waited=wait or timeout is not None)
 
 
@@ -111,8 +111,10 @@ def _named(rows: Sequence[_Row]) -> str:
 
 
 def _asked(row: _Row) -> str:
+    from cvq.views.shapes import worker_state
+
     worker, jobs = f"worker {formats.clean(row['id'])}", row["running"]
-    if state_of(row) == "silent":
+    if worker_state(row) == "silent":
         return f"{worker} is silent: it leaves as soon as it is heard of again"
     if not jobs:
         return f"{worker} leaves"

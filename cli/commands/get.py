@@ -14,7 +14,8 @@ from cvq.errors import UsageError
 from cvq.text import listing
 
 from .. import options
-from ..output import dump, note, say
+from ..display import Form, display
+from ..output import note, say
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -39,15 +40,13 @@ if TYPE_CHECKING:
     "-f", "-y", "--force", is_flag=True, help="Overwrite files that are there with other content."
 )
 @options.as_json
-@options.form("-q", "--quiet", help="Print nothing.")
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print nothing.")
 def get(
     reference: Reference,
     folder: Path,
     role: str | None,
     name: str,
     force: bool,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Copy a job's files here.
 
@@ -68,11 +67,13 @@ def get(
     for job_id, copies in todo.items():
         for artifact, target in copies:
             client.fetch(job_id, artifact, target)
-    plan = [pair for pairs in plans.values() for pair in pairs]
-    if as_json:
-        dump([{**shapes.artifact(artifact), "path": str(target)} for artifact, target in plan])
-    elif not quiet:
-        _tell([target for _, target in plan], len(plan) - sum(map(len, todo.values())))
+    copied = sum(map(len, todo.values()))
+    display(
+        [pair for pairs in plans.values() for pair in pairs],
+        json=lambda plan: [{**shapes.artifact(file), "path": str(to)} for file, to in plan],
+        text=lambda plan: _tell([to for _, to in plan], unchanged=len(plan) - copied),
+        quiet=lambda _: None,
+    )
 
 
 def _plan(
@@ -104,7 +105,7 @@ def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -
     return f"has {what}{of}{like}: `cvq artifacts {job_id}` lists what it has ({roles})"
 
 
-def _tell(targets: Sequence[Path], unchanged: int) -> None:
+def _tell(targets: Sequence[Path], *, unchanged: int) -> None:
     for target in targets:
         say(target, wrap=False)
     if unchanged:

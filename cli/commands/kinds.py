@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import options
+from ..display import Form, Listing, display, display_list
 from ..help import Formatter
-from ..output import Column, dump, heading, on_terminal, say, show_list, show_table
+from ..output import Column, heading, on_terminal, say, show_csv, show_table
 
 if TYPE_CHECKING:
     from cvq.kinds.spec import Kind
@@ -16,28 +17,33 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExamples:\n  cvq kinds\n  cvq kinds style-transfer --json")
 @click.argument("name", metavar="[KIND]", required=False)
-@options.form("--json", "as_json", help="Print JSON, with a kind's JSON schema.")
+@options.form("--json", form=Form.JSON, help="Print JSON, with a kind's JSON schema.")
 @options.as_csv
-@options.form("-q", "--quiet", help="Print names only.")
-def kinds(name: str | None, as_json: bool, as_csv: bool, quiet: bool) -> None:
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print names only.")
+def kinds(name: str | None) -> None:
     """List the job kinds, or one kind's fields."""
     from cvq.kinds import all_kinds, get_kind
     from cvq.settings import Settings
     from cvq.views import shapes
 
     settings = Settings.load()
-    if name is not None:
-        kind = get_kind(name, settings)
-        dump(shapes.kind(kind)) if as_json else _show(kind, as_csv=as_csv)
-        return
-    found = list(all_kinds(settings).values())
-    if as_json:
-        dump([shapes.kind(kind) for kind in found])
-    elif quiet:
-        for kind in found:
-            say(kind.name)
+    if name is None:
+        display_list(_listing(), list(all_kinds(settings).values()))
     else:
-        show_list(_columns(), found, as_csv=as_csv)
+        display(
+            get_kind(name, settings),
+            json=shapes.kind,
+            csv=lambda kind: show_csv(_field_columns(kind), list(kind.spec.model_fields)),
+            text=_show,
+        )
+
+
+def _listing() -> Listing[Kind]:
+    from cvq.views import shapes
+
+    return Listing(
+        columns=_columns, shape=lambda kinds: map(shapes.kind, kinds), quiet=lambda kind: kind.name
+    )
 
 
 def _columns() -> list[Column[Kind]]:
@@ -48,39 +54,46 @@ def _columns() -> list[Column[Kind]]:
     ]
 
 
-def _show(kind: Kind, *, as_csv: bool) -> None:
+def _given(kind: Kind, name: str) -> str:
+    """How a value of a field is typed."""
+    from ..from_spec import shape_of
+
+    shape = shape_of(kind.spec.model_fields[name].annotation)
+    if shape.flag:
+        return "yes|no"
+    return shape.metavar + (",..." if shape.many else "")
+
+
+def _field_columns(kind: Kind) -> list[Column[str]]:
     from cvq.complaints import bounds_of
 
-    from ..from_spec import default_of, help_of, shape_of
-
-    def given(name: str) -> str:
-        shape = shape_of(kind.spec.model_fields[name].annotation)
-        if shape.flag:
-            return "yes|no"
-        return shape.metavar + (",..." if shape.many else "")
+    from ..from_spec import default_of
 
     fields = kind.spec.model_fields
-    columns = [
-        Column[str]("field", lambda name: name),
-        Column[str]("value", given),
-        Column[str]("default", lambda name: default_of(fields[name]) or ""),
-        Column[str]("bounds", lambda name: bounds_of(fields[name])),
-        Column[str]("meaning", lambda name: fields[name].description or "", wrap=True),
+    return [
+        Column("field", lambda name: name),
+        Column("value", lambda name: _given(kind, name)),
+        Column("default", lambda name: default_of(fields[name]) or ""),
+        Column("bounds", lambda name: bounds_of(fields[name])),
+        Column("meaning", lambda name: fields[name].description or "", wrap=True),
     ]
-    if as_csv:
-        show_list(columns, list(fields), as_csv=True)
-        return
+
+
+def _show(kind: Kind) -> None:
+    from ..from_spec import help_of, shape_of
+
+    fields = kind.spec.model_fields
     say(f"{kind.name}: {kind.summary}")
     if not on_terminal():
         heading("Fields")
-        show_table(columns, list(fields))
+        show_table(_field_columns(kind), list(fields))
         return
     # A table of these would not fit: one entry for each field, its meaning wrapped.
     formatter = Formatter(max_width=100)
     with formatter.section("\nFields"):
         formatter.write_dl(
             [
-                (f"{name} {given(name)}", help_of(field, shape_of(field.annotation)))
+                (f"{name} {_given(kind, name)}", help_of(field, shape_of(field.annotation)))
                 for name, field in fields.items()
             ]
         )

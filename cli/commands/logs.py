@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options
+from ..display import Form, form
 from ..formats import clean
 from ..output import dump_line, note, on_terminal, say
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream's lines."
 )
-@options.flag("--json", "as_json", help="Print a JSON object for each line.")
+@options.form("--json", form=Form.JSON, help="Print a JSON object for each line.")
 def logs(
     reference: Reference,
     follow: bool,
@@ -41,7 +42,6 @@ def logs(
     since: datetime | None,
     attempt: int | None,
     stream: str | None,
-    as_json: bool,
 ) -> None:
     """Show what a job has written.
 
@@ -57,21 +57,21 @@ def logs(
     reader = LogReader(client.db, job_id, tail=tail, since=since, attempt=attempt, stream=stream)
     lines = reader.read()
     finished = reader.finished
-    _print(lines, as_json=as_json)
+    _print(lines)
     while follow and not finished:
         time.sleep(POLL_S)
         lines = reader.read()
         finished = reader.finished
-        _print(lines, as_json=as_json)
-    if not reader.after and not as_json:
+        _print(lines)
+    if not reader.after and form() is Form.TEXT:
         note(f"job {job_id} has written nothing{'' if finished else ' yet'} ({reader.state})")
 
 
-def _print(rows: Sequence[Row[Any]], *, as_json: bool) -> None:
+def _print(rows: Sequence[Row[Any]]) -> None:
     from cvq.views import shapes
 
     for row in rows:
-        if as_json:
+        if form() is Form.JSON:
             dump_line(shapes.log_line(row))
         elif row.stream == "stderr" and on_terminal():
             say(click.style(clean(row.text), dim=True))

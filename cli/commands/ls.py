@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options
-from ..output import dump, dump_line, note, say, show_list, table
+from ..display import Form, Listing, display_list, form
+from ..output import note, table
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -37,15 +38,7 @@ if TYPE_CHECKING:
 @options.as_csv
 @options.quiet
 @options.watching
-def ls(
-    limit: int,
-    everything: bool,
-    as_json: bool,
-    as_csv: bool,
-    quiet: bool,
-    watch: bool,
-    **filters: Any,
-) -> None:
+def ls(limit: int, everything: bool, watch: bool, **filters: Any) -> None:
     """List jobs, the newest first.
 
     The headline is what the job's kind counts most: a figure, or an answer. A state `succeeded
@@ -53,44 +46,29 @@ def ls(
     """
     from cvq.client import Client
 
+    from .. import job_table
+
     client = Client()
     wanted = options.make_filter(**filters, limit=None if everything else limit)
     remarks = client.check_filter(wanted)
-    form: dict[str, Any] = {"as_json": as_json, "as_csv": as_csv, "quiet": quiet}
+    listing = job_table.listing(client)
     if watch:
-        _watch(client, wanted, form)
+        _watch(client, wanted, listing)
         return
     jobs = options.find(client, wanted)
-    _print(client, jobs, **form, remarks=remarks, times=options.times_of(wanted))
+    display_list(listing, jobs)
+    _note_remarks(remarks, wanted, found=bool(jobs))
     _hint_cut(client, wanted, len(jobs))
 
 
-def _print(
-    client: Client,
-    jobs: list[Job],
-    *,
-    as_json: bool,
-    as_csv: bool,
-    quiet: bool,
-    remarks: Sequence[str] = (),
-    times: Sequence[str] = (),
-) -> None:
-    from .. import job_table
-
-    if as_json:
-        dump(job_table.as_json(client, jobs))
-    elif quiet:
-        for job in jobs:
-            say(job.id)
-    else:
-        columns = job_table.columns(client.settings, _now(client))
-        show_list(columns, jobs, as_csv=as_csv)
-    if not jobs and (remarks or not (as_json or as_csv or quiet)):
-        remarks = remarks or times
-        note(f"no jobs: {', '.join(remarks)}" if remarks else "no jobs")
-    else:
+def _note_remarks(remarks: Sequence[str], wanted: Filter, *, found: bool) -> None:
+    """Say what was meant by the filter, where that may be why there is nothing."""
+    if found:
         for remark in remarks:
             note(remark)
+    elif remarks or form() is Form.TEXT:
+        said = ", ".join(remarks or options.times_of(wanted))
+        note(f"no jobs: {said}" if said else "no jobs")
 
 
 def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
@@ -104,25 +82,16 @@ def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
         note(f"… {more} more: -n {shown + more} or --all")
 
 
-def _watch(client: Client, wanted: Filter, form: dict[str, Any]) -> None:
-    from .. import job_table
+def _watch(client: Client, wanted: Filter, listing: Listing[Job]) -> None:
     from ..live import repeat
 
     def tell(jobs: list[Job]) -> None:
-        if form["as_json"]:
-            dump_line(job_table.as_json(client, jobs))
-        else:
-            _print(client, jobs, **form)
+        display_list(listing, jobs, ongoing=True)
+        if not jobs and form() is Form.TEXT:
+            note("no jobs")
 
     repeat(
         lambda: options.find(client, wanted),
-        lambda jobs: table(job_table.columns(client.settings, _now(client)), jobs),
+        lambda jobs: table(listing.columns(), jobs),
         tell,
     )
-
-
-def _now(client: Client) -> Any:
-    from cvq import queries
-
-    with client.db.read() as connection:
-        return queries.database_time(connection)

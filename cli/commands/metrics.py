@@ -12,7 +12,8 @@ from cvq.errors import UsageError
 from cvq.text import did_you_mean, nearest
 
 from .. import options
-from ..output import Column, dump, note, show_csv, show_table
+from ..display import Form, display
+from ..output import Column, note, show_csv, show_table
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     "--attempt", type=options.count(), metavar="N",
     help="One attempt alone.  [default: all that resumed one another, as one curve]",
 )  # fmt: skip
-@options.form("--json", "as_json", help="Print every point as JSON.")
-@options.form("--csv", "as_csv", help="Print every point as CSV.")
-def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bool) -> None:
+@options.form("--json", form=Form.JSON, help="Print every point as JSON.")
+@options.form("--csv", form=Form.CSV, help="Print every point as CSV.")
+def metrics(words: Sequence[str], attempt: int | None) -> None:
     """Show the numbers that jobs have recorded.
 
     Those of several jobs stand beneath each other, their curves on one scale. JOB is an
@@ -45,20 +46,27 @@ def metrics(words: Sequence[str], attempt: int | None, as_json: bool, as_csv: bo
     """
     from cvq.client import Client
 
-    from .. import curves
-
     client = Client()
     jobs, names = _jobs_and_names(client, words)
     for name in names:
         _check_name(jobs, name)
     options.check_attempt(client, [job.id for job in jobs], attempt)
-    if as_json or as_csv:
-        points = _points(client, jobs, names, attempt)
-        dump(points) if as_json else show_csv(_columns(several=len(jobs) > 1), points)
-        return
+    display(
+        jobs,
+        json=lambda jobs: _points(client, jobs, names, attempt),
+        csv=lambda jobs: show_csv(
+            _columns(several=len(jobs) > 1), _points(client, jobs, names, attempt)
+        ),
+        text=lambda jobs: _show(client, jobs, names, attempt),
+    )
+
+
+def _show(client: Client, jobs: Sequence[Job], names: Sequence[str], attempt: int | None) -> None:
+    from ..curves import columns
+
     found = _curves(client, jobs, names, attempt)
     if found:
-        show_table(curves.columns(found), found)
+        show_table(columns(found), found)
     for job in jobs:
         if not any(curve.job_id == job.id for curve in found):
             note(f"job {job.id} has recorded no {'such ' if names else ''}metrics ({job.state})")

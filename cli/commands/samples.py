@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from .. import options
-from ..output import dump, hint, say
+from ..display import display
+from ..output import hint, say
 from ..widths import whole
 
 
@@ -21,18 +23,25 @@ from ..widths import whole
 )
 @options.flag("--force", help="Overwrite what is there.")
 @options.as_json
-def samples(folder: Path, size: int, force: bool, as_json: bool) -> None:
+def samples(folder: Path, size: int, force: bool) -> None:
     """Write pictures and small data sets to try every kind with.
 
     Into DIR (by default `pictures`): a photograph, content.jpg, the same in grey.jpg, a painting,
     style.jpg, a drawn shoe.png; folders of digits, garments, faces and colors to train on.
     """
-    from cvq.samples import PICTURES, write_samples
+    from cvq.samples import write_samples
 
     paths = write_samples(folder, size=size, overwrite=force)
-    if as_json:
-        dump({name: str(path) for name, path in paths.items()})
-        return
+    display(
+        paths,
+        json=lambda paths: {name: str(path) for name, path in paths.items()},
+        text=lambda paths: _tell(folder, paths),
+    )
+
+
+def _tell(folder: Path, paths: Mapping[str, Path]) -> None:
+    from cvq.samples import PICTURES
+
     for name, path in paths.items():
         say(path if name in PICTURES else f"{path}/", wrap=False)
     pictures = " ".join(shlex.quote(str(paths[name])) for name in ("content", "style"))

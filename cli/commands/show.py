@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import formats, options
-from ..output import Column, dump, fields, heading, paint, say, show_table
+from ..display import display_each
+from ..output import Column, fields, heading, paint, say, show_table
 from ..widths import whole
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _DEEPEST = 5  # level of a result that is shown
     "--traceback",
     help="Show the whole traceback, not its end only, and every failed attempt's last lines.",
 )
-def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> None:
+def show(references: Sequence[Reference], traceback: bool) -> None:
     """Show everything that is known of a job.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
@@ -39,14 +40,12 @@ def show(references: Sequence[Reference], as_json: bool, traceback: bool) -> Non
 
     client = Client()
     ids = options.resolve(client, references)
-    if as_json:
-        found = [_as_json(client, client.job(job_id).job) for job_id in ids]
-        dump(found[0] if options.is_single(references) else found)
-        return
-    for count, job_id in enumerate(ids):
-        if count:
-            say()
-        _show(client, job_id, whole=traceback)
+    display_each(
+        [client.job(job_id).job for job_id in ids],
+        json=lambda job: _as_json(client, job),
+        text=lambda job: _show(client, job.id, whole=traceback),
+        single=options.is_single(references),
+    )
 
 
 def _as_json(client: Client, job: Job) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from cvq.errors import DatabaseError, SetupError
 from cvq.files import lock, make_home
 
 from .. import formats, options, processes
-from ..output import dump, hint, note, say
+from ..display import Form, display
+from ..output import hint, note, say
 from ..waiting import Spinner
 from ..widths import whole
-from .worker import to_json
 
 if TYPE_CHECKING:
     import psutil
@@ -48,14 +48,15 @@ _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its job
     "--timeout", type=options.DURATION, default=_READY_S, metavar="DURATION",
     help="How long they may take to be ready.  [default: 90s]",
 )  # fmt: skip
-@options.flag("--json", "as_json", help="Print this machine's workers as JSON (with -d).")
-def up(detach: bool, wanted: int | None, slots: int | None, timeout: float, as_json: bool) -> int:
+@options.form("--json", form=Form.JSON, help="Print this machine's workers as JSON (with -d).")
+def up(detach: bool, wanted: int | None, slots: int | None, timeout: float) -> int:
     """Start workers on this machine, or change their number.
 
     Workers that are up already are counted: the missing ones are started, those too many are
     drained. Each GPU gets a worker of its own; further workers use the CPU.
     """
     from cvq.client import Client
+    from cvq.views import shapes
 
     client = Client()
     client.broker.connect()
@@ -76,7 +77,12 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float, as_j
             return _run_in_foreground(client, fresh, turn.close)
         if fresh:
             _start_detached(client, fresh, timeout)
-    _tell(client, as_json=as_json)
+    rows = [row for row, _ in processes.local_workers(client) if row["alive"]]
+    display(
+        rows,
+        json=lambda rows: [shapes.worker(row) for row in rows],
+        text=lambda rows: _tell(client, len(rows)),
+    )
     return 0
 
 
@@ -212,12 +218,7 @@ def _stop(workers: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
             worker.wait(timeout=max(0.0, deadline - time.monotonic()))
 
 
-def _tell(client: Client, *, as_json: bool) -> None:
-    rows = [row for row, _ in processes.local_workers(client) if row["alive"]]
-    if as_json:
-        dump([to_json(row) for row in rows])
-        return
-    count = len(rows)
+def _tell(client: Client, count: int) -> None:
     say(f"{count} {'worker is' if count == 1 else 'workers are'} up on this machine")
     if count:
         hint(

@@ -11,6 +11,7 @@ import click
 from cvq.errors import JobCancelledError, JobFailedError, WaitTimeoutError
 
 from .. import options
+from ..display import Form, form
 from ..holdups import Holdups
 from ..output import dump, note
 from ..submitting import show_warnings
@@ -34,9 +35,7 @@ _WORST_FIRST = (
 @options.timeout
 @options.as_json
 @options.flag("-q", "--quiet", help="Do not say why a job did not succeed.")
-def wait(
-    references: Sequence[Reference], timeout: float | None, as_json: bool, quiet: bool
-) -> int:
+def wait(references: Sequence[Reference], timeout: float | None, quiet: bool) -> int:
     """Wait for jobs to end; exit with their outcome.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Nothing is printed but the
@@ -48,7 +47,7 @@ def wait(
     ids = options.resolve(client, references)
     deadline = None if timeout is None else time.monotonic() + timeout
     codes = {_outcome(client, job_id, deadline, quiet=quiet) for job_id in ids}
-    if as_json:
+    if form() is Form.JSON:
         found = [client.to_json(client.job(job_id).job) for job_id in ids]
         dump(found[0] if options.is_single(references) else found)
     return next((code for code in _WORST_FIRST if code in codes), 0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import options
+from ..display import Form, form
 from ..formats import clean
 from ..holdups import Holdups
 from ..output import dump_line, on_terminal, say
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     help="Begin with the last N lines of the log.  [default: 10]",
 )  # fmt: skip
 @options.timeout
-@options.flag("--json", "as_json", help="Print the job as a line of JSON at every change.")
-def watch(reference: Reference, tail: int, timeout: float | None, as_json: bool) -> None:
+@options.form("--json", form=Form.JSON, help="Print the job as a line of JSON at every change.")
+def watch(reference: Reference, tail: int, timeout: float | None) -> None:
     """Follow a job's progress and log until it ends.
 
     JOB is an id, @ (your last) or @~1 (the one before). The exit code is the job's outcome.
@@ -35,7 +36,7 @@ def watch(reference: Reference, tail: int, timeout: float | None, as_json: bool)
 
     client = Client()
     job_id = options.resolve_one(client, reference)
-    if as_json:
+    if form() is Form.JSON:
         lines, holdups = _JsonLines(client), Holdups(client)
 
         def look(job: Job) -> None:

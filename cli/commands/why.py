@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cvq.errors import CvqError
-
 from .. import formats, options
-from ..output import dump, paint, say
+from ..display import display_each
+from ..output import paint, say
 
 if TYPE_CHECKING:
-    from cvq.client import Client
     from cvq.explain.diagnosis import Explanation
     from cvq.parse import Reference
     from cvq.records import Job
@@ -22,45 +20,23 @@ if TYPE_CHECKING:
 @click.command(epilog="\b\nExamples:\n  cvq why @\n  cvq why 3-7\n  cvq why 12 --json")
 @options.jobs
 @options.as_json
-def why(references: Sequence[Reference], as_json: bool) -> None:
+def why(references: Sequence[Reference]) -> None:
     """Explain why a job waits, runs long or failed, and what to do.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
     """
     from dataclasses import asdict
 
-    from cvq import queries
     from cvq.client import Client
-    from cvq.explain.diagnosis import explain
+    from cvq.views.explanations import explanations_of
 
     client = Client()
-    jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
-    redis = _redis_problem(client) if any(job.state == "queued" for job in jobs) else None
-    with client.db.read() as connection:
-        jobs = [queries.get_job(connection, job.id) for job in jobs]
-        found = [explain(connection, job, redis=redis) for job in jobs]
-    if as_json:
-        shown = [asdict(explanation) for explanation in found]
-        dump(shown[0] if options.is_single(references) else shown)
-        return
-    for number, (job, explanation) in enumerate(zip(jobs, found, strict=True)):
-        if number:
-            say()
-        _show(job, explanation)
-
-
-def _redis_problem(client: Client) -> str | None:
-    """What is wrong with Redis; the embedded one is not started by asking."""
-    from cvq.broker.embedded import redis_answers
-
-    try:
-        if client.broker.embedded:
-            up = redis_answers(client.settings.home)
-            return None if up else "the embedded Redis is stopped"
-        client.broker.connect()
-    except CvqError as error:
-        return str(error)
-    return None
+    display_each(
+        explanations_of(client, options.resolve(client, references)),
+        json=lambda pair: asdict(pair[1]),
+        text=lambda pair: _show(*pair),
+        single=options.is_single(references),
+    )
 
 
 def _show(job: Job, explanation: Explanation) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 import click
 
 from .. import formats, options
-from ..output import Column, dump, say, show_list
+from ..display import Listing, display_list
+from ..output import Column
 from ..widths import items
 
 _Row = dict[str, Any]
+NO_WORKERS = "no workers: `cvq up -d` starts one"
 
 
 @click.command(epilog="\b\nExamples:\n  cvq worker\n  cvq worker --slots 2 --device cuda:1")
@@ -58,7 +60,7 @@ def worker(burst: bool, **given: str | None) -> None:
 @options.as_csv
 @options.quiet
 @options.watching
-def workers(everything: bool, as_json: bool, as_csv: bool, quiet: bool, watch: bool) -> None:
+def workers(everything: bool, watch: bool) -> None:
     """List the workers."""
     from cvq import queries
     from cvq.client import Client
@@ -69,54 +71,36 @@ def workers(everything: bool, as_json: bool, as_csv: bool, quiet: bool, watch: b
         with client.db.read() as connection:
             return queries.workers(connection, also_gone=everything)
 
-    def tell(rows: list[_Row]) -> None:
-        if as_json:
-            dump([to_json(row) for row in rows])
-        elif quiet:
-            for row in rows:
-                say(row["id"])
-        else:
-            show_list(columns(), rows, as_csv=as_csv, empty="no workers: `cvq up -d` starts one")
-
     if watch:
         from ..live import repeat
         from ..output import table
 
-        repeat(look, lambda rows: table(columns(), rows), tell)
-    tell(look())
+        repeat(
+            look, lambda rows: table(columns(), rows), lambda rows: display_list(listing(), rows)
+        )
+    display_list(listing(), look())
 
 
-def state_of(row: _Row) -> str:
-    """`up`, `draining` or `gone` as the worker says; `silent` where it has said nothing lately."""
-    return "silent" if row["state"] != "gone" and not row["alive"] else str(row["state"])
+def listing() -> Listing[_Row]:
+    """A list of workers in every form."""
+    from cvq.views import shapes
 
-
-def to_json(row: _Row) -> _Row:
-    """A worker as JSON."""
-    from cvq.views.shapes import iso
-
-    return {
-        "id": row["id"],
-        "host": row["host"],
-        "pid": row["pid"],
-        "state": state_of(row),
-        "drain": row["drain"],
-        "devices": row["devices"],
-        "slots": row["slots"],
-        "queues": row["queues"],
-        "running": row["running"],
-        "versions": row["versions"],
-        "started_at": iso(row["started_at"]),
-        "seen_at": iso(row["seen_at"]),
-    }
+    return Listing(
+        columns=columns,
+        shape=lambda rows: map(shapes.worker, rows),
+        quiet=lambda row: row["id"],
+        empty=NO_WORKERS,
+    )
 
 
 def columns() -> list[Column[_Row]]:
     """What a list of workers shows."""
+    from cvq.views.shapes import worker_state
+
     now = datetime.now().astimezone()
     return [
         Column("id", lambda row: row["id"], least=16, after=1),
-        Column("state", state_of, style=lambda row: formats.STATE_STYLES[state_of(row)]),
+        Column("state", worker_state, style=lambda row: formats.STATE_STYLES[worker_state(row)]),
         Column("host", lambda row: row["host"], rank=2, least=12),
         Column("pid", lambda row: str(row["pid"]), right=True, rank=6),
         Column(

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from ..errors import BrokerError, BrokerTimeoutError
 from ..settings import Settings, without_secrets
-from .embedded import ensure_redis
+from .embedded import ensure_redis, redis_answers
 
 if TYPE_CHECKING:
     import redis
@@ -81,6 +81,10 @@ class Broker:
             self._drop()
             raise self._failure(error) from error
         return self._client
+
+    def is_stopped(self) -> bool:
+        """Whether the embedded server is not running; it is not started by asking."""
+        return self.embedded and not redis_answers(self.settings.home)
 
     def celery_url(self) -> str:
         """The broker URL for Celery; the embedded server is started if need be."""

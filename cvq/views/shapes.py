@@ -10,8 +10,12 @@ from sqlalchemy import Connection, Row
 
 from .. import queries
 from ..records import Artifact, Attempt, Job
+from .status import Look
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..datasets import Known
     from ..kinds.spec import Kind
 
 Json = dict[str, Any]
@@ -109,6 +113,47 @@ def metric_point(row: Row[Any]) -> Json:
     }
 
 
+def worker(row: Json) -> Json:
+    """A worker, as the database knows it."""
+    return {
+        "id": row["id"],
+        "host": row["host"],
+        "pid": row["pid"],
+        "state": worker_state(row),
+        "drain": row["drain"],
+        "devices": row["devices"],
+        "slots": row["slots"],
+        "queues": row["queues"],
+        "running": row["running"],
+        "versions": row["versions"],
+        "started_at": iso(row["started_at"]),
+        "seen_at": iso(row["seen_at"]),
+    }
+
+
+def worker_state(row: Json) -> str:
+    """`up`, `draining` or `gone` as the worker says; `silent` where it has said nothing lately."""
+    return "silent" if row["state"] != "gone" and not row["alive"] else str(row["state"])
+
+
+def status(seen: Look) -> Json:
+    """What there is to see at one moment."""
+    return {
+        **seen.places,
+        "redis": seen.redis,
+        "jobs": seen.states,
+        "queues": {
+            name: {"queued": queue.queued, "doorbells": queue.messages}
+            for name, queue in seen.queues.items()
+        },
+        "workers": [worker(row) for row in seen.workers],
+        "running": [
+            {"id": row.id, "kind": row.kind, "worker": row.lease_owner, "progress": row.progress}
+            for row in seen.running
+        ],
+    }
+
+
 def kind(known: Kind) -> Json:
     """A job kind, with the JSON schema of its specification."""
     return {
@@ -116,6 +161,16 @@ def kind(known: Kind) -> Json:
         "summary": known.summary,
         "extra": known.extra,
         "schema": known.spec.model_json_schema(),
+    }
+
+
+def dataset(known: Known, found: Path | None) -> Json:
+    """A data set that has a name, and where it lies on this machine."""
+    return {
+        "name": known.name,
+        "about": known.about,
+        "path": str(found) if found else None,
+        "ready": not known.files or found is not None,
     }
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from cvq.artifacts import ArtifactStore, safe_name
+from cvq import Settings
+from cvq.artifacts import ArtifactStore, open_store, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
 from cvq.files import atomic
 from cvq.names import Names
@@ -31,17 +32,21 @@ def s3_server() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> ArtifactStore:
-    if request.param == "folder":
-        return ArtifactStore((tmp_path / "store").as_uri())
-    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_server"))
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a bucket of one's own, which is not made yet."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    bucket = f"b{uuid.uuid4().hex}"
+    return f"b{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    if request.param == "folder":
+        return ArtifactStore((tmp_path / "store").as_uri())
+    bucket = request.getfixturevalue("s3")
     store = ArtifactStore(f"s3://{bucket}/cvq")
     store.fs.mkdir(bucket)
     return store
@@ -200,6 +205,18 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "the disk is full" in done.stdout
     assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_the_settings_say_how_patient_an_s3_store_is(s3: str) -> None:
+    def config(**values: Any) -> Any:
+        store = open_store(Settings.load(store_url=f"s3://{s3}/cvq", **values))
+        store.fs.connect()
+        return store.fs.s3.meta.config  # as botocore understood it
+
+    usual, patient = config(), config(store_retries=9, store_timeout=60)
+    assert (usual.retries["total_max_attempts"], usual.read_timeout) == (5, 15)
+    assert (patient.retries["total_max_attempts"], patient.read_timeout) == (10, 60)
+    assert (usual.connect_timeout, patient.connect_timeout) == (5, 5)
 
 
 def test_a_missing_backend_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,81 @@
+"""What there is to see of database, Redis, queues, workers and running jobs at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import queries
+from ..errors import CvqError
+from ..records import Job
+from ..settings import masked
+from ..states import State
+from . import filters
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+STOPPED = "stopped"  # of the embedded Redis, which starts when it is needed
+_MOST_RUNNING = 30
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How many jobs are queued on a queue, and how many messages wait in Redis, where known."""
+
+    queued: int
+    messages: int | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there was to see at one moment.
+
+    Attributes:
+        places: where database, broker and store are, secrets masked.
+        redis: `up`, `stopped` or what is wrong.
+        states: how many jobs there are in each state.
+        running: the newest of the running jobs.
+    """
+
+    places: dict[str, str]
+    redis: str
+    states: dict[str, int]
+    queues: dict[str, Queue]
+    workers: list[dict[str, Any]]
+    running: list[Job]
+
+
+def look(client: Client) -> Look:
+    """Ask the database and Redis; an embedded Redis that is stopped is not started."""
+    with client.db.read() as connection:
+        counts = queries.count_states(connection)
+        queued = queries.queued_by_queue(connection)
+        workers = queries.workers(connection)
+        running = filters.find(
+            connection, filters.Filter(states=[State.RUNNING], limit=_MOST_RUNNING)
+        )
+    served = {queue for row in workers if row["alive"] for queue in row["queues"]}
+    names = sorted({*queued, *served})
+    redis, messages = _look_at_redis(client, names)
+    return Look(
+        places={
+            "database": str(client.db),
+            "broker": str(client.broker),
+            "store": masked(client.settings.store),
+        },
+        redis=redis,
+        states={state: counts.get(state, 0) for state in State},
+        queues={name: Queue(queued.get(name, 0), messages.get(name)) for name in names},
+        workers=workers,
+        running=running,
+    )
+
+
+def _look_at_redis(client: Client, queues: list[str]) -> tuple[str, dict[str, int]]:
+    try:
+        if client.broker.is_stopped():
+            return STOPPED, {}
+        return "up", client.broker.lengths(queues)
+    except CvqError as error:
+        return str(error), {}
