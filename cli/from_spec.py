@@ -47,7 +47,7 @@ class Shape(NamedTuple):
 
 def shape_of(annotation: Any) -> Shape:
     """Find out how a field of this type is given on a command line."""
-    from cvq.kinds.spec import DataSource, InputFile, ModelFile
+    from cvq.inputs.files import InputFile
 
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -63,12 +63,8 @@ def shape_of(annotation: Any) -> Shape:
         kind = click.STRING if item.choices else item.type
         metavar = "NAME" if item.choices else item.metavar
         return Shape(kind, metavar, many=True, choices=item.choices)
-    if annotation is ModelFile:
-        return Shape(click.STRING, "JOB")
-    if annotation is DataSource:
-        return Shape(click.STRING, "NAME|FOLDER|ZIP")
     if isinstance(annotation, type) and issubclass(annotation, InputFile):
-        return Shape(FilePath(), "FILE")
+        return Shape(FilePath() if annotation.is_path else click.STRING, annotation.metavar)
     return {
         bool: Shape(click.BOOL, "", flag=True),
         int: Shape(click.INT, "N"),

@@ -16,18 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .client import Client, JobHandle
+    from .context import Context
+    from .context.local import LocalContext
     from .errors import CvqError
+    from .inputs.data import DataSource
+    from .inputs.files import ImageFile, InputFile
+    from .inputs.models import ModelFile, ModelOf
     from .kinds.fmnist import ClassifierSpec
-    from .kinds.spec import (
-        Argument,
-        DataSource,
-        ImageFile,
-        InputFile,
-        Kind,
-        ModelFile,
-        ModelOf,
-        Spec,
-    )
+    from .kinds.spec import Argument, Kind, Spec
     from .kinds.training import ImageTrainingSpec, TrainingSpec
     from .settings import Settings
 
@@ -36,17 +32,19 @@ __version__ = "0.1.0"
 _HOMES = {
     "Client": ".client",
     "JobHandle": ".client",
+    "Context": ".context",
     "CvqError": ".errors",
     "Settings": ".settings",
     "Argument": ".kinds.spec",
     "ClassifierSpec": ".kinds.fmnist",
-    "DataSource": ".kinds.spec",
-    "ImageFile": ".kinds.spec",
+    "DataSource": ".inputs.data",
+    "ImageFile": ".inputs.files",
     "ImageTrainingSpec": ".kinds.training",
-    "InputFile": ".kinds.spec",
+    "InputFile": ".inputs.files",
     "Kind": ".kinds.spec",
-    "ModelFile": ".kinds.spec",
-    "ModelOf": ".kinds.spec",
+    "LocalContext": ".context.local",
+    "ModelFile": ".inputs.models",
+    "ModelOf": ".inputs.models",
     "Spec": ".kinds.spec",
     "TrainingSpec": ".kinds.training",
 }
@@ -54,6 +52,7 @@ __all__ = [
     "Argument",
     "ClassifierSpec",
     "Client",
+    "Context",
     "CvqError",
     "DataSource",
     "ImageFile",
@@ -61,6 +60,7 @@ __all__ = [
     "InputFile",
     "JobHandle",
     "Kind",
+    "LocalContext",
     "ModelFile",
     "ModelOf",
     "Settings",

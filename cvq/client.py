@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 import warnings
@@ -26,9 +24,11 @@ from .errors import (
     WaitTimeoutError,
 )
 from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
-from .inputs.checking import check_inputs, scratch_for, store_inputs
+from .inputs.files import InputFile
+from .inputs.job_models import JobModels
+from .inputs.submission import CheckedInputs, check_inputs, fetched_inputs, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
-from .kinds.spec import InputFile, Kind, Spec
+from .kinds.spec import Kind, Spec, digest
 from .lifecycle import jobs
 from .lifecycle.values import storable
 from .records import Artifact, Job, NewJob
@@ -131,18 +131,16 @@ class Client:
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
         _check_words(name, queue, tags)
-        with scratch_for(spec) as scratch:
-            trainings = check_inputs(
-                spec, self.settings, lambda: self.db, scratch=scratch, download=True
-            )
+        with fetched_inputs(spec, self.settings, download=True) as fetched:
+            checked = self._checked(fetched)
             trouble = self._broker_trouble()
             database = self.db
-            store_inputs(spec, self.artifacts, on_pack)
+            spec = store_inputs(checked.spec, self.artifacts, on_pack)
         dumped = spec.model_dump(mode="json")
         job = NewJob(
             kind=kind,
             spec=dumped,
-            spec_hash=_digest(kind, dumped),
+            spec_hash=digest(kind, dumped),
             user=self.settings.user,
             queue=queue,
             priority=priority,
@@ -155,7 +153,7 @@ class Client:
             not_before=at,
             goals=dict(spec.goals) or None,
             headline=tuple(spec.headline),
-            after=tuple(dict.fromkeys([*first, *trainings])),
+            after=tuple(dict.fromkeys([*first, *checked.waits_for])),
         )
         _check_storable(f"{kind}: the specification", dumped)
         with database.write() as connection:
@@ -185,9 +183,15 @@ class Client:
         _check_options(priority, retries)
         _check_limits(time_limit, soft_time_limit)
         _check_words(name, queue, tags or {})
-        with scratch_for(spec) as scratch:
-            check_inputs(spec, self.settings, lambda: self.db, scratch=scratch)
-        return spec
+        with fetched_inputs(spec, self.settings, download=False) as fetched:
+            return self._checked(fetched).spec
+
+    def _checked(self, spec: Spec) -> CheckedInputs:
+        """The inputs checked; what is to be noted is warned of."""
+        checked = check_inputs(spec, self.settings, JobModels(self.settings, lambda: self.db))
+        for note in checked.notes:
+            warnings.warn(note, stacklevel=3)
+        return checked
 
     def job(self, job: JobLike) -> JobHandle:
         """An existing job, as it is now.
@@ -425,12 +429,7 @@ def _check_words(name: str | None, queue: str, tags: Mapping[str, str]) -> None:
 def _check_storable(what: str, given: Any) -> None:
     """Refuse what one database would take and another would not."""
     if storable(given) != given:
-        raise UsageError(f"{what} has a character that no database stores (NUL, half a pair)")
-
-
-def _digest(kind: str, spec: dict[str, Any]) -> str:
-    canonical = json.dumps([kind, spec], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+        raise UsageError(f"{what} contains NUL or an unpaired surrogate")
 
 
 __all__ = ["Client", "CvqError", "InputFile", "JobHandle", "raise_for_state"]

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from cvq import Kind, Spec
 from cvq.errors import PermanentError, TemporaryError
-from cvq.kinds.spec import InputFile
+from cvq.inputs.files import InputFile
 
 FREE_STEPS = 10
 

@@ -24,8 +24,8 @@ _LONGEST_REASON = 50
 class Request:
     """What a job process is told, through a JSON file.
 
-    `checkpoint` is the file to resume from; `warned` is, by the keys of `inputs`, what trainings
-    say of their models; `notes` are lines for the job's log.
+    `inputs` is what staging has found of each input, in the specification's order; `checkpoint`
+    the file to resume from; `notes` are lines for the job's log.
     """
 
     job_id: int
@@ -33,8 +33,7 @@ class Request:
     kind: str
     spec: dict[str, Any]
     spec_hash: str
-    inputs: dict[str, str]
-    warned: dict[str, list[str]]
+    inputs: list[dict[str, Any]]
     folder: str
     cache: str
     device: str

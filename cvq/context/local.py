@@ -18,13 +18,19 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import checkpoints
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InvalidInputError
 from ..names import Names
 from ..states import Role
 from .base import LONGEST_METRIC, BaseContext, Progress
+
+if TYPE_CHECKING:
+    from ..inputs.models import ModelFile
+    from ..inputs.submission import Checked
+    from ..kinds.spec import Kind, Spec
+    from ..settings import Settings
 
 log = logging.getLogger("cvq.job")
 
@@ -85,6 +91,59 @@ class LocalContext(BaseContext):
         self._names = Names()
         self._curves: dict[str, list[tuple[int, float | None]]] = {}
         self._show, self._shown_at = show, -math.inf
+
+    def run(self, kind: str | Kind, /, **values: Any) -> Any:
+        """Run a kind as a worker would, in this process, and return its result.
+
+        Inputs are checked as at submission, and copied into the cache under their content. Once
+        the kind has ended, its checkpoints are gone.
+
+        Args:
+            kind: a kind, or its name.
+            values: its fields, as for `Client.submit`; a model as a path.
+
+        Raises:
+            UsageError: a value or a file is wrong.
+        """
+        from ..inputs import images
+        from ..kinds import get_kind, make_spec
+        from ..kinds.running import run_kind
+        from ..kinds.spec import digest
+        from ..settings import Settings
+
+        settings = Settings.load()
+        found = get_kind(kind, settings) if isinstance(kind, str) else kind
+        spec = self._placed(make_spec(found, values), settings)
+        self._kind, self._spec_hash = found.name, digest(found.name, spec.model_dump(mode="json"))
+        self._due_at = time.monotonic() + self._checkpoint_every
+        images.limit_pixels(settings.max_pixels)
+        try:
+            result = run_kind(found, spec, self)
+        finally:
+            shutil.rmtree(self._out, ignore_errors=True)
+        for path in self._checkpoints():
+            path.unlink()
+        return result
+
+    def _placed(self, spec: Spec, settings: Settings) -> Spec:
+        """The specification with its inputs checked, and brought into a store in the cache."""
+        from ..artifacts import ArtifactStore
+        from ..inputs.files import Staging
+        from ..inputs.submission import check_inputs, fetched_inputs, store_inputs
+
+        artifacts = ArtifactStore((self.cache / "store").as_uri())
+
+        def model(file: ModelFile) -> tuple[Path, list[str]]:
+            assert file.sha256 is not None
+            return artifacts.fetch_input(file.sha256, self.cache), []
+
+        with fetched_inputs(spec, settings, download=False) as fetched:
+            checked = check_inputs(fetched, settings, _LocalModels())
+            stored = store_inputs(checked.spec, artifacts)
+        for note in checked.notes:
+            log.warning("%s", note)
+        staging = Staging(artifacts, self.cache, settings.kinds, model)
+        return stored.with_inputs(file.placed(file.stage(staging)) for file in stored.inputs())
 
     @property
     def metric_names(self) -> list[str]:
@@ -147,3 +206,16 @@ class LocalContext(BaseContext):
     @property
     def _is_to_stop(self) -> bool:
         return False
+
+
+class _LocalModels:
+    """Models on this machine: each is given as a file. What it offers is seen when it is read."""
+
+    def find(self, file: ModelFile, offer: str | None) -> Checked:
+        """The file that an input names."""
+        from ..inputs.submission import Checked
+
+        path = Path(file.reference or "").expanduser()
+        if not path.is_file():
+            raise InvalidInputError(f"model {path} is not a file: without a worker, give one")
+        return Checked(file.model_copy(update={"name": path.name, "path": path}))

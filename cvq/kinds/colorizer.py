@@ -6,7 +6,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from .spec import Argument, DataSource, ImageFile, Kind, ModelFile, ModelOf, Spec
+from ..inputs.data import DataSource
+from ..inputs.files import ImageFile
+from ..inputs.models import ModelFile, ModelOf
+from .spec import Argument, Kind, Spec
 from .training import ImageTrainingSpec
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from .spec import DataSource, Kind
+from ..inputs.data import DataSource
+from .spec import Kind
 from .training import ImageTrainingSpec
 
 LARGEST = 64  # pixels of a face where its side is chosen by the pictures

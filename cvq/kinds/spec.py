@@ -7,26 +7,19 @@ it. Nothing here imports PyTorch: a laptop without it can submit.
 
 from __future__ import annotations
 
-import contextlib
-import mimetypes
+import hashlib
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..goals import Goal
-from ..inputs.addresses import address_of, name_of
+from ..inputs.files import InputFile
 
 # As it is typed after `cvq submit`, and as the database has room for.
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")
@@ -36,124 +29,6 @@ OF_EVERY_JOB = frozenset(
     {"self", "kind", "priority", "name", "tags", "after", "at", "retries", "time_limit",
      "soft_time_limit", "gpu", "queue", "on_pack"}
 )  # fmt: skip
-
-
-class InputFile(BaseModel):
-    """A file that a job reads, held in the artifact store under its SHA-256.
-
-    A path (or a string) is accepted where a specification is made by hand; storing the file fills
-    in `sha256` and `bytes`. `path` is where the file lies on this machine, `address` where it is
-    fetched from; neither is stored.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    bytes: int | None = Field(None, ge=0)
-    path: Path | None = Field(None, exclude=True)
-    address: str | None = Field(None, exclude=True, repr=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_given(cls, value: Any) -> Any:
-        return cls._parse(value)
-
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        if value == "":  # which Python takes for the folder one stands in
-            raise ValueError("give the path of a file")
-        if isinstance(value, str | Path):
-            if address := address_of(value):
-                return {"name": name_of(address), "address": address}
-            path = Path(value)
-            with contextlib.suppress(RuntimeError):  # ~name of a user that there is not
-                path = path.expanduser()
-            # A name that is not UTF-8 cannot be stored; the path keeps it.
-            return {"name": path.name.encode("utf-8", "replace").decode(), "path": path}
-        if not isinstance(value, dict | InputFile):
-            raise ValueError("give the path of a file")
-        return value
-
-    @property
-    def media_type(self) -> str:
-        """The media type that the name suggests."""
-        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
-
-    @property
-    def key(self) -> str | None:
-        """By which a job finds the file on its machine; None where there is no file to bring."""
-        return self.sha256
-
-
-class ImageFile(InputFile):
-    """A picture: checked to be one, whole and of a bearable size, before the job is queued."""
-
-
-class TypedFile(InputFile):
-    """A file that a model card names, so that its command can be typed again.
-
-    `given` is what was typed, where it is more than the name.
-    """
-
-    given: str | None = None
-
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        parsed = super()._parse(value)
-        if isinstance(value, str | Path) and str(value) != parsed["name"]:
-            parsed["given"] = str(value).encode("utf-8", "replace").decode()
-        return parsed
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {k: v for k, v in handler(self).items() if k != "given" or v is not None}
-
-
-class DataSource(TypedFile):
-    """A data set: a known name such as `digits`, a folder, or a zip of one.
-
-    It is resolved when the job is submitted: a folder goes into the store as a zip. `digits` needs
-    no file.
-    """
-
-
-class PipelineFile(TypedFile):
-    """A pipeline that `albumentations.save` wrote: checked before the job is queued."""
-
-
-class ModelFile(InputFile):
-    """The trained model of another job, given as its number, or as `@` (the last job), `@~1`.
-
-    Where that job has not ended yet, this one waits for it.
-    """
-
-    job: int | None = Field(None, ge=1)
-    reference: str | None = Field(None, exclude=True)
-    # Modules with more kinds (`CVQ_KINDS`) on this machine: one of them may have trained it.
-    modules: list[str] = Field([], exclude=True)
-    # What its training says is wrong with it.
-    warned: list[str] = Field([], exclude=True)
-
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        if isinstance(value, int | str) and not isinstance(value, bool):
-            return {"name": f"model of job {value}", "reference": str(value)}
-        if not isinstance(value, dict | ModelFile):
-            raise ValueError("give the job that trained it, or its id")
-        return value
-
-    @property
-    def key(self) -> str | None:
-        """The job that it comes from: the file is looked up when the attempt starts."""
-        return f"job-{self.job}"
-
-
-@dataclass(frozen=True)
-class ModelOf:
-    """Marks a `ModelFile` with what the model's kind must offer; see `Kind.offers`."""
-
-    offer: str
 
 
 @dataclass(frozen=True)
@@ -201,10 +76,33 @@ class Spec(BaseModel):
     def inputs(self) -> Iterator[InputFile]:
         """Every input file of this specification, in field order."""
         for name in type(self).model_fields:
-            value = getattr(self, name)
-            for item in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(item, InputFile):
-                    yield item
+            yield from _files_in(getattr(self, name))
+
+    def with_inputs(self, files: Iterable[InputFile]) -> Self:
+        """The same with other input files, as many and in the order of `inputs`."""
+        others = iter(files)
+
+        def replaced(value: Any) -> Any:
+            if isinstance(value, list | tuple):
+                return type(value)(replaced(item) for item in value)
+            return next(others) if isinstance(value, InputFile) else value
+
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return self.model_copy(
+            update={n: replaced(value) for n, value in given.items() if any(_files_in(value))}
+        )
+
+
+def _files_in(value: Any) -> Iterator[InputFile]:
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(item, InputFile):
+            yield item
+
+
+def digest(kind: str, spec: dict[str, Any]) -> str:
+    """The SHA-256 of a kind's name and a specification as JSON: equal for equal jobs."""
+    canonical = json.dumps([kind, spec], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _is_list(annotation: Any) -> bool:

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .spec import Argument, ImageFile, Kind, Spec
+from ..inputs.files import ImageFile
+from .spec import Argument, Kind, Spec
 
 Layer = Literal[
     "conv1_1", "conv1_2",

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .spec import Argument, Kind, ModelFile, ModelOf, Spec
+from ..inputs.models import ModelFile, ModelOf
+from .spec import Argument, Kind, Spec
 from .training import TrainingSpec
 
 

@@ -6,7 +6,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .spec import DataSource, PipelineFile, Spec
+from ..inputs.data import DataSource
+from ..inputs.files import PipelineFile
+from .spec import Spec
 
 _SMALLEST_BATCH = 16  # that is chosen: a mean over fewer samples says little of the rest
 _LEAST_STEPS_IN_EPOCH = 4

@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from cvq import Client
 from cvq.complaints import bounds_of, problems
 from cvq.errors import UsageError
-from cvq.kinds.spec import DataSource, ImageFile, ModelFile
+from cvq.inputs.data import DataSource
+from cvq.inputs.files import ImageFile
+from cvq.inputs.models import ModelFile
 from cvq.settings import Settings
 
 

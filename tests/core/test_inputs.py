@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
-from cvq import Client, queries
+from cvq import Client, Context, InputFile, Kind, LocalContext, Spec, queries
 from cvq import tables as t
 from cvq.errors import InvalidInputError, SetupError, UsageError
+from cvq.inputs.files import Staging
+from cvq.inputs.job_models import JobModels
+from cvq.inputs.submission import Checked, Submission, check_inputs
+from cvq.kinds import get_kind, make_spec
 from cvq.lifecycle import attempts, claims, jobs
 from cvq.records import Outcome
 
@@ -156,3 +163,57 @@ def _picture(client: Client) -> Path:
     path = client.settings.home / "picture.png"
     Image.new("L", (28, 28), 200).save(path)
     return path
+
+
+class TextFile(InputFile):
+    """An input type of one's own: a text, which its jobs read with a line's end at its end."""
+
+    metavar: ClassVar[str] = "TEXT"
+
+    def check(self, submission: Submission) -> Checked:
+        if "secret" in self.given_path.read_text():
+            raise UsageError(f"{self.name} is not for everybody")
+        return Checked(self, notes=(f"{self.name} is a text, seed {submission.spec.seed}",))
+
+    def stage(self, staging: Staging) -> dict[str, Any]:
+        path = Path(super().stage(staging)["path"])
+        ended = path.with_suffix(".txt")
+        ended.write_text(path.read_text() + "\n")
+        return {"path": str(ended)}
+
+
+class TextsSpec(Spec):
+    texts: Annotated[list[TextFile], "a mark"]
+
+
+KIND = Kind("texts", TextsSpec, f"{__name__}:read", "Read texts.")
+
+
+def read(spec: TextsSpec, ctx: Context) -> list[str]:
+    return [file.path.read_text() for file in spec.texts if file.path is not None]
+
+
+def test_an_input_type_of_ones_own_is_asked_at_every_step(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvq.client.get_kind", lambda *_: KIND)
+    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(read=read))
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"text {name}")
+    given = [tmp_path / "a", tmp_path / "b"]
+    with pytest.warns(UserWarning, match="is a text, seed 7"):
+        job = client.submit("texts", texts=given, seed=7).job
+    assert [file["bytes"] for file in job.spec["texts"]] == [6, 6]
+    assert LocalContext(tmp_path / "out").run(KIND, texts=given) == ["text a\n", "text b\n"]
+    (tmp_path / "b").write_text("a secret")
+    for submit in (client.submit, client.check):
+        with pytest.raises(UsageError, match="b is not for everybody"):
+            submit("texts", texts=given)
+    assert count(client) == 1
+
+
+def test_checking_changes_no_specification(client: Client, folder: Path) -> None:
+    spec = make_spec(get_kind("fmnist-mlp", client.settings), {"data": "digits"})
+    checked = check_inputs(spec, client.settings, JobModels(client.settings, lambda: client.db))
+    assert [file.path for file in spec.inputs()] == [Path("digits")]
+    assert [file.path for file in checked.spec.inputs()] == [None]

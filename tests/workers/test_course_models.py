@@ -15,11 +15,13 @@ from PIL import Image
 from torch import nn
 
 from cvq.errors import PermanentError
+from cvq.inputs.data import DataSource
+from cvq.inputs.files import ImageFile
+from cvq.inputs.models import ModelFile
 from cvq.kinds.autoencoders import AutoencoderSpec, GenerateSpec, ReconstructSpec, VaeSpec
 from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
 from cvq.kinds.faces import FaceVaeSpec
 from cvq.kinds.fmnist import ClassifySpec, CnnSpec, MlpSpec, RnnSpec
-from cvq.kinds.spec import DataSource, ImageFile, ModelFile
 from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
 from cvq_workers.data.dataset import Part
 from cvq_workers.models import (

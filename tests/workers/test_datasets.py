@@ -19,7 +19,7 @@ from PIL import Image
 from cvq.datasets import idx as idx_format
 from cvq.datasets import pack, reading
 from cvq.errors import InvalidInputError, PermanentError, TemporaryError
-from cvq.kinds.spec import DataSource
+from cvq.inputs.data import DataSource
 from cvq_workers.data.dataset import Dataset, load_dataset, stratified
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cvq.inputs.models import ModelFile
 from cvq.kinds import all_kinds
-from cvq.kinds.spec import ModelFile
 from cvq.settings import Settings
 from cvq_workers.training.saved import NAME
 

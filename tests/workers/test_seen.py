@@ -14,9 +14,11 @@ from sklearn.datasets import load_digits
 
 from cvq.datasets import pack
 from cvq.errors import PermanentError
+from cvq.inputs.data import DataSource
+from cvq.inputs.files import ImageFile
+from cvq.inputs.models import ModelFile
 from cvq.kinds.autoencoders import AutoencoderSpec, ReconstructSpec
 from cvq.kinds.fmnist import ClassifySpec, MlpSpec
-from cvq.kinds.spec import DataSource, ImageFile, ModelFile
 from cvq_workers.data.dataset import load_dataset
 from cvq_workers.data.seen import as_trained, seen_of
 from cvq_workers.models import autoencoder, classify, fmnist_mlp, reconstruct

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cvq.inputs.data import DataSource
 from cvq.kinds.autoencoders import AutoencoderSpec, VaeSpec
 from cvq.kinds.colorizer import ColorizerSpec
 from cvq.kinds.faces import FaceVaeSpec
 from cvq.kinds.fmnist import CnnSpec, MlpSpec, RnnSpec
-from cvq.kinds.spec import DataSource
 from cvq.kinds.sum_regressor import SumRegressorSpec
 from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
 from cvq_workers.data.sides import typical_side

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,22 +10,29 @@ from typing import Any
 import gated  # noqa: F401 - a store that is not a folder
 import pytest
 
-from cvq import Settings
+from cvq import Kind, ModelFile, Settings, Spec
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import PermanentError, StoreError
-from cvq.kinds.spec import ModelFile
 from cvq.presence import scratch_of
 from cvq.records import Artifact, AttemptId, Job
 from cvq_workers.attempt.attempt import Attempt
-from cvq_workers.attempt.staging import _model, stage
+from cvq_workers.attempt.staging import stage
 from cvq_workers.clock import lease_clock
 from cvq_workers.launch.launcher import Launcher
 from waiting import HANG_S
 
 
-def test_the_models_that_one_job_uses_do_not_meet(tmp_path: Path) -> None:
+class SeveralSpec(Spec):
+    """Use several models."""
+
+    models: list[ModelFile]
+
+
+def test_the_models_that_one_job_uses_do_not_meet(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Every training calls its model the same.
     artifacts = ArtifactStore(f"gated://{tmp_path}/store")
     left: dict[int, Artifact] = {}
@@ -32,20 +40,24 @@ def test_the_models_that_one_job_uses_do_not_meet(tmp_path: Path) -> None:
         path = tmp_path / "model.safetensors"
         path.write_text(f"of job {job}")
         left[job] = artifacts.put_artifact(AttemptId(job, 1), path, name=path.name, role="model")
-    paths = [
-        _model(
-            ModelFile(name=f"model of job {job}", job=job), artifacts, left.get, tmp_path / "in"
-        )
-        for job in left
-    ]
-    assert [path.read_text() for path in paths] == ["of job 3", "of job 4"]
+    several = Kind("several", SeveralSpec, "several:run", "Use several models.")
+    monkeypatch.setattr("cvq_workers.attempt.staging.get_kind", lambda *_: several)
+    models = [{"name": f"model of job {job}", "job": job} for job in left]
+    request = stage(
+        running("several", {"models": models}), Slot("cpu", 1), tmp_path / "in",
+        settings=Settings.load(), artifacts=artifacts, saved=[], model_of=left.get,
+        warnings_of=lambda job: [f"of job {job}, too"],
+    )  # fmt: skip
+    found = json.loads(request.read_text())["inputs"]
+    assert [Path(file["path"]).read_text() for file in found] == ["of job 3", "of job 4"]
+    assert [file["warned"] for file in found] == [["of job 3, too"], ["of job 4, too"]]
 
 
 def test_an_input_that_a_row_names_by_a_path_is_not_read(tmp_path: Path, home: Path) -> None:
     settings = Settings.load()
     artifacts = ArtifactStore((tmp_path / "store").as_uri())
     for given in ("/etc/passwd", {"name": "x.png", "path": "/etc/passwd"}):
-        job = running(spec={"images": [given], "model": 3})
+        job = running("classify", {"images": [given], "model": 3})
         with pytest.raises(PermanentError, match="given by a path and not by its content"):
             stage(
                 job, Slot("cpu", 1), tmp_path / "scratch", settings=settings,
@@ -84,8 +96,7 @@ def test_what_is_brought_too_late_is_not_left_behind(
     assert not (scratch_of(settings.home, "w") / f"{job.id}-{job.attempt}").exists()
 
 
-def running(spec: dict[str, Any] | None = None) -> Job:
+def running(kind: str = "selftest", spec: dict[str, Any] | None = None) -> Job:
     """A job as a claim gives it."""
     values: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
-    kind = "selftest" if spec is None else "classify"
     return Job(**values | {"id": 7, "attempt": 1, "kind": kind, "spec": spec or {}, "damage": {}})

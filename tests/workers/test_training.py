@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from cvq import checkpoints
 from cvq.errors import PermanentError
+from cvq.inputs.data import DataSource
 from cvq.kinds.fmnist import MlpSpec
-from cvq.kinds.spec import DataSource
 from cvq.kinds.training import TrainingSpec
 from cvq_workers.attempt import lines
 from cvq_workers.training import card, loop, memory

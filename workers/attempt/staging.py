@@ -12,8 +12,9 @@ from cvq import checkpoints
 from cvq.artifacts import ArtifactStore
 from cvq.devices import Slot
 from cvq.errors import CheckpointError, PermanentError, StoreError
+from cvq.inputs.files import Staging
+from cvq.inputs.models import ModelFile
 from cvq.kinds import get_kind, make_spec
-from cvq.kinds.spec import ModelFile
 from cvq.records import Artifact, Job
 from cvq.settings import INSIDE_JOB, Settings
 
@@ -56,18 +57,17 @@ def stage(
     (folder / "out").mkdir(parents=True)
     cache = settings.home / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    inputs, warned = {}, {}
-    for file in spec.inputs():
-        if isinstance(file, ModelFile):
-            inputs[str(file.key)] = str(_model(file, artifacts, model_of, folder))
-            warned[str(file.key)] = [] if file.job is None else warnings_of(file.job)
-        elif file.sha256:
-            inputs[file.sha256] = str(artifacts.fetch_input(file.sha256, cache))
-        elif file.path is not None:  # whoever writes a row must not choose what a worker reads
-            raise PermanentError(
-                f"the input {file.name} is given by a path and not by its content in the store: "
-                "submit the job again"
-            )
+
+    def model(file: ModelFile) -> tuple[Path, list[str]]:
+        found = None if file.job is None else model_of(file.job)
+        if file.job is None or found is None:
+            raise PermanentError(f"job {file.job} has left no model")
+        # Every training calls its model the same, and a job may use several.
+        path = artifacts.fetch_readable(found, folder / "models" / str(file.job))
+        return path, warnings_of(file.job)
+
+    staging = Staging(artifacts, cache, settings.kinds, model)
+    inputs = [file.stage(staging) for file in spec.inputs()]
     notes: list[str] = []
     checkpoint = _last_good(job, saved, artifacts, folder, notes)
     request = Request(
@@ -77,7 +77,6 @@ def stage(
         spec=job.spec,
         spec_hash=job.spec_hash,
         inputs=inputs,
-        warned=warned,
         folder=str(folder),
         cache=str(cache),
         device=slot.kind if gpu else "cpu",
@@ -92,19 +91,6 @@ def stage(
     job_file = folder / "job.json"
     job_file.write_text(json.dumps(asdict(request)))
     return job_file
-
-
-def _model(
-    file: ModelFile,
-    artifacts: ArtifactStore,
-    model_of: Callable[[int], Artifact | None],
-    folder: Path,
-) -> Path:
-    found = None if file.job is None else model_of(file.job)
-    if found is None:
-        raise PermanentError(f"job {file.job} has left no model")
-    # Every training calls its model the same, and a job may use several.
-    return artifacts.fetch_readable(found, folder / "models" / str(file.job))
 
 
 def _last_good(

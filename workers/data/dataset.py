@@ -22,7 +22,7 @@ from torch import Tensor
 
 from cvq.datasets.reading import Found, Raw, fitted, read
 from cvq.errors import PermanentError
-from cvq.kinds.spec import DataSource
+from cvq.inputs.data import DataSource
 from cvq.text import listing
 
 from .seen import seen_of

@@ -24,7 +24,7 @@ from torch import Tensor
 from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.inputs.decoding import Paper, decode_picture
-from cvq.kinds.spec import ImageFile
+from cvq.inputs.files import ImageFile
 from cvq.text import listing
 
 from ..models.pictures import named

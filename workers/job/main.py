@@ -12,7 +12,6 @@ import io
 import json
 import logging
 import os
-import random
 import sys
 import traceback
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 from cvq.context.base import StopRequestedError
 from cvq.inputs import images
 from cvq.kinds import get_kind, make_spec
-from cvq.kinds.spec import ModelFile
+from cvq.kinds.running import run_kind
 from cvq.settings import Settings
 
 from .. import results
@@ -84,17 +83,13 @@ def _run(request: Request, control: Control) -> Any:
     # The job's own settings: neither the worker's environment nor `cvq.toml` is the job's to see.
     kind = get_kind(request.kind, Settings.model_validate({"kinds": request.kinds}))
     spec = make_spec(kind, request.spec)
-    for file in spec.inputs():
-        if file.key in request.inputs:
-            file.path = Path(request.inputs[file.key])
-        if isinstance(file, ModelFile):
-            file.modules = request.kinds
-            file.warned = request.warned.get(str(file.key), [])
+    files = zip(spec.inputs(), request.inputs, strict=True)
+    spec = spec.with_inputs(file.placed(staged) for file, staged in files)
     images.limit_pixels(request.max_pixels)
-    run = kind.load()
-    _seed(spec.seed, request.threads)
-    result = run(spec, JobContext(request, control))
-    return {} if result is None else result  # 0, False and [] are results
+    kind.load()  # and with it PyTorch, where the kind needs it
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(request.threads)
+    return run_kind(kind, spec, JobContext(request, control))
 
 
 def _prepare_process(request: Request) -> None:
@@ -117,15 +112,6 @@ def _prepare_process(request: Request) -> None:
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     for note in request.notes:
         log.warning("%s", note)
-
-
-def _seed(seed: int, threads: int) -> None:
-    random.seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
-        sys.modules["torch"].set_num_threads(threads)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ from torch.nn.functional import interpolate, mse_loss
 from cvq.checkpoints import Checkpoint
 from cvq.context import Context
 from cvq.errors import PermanentError
-from cvq.kinds.spec import ImageFile
+from cvq.inputs.files import ImageFile
 from cvq.kinds.style_transfer import STYLE_LAYERS, StyleTransferSpec
 
 from ..training.precision import precision

@@ -6,14 +6,12 @@ import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from cvq.context import Context
-from cvq.datasets import KNOWN
-from cvq.kinds.spec import InputFile, TypedFile
+from cvq.inputs.files import InputFile
 from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
 from cvq.text import listing
 
@@ -96,27 +94,15 @@ def command_of(kind: str, spec: TrainingSpec) -> str:
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words += [f"--{option}", shlex.quote(_typed(value))]
+            typed = value.as_typed if isinstance(value, InputFile) else _shown(value)
+            words += [f"--{option}", shlex.quote(typed)]
     return " ".join(words)
-
-
-def _typed(value: Any) -> str:
-    """What is typed for a value; a file as it was given, which a folder may be a part of."""
-    return (value.given or value.name) if isinstance(value, TypedFile) else _shown(value)
 
 
 def _unknown(spec: TrainingSpec) -> list[str]:
     """What to say of files of which nobody knows where they lay."""
-    names = [
-        f"`{file.name}`"
-        for file in spec.inputs()
-        if isinstance(file, TypedFile) and file.sha256 and not file.given
-        and file.name not in KNOWN
-    ]  # fmt: skip
-    relative = any(
-        isinstance(file, TypedFile) and file.given and not Path(file.given).is_absolute()
-        for file in spec.inputs()
-    )
+    names = [f"`{file.name}`" for file in spec.inputs() if file.is_misplaced]
+    relative = any(file.is_relative for file in spec.inputs())
     lines = ["The command is for the folder in which it was first typed.", ""] if relative else []
     if names:
         lines += [f"Put in the path of {listing(names)}.", ""]

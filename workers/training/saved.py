@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from cvq.context import Context
 from cvq.errors import CvqError, PermanentError
+from cvq.inputs.models import ModelFile
 from cvq.kinds import get_kind, make_spec, offering
-from cvq.kinds.spec import ModelFile
 from cvq.kinds.training import TrainingSpec
 from cvq.settings import Settings
 

@@ -1,0 +1,133 @@
+"""The inputs of a job at submission: fetched, checked, stored. Each type of input knows how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..artifacts import ArtifactStore
+    from ..datasets import Progress
+    from ..kinds.spec import Spec
+    from .files import InputFile
+    from .models import ModelFile
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check of one input has found.
+
+    Attributes:
+        file: the input, with what is known of it now.
+        waits_for: the job that must end first, because its model is used.
+        notes: what whoever submits should know.
+    """
+
+    file: InputFile
+    waits_for: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class CheckedInputs(NamedTuple):
+    """What the check of all inputs has found: the specification with them, jobs, notes."""
+
+    spec: Spec
+    waits_for: list[int]
+    notes: list[str]
+
+
+class Models(Protocol):
+    """Where models are looked up: among the jobs of a database, or on this machine."""
+
+    def find(self, file: ModelFile, offer: str | None) -> Checked:
+        """What an input means that names a model.
+
+        Args:
+            file: the input.
+            offer: what the model must be good for; None: anything.
+
+        Raises:
+            UsageError: there is none, or it is of another kind.
+        """
+
+
+@dataclass(frozen=True)
+class Submission:
+    """For what an input is checked.
+
+    Attributes:
+        spec: the whole specification.
+        settings: where to look for data sets, whose jobs `@` means, how large a picture may be.
+        models: where models are looked up.
+    """
+
+    spec: Spec
+    settings: Settings
+    models: Models
+
+    def marks(self, file: InputFile) -> list[Any]:
+        """What the input's field is annotated with, as with `ModelOf`."""
+        for name, field in type(self.spec).model_fields.items():
+            value = getattr(self.spec, name)
+            files = value if isinstance(value, list | tuple) else [value]
+            if any(each is file for each in files):
+                return field.metadata
+        return []
+
+
+@contextmanager
+def fetched_inputs(spec: Spec, settings: Settings, *, download: bool) -> Iterator[Spec]:
+    """The specification with its inputs on this machine; what was fetched is gone after the block.
+
+    Args:
+        spec: as it was given.
+        settings: where data sets lie, how large a picture may be.
+        download: fetch a known data set that is not on this machine.
+
+    Raises:
+        UsageError: an input cannot be fetched.
+        SetupError: a data set cannot be downloaded.
+    """
+    needed = any(file.address for file in spec.inputs())
+    with TemporaryDirectory(prefix="cvq-fetched-") if needed else nullcontext("") as folder:
+        yield spec.with_inputs(
+            file.fetch(Path(folder) / str(number), settings, download=download)
+            for number, file in enumerate(spec.inputs())
+        )
+
+
+def check_inputs(spec: Spec, settings: Settings, models: Models) -> CheckedInputs:
+    """Check every input, and find out which data sets and models are meant. Changes nothing.
+
+    Raises:
+        UsageError: an input is wrong; the message says which and why.
+        SetupError: a data set is not here.
+    """
+    submission = Submission(spec, settings, models)
+    checked = [file.check(submission) for file in spec.inputs()]
+    return CheckedInputs(
+        spec.with_inputs(each.file for each in checked),
+        [each.waits_for for each in checked if each.waits_for is not None],
+        [note for each in checked for note in each.notes],
+    )
+
+
+def store_inputs(spec: Spec, artifacts: ArtifactStore, progress: Progress | None = None) -> Spec:
+    """Bring the checked inputs into the store; the specification has their SHA-256 and bytes.
+
+    Args:
+        spec: checked.
+        artifacts: the store.
+        progress: told how many files of a data folder are packed, and of how many.
+
+    Raises:
+        StoreError: the store cannot be written.
+        InvalidInputError: a file cannot be read.
+    """
+    return spec.with_inputs(file.store(artifacts, progress) for file in spec.inputs())

@@ -1,0 +1,36 @@
+"""Runs a kind: in a job's process under a worker, or in anybody's."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+from ..context import Context
+from .spec import Kind, Spec
+
+
+def run_kind(kind: Kind, spec: Spec, ctx: Context) -> Any:
+    """Run a kind on inputs that are on this machine, its random generators seeded.
+
+    Args:
+        kind: what to run.
+        spec: its values.
+        ctx: where it reports to.
+
+    Returns:
+        what its function returns; {} for None.
+    """
+    run = kind.load()
+    _seed(spec.seed)
+    result = run(spec, ctx)
+    return {} if result is None else result  # 0, False and [] are results
+
+
+def _seed(seed: int) -> None:
+    """Seed every global generator that is loaded."""
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
