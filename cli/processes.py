@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cvq.errors import SetupError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import psutil
 
     from cvq.client import Client
+    from cvq.records import Worker
 
 MODULE = "cvq_workers"
 _DEATH_S = 5.0  # what a process may need to end once it is killed
@@ -67,7 +68,7 @@ def last_line(log: Path) -> str:
     return f"see {log}"
 
 
-def local_workers(client: Client) -> list[tuple[dict[str, Any], psutil.Process | None]]:
+def local_workers(client: Client) -> list[tuple[Worker, psutil.Process | None]]:
     """This machine's workers that have not said goodbye, and the process of each that lives.
 
     Those that hold their lock in this home folder, whatever the machine was called when they
@@ -81,9 +82,9 @@ def local_workers(client: Client) -> list[tuple[dict[str, Any], psutil.Process |
     with client.db.read() as connection:
         rows = queries.workers(connection)
     return [
-        (row, _process(here.get(row["id"])))
+        (row, _process(here.get(row.id)))
         for row in rows
-        if row["id"] in here or row["host"] == client.settings.host
+        if row.id in here or row.host == client.settings.host
     ]
 
 

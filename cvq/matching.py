@@ -1,20 +1,22 @@
-"""Which worker can run which job: one rule, for the claim and for `cvq why`. Pure functions.
+"""Which worker can run which job: one rule, whoever asks. Pure functions.
 
-A job needs a kind, fields of that kind's specification, and perhaps a GPU. A worker announces what
-it has when it starts. `misfit` compares the two.
+A job needs a kind, fields of that kind's specification, and perhaps a GPU. A slot offers a device,
+and what its worker announced when it started. `misfit` compares the two.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .records import Job, NewJob
 from .text import listing
+
+if TYPE_CHECKING:
+    from .records import Job, NewJob, Worker
 
 # What a worker announces: {"kinds": {name: {"fields": [...] or null, "missing": [...]}},
 # "broken": {plug-in: error}}. None from a cvq that does not announce: it may know anything.
@@ -52,7 +54,7 @@ class Offer:
     """What a slot can run, and which needs were found not to fit.
 
     Attributes:
-        device: `cpu`, `mps` or `cuda`.
+        device: `cpu`, `mps` or `cuda`, also with a number as in `cuda:1`.
         announced: what its worker announces.
         refused: keys of needs that do not fit; the claim adds to it and passes over them.
     """
@@ -69,25 +71,54 @@ class Misfit(NamedTuple):
     advice: str
 
 
-def misfit(needs: Needs, device: str, announced: Announced) -> Misfit | None:
-    """Why a slot cannot run a job, or None where it can.
-
-    Args:
-        needs: of the job.
-        device: of the slot: `cpu`, `mps`, `cuda`, also with a number as in `cuda:1`.
-        announced: by the slot's worker.
-    """
-    if needs.device == "gpu" and device == "cpu":
+def misfit(needs: Needs, offer: Offer) -> Misfit | None:
+    """Why a slot cannot run a job, or None where it can."""
+    if needs.device == "gpu" and offer.device == "cpu":
         return Misfit("has no GPU", "start a worker on a machine with a GPU")
     if needs.device not in (None, "gpu", "cpu"):
         return Misfit(f"has no device '{needs.device}'", "submit it again, with --gpu or --no-gpu")
-    return None if announced is None else _kind_misfit(needs, announced)
+    return None if offer.announced is None else _kind_misfit(needs, offer.announced)
 
 
-def worker_misfit(needs: Needs, devices: Iterable[str], announced: Announced) -> Misfit | None:
+def misfit_of_all(needs: Needs, offers: Iterable[Offer]) -> Misfit | None:
     """Why none of a worker's slots can run a job, or None where one can."""
-    found = [misfit(needs, str(device), announced) for device in devices]
-    return None if None in found or not found else found[0]
+    answers = [misfit(needs, offer) for offer in offers]
+    return None if None in answers or not answers else answers[0]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The workers of a job's queue, fewer and fewer of them.
+
+    Attributes:
+        known: all that have not left.
+        alive: those that were heard of lately.
+        taking: those that go on taking jobs.
+        able: those that can run this one.
+    """
+
+    known: list[Worker]
+    alive: list[Worker]
+    taking: list[Worker]
+    able: list[Worker]
+
+    @classmethod
+    def of(cls, job: Job, workers: Sequence[Worker]) -> Candidates:
+        """Who of these workers may take a job."""
+        needs = Needs.of(job)
+        known = [worker for worker in workers if job.queue in worker.queues]
+        taking = [worker for worker in known if worker.takes_jobs]
+        return cls(
+            known=known,
+            alive=[worker for worker in known if worker.alive],
+            taking=taking,
+            able=[worker for worker in taking if misfit_of_all(needs, worker.offers) is None],
+        )
+
+    @property
+    def free(self) -> list[Worker]:
+        """Those that can run the job and have a slot that runs nothing."""
+        return [worker for worker in self.able if worker.free_slots]
 
 
 def _kind_misfit(needs: Needs, announced: Mapping[str, Any]) -> Misfit | None:

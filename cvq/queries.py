@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
 from . import tables as t
 from .errors import UnknownJobError, UsageError
-from .records import Artifact, Attempt, AttemptId, Job
-from .states import Role, State
+from .records import Artifact, Attempt, AttemptId, Job, Worker
+from .states import Role, State, WorkerState
 from .tables import now
 
 _VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
@@ -99,7 +99,7 @@ def model_of(connection: Connection, job_id: int) -> Artifact | None:
     """The model that a job's last attempt has left for inference, if any."""
     row = connection.execute(
         select(t.artifacts)
-        .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == "model")
+        .where(t.artifacts.c.job_id == job_id, t.artifacts.c.role == Role.MODEL)
         .order_by(t.artifacts.c.id.desc())
         .limit(1)
     ).first()
@@ -310,11 +310,11 @@ def any_waiting(connection: Connection) -> bool:
     )
 
 
-def workers(connection: Connection, *, also_gone: bool = False) -> list[dict[str, Any]]:
-    """Workers, each with `alive` (seen within its lease) and `running` (its jobs' ids)."""
+def workers(connection: Connection, *, also_gone: bool = False) -> list[Worker]:
+    """Workers, in the order in which they have started."""
     query = select(t.workers, now().label("now")).order_by(t.workers.c.started_at)
     if not also_gone:
-        query = query.where(t.workers.c.state != "gone")
+        query = query.where(t.workers.c.state != WorkerState.GONE)
     running: dict[str, list[int]] = {}
     for job_id, owner in connection.execute(
         select(t.jobs.c.id, t.jobs.c.lease_owner)
@@ -322,26 +322,18 @@ def workers(connection: Connection, *, also_gone: bool = False) -> list[dict[str
         .order_by(t.jobs.c.id)
     ).all():
         running.setdefault(owner, []).append(job_id)
-    found = []
-    for row in connection.execute(query).all():
-        worker = dict(row._mapping)
-        for name in ("devices", "queues"):
-            worker[name] = worker[name] if isinstance(worker[name], list) else []
-        silent = worker.pop("now") - worker["seen_at"]
-        worker["alive"] = worker["state"] != "gone" and silent < timedelta(seconds=row.lease)
-        worker["running"] = running.get(worker["id"], [])
-        found.append(worker)
-    return found
+    rows = connection.execute(query).all()
+    return [Worker.from_row(row, running.get(row.id, ())) for row in rows]
 
 
-def live_workers(connection: Connection, queue: str | None = None) -> list[dict[str, Any]]:
-    """The workers that are alive and take jobs, of one queue or of any."""
+def live_workers(connection: Connection, queue: str | None = None) -> list[Worker]:
+    """The workers that are alive and up, of one queue or of any."""
     return [
         worker
         for worker in workers(connection)
-        if worker["alive"]
-        and worker["state"] == "up"
-        and (queue is None or queue in worker["queues"])
+        if worker.alive
+        and worker.state == WorkerState.UP
+        and (queue is None or queue in worker.queues)
     ]
 
 

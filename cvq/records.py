@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Row
 
 from .figures import headline
 from .goals import Goal
-from .states import FINAL
+from .matching import Announced, Offer
+from .states import FINAL, Drain, WorkerState
 from .tables import UNREADABLE_TIME, Unreadable
 from .text import one_line
 
+_Word = TypeVar("_Word", WorkerState, Drain)
 _HEADLINE = ""  # the key in `goals` of what is no goal; no metric is called so
 
 
@@ -258,6 +260,86 @@ class Outcome:
     peak_memory: int | None = None
 
 
+@dataclass(frozen=True)
+class Worker:
+    """One row of `workers`, and what the worker is doing.
+
+    Attributes:
+        devices: one for each slot: `cpu`, `mps`, `cuda:0`.
+        kinds: what it announces (see `matching.Announced`).
+        lease: seconds for which it may be silent.
+        drain: how somebody has asked it to leave.
+        alive: it has been heard of within its lease, by the database's clock, and has not left.
+        running: the ids of the jobs that it holds.
+    """
+
+    id: str
+    host: str
+    pid: int
+    devices: list[str]
+    queues: list[str]
+    slots: int
+    versions: dict[str, str] | None
+    kinds: Announced
+    lease: float
+    state: WorkerState
+    drain: Drain | None
+    started_at: datetime
+    seen_at: datetime
+    alive: bool = False
+    running: list[int] = field(default_factory=list)
+
+    @classmethod
+    def from_row(cls, row: Row[Any], running: Sequence[int]) -> Worker:
+        """Build from a row that has this class's columns, and the database's time as `now`."""
+        columns = [n for n in cls.__dataclass_fields__ if n not in ("alive", "running")]
+        values, _ = _read(row, columns)
+        values |= {
+            "pid": values["pid"] or 0,
+            "devices": [str(device) for device in values["devices"]],
+            "queues": [str(queue) for queue in values["queues"]],
+            # What no cvq has written takes no jobs, or asks for what costs the least.
+            "state": _one_of(WorkerState, values["state"], WorkerState.DRAINING),
+            "drain": _one_of(Drain, values["drain"], Drain.STOP) if values["drain"] else None,
+        }
+        silent = row.now - values["seen_at"]
+        alive = values["state"] != WorkerState.GONE and silent < timedelta(seconds=values["lease"])
+        return cls(**values, alive=alive, running=list(running))
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has not been heard of lately, although it has not left."""
+        return self.state != WorkerState.GONE and not self.alive
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it is there, and will be."""
+        return self.alive and self.state == WorkerState.UP and self.drain is None
+
+    @property
+    def free_slots(self) -> int:
+        """How many of its slots run nothing."""
+        return max(0, self.slots - len(self.running))
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether one of its slots is not a CPU."""
+        return any(device != "cpu" for device in self.devices)
+
+    @property
+    def offers(self) -> list[Offer]:
+        """What each of its slots offers."""
+        return [Offer(device, self.kinds) for device in self.devices]
+
+
+def _one_of(words: type[_Word], value: Any, instead: _Word) -> _Word:
+    """A word of an enumeration, or another where it is none of them."""
+    try:
+        return words(value)
+    except ValueError:
+        return instead
+
+
 def _is_record(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -273,6 +355,10 @@ def _is_progress(value: Any) -> bool:
 
 def _are_metrics(value: Any) -> bool:
     return isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values())
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def _is_lines(value: Any) -> bool:
@@ -296,9 +382,14 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], Any]] = {
     "versions": (_is_record, None),
     "last_lines": (_is_lines, None),
     "pid": (_is_number, None),
+    "slots": (_is_number, 0),
+    "lease": (_is_number, 0.0),
+    "devices": (_is_list, []),
+    "queues": (_is_list, []),
+    "kinds": (_is_record, None),
     "peak_memory": (_is_number, None),
 }
-_NEVER_NULL = ("tags", "spec", "metrics")
+_NEVER_NULL = ("tags", "spec", "metrics", "devices", "queues")
 
 
 def _read(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:

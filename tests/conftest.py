@@ -13,11 +13,10 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cvq import Client, Settings, queries
+from cvq import Client, Settings, queries, records
 from cvq.broker.embedded import stop_redis
 from cvq.db import Database
 from waiting import HANG_S, eventually
@@ -152,11 +151,11 @@ class Worker:
             )
         self.row = eventually(self._entered, what="the worker to come up")
 
-    def _entered(self) -> dict[str, Any] | None:
+    def _entered(self) -> records.Worker | None:
         assert self.process.poll() is None, self.log.read_text()
         with self.client.db.read() as connection:
             rows = queries.workers(connection)
-        return next((row for row in rows if row["pid"] == self.process.pid), None)
+        return next((row for row in rows if row.pid == self.process.pid), None)
 
     def stop(self, sig: int = signal.SIGTERM) -> int:
         """Signal it and wait for its end."""

@@ -171,7 +171,7 @@ class Cluster:
         """The workers that have entered themselves, run, and are neither frozen nor leaving."""
         if any(worker.alive and worker.id is None for worker in self.workers):
             with contextlib.suppress(DatabaseError), self.client.db.read() as connection:
-                ids = {row["pid"]: row["id"] for row in queries.workers(connection)}
+                ids = {row.pid: row.id for row in queries.workers(connection)}
                 for worker in self.workers:
                     if worker.alive and worker.id is None:
                         worker.id = ids.get(worker.process.pid)

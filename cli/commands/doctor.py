@@ -165,4 +165,4 @@ def _workers(client: Client) -> Finding | str:
         alive = queries.live_workers(connection)
     if not alive:
         return Finding("workers", "note", "none is up: `cvq up -d` starts one")
-    return f"{len(alive)} up, on {', '.join(sorted({row['host'] for row in alive}))}"
+    return f"{len(alive)} up, on {', '.join(sorted({row.host for row in alive}))}"

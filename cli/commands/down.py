@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,7 @@ from ..waiting import Spinner
 
 if TYPE_CHECKING:
     from cvq.client import Client
+    from cvq.records import Worker
 
 _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
 
@@ -69,13 +70,13 @@ def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
     return len(running), len(killed)
 
 
-def _note_gone(client: Client, rows: list[dict[str, Any]]) -> None:
+def _note_gone(client: Client, rows: list[Worker]) -> None:
     """Say in the database what these workers can no longer say themselves."""
     from cvq.lifecycle import workers
 
     with client.db.write() as connection:
         for row in rows:
-            workers.deregister(connection, row["id"])
+            workers.deregister(connection, row.id)
 
 
 def _stop_redis(client: Client) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from cvq.errors import UsageError, WaitTimeoutError
-from cvq.states import Drain
+from cvq.states import Drain, WorkerState
 
 from .. import formats, options
 from ..display import Form, form
@@ -18,8 +19,8 @@ from ..waiting import Spinner
 
 if TYPE_CHECKING:
     from cvq.client import Client
+    from cvq.records import Worker
 
-_Row = dict[str, Any]
 
 _LOOK_EVERY_S = 0.2
 _MOST_NAMED = 3
@@ -55,9 +56,9 @@ def drain(names: Sequence[str], finish: bool, wait: bool, timeout: float | None)
     if as_text:
         for row in rows:
             say(_asked(row))
-    left_over: list[_Row] = []
+    left_over: list[Worker] = []
     if wait or timeout is not None:
-        ids = [row["id"] for row in rows]
+        ids = [row.id for row in rows]
         left_over = _wait(client, ids, timeout)
         rows = _rows(client, ids)
     if not as_text:
@@ -71,32 +72,31 @@ def drain(names: Sequence[str], finish: bool, wait: bool, timeout: float | None)
         _show_end(rows, waited=wait or timeout is not None)
 
 
-def _ask(client: Client, names: Sequence[str], how: Drain) -> list[_Row]:
+def _ask(client: Client, names: Sequence[str], how: Drain) -> list[Worker]:
     """Write the order to all workers that are meant, or to none where a name is wrong."""
     from cvq import queries
     from cvq.lifecycle import workers
 
     with client.db.write() as connection:
         known = queries.workers(connection, also_gone=True)
-        chosen = {row["id"]: row for name in names for row in _meant(known, name)}
+        chosen = {row.id: row for name in names for row in _meant(known, name)}
         for row in chosen.values():
-            workers.ask_to_drain(connection, row["id"], how)
-            row["drain"] = how
-    return list(chosen.values())
+            workers.ask_to_drain(connection, row.id, how)
+    return [replace(row, drain=how) for row in chosen.values()]
 
 
-def _meant(known: Sequence[_Row], name: str) -> list[_Row]:
+def _meant(known: Sequence[Worker], name: str) -> list[Worker]:
     """The workers that a word means: an id, a host or the beginning of an id.
 
     Raises:
         UsageError: it means none, several by their beginning, or only such as have left.
     """
-    exact = [row for row in known if row["id"] == name]
-    exact = exact or [row for row in known if row["host"] == name]
-    found = exact or [row for row in known if name and row["id"].startswith(name)]
+    exact = [row for row in known if row.id == name]
+    exact = exact or [row for row in known if row.host == name]
+    found = exact or [row for row in known if name and row.id.startswith(name)]
     if not found:
         raise UsageError(f"no worker or host '{name}': `cvq workers` lists the workers")
-    there = [row for row in found if row["state"] != "gone"]
+    there = [row for row in found if row.state != WorkerState.GONE]
     if not there:
         raise UsageError(f"'{name}': {_named(found)} left already: `cvq workers` lists the others")
     if len(there) > 1 and not exact:
@@ -104,40 +104,38 @@ def _meant(known: Sequence[_Row], name: str) -> list[_Row]:
     return there
 
 
-def _named(rows: Sequence[_Row]) -> str:
+def _named(rows: Sequence[Worker]) -> str:
     more = len(rows) - _MOST_NAMED
-    named = ", ".join(row["id"] for row in rows[:_MOST_NAMED])
+    named = ", ".join(row.id for row in rows[:_MOST_NAMED])
     return f"worker{'s' if len(rows) > 1 else ''} {named}" + (f" and {more} more" * (more > 0))
 
 
-def _asked(row: _Row) -> str:
-    from cvq.views.shapes import worker_state
-
-    worker, jobs = f"worker {formats.clean(row['id'])}", row["running"]
-    if worker_state(row) == "silent":
+def _asked(row: Worker) -> str:
+    worker, jobs = f"worker {formats.clean(row.id)}", row.running
+    if row.silent:
         return f"{worker} is silent: it leaves as soon as it is heard of again"
     if not jobs:
         return f"{worker} leaves"
     one = len(jobs) == 1
     named = f"job{'' if one else 's'} {', '.join(map(str, jobs))}"
-    if row["drain"] == "finish":
+    if row.drain == Drain.FINISH:
         return f"{worker} leaves when {named} {'has' if one else 'have'} ended"
     return f"{worker} leaves; {named} {'goes' if one else 'go'} back to the queue"
 
 
-def _rows(client: Client, ids: Collection[str]) -> list[_Row]:
+def _rows(client: Client, ids: Collection[str]) -> list[Worker]:
     from cvq import queries
 
     with client.db.read() as connection:
-        return [row for row in queries.workers(connection, also_gone=True) if row["id"] in ids]
+        return [row for row in queries.workers(connection, also_gone=True) if row.id in ids]
 
 
-def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[_Row]:
+def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[Worker]:
     """Wait until the workers have left or fallen silent; return those that are still there."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         with Spinner() as spinner:
-            while there := [row for row in _rows(client, ids) if row["alive"]]:
+            while there := [row for row in _rows(client, ids) if row.alive]:
                 if deadline is not None and time.monotonic() >= deadline:
                     break
                 spinner.show(f"waiting for {formats.count(len(there), 'worker')} to leave")
@@ -148,11 +146,11 @@ def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[_
     return there
 
 
-def _show_end(rows: Sequence[_Row], *, waited: bool) -> None:
+def _show_end(rows: Sequence[Worker], *, waited: bool) -> None:
     if not waited:
         hint("`cvq workers` shows when they have left, `--wait` waits for it")
         return
-    gone = sum(row["state"] == "gone" for row in rows)
+    gone = sum(row.state == WorkerState.GONE for row in rows)
     if gone:
         say(f"{formats.count(gone, 'worker')} {'has' if gone == 1 else 'have'} left")
     if silent := len(rows) - gone:

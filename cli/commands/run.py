@@ -113,14 +113,14 @@ class _Worker:
     def _is_served(self, job: Job) -> bool:
         """Whether a live worker has the job, or will take it."""
         from cvq import queries
+        from cvq.matching import Candidates
         from cvq.states import State
-        from cvq.takers import takers
 
         with self._client.db.read() as connection:
-            if job.state == State.RUNNING:
-                rows = queries.workers(connection)
-                return any(row["alive"] and row["id"] == job.lease_owner for row in rows)
-            return bool(takers(connection, job).able)
+            workers = queries.workers(connection)
+        if job.state == State.RUNNING:
+            return any(worker.alive and worker.id == job.lease_owner for worker in workers)
+        return bool(Candidates.of(job, workers).able)
 
     def _has_come_up(self, job: Job) -> bool:
         """Whether the temporary worker is up.
@@ -128,20 +128,20 @@ class _Worker:
         Raises:
             SetupError: it is, and cannot run the job.
         """
-        from cvq.matching import Needs, worker_misfit
-        from cvq.takers import takers
+        from cvq import queries
+        from cvq.matching import Candidates, Needs, misfit_of_all
 
         assert self.process is not None
         with self._client.db.read() as connection:
-            rows = takers(connection, job).taking
+            workers = Candidates.of(job, queries.workers(connection)).taking
         ours = (self._client.settings.host, self.process.pid)
-        row = next((row for row in rows if (row["host"], row["pid"]) == ours), None)
-        no = row and worker_misfit(Needs.of(job), row["devices"], row["kinds"])
+        worker = next((each for each in workers if (each.host, each.pid) == ours), None)
+        no = worker and misfit_of_all(Needs.of(job), worker.offers)
         if no:
             raise SetupError(
                 f"job {job.id} cannot run on this machine, whose worker {no.why}: {no.advice}"
             )
-        return row is not None
+        return worker is not None
 
     def _is_wanted(self) -> bool:
         """Whether other jobs run on it, or wait for it."""
@@ -153,9 +153,7 @@ class _Worker:
             queued = queries.queued_by_queue(connection).get(queue, 0)
             rows = queries.workers(connection)
         ours = (self._client.settings.host, self.process.pid)
-        running = {
-            job for row in rows if (row["host"], row["pid"]) == ours for job in row["running"]
-        }
+        running = {job for row in rows if (row.host, row.pid) == ours for job in row.running}
         return bool(queued or running - {self._job_id})
 
 

@@ -15,6 +15,7 @@ import click
 
 from cvq.errors import DatabaseError, SetupError
 from cvq.files import lock, make_home
+from cvq.states import WorkerState
 
 from .. import formats, options, processes
 from ..display import Form, display
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import psutil
 
     from cvq.client import Client
+    from cvq.records import Worker
 
 _READY_S = 90.0  # a cold start of PyTorch from a slow disk
 _LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
@@ -77,7 +79,7 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float) -> i
             return _run_in_foreground(client, fresh, turn.close)
         if fresh:
             _start_detached(client, fresh, timeout)
-    rows = [row for row, _ in processes.local_workers(client) if row["alive"]]
+    rows = [row for row, _ in processes.local_workers(client) if row.alive]
     display(
         rows,
         json=lambda rows: [shapes.worker(row) for row in rows],
@@ -90,17 +92,17 @@ def _say_that_another_is_at_it() -> None:
     note("another `cvq up` is starting workers here: waiting until they are up; Ctrl-C stops")
 
 
-def _running(client: Client) -> list[tuple[dict[str, Any], psutil.Process]]:
+def _running(client: Client) -> list[tuple[Worker, psutil.Process]]:
     """This machine's workers whose process is there, the oldest first."""
     found = processes.local_workers(client)
-    return [(row, process) for row, process in found if process and row["state"] == "up"]
+    return [(row, process) for row, process in found if process and row.state == WorkerState.UP]
 
 
 def _free_devices(
-    running: Sequence[tuple[dict[str, Any], Any]], gpus: Sequence[str], count: int
+    running: Sequence[tuple[Worker, Any]], gpus: Sequence[str], count: int
 ) -> list[str]:
     """A device for each new worker: the GPUs that no worker has, then the CPU."""
-    taken = {str(device) for row, _ in running for device in row["devices"]}
+    taken = {device for row, _ in running for device in row.devices}
     free = [gpu for gpu in gpus if gpu not in taken]
     return [free[index] if index < len(free) else "cpu" for index in range(max(0, count))]
 
@@ -110,10 +112,10 @@ def _device(device: str, gpus: Sequence[str]) -> list[str]:
     return ["--device", device] if gpus else []
 
 
-def _drain(client: Client, running: Sequence[tuple[dict[str, Any], Any]], count: int) -> None:
+def _drain(client: Client, running: Sequence[tuple[Worker, Any]], count: int) -> None:
     """Stop the idle ones first, then the youngest."""
     order = running[::-1]
-    order = sorted(order, key=lambda pair: len(pair[0]["running"]))
+    order = sorted(order, key=lambda pair: len(pair[0].running))
     with Spinner() as spinner:
         processes.stop(
             [process for _, process in order[:count]],

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,9 @@ from ..display import Listing, display_list
 from ..output import Column
 from ..widths import items
 
-_Row = dict[str, Any]
+if TYPE_CHECKING:
+    from cvq.records import Worker
+
 NO_WORKERS = "no workers: `cvq up -d` starts one"
 
 
@@ -67,7 +69,7 @@ def workers(everything: bool, watch: bool) -> None:
 
     client = Client()
 
-    def look() -> list[_Row]:
+    def look() -> list[Worker]:
         with client.db.read() as connection:
             return queries.workers(connection, also_gone=everything)
 
@@ -81,38 +83,36 @@ def workers(everything: bool, watch: bool) -> None:
     display_list(listing(), look())
 
 
-def listing() -> Listing[_Row]:
+def listing() -> Listing[Worker]:
     """A list of workers in every form."""
     from cvq.views import shapes
 
     return Listing(
         columns=columns,
         shape=lambda rows: map(shapes.worker, rows),
-        quiet=lambda row: row["id"],
+        quiet=lambda row: row.id,
         empty=NO_WORKERS,
     )
 
 
-def columns() -> list[Column[_Row]]:
+def columns() -> list[Column[Worker]]:
     """What a list of workers shows."""
     from cvq.views.shapes import worker_state
 
     now = datetime.now().astimezone()
     return [
-        Column("id", lambda row: row["id"], least=16, after=1),
+        Column("id", lambda row: row.id, least=16, after=1),
         Column("state", worker_state, style=lambda row: formats.STATE_STYLES[worker_state(row)]),
-        Column("host", lambda row: row["host"], rank=2, least=12),
-        Column("pid", lambda row: str(row["pid"]), right=True, rank=6),
-        Column(
-            "devices", lambda row: ",".join(map(str, row["devices"])), rank=3, least=8, short=items
-        ),
-        Column("slots", lambda row: str(row["slots"]), right=True, rank=5),
-        Column("queues", lambda row: _listed(row["queues"]), rank=4, least=8, short=items),
-        Column("running", lambda row: _listed(row["running"]), rank=1, least=8, short=items),
+        Column("host", lambda row: row.host, rank=2, least=12),
+        Column("pid", lambda row: str(row.pid), right=True, rank=6),
+        Column("devices", lambda row: ",".join(row.devices), rank=3, least=8, short=items),
+        Column("slots", lambda row: str(row.slots), right=True, rank=5),
+        Column("queues", lambda row: _listed(row.queues), rank=4, least=8, short=items),
+        Column("running", lambda row: _listed(row.running), rank=1, least=8, short=items),
         Column(
             "up",
-            lambda row: formats.age(row["started_at"], now),
-            lambda row: row["started_at"].isoformat(),
+            lambda row: formats.age(row.started_at, now),
+            lambda row: row.started_at.isoformat(),
             "started_at",
             right=True,
             rank=7,

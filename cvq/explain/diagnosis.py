@@ -14,11 +14,10 @@ from sqlalchemy import Connection, Row
 
 from .. import queries
 from ..lifecycle import order
-from ..matching import Misfit, Needs, worker_misfit
-from ..records import Artifact, Job
+from ..matching import Candidates, Needs, misfit_of_all
+from ..records import Artifact, Job, Worker
 from ..results import results_of
-from ..states import State
-from ..takers import Worker, takers
+from ..states import Drain, State, WorkerState
 from ..text import (
     clock,
     count,
@@ -101,7 +100,7 @@ def _waiting(seen: _Seen) -> Told:
 
 def _helper(seen: _Seen) -> list[str]:
     """What to do where nobody is there who would move a waiting job on."""
-    if any(worker["alive"] for worker in queries.workers(seen.connection)):
+    if any(worker.alive for worker in queries.workers(seen.connection)):
         return []
     return [f"That takes a worker, and none is up: {_start(seen.job.queue)}"]
 
@@ -131,11 +130,11 @@ def _step_of(checkpoints: Iterable[Artifact]) -> int | None:
 
 def _queued(seen: _Seen) -> Told:
     job = seen.job
-    found = takers(seen.connection, job)
-    if not found.serving:
+    found = Candidates.of(job, queries.workers(seen.connection))
+    if not found.alive:
         told = _unserved(job, found.known)
     elif not found.taking:
-        who = _ids(found.serving)
+        who = _ids(found.alive)
         leaving = f"Every worker of the queue '{job.queue}' is about to leave: {who}."
         told = Told([leaving], [_start(job.queue)])
     elif not found.able:
@@ -145,22 +144,18 @@ def _queued(seen: _Seen) -> Told:
     return Told(_tried(seen) + told.said, told.advice)
 
 
-def _misfit(needs: Needs, worker: Worker) -> Misfit | None:
-    return worker_misfit(needs, worker["devices"], worker["kinds"])
-
-
 def _unfit(job: Job, needs: Needs, taking: list[Worker]) -> Told:
     """Why none of the workers that serve its queue can run a job."""
-    if job.device == "gpu" and not any(_has_gpu(worker) for worker in taking):
+    if job.device == "gpu" and not any(worker.has_gpu for worker in taking):
         none = f"no live worker of the queue '{job.queue}' has one: {_ids(taking)}"
         other = f"Or `cvq cancel {job.id}`, and submit it again without --gpu."
         return Told([f"It asks for a GPU, and {none}."], [_start(job.queue, gpu=True), other])
     said = [f"No live worker of the queue '{job.queue}' can run it."]
     advice = []
     for worker in taking[:_MOST_WORKERS]:
-        if no := _misfit(needs, worker):
-            said.append(f"{worker['id']} {no.why}.")
-            advice.append(f"For {worker['id']}: {no.advice}.")
+        if no := misfit_of_all(needs, worker.offers):
+            said.append(f"{worker.id} {no.why}.")
+            advice.append(f"For {worker.id}: {no.advice}.")
     if len(taking) > _MOST_WORKERS:
         said.append(f"So it is with {len(taking) - _MOST_WORKERS} more.")
     restart = "A worker is restarted by `cvq drain WORKER`, and `cvq up -d` on its machine."
@@ -178,12 +173,12 @@ def _unserved(job: Job, silent: list[Worker]) -> Told:
 def _next(seen: _Seen, free: list[Worker]) -> Told:
     connection, job, now, redis = seen
     ahead = order.ahead_of(connection, job)
-    room = sum(worker["slots"] - len(worker["running"]) for worker in free)
+    room = sum(worker.free_slots for worker in free)
     turn = "it" if ahead < room else f"{_jobs(ahead)} before it, the first of which"
     said = [f"A slot is free on {_ids(free)}: {turn} should start within two seconds."]
     if redis:
         said.append(f"Without Redis a worker finds it some seconds later: {redis}.")
-    since = max(job.queued_at or now, max(worker["started_at"] for worker in free))
+    since = max(job.queued_at or now, max(worker.started_at for worker in free))
     waited = (now - since).total_seconds()
     if waited < _SOON_S:
         return Told(said, [])
@@ -193,8 +188,8 @@ def _next(seen: _Seen, free: list[Worker]) -> Told:
 
 def _busy(seen: _Seen, able: list[Worker]) -> Told:
     connection, job, _, _ = seen
-    running = [job_id for worker in able for job_id in worker["running"]]
-    slots = sum(worker["slots"] for worker in able)
+    running = [job_id for worker in able for job_id in worker.running]
+    slots = sum(worker.slots for worker in able)
     ahead = order.ahead_of(connection, job)
     all_of = f"All {slots} slots" if slots > 1 else "The only slot"
     verb, jobs = ("are", "jobs") if slots > 1 else ("is", "job")
@@ -209,10 +204,6 @@ def _busy(seen: _Seen, able: list[Worker]) -> Told:
     if ahead and job.priority < 9:
         advice.append(f"Jobs with a higher --priority go first; this one has {job.priority}.")
     return Told(said, advice)
-
-
-def _has_gpu(worker: Worker) -> bool:
-    return any(device != "cpu" for device in worker["devices"])
 
 
 def _start(queue: str, *, gpu: bool = False) -> str:
@@ -270,9 +261,9 @@ def _worker_of(seen: _Seen, _ran: float) -> Told:
     """Whether the worker is there."""
     connection, job, now, _ = seen
     workers = queries.workers(connection, also_gone=True)
-    mine = next((w for w in workers if w["id"] == job.lease_owner), None)
+    mine = next((w for w in workers if w.id == job.lease_owner), None)
     left = ((job.lease_until or now) - now).total_seconds()
-    others = any(w["alive"] for w in workers if w["id"] != job.lease_owner)
+    others = any(w.alive for w in workers if w.id != job.lease_owner)
     if left <= 0:
         next_ = "is taken from it in a moment" if others else "stays so until another is up"
         said = f"Its worker {job.lease_owner} has fallen silent, and the job {next_}."
@@ -280,19 +271,19 @@ def _worker_of(seen: _Seen, _ran: float) -> Told:
     if mine is None:
         return Told([], [])
     again = "tried again" if job.attempt < job.max_attempts else "given up"
-    silent = (now - mine["seen_at"]).total_seconds()
-    if mine["state"] == "gone":
-        said = f"Its worker {mine['id']} has left without it: it is {again} in {span(left)}."
+    silent = (now - mine.seen_at).total_seconds()
+    if mine.state == WorkerState.GONE:
+        said = f"Its worker {mine.id} has left without it: it is {again} in {span(left)}."
         return Told([said], [])
-    if silent > min(_SILENT_S, mine["lease"] / 2):
-        said = f"Its worker {mine['id']} has been silent for {span(silent)}"
+    if silent > min(_SILENT_S, mine.lease / 2):
+        said = f"Its worker {mine.id} has been silent for {span(silent)}"
         return Told(
             [f"{said}: where that goes on, the job is {again} in {span(left)}."],
-            [f"Is {mine['host']} up, and does it reach the database?"],
+            [f"Is {mine.host} up, and does it reach the database?"],
         )
-    if mine["drain"] == "finish":
+    if mine.drain == Drain.FINISH:
         return Told(["Its worker leaves when it has ended."], [])
-    if mine["drain"] or mine["state"] == "draining":
+    if mine.drain or mine.state == WorkerState.DRAINING:
         return Told(["Its worker is leaving: the job goes back to the queue."], [])
     return Told([], [])
 
@@ -419,7 +410,7 @@ def _named(jobs: list[Job]) -> str:
 
 
 def _ids(workers: list[Worker]) -> str:
-    return listing([worker["id"] for worker in workers], most=3)
+    return listing([worker.id for worker in workers], most=3)
 
 
 def _jobs(number: int) -> str:

@@ -7,10 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from .. import queries
-from ..matching import Needs
+from ..matching import Candidates, Needs
 from ..records import Job
 from ..states import State
-from ..takers import takers
 from .diagnosis import explain
 
 
@@ -34,8 +33,8 @@ def holdup(connection: Connection, job: Job) -> Holdup | None:
         job: as it was read in this connection.
     """
     if job.state == State.QUEUED:
-        found = takers(connection, job)
-        begun = any(job.id in worker["running"] for worker in found.known)
+        found = Candidates.of(job, queries.workers(connection))
+        begun = any(job.id in worker.running for worker in found.known)
         return None if found.free or begun else _told(connection, job, nobody=not found.able)
     if job.state == State.WAITING:
         for other in _one_of_each(queries.awaited_by(connection, job.id)):
@@ -45,7 +44,7 @@ def holdup(connection: Connection, job: Job) -> Holdup | None:
     elif job.state != State.RUNNING or not _is_lost(connection, job):
         return None
     # What has waited long enough, or lost its worker, goes on where any worker at all is up.
-    if any(worker["alive"] for worker in queries.workers(connection)):
+    if any(worker.alive for worker in queries.workers(connection)):
         return None
     return _told(connection, job, nobody=True)
 

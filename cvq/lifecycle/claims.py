@@ -126,7 +126,7 @@ def _take(connection: Connection, job_id: int, request: _Request) -> Job:
     ).one()
     job, needs, seed = _understand(row)
     offer = request.offer
-    if offer is not None and misfit(needs, offer.device, offer.announced):
+    if offer is not None and misfit(needs, offer):
         raise _MisfitError(needs.key)
     connection.execute(
         insert(t.attempts).values(

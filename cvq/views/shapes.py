@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row
 
 from .. import queries
-from ..records import Artifact, Attempt, Job
+from ..records import Artifact, Attempt, Job, Worker
 from .status import Look
 
 if TYPE_CHECKING:
@@ -113,27 +113,27 @@ def metric_point(row: Row[Any]) -> Json:
     }
 
 
-def worker(row: Json) -> Json:
+def worker(row: Worker) -> Json:
     """A worker, as the database knows it."""
     return {
-        "id": row["id"],
-        "host": row["host"],
-        "pid": row["pid"],
+        "id": row.id,
+        "host": row.host,
+        "pid": row.pid,
         "state": worker_state(row),
-        "drain": row["drain"],
-        "devices": row["devices"],
-        "slots": row["slots"],
-        "queues": row["queues"],
-        "running": row["running"],
-        "versions": row["versions"],
-        "started_at": iso(row["started_at"]),
-        "seen_at": iso(row["seen_at"]),
+        "drain": row.drain,
+        "devices": row.devices,
+        "slots": row.slots,
+        "queues": row.queues,
+        "running": row.running,
+        "versions": row.versions,
+        "started_at": iso(row.started_at),
+        "seen_at": iso(row.seen_at),
     }
 
 
-def worker_state(row: Json) -> str:
+def worker_state(row: Worker) -> str:
     """`up`, `draining` or `gone` as the worker says; `silent` where it has said nothing lately."""
-    return "silent" if row["state"] != "gone" and not row["alive"] else str(row["state"])
+    return "silent" if row.silent else str(row.state)
 
 
 def status(seen: Look) -> Json:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import queries
 from ..errors import CvqError
-from ..records import Job
+from ..records import Job, Worker
 from ..settings import masked
 from ..states import State
 from . import filters
@@ -42,7 +42,7 @@ class Look:
     redis: str
     states: dict[str, int]
     queues: dict[str, Queue]
-    workers: list[dict[str, Any]]
+    workers: list[Worker]
     running: list[Job]
 
 
@@ -55,7 +55,7 @@ def look(client: Client) -> Look:
         running = filters.find(
             connection, filters.Filter(states=[State.RUNNING], limit=_MOST_RUNNING)
         )
-    served = {queue for row in workers if row["alive"] for queue in row["queues"]}
+    served = {queue for row in workers if row.alive for queue in row.queues}
     names = sorted({*queued, *served})
     redis, messages = _look_at_redis(client, names)
     return Look(

@@ -36,7 +36,7 @@ def left(client: Client, name: str) -> None:
 def orders(client: Client) -> dict[str, str | None]:
     """What each worker is asked to do."""
     with client.db.read() as connection:
-        return {row["id"]: row["drain"] for row in queries.workers(connection, also_gone=True)}
+        return {row.id: row.drain for row in queries.workers(connection, also_gone=True)}
 
 
 def asked(client: Client) -> set[str]:

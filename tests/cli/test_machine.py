@@ -20,6 +20,7 @@ from cvq import tables as t
 from cvq.broker.embedded import ensure_redis, redis_answers
 from cvq.errors import DatabaseAwayError
 from cvq.files import lock
+from cvq.records import Worker
 from cvq_cli import processes
 from cvq_cli.commands import up
 from cvq_cli.saving import copy_results
@@ -74,7 +75,7 @@ def test_run_starts_a_worker_copies_the_result_and_leaves_nothing_behind(
     assert f"is copied to {target}" in said.err
     assert target.read_bytes() == Path(said.out.strip()).read_bytes()
     with machine.db.read() as connection:
-        assert [row["state"] for row in queries.workers(connection, also_gone=True)] == ["gone"]
+        assert [row.state for row in queries.workers(connection, also_gone=True)] == ["gone"]
 
 
 def test_run_makes_the_folder_that_it_is_given(
@@ -461,16 +462,16 @@ def test_worker_takes_the_place_of_the_command(machine: Client) -> None:
         eventually(lambda: _row_of(machine, process.pid))
         row = _row_of(machine, process.pid)
         assert row is not None
-        assert (row["slots"], sorted(row["queues"])) == (2, ["a", "b"])
+        assert (row.slots, sorted(row.queues)) == (2, ["a", "b"])
     finally:
         process.terminate()
         process.wait(timeout=HANG_S)
 
 
-def _row_of(client: Client, pid: int) -> dict[str, object] | None:
+def _row_of(client: Client, pid: int) -> Worker | None:
     with client.db.read() as connection:
         rows = queries.workers(connection, also_gone=True)
-    return next((row for row in rows if row["pid"] == pid), None)
+    return next((row for row in rows if row.pid == pid), None)
 
 
 def test_db(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -573,7 +574,7 @@ def test_a_number_that_is_another_processs_is_no_worker(
 ) -> None:
     worker.arrive(pid=os.getpid())
     [(row, process)] = processes.local_workers(client)
-    assert (row["pid"], process) == (os.getpid(), None)
+    assert (row.pid, process) == (os.getpid(), None)
 
 
 def test_down_spares_who_looks_like_the_worker_whose_number_he_has(

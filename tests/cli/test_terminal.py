@@ -152,7 +152,7 @@ def test_ctrl_c_while_draining_leaves_it_going_on(
     assert "the draining goes on: `cvq workers` shows how far it is" in screen
     assert "Traceback" not in screen
     with client.db.read() as connection:
-        assert [row["drain"] for row in queries.workers(connection)] == ["stop"]
+        assert [row.drain for row in queries.workers(connection)] == ["stop"]
 
 
 def test_watched_status(terminal: Terminal, client: Client) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cvq.matching import Needs, misfit, worker_misfit
+from cvq.matching import Misfit, Needs, Offer, misfit, misfit_of_all
 from cvq.records import NewJob
 
 KNOWN = {
@@ -36,8 +36,8 @@ def needs(device: str | None = None, kind: str = "blur", *fields: str) -> Needs:
     ],
 )
 def test_what_fits(wanted: Needs, device: str) -> None:
-    assert misfit(wanted, device, KNOWN) is None
-    assert misfit(wanted, device, None) is None
+    assert misfit(wanted, Offer(device, KNOWN)) is None
+    assert misfit(wanted, Offer(device, None)) is None
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_what_fits(wanted: Needs, device: str) -> None:
     ],
 )
 def test_what_does_not_fit_says_why_and_what_to_do(wanted: Needs, why: str, advice: str) -> None:
-    assert misfit(wanted, "cpu", KNOWN) == (why, advice)
+    assert misfit(wanted, Offer("cpu", KNOWN)) == (why, advice)
 
 
 def test_a_plug_in_that_cannot_be_loaded_is_named() -> None:
     broken = {"CVQ_KINDS module mine": "SystemExit: 3"}
-    assert misfit(needs(None, "sharpen"), "cpu", {"kinds": {}, "broken": broken}) == (
+    assert misfit(needs(None, "sharpen"), Offer("cpu", {"kinds": {}, "broken": broken})) == (
         "does not know the kind 'sharpen', and its CVQ_KINDS module mine could not be loaded "
         "(SystemExit: 3)",
         "mend that plug-in there and restart it",
@@ -82,23 +82,27 @@ def test_a_plug_in_that_cannot_be_loaded_is_named() -> None:
 
 @pytest.mark.parametrize("announced", [{}, {"kinds": {}}, {"broken": {}}])
 def test_a_worker_that_announces_no_kinds_has_none(announced: dict[str, Any]) -> None:
-    found = misfit(needs(), "cpu", announced)
+    found = misfit(needs(), Offer("cpu", announced))
     assert found is not None
     assert found.why == "does not know the kind 'blur'"
 
 
+def of_worker(wanted: Needs, devices: list[str]) -> Misfit | None:
+    return misfit_of_all(wanted, [Offer(device, KNOWN) for device in devices])
+
+
 def test_one_slot_that_can_is_enough() -> None:
-    assert worker_misfit(needs("gpu"), ["cpu", "cuda:0"], KNOWN) is None
-    assert worker_misfit(needs("gpu", "sharpen"), ["cpu", "cuda:0"], KNOWN) is not None
+    assert of_worker(needs("gpu"), ["cpu", "cuda:0"]) is None
+    assert of_worker(needs("gpu", "sharpen"), ["cpu", "cuda:0"]) is not None
 
 
 def test_of_several_slots_the_first_one_says_why() -> None:
     for devices, why in ((["cpu", "mps"], "has no GPU"), (["mps", "cpu"], "does not know")):
-        found = worker_misfit(needs("gpu", "sharpen"), devices, KNOWN)
+        found = of_worker(needs("gpu", "sharpen"), devices)
         assert found is not None
         assert found.why.startswith(why)
-    assert worker_misfit(needs("gpu"), ["cpu"], KNOWN) is not None
-    assert worker_misfit(needs("gpu"), [], KNOWN) is None
+    assert of_worker(needs("gpu"), ["cpu"]) is not None
+    assert of_worker(needs("gpu"), []) is None
 
 
 def test_jobs_with_the_same_needs_share_a_key() -> None:

@@ -412,15 +412,15 @@ def test_workers_are_alive_as_long_as_they_were_seen_within_their_lease(
     [job_id] = submit(database)
     start(database, worker="alive")
     with database.read() as connection:
-        rows = {row["id"]: row for row in queries.workers(connection)}
-        assert {name: row["alive"] for name, row in rows.items()} == {
+        rows = {row.id: row for row in queries.workers(connection)}
+        assert {name: row.alive for name, row in rows.items()} == {
             "alive": True,
             "silent": False,
             "draining": True,
         }
-        assert rows["alive"]["running"] == [job_id]
-        assert rows["silent"]["running"] == []
-        assert [row["id"] for row in queries.live_workers(connection)] == ["alive"]
-        assert [row["id"] for row in queries.live_workers(connection, "default")] == ["alive"]
+        assert rows["alive"].running == [job_id]
+        assert rows["silent"].running == []
+        assert [row.id for row in queries.live_workers(connection)] == ["alive"]
+        assert [row.id for row in queries.live_workers(connection, "default")] == ["alive"]
         assert queries.live_workers(connection, "gpu") == []
         assert len(queries.workers(connection, also_gone=True)) == 4

@@ -24,6 +24,7 @@ from cvq import tables as t
 from cvq.broker.embedded import ensure_redis, stop_redis
 from cvq.lifecycle import jobs, workers
 from cvq.records import Job, NewJob
+from cvq.states import Drain
 from waiting import HANG_S, eventually
 
 
@@ -275,7 +276,7 @@ def test_a_second_signal_stops_a_worker_at_once(
 
     def state() -> str:
         with client.db.read() as connection:
-            return str(queries.workers(connection)[0]["state"])
+            return str(queries.workers(connection)[0].state)
 
     eventually(lambda: state() == "draining")
     assert worker.stop() == 0
@@ -289,7 +290,7 @@ def test_a_worker_asked_to_finish_ends_its_job_first(
     running = client.submit("selftest", steps=30, pause=0.05)
     eventually(lambda: running.refresh().progress)
     with client.db.write() as connection:
-        workers.ask_to_drain(connection, worker.row["id"], "finish")
+        workers.ask_to_drain(connection, worker.row.id, Drain.FINISH)
     waiting = client.submit("selftest", steps=1)
     assert worker.process.wait(HANG_S) == 0
     assert running.refresh().state == "succeeded"
@@ -422,7 +423,7 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
 
     def silent() -> bool:
         with client.db.read() as connection:
-            return not queries.workers(connection)[0]["alive"]
+            return not queries.workers(connection)[0].alive
 
     spec = client.check("selftest", steps=5).model_dump(mode="json")
     with client.db.write() as connection:  # nobody else can write meanwhile

@@ -44,7 +44,7 @@ def celery_worker(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     def entered() -> Any:
         assert process.poll() is None, log.read_text()
         with client.db.read() as connection:
-            return next((w for w in queries.workers(connection) if w["pid"] == process.pid), None)
+            return next((w for w in queries.workers(connection) if w.pid == process.pid), None)
 
     yield eventually(entered, what="the Celery worker")
     process.send_signal(signal.SIGTERM)
@@ -54,7 +54,7 @@ def celery_worker(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
 def test_a_plain_celery_worker_is_a_full_worker(
     client: Client, celery_worker: dict[str, Any]
 ) -> None:
-    assert celery_worker["slots"] == 2
+    assert celery_worker.slots == 2
     job = client.submit("selftest", steps=3).wait(HANG_S)
     assert job.result["steps"] == 3
     assert job.progress["done"] == 3

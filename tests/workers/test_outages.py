@@ -67,7 +67,7 @@ class Cut:
         """When the worker was last heard of; None before it has come up."""
         assert self.process.poll() is None, self.log.read_text()
         with self.client.db.read() as connection:
-            return next((row["seen_at"] for row in queries.workers(connection)), None)
+            return next((row.seen_at for row in queries.workers(connection)), None)
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def drain(handle: JobHandle) -> None:
     """Stop the worker; the job is queued again, with its last checkpoints."""
     with handle.client.db.read() as connection:
         [row] = queries.workers(connection)
-    os.kill(row["pid"], signal.SIGTERM)
+    os.kill(row.pid, signal.SIGTERM)
     eventually(lambda: handle.refresh().state == "queued")
 
 
