@@ -7,9 +7,9 @@ from typing import Any
 
 from cvq import queries
 from cvq.db import Database
-from cvq.lifecycle import attempts, claims, jobs
+from cvq.lifecycle import attempts, claims, jobs, workers
 from cvq.matching import Offer
-from cvq.records import AttemptId, Job, NewJob, Outcome
+from cvq.records import AttemptId, Job, NewJob, Outcome, Worker
 from cvq.states import State
 
 QUEUE = "default"
@@ -56,6 +56,14 @@ def claimed(database: Database, **values: Any) -> Job:
 def finish(database: Database, attempt: AttemptId, outcome: Outcome) -> str:
     with database.write() as connection:
         return attempts.finish(connection, attempt, outcome, "w")
+
+
+def registered(database: Database, name: str = "w", **columns: Any) -> Worker:
+    """A worker as the database has it once it has registered."""
+    entry = {"host": "h", "pid": 1, "devices": ["cpu"], "queues": [QUEUE], "slots": 1}
+    with database.write() as connection:
+        workers.register(connection, id=name, **{"lease": 60.0, **entry, **columns})
+        return next(each for each in queries.workers(connection) if each.id == name)
 
 
 def get(database: Database, job_id: int) -> Job:

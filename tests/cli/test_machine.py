@@ -14,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 from sqlalchemy import update
+from steps import registered
 
 from cvq import Client, queries
 from cvq import tables as t
 from cvq.broker.embedded import ensure_redis, redis_answers
+from cvq.db import Database
 from cvq.errors import DatabaseAwayError
 from cvq.files import lock
 from cvq.records import Worker
@@ -406,8 +408,9 @@ def test_up_says_why_a_worker_stopped(
     assert said.err.endswith("cvq: error: a worker stopped: no torch here\n")
 
 
-def test_gpus_are_shared_out() -> None:
-    running = [({"devices": ["cuda:1"]}, None), ({"devices": ["cpu"]}, None)]
+def test_gpus_are_shared_out(database: Database) -> None:
+    one = registered(database, "one", devices=["cuda:1"])
+    running = [(one, None), (registered(database, "two"), None)]
     gpus = ["cuda:0", "cuda:1", "cuda:2"]
     assert up._free_devices(running, gpus, 3) == ["cuda:0", "cuda:2", "cpu"]
     assert up._device("cpu", []) == []
