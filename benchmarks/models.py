@@ -13,57 +13,24 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks.machine import apart, describe
+from cvq import LocalContext
 from cvq_workers.launch.environment import job_environment
 
 Row = tuple[str, str, str, str]
 _WARM = 10  # steps that are not timed
-
-
-class Quiet:
-    """A context without a batch system: it keeps the files and drops the rest."""
-
-    job_id, attempt, device = 0, 1, "cpu"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.cache = folder, folder / "cache"
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def progress(self, done: int, total: int, unit: str = "step", **_: Any) -> None:
-        """Nobody looks."""
-
-    def metrics(self, step: int, **values: float) -> None:
-        """Nobody looks."""
-
-    def confirm(self) -> None:
-        """Nothing to lose."""
-
-    def resume(self) -> None:
-        """Nothing to resume."""
-
-    def checkpoint_due(self) -> bool:
-        """No checkpoints."""
-        return False
-
-    def checkpoint(self, step: int, **state: Any) -> None:
-        """No checkpoints."""
-
-    @contextmanager
-    def artifact(self, name: str, **_: Any) -> Iterator[Path]:
-        """A path in the folder."""
-        yield self.folder / name
 
 
 class Bench:
@@ -82,7 +49,7 @@ class Bench:
     def job(self, name: str, kind: str, data: str | None = None, **values: Any) -> dict[str, Any]:
         """The result of a kind's `run`, with `total_seconds` of the whole process."""
         if data is not None:
-            values["data"] = {"name": data, "path": str(self.zips[data]), "sha256": data_key(data)}
+            values["data"] = {"name": data, "path": str(self.zips[data])}
         values.setdefault("seed", self.seed)
         started = time.perf_counter()
         result: dict[str, Any] = apart(
@@ -91,28 +58,14 @@ class Bench:
         return {**result, "total_seconds": time.perf_counter() - started}
 
 
-def data_key(name: str) -> str:
-    """A stand-in for the SHA-256 that the store would give, for the cache."""
-    import hashlib
-
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
 def run_kind(kind: str, values: dict[str, Any], folder: Path, shared: Path) -> dict[str, Any]:
     """Run a kind as a job process would."""
     import torch
 
-    from cvq.kinds import get_kind, make_spec
-    from cvq.settings import Settings
-
     logging.disable()
-    found = get_kind(kind, Settings())
-    spec = make_spec(found, values)
-    torch.manual_seed(spec.seed)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    ctx = Quiet(folder)
-    ctx.cache = shared / "cache"
-    return dict(found.load()(spec, ctx))
+    ctx = LocalContext(folder, cache=shared / "cache", checkpoint_every=math.inf)
+    return dict(ctx.run(kind, **values))
 
 
 def percent(value: float) -> str:
@@ -261,7 +214,8 @@ def cvq_epoch(zipped: Path) -> float:
         started = time.perf_counter()
         train(
             network, training, validation, classifier.measuring(0.0),
-            CnnSpec(preset="course", epochs=1), Quiet(Path(tempfile.gettempdir())),
+            CnnSpec(preset="course", epochs=1),
+            LocalContext(tempfile.mkdtemp(), checkpoint_every=math.inf),
             augment=random_shift(10, 0), classes=tuple(map(str, range(10))),
         )  # fmt: skip
     return time.perf_counter() - started

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from .recorder import Recorder
+from cvq import LocalContext
 
 
 @pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
+def ctx(tmp_path: Path) -> LocalContext:
     """A job's context that keeps what it is told, in a folder beside those of the test."""
     (tmp_path / "trained").mkdir()
-    return Recorder(tmp_path / "trained")
+    return LocalContext(tmp_path / "trained")

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from cvq import LocalContext
 from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
 from cvq.inputs.files import ImageFile
@@ -43,14 +44,12 @@ from cvq_workers.models import (
 from cvq_workers.models.lab import rgb_to_lab
 from cvq_workers.training.saved import NAME, read_model
 
-from .recorder import Recorder
-
 DIGITS = {"data": DataSource.model_validate({"name": "digits"})}
 Tensor = torch.Tensor
 
 
-def model(recorder: Recorder) -> ModelFile:
-    return ModelFile(name="model of job 7", job=7, path=recorder.folder / NAME)
+def model(ctx: LocalContext) -> ModelFile:
+    return ModelFile(name="model of job 7", job=7, path=ctx.folder / NAME)
 
 
 def picture(path: Path, size: tuple[int, int] = (40, 30), seed: int = 0) -> ImageFile:
@@ -93,18 +92,18 @@ CLASSIFIERS = [
 
 @pytest.mark.parametrize(("module", "spec", "values"), CLASSIFIERS)
 def test_a_classifier_learns_the_digits_and_is_used(
-    recorder: Recorder, tmp_path: Path, module: Any, spec: Any, values: dict[str, Any]
+    ctx: LocalContext, tmp_path: Path, module: Any, spec: Any, values: dict[str, Any]
 ) -> None:
     wanted = spec(**DIGITS, **{"epochs": 4, "batch_size": 32, "precision": "fp32", **values})
-    result = module.run(wanted, recorder)
+    result = module.run(wanted, ctx)
     assert result["test_accuracy"] > 0.6
     assert result["test_images"] == 180
-    assert recorder.roles == {
+    assert {name: file.role for name, file in ctx.artifacts.items()} == {
         "model.safetensors": "model", "loss.png": "plot", "accuracy.png": "plot",
         "confusion.png": "plot", "per-class.json": "report", "mistakes.png": "plot",
         "model-card.md": "report",
     }  # fmt: skip
-    card = (recorder.folder / "model-card.md").read_text()
+    card = (ctx.folder / "model-card.md").read_text()
     assert f"cvq submit {result_kind(module)}" in card
     assert "--data digits" in card
     from sklearn.datasets import load_digits
@@ -116,8 +115,8 @@ def test_a_classifier_learns_the_digits_and_is_used(
         path = tmp_path / f"{number}.png"
         Image.fromarray(pixels).resize((28, 28), Image.Resampling.BICUBIC).save(path)
         files.append(ImageFile(name=path.name, path=path))
-    used = Recorder(tmp_path)
-    found = classify.run(ClassifySpec(images=files, model=model(recorder)), used)
+    used = LocalContext(tmp_path)
+    found = classify.run(ClassifySpec(images=files, model=model(ctx)), used)
     right = sum(
         each["class"] == str(label)
         for each, label in zip(found["predictions"], digits.target, strict=False)
@@ -147,47 +146,47 @@ def test_the_courses_networks_have_the_courses_layers() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_sums_are_learnt_whatever_the_seed(recorder: Recorder, seed: int) -> None:
+def test_sums_are_learnt_whatever_the_seed(ctx: LocalContext, seed: int) -> None:
     torch.manual_seed(seed)
-    result = sum_regressor.run(SumRegressorSpec(seed=seed), recorder)
+    result = sum_regressor.run(SumRegressorSpec(seed=seed), ctx)
     assert result["largest_error"] < 0.01
     assert result["distant_error"] < 0.01
-    spec = PredictSumSpec(numbers=[8, 9, -3.5, 1], model=model(recorder))
-    (recorder.folder / "used").mkdir(exist_ok=True)
-    found = sum_regressor.predict(spec, Recorder(recorder.folder / "used"))
+    spec = PredictSumSpec(numbers=[8, 9, -3.5, 1], model=model(ctx))
+    (ctx.folder / "used").mkdir(exist_ok=True)
+    found = sum_regressor.predict(spec, LocalContext(ctx.folder / "used"))
     assert [row["sum"] for row in found["sums"]] == pytest.approx([17, -2.5], abs=0.01)
 
 
 @pytest.mark.parametrize("arch", ["mlp", "conv", "course"])
-def test_an_autoencoder_rebuilds(recorder: Recorder, tmp_path: Path, arch: str) -> None:
+def test_an_autoencoder_rebuilds(ctx: LocalContext, tmp_path: Path, arch: str) -> None:
     spec = AutoencoderSpec(**DIGITS, arch=arch, epochs=3, batch_size=64)
-    result = autoencoder.run(spec, recorder)
+    result = autoencoder.run(spec, ctx)
     assert result["test_mse"] < 0.6
-    assert {"reconstructions.png", "latent-space.png", "manifold.png"} <= set(recorder.roles)
+    assert {"reconstructions.png", "latent-space.png", "manifold.png"} <= set(ctx.artifacts)
     files = [picture(tmp_path / f"{n}.png", seed=n) for n in range(12)]
     found = reconstruct.run(
-        ReconstructSpec(images=files, model=model(recorder)), Recorder(tmp_path)
+        ReconstructSpec(images=files, model=model(ctx)), LocalContext(tmp_path)
     )
     assert len(found["pictures"]) == 12
     assert len(found["pictures"][0]["latent"]) == 3
 
 
 @pytest.mark.parametrize("arch", ["mlp", "conv"])
-def test_a_vae_rebuilds_and_invents(recorder: Recorder, tmp_path: Path, arch: str) -> None:
+def test_a_vae_rebuilds_and_invents(ctx: LocalContext, tmp_path: Path, arch: str) -> None:
     spec = VaeSpec(**DIGITS, arch=arch, epochs=3, batch_size=64, latent=4)
-    result = vae.run(spec, recorder)
+    result = vae.run(spec, ctx)
     assert result["test_negative_elbo"] == pytest.approx(
         result["test_reconstruction"] + result["test_kl"], rel=1e-5
     )
     assert result["test_kl"] > 0
-    used = Recorder(tmp_path)
-    generate.run(GenerateSpec(model=model(recorder), count=9, walks=2), used)
+    used = LocalContext(tmp_path)
+    generate.run(GenerateSpec(model=model(ctx), count=9, walks=2), used)
     first = (tmp_path / "samples.png").read_bytes()
     assert used.roles == {"samples.png": "result", "walks.png": "result"}
-    generate.run(GenerateSpec(model=model(recorder), count=9, walks=2), used)
+    generate.run(GenerateSpec(model=model(ctx), count=9, walks=2), used)
     assert (tmp_path / "samples.png").read_bytes() == first
     file = picture(tmp_path / "x.png")
-    reconstruct.run(ReconstructSpec(images=[file], model=model(recorder)), used)
+    reconstruct.run(ReconstructSpec(images=[file], model=model(ctx)), used)
     assert used.roles["reconstructions.png"] == "result"
 
 
@@ -209,7 +208,7 @@ def test_a_walk_begins_and_ends_where_it_should() -> None:
 
 
 def test_what_is_drawn_is_of_all_folders(
-    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ctx: LocalContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[torch.Tensor] = []
 
@@ -218,7 +217,7 @@ def test_what_is_drawn_is_of_all_folders(
 
     monkeypatch.setattr(coders, "save_reconstructions", keep)
     data = shaded(tmp_path / "shades.zip", folders=5)
-    vae.run(VaeSpec(data=data, arch="course", epochs=1, batch_size=64), recorder)
+    vae.run(VaeSpec(data=data, arch="course", epochs=1, batch_size=64), ctx)
     shades = drawn[0].flatten(1).mean(1)
     assert len(shades) == 20
     assert shades.min() < 0.15
@@ -232,38 +231,38 @@ def test_some_pictures_are_taken_evenly_from_all() -> None:
 
 
 def test_faces_are_learnt_from_some_people_and_tried_on_others(
-    recorder: Recorder, tmp_path: Path
+    ctx: LocalContext, tmp_path: Path
 ) -> None:
     spec = FaceVaeSpec(
         data=archive(tmp_path / "faces.zip"), size=32, latent=8, epochs=3, batch_size=16,
         hold_out=["p1"],
     )  # fmt: skip
-    result = face_vae.run(spec, recorder)
+    result = face_vae.run(spec, ctx)
     assert result["test_images"] == 10
     assert 0 < result["pca_32_mse"] < result["test_mse"] < 0.2
-    assert {"samples.png", "reconstructions.png", "interpolations.png"} <= set(recorder.roles)
-    used = Recorder(tmp_path)
-    generate.run(GenerateSpec(model=model(recorder), count=5, walks=1), used)
+    assert {"samples.png", "reconstructions.png", "interpolations.png"} <= set(ctx.artifacts)
+    used = LocalContext(tmp_path)
+    generate.run(GenerateSpec(model=model(ctx), count=5, walks=1), used)
     assert set(used.roles) == {"samples.png", "walks.png"}
 
 
 def test_a_colorizer_learns_and_colours_pictures_of_any_size(
-    recorder: Recorder, tmp_path: Path
+    ctx: LocalContext, tmp_path: Path
 ) -> None:
     data = archive(tmp_path / "pictures.zip", side=32)
     spec = ColorizerSpec(data=data, width=8, epochs=2, batch_size=16, val_share=0.2)
-    result = colorizer.run(spec, recorder)
+    result = colorizer.run(spec, ctx)
     assert result["test_grey_mse"] > 0
     assert result["test_true_chroma"] > 10
     files = [picture(tmp_path / "a.png", (61, 43)), picture(tmp_path / "b.png", (20, 90))]
-    used = Recorder(tmp_path)
-    found = colorizer.colorize(ColorizeSpec(images=files, model=model(recorder)), used)
+    used = LocalContext(tmp_path)
+    found = colorizer.colorize(ColorizeSpec(images=files, model=model(ctx)), used)
     assert found["pictures"] == ["001-a.png", "002-b.png"]
     for name, file in zip(found["pictures"], files, strict=True):
         assert file.path is not None
         with Image.open(tmp_path / name) as out, Image.open(file.path) as original:
             assert out.size == original.size
-    colorizer.colorize(ColorizeSpec(images=files[:1], model=model(recorder), strength=0), used)
+    colorizer.colorize(ColorizeSpec(images=files[:1], model=model(ctx), strength=0), used)
     with Image.open(tmp_path / "a.png") as out:
         pixels = np.asarray(out).astype(int)
     assert np.ptp(pixels, axis=2).max() <= 1, "strength 0 is grey"
@@ -314,7 +313,7 @@ def test_training_and_validation_report_the_same_quantity() -> None:
         assert "loss" in found[0]
 
 
-def test_grey_pictures_teach_no_colours(recorder: Recorder, tmp_path: Path) -> None:
+def test_grey_pictures_teach_no_colours(ctx: LocalContext, tmp_path: Path) -> None:
     path = tmp_path / "grey.zip"
     with zipfile.ZipFile(path, "w") as file:
         for number in range(20):
@@ -323,19 +322,19 @@ def test_grey_pictures_teach_no_colours(recorder: Recorder, tmp_path: Path) -> N
             file.writestr(f"{number}.png", content.getvalue())
     spec = ColorizerSpec(data=DataSource(name="grey.zip", path=path), width=8, epochs=1)
     with pytest.raises(PermanentError, match="its pictures are grey"):
-        colorizer.run(spec, recorder)
+        colorizer.run(spec, ctx)
 
 
-def test_a_dozen_pictures_of_three_classes_are_enough(recorder: Recorder, tmp_path: Path) -> None:
+def test_a_dozen_pictures_of_three_classes_are_enough(ctx: LocalContext, tmp_path: Path) -> None:
     data = archive(tmp_path / "few.zip", count=12, persons=3)
-    result = fmnist_mlp.run(MlpSpec(data=data, epochs=1), recorder)
+    result = fmnist_mlp.run(MlpSpec(data=data, epochs=1), ctx)
     assert result["test_images"] == 2
 
 
-def test_two_pictures_are_too_few(recorder: Recorder, tmp_path: Path) -> None:
+def test_two_pictures_are_too_few(ctx: LocalContext, tmp_path: Path) -> None:
     data = archive(tmp_path / "few.zip", count=2, persons=2)
     with pytest.raises(PermanentError, match="has too few pictures"):
-        fmnist_mlp.run(MlpSpec(data=data, epochs=1), recorder)
+        fmnist_mlp.run(MlpSpec(data=data, epochs=1), ctx)
 
 
 @pytest.mark.parametrize("share", ["x%", "0%", "200%", "nan%", "%"])
@@ -379,26 +378,26 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes, said: str) 
 
 
 def test_a_model_of_another_kind_and_a_checkpoint_are_refused(
-    recorder: Recorder, tmp_path: Path
+    ctx: LocalContext, tmp_path: Path
 ) -> None:
-    sum_regressor.run(SumRegressorSpec(epochs=1, restarts=0), recorder)
+    sum_regressor.run(SumRegressorSpec(epochs=1, restarts=0), ctx)
     file = picture(tmp_path / "x.png")
     with pytest.raises(PermanentError, match="is of kind sum-regressor: a model of fmnist"):
-        classify.run(ClassifySpec(images=[file], model=model(recorder)), Recorder(tmp_path))
-    whole = (recorder.folder / NAME).read_bytes()
-    (recorder.folder / NAME).write_bytes(whole[:-20])
+        classify.run(ClassifySpec(images=[file], model=model(ctx)), LocalContext(tmp_path))
+    whole = (ctx.folder / NAME).read_bytes()
+    (ctx.folder / NAME).write_bytes(whole[:-20])
     with pytest.raises(PermanentError, match="no model file, or damaged"):
-        read_model(recorder.folder / NAME)
-    recorder.checkpoint(3, weights=torch.zeros(2))
+        read_model(ctx.folder / NAME)
+    ctx.checkpoint(3, weights=torch.zeros(2))
     with pytest.raises(PermanentError, match="no model file of cvq"):
-        read_model(recorder.folder / "checkpoint-00000003.safetensors")
+        read_model(ctx.folder / "checkpoint-00000003.safetensors")
 
 
-def test_pictures_without_classes_cannot_be_told_apart(recorder: Recorder, tmp_path: Path) -> None:
+def test_pictures_without_classes_cannot_be_told_apart(ctx: LocalContext, tmp_path: Path) -> None:
     path = tmp_path / "flat.zip"
     with zipfile.ZipFile(path, "w") as file:
         for number in range(20):
             picture(tmp_path / "p.png", seed=number)
             file.writestr(f"{number}.png", (tmp_path / "p.png").read_bytes())
     with pytest.raises(PermanentError, match="has no classes: sort the pictures into a folder"):
-        fmnist_mlp.run(MlpSpec(data=DataSource(name="flat.zip", path=path)), recorder)
+        fmnist_mlp.run(MlpSpec(data=DataSource(name="flat.zip", path=path)), ctx)

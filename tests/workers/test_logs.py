@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cvq import LocalContext
 from cvq.inputs.models import ModelFile
 from cvq.kinds import all_kinds
 from cvq.settings import Settings
 from cvq_workers.training.saved import NAME
-
-from .recorder import Recorder
 
 KINDS = all_kinds(Settings.load())
 # What makes each kind quick, and what its log has, in this order.
@@ -48,26 +47,26 @@ USES: dict[str, tuple[str, dict[str, Any], str, str]] = {
 
 
 def told(
-    kind: str, recorder: Recorder, caplog: pytest.LogCaptureFixture, **values: Any
+    kind: str, ctx: LocalContext, caplog: pytest.LogCaptureFixture, **values: Any
 ) -> list[str]:
     """Run a kind, and return its log."""
-    return ran(kind, recorder, caplog, **values)[0]
+    return ran(kind, ctx, caplog, **values)[0]
 
 
 def ran(
-    kind: str, recorder: Recorder, caplog: pytest.LogCaptureFixture, **values: Any
+    kind: str, ctx: LocalContext, caplog: pytest.LogCaptureFixture, **values: Any
 ) -> tuple[list[str], dict[str, Any]]:
     """Run a kind, and return its log and its result."""
     spec = KINDS[kind].spec.model_validate(values)
     for file in spec.inputs():
         if isinstance(file, ModelFile):
-            file.path = recorder.folder.parent / "trained" / NAME
+            file.path = ctx.folder.parent / "trained" / NAME
             file.name, file.warned = "model of job 7", ["it has learnt nothing"]
         elif file.name == "digits":
             file.path = None
     with caplog.at_level(logging.INFO, "cvq.job"):
         caplog.clear()
-        result = KINDS[kind].load()(spec, recorder)
+        result = KINDS[kind].load()(spec, ctx)
     return list(caplog.messages), result
 
 
@@ -81,7 +80,7 @@ def train(kind: str, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str
     values, data = TRAININGS[kind]
     (folder / "trained").mkdir()
     given = {**values, "epochs": 1, **({"data": data} if data else {})}
-    return told(kind, Recorder(folder / "trained"), caplog, **given)
+    return told(kind, LocalContext(folder / "trained"), caplog, **given)
 
 
 @pytest.mark.parametrize("kind", TRAININGS)
@@ -107,7 +106,7 @@ def test_who_uses_a_model_tells_which_and_what_came_out(
         Image.fromarray(pixels).save(tmp_path / "a.png")
         values = {**values, "images": [tmp_path / "a.png"]}
     (tmp_path / "used").mkdir()
-    messages, result = ran(kind, Recorder(tmp_path / "used"), caplog, **values, model=7)
+    messages, result = ran(kind, LocalContext(tmp_path / "used"), caplog, **values, model=7)
     warning = "the model of job 7 was warned: it has learnt nothing"
     in_order(messages, rf"model of job 7: {trained} of \d+ weights", warning, said)
     assert KINDS[kind].spec.headline[0] == "answer"
@@ -122,7 +121,7 @@ def test_a_style_transfer_tells_its_story(
     for name in ("content.png", "style.png"):
         Image.fromarray(pixels).save(tmp_path / name)
     messages = told(
-        "style-transfer", Recorder(tmp_path), caplog, content=tmp_path / "content.png",
+        "style-transfer", LocalContext(tmp_path), caplog, content=tmp_path / "content.png",
         style=[tmp_path / "style.png"], size=64, steps=2, previews=0,
     )  # fmt: skip
     in_order(

@@ -14,12 +14,10 @@ from PIL import Image, ImageDraw
 
 import cvq_workers.training
 from conftest import TESTS, Worker
-from cvq import Client, Kind, Settings, Spec, queries
+from cvq import Client, Kind, LocalContext, Settings, Spec, queries
 from cvq.errors import UsageError
 from cvq.kinds import all_kinds
 from cvq_workers.training.saved import NAME, read_model
-
-from .recorder import Recorder
 
 EXAMPLES = TESTS.parent / "examples"
 DOCUMENTATION = TESTS.parent / "docs" / "training.md"
@@ -82,12 +80,12 @@ def test_the_loop_in_the_documentation_runs(tmp_path: Path) -> None:
         names = module.__dict__
         spec = names["DenoiserSpec"](data="digits", epochs=2)
         spec.data.path = None
-        recorder = Recorder(tmp_path)
-        result = names["run"](spec, recorder)
+        ctx = LocalContext(tmp_path)
+        result = names["run"](spec, ctx)
     finally:
         del sys.modules["denoiser"]
     assert result["test_loss"] > 0
-    assert {NAME, "model-card.md", "loss.png", "denoised.png"} <= set(recorder.roles)
+    assert {NAME, "model-card.md", "loss.png", "denoised.png"} <= set(ctx.artifacts)
     assert result["warnings"] == []
     assert read_model(tmp_path / NAME).kind == "denoiser"
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from cvq import LocalContext
 from cvq.datasets import pack
 from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
@@ -23,8 +24,6 @@ from cvq_workers.data.dataset import load_dataset
 from cvq_workers.data.seen import as_trained, seen_of
 from cvq_workers.models import autoencoder, classify, fmnist_mlp, reconstruct
 from cvq_workers.training.saved import NAME, read_model
-
-from .recorder import Recorder
 
 Level = np.ndarray  # (8, 8), 0 to 1: how much ink is where
 
@@ -73,30 +72,30 @@ def digits(folder: Path, suffix: str, make: Callable[[Level], Image.Image]) -> D
     return DataSource(name="digits", path=pack(folder, folder.parent / "data.zip"))
 
 
-def model(recorder: Recorder) -> ModelFile:
-    return ModelFile(name="model of job 7", job=7, path=recorder.folder / NAME)
+def model(ctx: LocalContext) -> ModelFile:
+    return ModelFile(name="model of job 7", job=7, path=ctx.folder / NAME)
 
 
 @pytest.mark.parametrize("form", ["black on white", "ink on nothing", "16 bits", "floats"])
 def test_a_network_knows_its_own_training_pictures(
-    recorder: Recorder, tmp_path: Path, form: str
+    ctx: LocalContext, tmp_path: Path, form: str
 ) -> None:
     suffix, make, polarity = FORMS[form]
     data = digits(tmp_path / "pictures", suffix, make)
     spec = MlpSpec(data=data, epochs=6, batch_size=16, precision="fp32")
-    assert fmnist_mlp.run(spec, recorder)["test_accuracy"] > 0.9
-    seen = read_model(recorder.folder / NAME, ["fmnist-mlp"]).facts["seen"]
+    assert fmnist_mlp.run(spec, ctx)["test_accuracy"] > 0.9
+    seen = read_model(ctx.folder / NAME, ["fmnist-mlp"]).facts["seen"]
     assert seen == {"channels": 1, "size": 28, "background": "white", "polarity": polarity}
     paths = sorted((tmp_path / "pictures").rglob("*.*"))[::4]
     files = [ImageFile(name=path.name, path=path) for path in paths]
-    found = classify.run(ClassifySpec(images=files, model=model(recorder)), Recorder(tmp_path))[
+    found = classify.run(ClassifySpec(images=files, model=model(ctx)), LocalContext(tmp_path))[
         "predictions"
     ]
     right = sum(
         each["class"] == path.parent.name for each, path in zip(found, paths, strict=False)
     )
     assert right >= 0.95 * len(found)
-    card = (recorder.folder / "model-card.md").read_text()
+    card = (ctx.folder / "model-card.md").read_text()
     assert f"| polarity | {polarity} |" in card
 
 
@@ -112,7 +111,7 @@ def test_use_sees_to_the_pixel_what_training_saw(tmp_path: Path, form: str) -> N
     files = [
         ImageFile(name=name, path=tmp_path / "pictures" / name) for name in found.train.names[:9]
     ]
-    used = as_trained(files, {"seen": found.seen}, Recorder(tmp_path), invert=None)
+    used = as_trained(files, {"seen": found.seen}, LocalContext(tmp_path), invert=None)
     assert torch.equal(used, found.train.images[:9])
 
 
@@ -124,10 +123,10 @@ def test_a_negative_is_named_and_left_as_it_is(
     Image.new("L", (28, 28), 250).save(tmp_path / "shoe.png")
     files = [ImageFile(name="shoe.png", path=tmp_path / "shoe.png")]
     caplog.set_level(logging.WARNING)
-    assert int(as_trained(files, facts, Recorder(tmp_path), invert=None)[0, 0, 0, 0]) == 250
+    assert int(as_trained(files, facts, LocalContext(tmp_path), invert=None)[0, 0, 0, 0]) == 250
     assert "shoe.png: dark on light, while the model has learnt from light on dark" in caplog.text
     caplog.clear()
-    assert int(as_trained(files, facts, Recorder(tmp_path), invert=True)[0, 0, 0, 0]) == 5
+    assert int(as_trained(files, facts, LocalContext(tmp_path), invert=True)[0, 0, 0, 0]) == 5
     assert caplog.text == ""
 
 
@@ -136,26 +135,26 @@ def test_a_model_that_does_not_know_what_it_saw_is_used_as_before(tmp_path: Path
         Image.new("L", (40, 40), level).save(tmp_path / name)
     files = [ImageFile(name=n, path=tmp_path / n) for n in ("light.png", "dark.png")]
     for invert, expected in ((None, [5, 10]), (False, [250, 10]), (True, [5, 245])):
-        found = as_trained(files, {"size": 28}, Recorder(tmp_path), invert=invert)
+        found = as_trained(files, {"size": 28}, LocalContext(tmp_path), invert=invert)
         assert found[:, 0, 0, 0].tolist() == expected
 
 
 def test_an_autoencoder_rebuilds_its_own_training_pictures(
-    recorder: Recorder, tmp_path: Path
+    ctx: LocalContext, tmp_path: Path
 ) -> None:
     data = digits(tmp_path / "pictures", *FORMS["black on white"][:2])
-    result = autoencoder.run(AutoencoderSpec(data=data, epochs=12, batch_size=16), recorder)
+    result = autoencoder.run(AutoencoderSpec(data=data, epochs=12, batch_size=16), ctx)
     paths = sorted((tmp_path / "pictures").rglob("*.png"))[::20]
     files = [ImageFile(name=path.name, path=path) for path in paths]
-    spec = ReconstructSpec(images=files, model=model(recorder))
-    found = reconstruct.run(spec, Recorder(tmp_path))
+    spec = ReconstructSpec(images=files, model=model(ctx))
+    found = reconstruct.run(spec, LocalContext(tmp_path))
     assert found["mse"] < 1.5 * result["test_mse"] / 4  # in [0, 1], and in [-1, 1]
 
 
-def test_pictures_that_are_all_alike_stop_a_training(recorder: Recorder, tmp_path: Path) -> None:
+def test_pictures_that_are_all_alike_stop_a_training(ctx: LocalContext, tmp_path: Path) -> None:
     data = digits(tmp_path / "pictures", "png", lambda x: Image.new("L", (8, 8), 7))
     with pytest.raises(
         PermanentError, match=r"training pictures are alike \(every pixel is 7\)"
     ) as caught:
-        fmnist_mlp.run(MlpSpec(data=data, epochs=1), recorder)
+        fmnist_mlp.run(MlpSpec(data=data, epochs=1), ctx)
     assert "\n" not in str(caught.value)

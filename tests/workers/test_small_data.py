@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cvq import LocalContext
 from cvq.inputs.data import DataSource
 from cvq.kinds.autoencoders import AutoencoderSpec, VaeSpec
 from cvq.kinds.colorizer import ColorizerSpec
@@ -35,8 +36,6 @@ from cvq_workers.models import (
 )
 from cvq_workers.training import plots, report, verdicts
 from cvq_workers.training.report import Report
-
-from .recorder import Recorder
 
 KINDS: dict[str, tuple[Any, type[ImageTrainingSpec], dict[str, Any]]] = {
     "fmnist-mlp": (fmnist_mlp, MlpSpec, {}),
@@ -80,10 +79,10 @@ def archive(
     return DataSource(name=path.name, path=path)
 
 
-def run(name: str, data: DataSource, recorder: Recorder) -> dict[str, Any]:
+def run(name: str, data: DataSource, ctx: LocalContext) -> dict[str, Any]:
     module, spec, values = KINDS[name]
     given = {"epochs": 1, "batch_size": 4, "val_share": 0.2, "precision": "fp32", **values}
-    result: dict[str, Any] = module.run(spec(data=data, **given), recorder)
+    result: dict[str, Any] = module.run(spec(data=data, **given), ctx)
     return result
 
 
@@ -93,13 +92,13 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize("tested", [1, *(pytest.param(n, marks=SLOW) for n in (2, 3, 10))])
 @pytest.mark.parametrize("name", KINDS)
 def test_any_number_of_test_pictures_is_drawn(
-    recorder: Recorder, tmp_path: Path, name: str, tested: int
+    ctx: LocalContext, tmp_path: Path, name: str, tested: int
 ) -> None:
-    result = run(name, archive(tmp_path / "few.zip", tested=tested), recorder)
+    result = run(name, archive(tmp_path / "few.zip", tested=tested), ctx)
     assert result["test_images"] == tested
     assert not [each for each in result["warnings"] if "could not be made" in each]
-    assert {"model.safetensors", "model-card.md"} <= set(recorder.roles)
-    for file in recorder.folder.glob("*.png"):
+    assert {"model.safetensors", "model-card.md"} <= set(ctx.artifacts)
+    for file in ctx.folder.glob("*.png"):
         with Image.open(file) as picture:
             picture.load()
     json.dumps(result, allow_nan=False)
@@ -109,21 +108,19 @@ def test_any_number_of_test_pictures_is_drawn(
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (33, 17)])
 @pytest.mark.parametrize("name", KINDS)
 def test_odd_pictures_of_one_class_are_drawn(
-    recorder: Recorder, tmp_path: Path, name: str, size: tuple[int, int]
+    ctx: LocalContext, tmp_path: Path, name: str, size: tuple[int, int]
 ) -> None:
     classes = ("a", "b") if name in CLASSIFIERS else ("only",)
-    result = run(
-        name, archive(tmp_path / "odd.zip", tested=2, classes=classes, size=size), recorder
-    )
+    result = run(name, archive(tmp_path / "odd.zip", tested=2, classes=classes, size=size), ctx)
     assert not [each for each in result["warnings"] if "could not be made" in each]
 
 
 @pytest.mark.parametrize("name", [*KINDS, "sum-regressor"])
 def test_drawing_costs_no_training(
-    recorder: Recorder, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ctx: LocalContext, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
-        assert "model.safetensors" in recorder.roles, "the model is stored before"
+        assert "model.safetensors" in ctx.artifacts, "the model is stored before"
         raise ValueError("no such colour")
 
     for module in (plots, classifier, coders, colorizer, report):
@@ -131,10 +128,10 @@ def test_drawing_costs_no_training(
             monkeypatch.setattr(module, function, broken, raising=False)
     monkeypatch.setattr(report, "write_card", broken)
     if name == "sum-regressor":
-        result = sum_regressor.run(SumRegressorSpec(epochs=1, restarts=0), recorder)
+        result = sum_regressor.run(SumRegressorSpec(epochs=1, restarts=0), ctx)
     else:
-        result = run(name, archive(tmp_path / "few.zip", tested=3), recorder)
-    assert not [file for file in recorder.roles if file.endswith(".png")]
+        result = run(name, archive(tmp_path / "few.zip", tested=3), ctx)
+    assert not [file for file in ctx.artifacts if file.endswith(".png")]
     lost = [each for each in result["warnings"] if "could not be made" in each]
     assert any("model-card.md could not be made (ValueError: no such colour)" in x for x in lost)
     assert len(lost) >= 2
@@ -142,9 +139,9 @@ def test_drawing_costs_no_training(
 
 
 def test_a_part_that_fails_is_told_once_and_stops_nothing(
-    recorder: Recorder, caplog: pytest.LogCaptureFixture
+    ctx: LocalContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = Report(recorder, {"loss": 0.5})
+    told = Report(ctx, {"loss": 0.5})
     with caplog.at_level(logging.INFO, "cvq.job"):
         with told.part("the test"):
             raise RuntimeError("first line\nsecond line")
@@ -309,16 +306,16 @@ def test_what_falls_short_of_a_good_answer_is_told_and_what_equals_it_is_not() -
     assert f"falls short of {components}" in str(verdicts.worse(others * 2, others, components))
 
 
-def test_latents_that_say_nothing_are_told(recorder: Recorder, tmp_path: Path) -> None:
+def test_latents_that_say_nothing_are_told(ctx: LocalContext, tmp_path: Path) -> None:
     assert verdicts.unused_latents(8.0, 20) is None
     assert "not used: its 20 dimensions say 0.05 nats" in str(verdicts.unused_latents(0.05, 20))
     data = archive(tmp_path / "few.zip", tested=5)
     spec = VaeSpec(data=data, arch="course", beta=1000.0, epochs=60, batch_size=4)
-    result = vae.run(spec, recorder)
+    result = vae.run(spec, ctx)
     assert any("the latent space is not used" in each for each in result["warnings"]), result
 
 
-def test_random_labels_are_noticed(recorder: Recorder, tmp_path: Path) -> None:
+def test_random_labels_are_noticed(ctx: LocalContext, tmp_path: Path) -> None:
     path = tmp_path / "random.zip"
     generator = np.random.default_rng(3)
     with zipfile.ZipFile(path, "w") as file:
@@ -326,9 +323,9 @@ def test_random_labels_are_noticed(recorder: Recorder, tmp_path: Path) -> None:
             label = generator.integers(0, 2)
             part = "train" if number < 80 else "test"
             file.writestr(f"{part}/{'ab'[label]}/{number}.png", drawn(number, (9, 9)))
-    result = run("fmnist-mlp", DataSource(name=path.name, path=path), recorder)
+    result = run("fmnist-mlp", DataSource(name=path.name, path=path), ctx)
     assert any("no better than chance" in each for each in result["warnings"]), result
-    card = (recorder.folder / "model-card.md").read_text()
+    card = (ctx.folder / "model-card.md").read_text()
     assert "## Warnings" in card
     assert "no better than chance" in card
     assert "| class names | a, b |" in card
@@ -336,12 +333,12 @@ def test_random_labels_are_noticed(recorder: Recorder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["autoencoder", "vae", "face-vae", "colorizer"])
 def test_a_network_that_has_learnt_nothing_says_so(
-    recorder: Recorder, tmp_path: Path, name: str
+    ctx: LocalContext, tmp_path: Path, name: str
 ) -> None:
     module, spec, values = KINDS[name]
     given = {"batch_size": 4, "epochs": 1, "val_share": 0.2, "learning_rate": 1e-6, **values}
     wanted = spec(data=archive(tmp_path / "few.zip", tested=10), **given)
-    result = module.run(wanted, recorder)
+    result = module.run(wanted, ctx)
     than = "the grey copy" if name == "colorizer" else "the mean picture"
     assert any(
         f"is {how} {than}" in each
@@ -350,8 +347,8 @@ def test_a_network_that_has_learnt_nothing_says_so(
     ), result
 
 
-def test_sums_that_are_not_learnt_are_told(recorder: Recorder) -> None:
+def test_sums_that_are_not_learnt_are_told(ctx: LocalContext) -> None:
     spec = SumRegressorSpec(epochs=1, restarts=0, optimizer="sgd", learning_rate=1e-9)
-    result = sum_regressor.run(spec, recorder)
+    result = sum_regressor.run(spec, ctx)
     assert any("is worse than the mean sum" in each for each in result["warnings"])
-    assert sum_regressor.run(SumRegressorSpec(), recorder)["warnings"] == []
+    assert sum_regressor.run(SumRegressorSpec(), ctx)["warnings"] == []

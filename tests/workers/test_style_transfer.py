@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from cvq import checkpoints
+from cvq import LocalContext
 from cvq.errors import PermanentError
 from cvq.inputs import decoding
 from cvq.kinds.style_transfer import StyleTransferSpec
@@ -27,7 +27,7 @@ from cvq_workers.models.style_losses import Gram
 from cvq_workers.models.style_transfer import Options, Step, stylize
 from cvq_workers.models.vgg import LAYERS, load_vgg19
 
-from .recorder import Recorder
+from .interrupted import Interrupted
 
 
 def scene(width: int = 64, height: int = 48) -> Image.Image:
@@ -167,18 +167,18 @@ def test_an_interrupted_job_ends_with_the_same_bytes(tmp_path: Path, optimizer: 
         content=tmp_path / "content.png", style=[tmp_path / "style.png"],
         size=128, steps=6, scales=3, optimizer=optimizer, init="noise", seed=3,
     )  # fmt: skip
-    whole = Recorder(tmp_path, saving=True)
+    whole = LocalContext(tmp_path)
     style_transfer.run(spec, whole)
     expected = (tmp_path / "result.png").read_bytes()
     for step in (1, 2, 3, 4, 5, 6):
         again = tmp_path / f"again-{step}"
-        again.mkdir()
-        saved = tmp_path / checkpoints.file_name(step)
-        found = checkpoints.read(saved, kind="test", spec_hash="0")
-        resumed = Recorder(again, found=found)
+        with pytest.raises(KeyboardInterrupt):
+            style_transfer.run(spec, Interrupted(again, after=step))
+        resumed = LocalContext(again)
         style_transfer.run(spec, resumed)
-        assert [number for number, _, _ in resumed.steps] == list(range(step + 1, 7))
-        assert resumed.values == whole.values[step:]
+        assert [progress.done for progress in resumed.steps] == list(range(step + 1, 7))
+        for name in whole.metric_names:
+            assert resumed.curve(name) == whole.curve(name)[step:]
         assert (again / "result.png").read_bytes() == expected, f"after step {step}"
 
 
@@ -363,7 +363,7 @@ def test_a_file_that_is_no_picture_is_a_permanent_error(
     path.write_bytes(data)
     spec = StyleTransferSpec(content=path, style=[path], steps=1)
     with pytest.raises(PermanentError, match=r"bad\.png cannot be read as a picture"):
-        style_transfer.run(spec, Recorder(tmp_path))
+        style_transfer.run(spec, LocalContext(tmp_path))
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
@@ -376,13 +376,13 @@ def test_a_job_says_what_it_does_and_leaves_a_picture_that_says_what_it_is(
         content=tmp_path / "content.png", style=[tmp_path / "style.png"],
         size=64, steps=6, previews=2, format=form, tv_weight=0.1,
     )  # fmt: skip
-    context = Recorder(tmp_path)
+    context = LocalContext(tmp_path)
     result = style_transfer.run(spec, context)
-    assert context.steps == [(n, 6, "step") for n in range(1, 7)]
-    assert [step for step, _ in context.values] == list(range(1, 7))
-    assert set(context.values[0][1]) == {"total_loss", "content_loss", "style_loss", "tv_loss"}
+    assert [each[:3] for each in context.steps] == [(n, 6, "step") for n in range(1, 7)]
+    assert [step for step, _ in context.curve("total_loss")] == list(range(1, 7))
+    assert set(context.metric_names) == {"total_loss", "content_loss", "style_loss", "tv_loss"}
     name = "result.jpg" if form == "jpeg" else "result.png"
-    assert context.roles == {
+    assert {name: file.role for name, file in context.artifacts.items()} == {
         "preview-0002.jpg": "preview", "preview-0004.jpg": "preview", name: "result"
     }  # fmt: skip
     assert json.loads(json.dumps(result)) == result
@@ -394,7 +394,7 @@ def test_a_job_says_what_it_does_and_leaves_a_picture_that_says_what_it_is(
         else:
             said = {"job": int(image.info["cvq:job"]), "spec": json.loads(image.info["cvq:spec"])}
         assert image.size == (64, 48)
-    assert said["job"] == 7
+    assert said["job"] == 0
     assert said["spec"]["kind"] == "style-transfer"
     assert said["spec"]["steps"] == 6
     assert said["spec"]["content"] == {"name": "content.png", "sha256": None, "bytes": None}
@@ -404,7 +404,7 @@ def test_whatever_a_context_raises_ends_the_job(tmp_path: Path) -> None:
     class Stop(BaseException):
         pass
 
-    class Stopping(Recorder):
+    class Stopping(LocalContext):
         def progress(self, done: int, total: int, unit: str = "step", **more: Any) -> None:
             super().progress(done, total, unit, **more)
             raise Stop

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from cvq import checkpoints
+from cvq import LocalContext
 from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
 from cvq.kinds.fmnist import MlpSpec
@@ -22,7 +22,7 @@ from cvq_workers.training.augment import random_flip
 from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
 from cvq_workers.training.loop import Measured, Pace, Samples, Trained, train
 
-from .recorder import Recorder
+from .interrupted import Interrupted
 
 CLASSES = ("left", "right")
 
@@ -54,45 +54,34 @@ def measure(net: nn.Module, pictures: Tensor, labels: Tensor) -> Measured:
     )
 
 
-class Resuming(Recorder):
-    """A job that goes on after a step that another has saved."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        super().__init__(folder)
-        self._step = step
-
-    def resume(self) -> checkpoints.Checkpoint:
-        path = self.folder / checkpoints.file_name(self._step)
-        return checkpoints.read(path, kind="test", spec_hash="0")
-
-
-def fit(tmp_path: Path, net: nn.Module | None = None, **values: Any) -> tuple[Trained, Recorder]:
-    recorder = values.pop("recorder", None) or Recorder(tmp_path)
+def fit(
+    tmp_path: Path, net: nn.Module | None = None, **values: Any
+) -> tuple[Trained, LocalContext]:
+    ctx = values.pop("ctx", None) or LocalContext(tmp_path)
     measured = values.pop("measure", measure)
     augment = values.pop("augment", None)
     spec = TrainingSpec(**{"epochs": 3, "batch_size": 32, "learning_rate": 1e-2, **values})
     trained = train(
-        net or network(), halves(300), halves(80, seed=1), measured, spec, recorder,
+        net or network(), halves(300), halves(80, seed=1), measured, spec, ctx,
         augment=augment, best_by="val_accuracy", classes=CLASSES,
     )  # fmt: skip
-    return trained, recorder
+    return trained, ctx
 
 
 def test_a_training_learns_and_says_how_it_went(tmp_path: Path) -> None:
-    trained, recorder = fit(tmp_path)
+    trained, ctx = fit(tmp_path)
     assert trained.facts["val_accuracy"] > 0.95
     assert [row["epoch"] for row in trained.history] == [1, 2, 3]
-    assert recorder.steps[-1] == (27, 27, "step")
-    names = {name for _, values in recorder.values for name in values}
+    assert ctx.steps[-1][:3] == (27, 27, "step")
+    names = set(ctx.metric_names)
     assert {"loss", "train_loss", "val_loss", "val_accuracy", "learning_rate"} <= names
     assert {"images_per_second", "epoch"} <= names
     assert not trained.network.training
 
 
 def test_a_reported_loss_looks_back_no_further_than_an_epoch(tmp_path: Path) -> None:
-    _, recorder = fit(tmp_path, batch_size=256, epochs=4)  # one step an epoch
-    losses = [values["loss"] for _, values in recorder.values if "loss" in values]
-    trained = [values["train_loss"] for _, values in recorder.values if "train_loss" in values]
+    _, ctx = fit(tmp_path, batch_size=256, epochs=4)  # one step an epoch
+    losses, trained = (dict(ctx.curve(name)) for name in ("loss", "train_loss"))
     assert losses == pytest.approx(trained)
 
 
@@ -114,10 +103,13 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         "ema": 0.9, "augment": random_flip, "precision": precision, "patience": 0
     }  # fmt: skip
     torch.manual_seed(5)
-    whole, _ = fit(tmp_path, recorder=Recorder(tmp_path, saving=True), **values)
-    recorder = Resuming(tmp_path, stop)
-    resumed, _ = fit(tmp_path, network(seed=8), recorder=recorder, **values)
-    assert recorder.steps[0][0] == stop + 1
+    whole, _ = fit(tmp_path / "whole", **values)
+    torch.manual_seed(5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, ctx=Interrupted(tmp_path / "cut", after=stop), **values)
+    ctx = LocalContext(tmp_path / "cut")
+    resumed, _ = fit(tmp_path, network(seed=8), ctx=ctx, **values)
+    assert ctx.steps[0][0] == stop + 1
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
     assert [r["val_loss"] for r in whole.history] == [r["val_loss"] for r in resumed.history]
@@ -272,7 +264,7 @@ def test_the_time_that_it_will_take_is_said_after_the_first_steps(
     assert not caplog.messages, "a training of a second is not worth a line"
 
 
-def test_the_cards_command_is_what_was_typed(tmp_path: Path, recorder: Recorder) -> None:
+def test_the_cards_command_is_what_was_typed(tmp_path: Path, ctx: LocalContext) -> None:
     folder = tmp_path / "pictures" / "garments"
     spec = MlpSpec(data="pictures/garments", augment=tmp_path / "mine.json", epochs=3)
     command = card.command_of("fmnist-mlp", spec)
@@ -290,10 +282,10 @@ def test_the_cards_command_is_what_was_typed(tmp_path: Path, recorder: Recorder)
     ):
         spec = MlpSpec.model_validate({"data": data, "preset": "course"})
         card.write_card(
-            recorder, kind="fmnist-mlp", summary="", spec=spec, data={}, use="",
+            ctx, kind="fmnist-mlp", summary="", spec=spec, data={}, use="",
             figures={"epochs": 156, "batch_size": 16},
         )  # fmt: skip
-        text = (recorder.folder / "model-card.md").read_text()
+        text = (ctx.folder / "model-card.md").read_text()
         assert said in text
         assert ("Put in the path of `garments`." in text) == unknown
         assert "| epochs | auto (156) |" in text
