@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import click
 
-from .output import dump, dump_line, note, say, show_csv, show_table
+from .output import dump, dump_line, note, say, say_each, show_csv, show_table
 from .table import Column
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ def display_list(listing: Listing[T], rows: Sequence[T], *, ongoing: bool = Fals
         json=lambda rows: list(listing.shape(rows)),
         text=lambda rows: _show(listing, rows),
         csv=lambda rows: show_csv(listing.columns(), rows),
-        quiet=lambda rows: _say_each(listing.quiet(row) for row in rows),
+        quiet=lambda rows: say_each((listing.quiet(row) for row in rows), wrap=False),
         ongoing=ongoing,
     )
 
@@ -140,8 +140,3 @@ def _show(listing: Listing[T], rows: Sequence[T]) -> None:
         show_table(listing.columns(), rows)
     elif listing.empty:
         note(listing.empty)
-
-
-def _say_each(lines: Iterable[object]) -> None:
-    for line in lines:
-        say(line, wrap=False)

@@ -91,6 +91,12 @@ def say(
     click.echo(widths.plain_blanks(shown), err=err)
 
 
+def say_each(lines: Iterable[object], *, wrap: bool = True) -> None:
+    """Print a line for each."""
+    for line in lines:
+        say(line, wrap=wrap)
+
+
 def note(message: str) -> None:
     """A line for people, on stderr, beside the result; nothing fails where nobody can read it."""
     with contextlib.suppress(OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from cvq.records import Worker
 
 MODULE = "cvq_workers"
+LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
 _DEATH_S = 5.0  # what a process may need to end once it is killed
 
 
@@ -157,29 +157,6 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         pass
     except psutil.AccessDenied:
         raise SetupError(f"the worker with pid {process.pid} belongs to another user") from None
-
-
-def find_gpus() -> list[str]:
-    """The NVIDIA GPUs that may be used here, as `--device` takes them: `cuda:0`, …
-
-    CUDA_VISIBLE_DEVICES is respected; else nvidia-smi is asked. PyTorch would take two seconds.
-    """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        names = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    else:
-        names = [str(index) for index in range(_count_gpus())]
-    return [f"cuda:{name}" for name in names]
-
-
-def _count_gpus() -> int:
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 class Terminated(SystemExit):

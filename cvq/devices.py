@@ -35,18 +35,23 @@ class Slot:
         return {"CUDA_VISIBLE_DEVICES": visible, "OMP_NUM_THREADS": str(self.threads)}
 
 
-def find_devices(environ: Mapping[str, str]) -> list[str]:
-    """Every GPU that may be used here, or the one that stands for all CPU cores.
+def find_gpus(environ: Mapping[str, str]) -> list[str]:
+    """The NVIDIA GPUs that may be used here, as `--device` takes them: `cuda:0`, …
 
-    CUDA_VISIBLE_DEVICES, as a cluster manager sets it, is respected.
+    CUDA_VISIBLE_DEVICES, as a cluster manager sets it, is respected; else nvidia-smi is asked.
     """
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         names = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     else:
         names = [str(index) for index in range(_count_gpus())]
-    if names:
-        return [f"cuda:{name}" for name in names]
+    return [f"cuda:{name}" for name in names]
+
+
+def find_devices(environ: Mapping[str, str]) -> list[str]:
+    """Every GPU that may be used here, or the one that stands for all CPU cores."""
+    if gpus := find_gpus(environ):
+        return gpus
     on_apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     return ["mps"] if on_apple else ["cpu"]
 

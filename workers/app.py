@@ -125,13 +125,11 @@ def create_app(
         worker_log_format="%(asctime)s %(levelname)s %(message)s",
         worker_task_log_format="%(asctime)s %(levelname)s %(message)s",
     )
-    made: list[Runtime] = []
 
+    @cache
     def runtime() -> Runtime:
-        if not made:
-            ends = {"parent": parent, "stop_with": stop_with}
-            made.append(Runtime(settings, slots, queues, burst=burst, **ends))
-        return made[0]
+        ends = {"parent": parent, "stop_with": stop_with}
+        return Runtime(settings, slots, queues, burst=burst, **ends)
 
     app.cvq_runtime = runtime
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,7 @@ from .. import options
 from ..display import Form, display, display_list, form
 from ..formats import clean, title
 from ..job_table import listing
-from ..output import note, say, show_table
+from ..output import note, say_each, show_table
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -67,15 +67,10 @@ def cancel(
     display(
         done,
         json=lambda done: [client.to_json(after) for _, after in done],
-        quiet=lambda done: _say_each(str(after.id) for _, after in done),
-        text=lambda done: _say_each(_what_happened(before, after) for before, after in done),
+        quiet=lambda done: say_each(str(after.id) for _, after in done),
+        text=lambda done: say_each(_what_happened(before, after) for before, after in done),
     )
     return 0
-
-
-def _say_each(lines: Iterable[str]) -> None:
-    for line in lines:
-        say(line)
 
 
 def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, Any]) -> list[Job]:

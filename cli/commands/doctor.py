@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cvq.devices import find_gpus
 from cvq.errors import CvqError
 from cvq.files import make_home
 from cvq.installing import install_hint
 
-from .. import formats, options, processes
+from .. import formats, options
 from ..display import Form, form
 from ..output import dump, paint, say
 
@@ -152,7 +154,7 @@ def _packages(_client: Client) -> Finding | str:
 
 
 def _gpu(_client: Client) -> Finding | str:
-    found = processes.find_gpus()
+    found = find_gpus(os.environ)
     if found:
         return f"{formats.count(len(found), 'NVIDIA GPU')}: {', '.join(found)}"
     return Finding("gpu", "note", "no NVIDIA GPU (nvidia-smi lists none): jobs use the CPU")

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.records import Worker
 
-_LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
-
 
 @click.command(epilog="\b\nExamples:\n  cvq down\n  cvq down --timeout 5m")
 @click.option(
@@ -58,7 +56,7 @@ def _tell(stopped: int, killed: int, *, redis: bool) -> None:
 def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
     found = processes.local_workers(client)
     running = {process.pid: process for _, process in found if process}
-    grace = client.settings.grace + _LEAVE_S if timeout is None else timeout
+    grace = client.settings.grace + processes.LEAVE_S if timeout is None else timeout
     with Spinner() as spinner:
         killed = processes.stop(
             running.values(),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cvq.kinds.spec import Kind
     from cvq.records import Job
 
-_LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
 _LOOK_S = 1.0  # how often a worker is looked for
 _GIVE_UP_S = 30.0  # how long a cancelled job may take to stop
 
@@ -164,7 +163,7 @@ def _follow(client: Client, handle: JobHandle, timeout: float | None, *, quiet: 
         try:
             return _wait(client, handle, worker, timeout, quiet=quiet)
         finally:
-            worker.stop(client.settings.grace + _LEAVE_S)
+            worker.stop(client.settings.grace + processes.LEAVE_S)
     except KeyboardInterrupt:
         raise JobCancelledError(f"job {handle.id} was cancelled by Ctrl-C") from None
     except WaitTimeoutError:

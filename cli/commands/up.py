@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq.devices import find_gpus
 from cvq.errors import DatabaseError, SetupError
 from cvq.files import lock, make_home
 from cvq.states import WorkerState
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from cvq.records import Worker
 
 _READY_S = 90.0  # a cold start of PyTorch from a slow disk
-_LEAVE_S = 10.0  # what a worker may need beyond the grace that it gives its jobs
 
 
 @click.command(
@@ -62,7 +62,7 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float) -> i
 
     client = Client()
     client.broker.connect()
-    gpus = processes.find_gpus()
+    gpus = find_gpus(os.environ)
     with contextlib.ExitStack() as turn:
         # One at a time, so that several start as many as one. It ends once all are up.
         turn.enter_context(lock(client.settings.home / "up.lock", _say_that_another_is_at_it))
@@ -119,7 +119,7 @@ def _drain(client: Client, running: Sequence[tuple[Worker, Any]], count: int) ->
     with Spinner() as spinner:
         processes.stop(
             [process for _, process in order[:count]],
-            client.settings.grace + _LEAVE_S,
+            client.settings.grace + processes.LEAVE_S,
             lambda left: spinner.show(f"waiting for {formats.count(left, 'worker')} to finish"),
         )
 
@@ -160,9 +160,11 @@ def _not_yet_up(client: Client, started: Iterable[int]) -> list[int]:
 
 def _free_log(client: Client, taken: Sequence[Path]) -> Path:
     """`logs/worker-N.log` with the lowest N that no running worker writes to."""
+    import psutil
+
     in_use = set(taken)
     for _, process in _running(client):
-        with contextlib.suppress(Exception):  # the process may end while it is asked
+        with contextlib.suppress(psutil.Error, OSError):  # it may end while it is asked
             in_use |= {Path(file.path) for file in process.open_files()}
     number = 1
     while (log := client.settings.home / "logs" / f"worker-{number}.log") in in_use:
@@ -184,7 +186,7 @@ def _run_in_foreground(
             code = _until_all_stopped(client, workers, when_up)
     except (KeyboardInterrupt, processes.Terminated):
         note("stopping; Ctrl-C again stops at once")
-        _stop(workers, client.settings.grace + _LEAVE_S)
+        _stop(workers, client.settings.grace + processes.LEAVE_S)
     finally:
         for worker in workers:
             if worker.poll() is None:

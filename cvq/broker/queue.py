@@ -214,17 +214,19 @@ class Broker:
         from redis.retry import Retry
 
         # By default a dead server is tried for three seconds, and a frozen one never given up.
-        once: Any = {"retry": Retry(NoBackoff(), 1), "socket_timeout": _TIMEOUT_S}
-        if self.settings.broker_url is None:
-            return redis.Redis(unix_socket_path=str(ensure_redis(self.settings.home)), **once)
-        if not self.settings.broker_url.startswith("unix:"):
-            once |= {
-                "socket_connect_timeout": CONNECT_TIMEOUT_S,
-                "socket_keepalive": True,
-                "socket_keepalive_options": keepalive_options(),
-            }
+        retry = Retry(NoBackoff(), 1)
+        url = self.settings.broker_url
+        if url is None:
+            path = str(ensure_redis(self.settings.home))
+            return redis.Redis(unix_socket_path=path, retry=retry, socket_timeout=_TIMEOUT_S)
+        over_tcp: dict[str, Any] = {
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_keepalive": True,
+            "socket_keepalive_options": keepalive_options(),
+        }
+        more = {} if url.startswith("unix:") else over_tcp
         try:
-            return redis.Redis.from_url(self.settings.broker_url, **once)
+            return redis.Redis.from_url(url, retry=retry, socket_timeout=_TIMEOUT_S, **more)
         except ValueError:  # its message could show a part of the password
             raise BrokerError(
                 "CVQ_BROKER_URL is not a Redis URL: give redis://[:password@]host:6379/0 "

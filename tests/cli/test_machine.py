@@ -417,20 +417,6 @@ def test_gpus_are_shared_out(database: Database) -> None:
     assert up._device("cpu", gpus) == ["--device", "cpu"]
 
 
-def test_gpus_are_found_without_pytorch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert processes.find_gpus() == []
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: 1)'\necho 'GPU 1: B (UUID: 2)'\n")
-    tool.chmod(0o755)
-    assert processes.find_gpus() == ["cuda:0", "cuda:1"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
-    assert processes.find_gpus() == ["cuda:3", "cuda:5"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert processes.find_gpus() == []
-
-
 def test_down_stops_redis_where_the_database_is_damaged(run: Cli, home: Path) -> None:
     run("submit", "selftest")
     assert redis_answers(home)

@@ -35,7 +35,7 @@ from ..training.augment import (
     random_flip,
     random_shift,
 )
-from ..training.loop import Measured, Samples, Trained, autocast, dtype_of, train
+from ..training.loop import Measure, Measured, Samples, Trained, autocast, dtype_of, train
 from ..training.plots import save_confusion, save_grid
 from ..training.report import Report
 from ..training.saved import save_model
@@ -149,7 +149,7 @@ def standard(images: Tensor) -> tuple[float, float]:
     return float(mean), max(1e-3, float(deviation))
 
 
-def measuring(smoothing: float) -> Callable[[nn.Module, Tensor, Tensor], Measured]:
+def measuring(smoothing: float) -> Measure:
     """Cross-entropy in nats and accuracy; what training follows is smoothed."""
 
     def measure(network: nn.Module, pictures: Tensor, labels: Tensor) -> Measured:

@@ -40,7 +40,7 @@ from ..training.augment import (
     random_flip,
     random_light,
 )
-from ..training.loop import Measured, Samples, train
+from ..training.loop import Measure, Measured, Samples, train
 from ..training.report import Report
 from ..training.saved import save_model
 from . import coders
@@ -124,7 +124,7 @@ def _doubling(inner: int, outer: int) -> nn.Module:
     )  # fmt: skip
 
 
-def measuring(beta: float) -> Any:
+def measuring(beta: float) -> Measure:
     """Gaussian -ELBO in nats a number, its variance the batch's own (Rybkin et al., equation 10).
 
     Beside it the squared error in [0, 1] and the KL divergence, nats a picture.

@@ -24,7 +24,7 @@ from cvq.kinds.autoencoders import VaeSpec
 from ..data.dataset import Dataset, load_dataset
 from ..training import verdicts
 from ..training.augment import augmentation_of
-from ..training.loop import Measured, Samples, Trained, evaluate, train
+from ..training.loop import Measure, Measured, Samples, Trained, evaluate, train
 from ..training.report import Report
 from ..training.saved import save_model
 from . import coders
@@ -78,7 +78,7 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
 
 
-def measuring(beta: float) -> Any:
+def measuring(beta: float) -> Measure:
     """-ELBO in nats and its parts; `beta` weighs the divergence in what training follows."""
 
     def measure(network: nn.Module, pictures: Tensor, targets: Tensor) -> Measured:
