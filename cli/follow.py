@@ -123,7 +123,7 @@ def _bar_width(width: int) -> int:
 
 
 def _left(job: Job) -> str:
-    eta = formats.span((job.progress or {}).get("eta_s"))
+    eta = formats.duration((job.progress or {}).get("eta_s"))
     return f"{eta} left" if eta and not job.finished else ""
 
 

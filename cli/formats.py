@@ -14,9 +14,9 @@ from cvq.figures import number as number
 from cvq.text import clean as clean
 from cvq.text import clock as clock
 from cvq.text import count as count
+from cvq.text import duration as duration
 from cvq.text import moment as moment
 from cvq.text import size as size
-from cvq.text import span as span
 
 from .widths import ending, middle
 
@@ -142,7 +142,7 @@ def progress(job: Job) -> str:
     if not at or at.get("total") is None:
         return ""
     text = f"{at['done']}/{at['total']}"
-    eta = span(at.get("eta_s")) if job.state == "running" else ""
+    eta = duration(at.get("eta_s")) if job.state == "running" else ""
     return f"{text}, {eta} left" if eta else text
 
 

@@ -49,7 +49,7 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
         ),
         Column(
             "time",
-            lambda job: formats.span(job.seconds(now)),
+            lambda job: formats.duration(job.seconds(now)),
             lambda job: job.seconds(now),
             "seconds",
             right=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cvq.errors import UsageError
-from cvq.text import listing
+from cvq.text import join
 
 from .formats import clean, count
 from .options import FilePath
@@ -98,7 +98,7 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     if known and wanted not in known:
         by = f"--format {asked[0]}" if asked else kind.name
         endings = [f".{end}" for one in known for end in (one, *_also(one))]
-        listed = listing(endings, most=len(endings), last="or")
+        listed = join(endings, most=len(endings), last="or")
         raise UsageError(f"-o {target}: {by} writes {listed}")
     return values | {"format": wanted} if chosen else values
 

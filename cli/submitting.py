@@ -176,7 +176,7 @@ def show_outcome(client: Client, job: Job) -> None:
 
     if job.state != "succeeded":
         return
-    took = formats.span(job.seconds(job.finished_at)) if job.finished_at else ""
+    took = formats.duration(job.seconds(job.finished_at)) if job.finished_at else ""
     figures = formats.headline(job, headline_names(client.settings, job), most=3)
     figures = figures or formats.result_figures(job)
     note(f"job {job.id} succeeded in {took}{': ' + figures if figures else ''}")

@@ -37,7 +37,7 @@ from .postgres import Calls, connect_options, set_up
 from .records import EncodedJson
 from .settings import Settings, without_secrets
 from .tables import SCHEMA_VERSION, Unreadable, metadata
-from .text import listing
+from .text import join
 
 _VERSION = re.compile(r"\d{4}")  # what cvq's migrations are called
 _SQLITE_BUSY_MS = 60_000
@@ -169,7 +169,7 @@ class Database:
         if version is None:
             if strange := self._strange_tables():
                 raise SchemaError(
-                    f"database {self} has another application's tables ({listing(strange)}): "
+                    f"database {self} has another application's tables ({join(strange)}): "
                     "give cvq a database of its own"
                 )
         elif not _VERSION.fullmatch(version):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .text import listing
+from .text import join
 
 if TYPE_CHECKING:
     from .records import Job, NewJob, Worker
@@ -126,7 +126,7 @@ def _kind_misfit(needs: Needs, announced: Mapping[str, Any]) -> Misfit | None:
     if kind is None:
         return _unknown_kind(needs.kind, announced.get("broken", {}))
     if kind["missing"]:
-        packages = listing(list(kind["missing"]))
+        packages = join(list(kind["missing"]))
         return Misfit(
             f"cannot run {needs.kind}, as {packages} is not installed there",
             f"install {packages} there and restart it",
@@ -134,7 +134,7 @@ def _kind_misfit(needs: Needs, announced: Mapping[str, Any]) -> Misfit | None:
     fields = kind["fields"]
     unknown = sorted(needs.fields - set(needs.fields if fields is None else fields))
     if unknown:
-        names = listing([f"'{name}'" for name in unknown])
+        names = join([f"'{name}'" for name in unknown])
         return Misfit(
             f"has another version of {needs.kind}, which does not know {names}",
             "bring the same version of cvq (or of the plug-in) there and restart it",

@@ -32,7 +32,7 @@ def _escaped(code: int) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def span(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """A duration: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`; empty for None."""
     if seconds is None or not math.isfinite(seconds):
         return ""
@@ -92,7 +92,7 @@ def did_you_mean(near: str | None) -> str:
     return f"did you mean '{near}'?" if near else ""
 
 
-def listing(items: Sequence[object], most: int = 5, last: str = "and") -> str:
+def join(items: Sequence[object], most: int = 5, last: str = "and") -> str:
     """`3, 4 and 5`; of more than `most`, the first and how many more there are. Empty for none."""
     named = [str(item) for item in items[:most]]
     if len(items) > most:

@@ -66,7 +66,7 @@ def drain(names: Sequence[str], finish: bool, wait: bool, timeout: float | None)
     if left_over:
         raise WaitTimeoutError(
             f"{_named(left_over)} {'has' if len(left_over) == 1 else 'have'} not left after "
-            f"{formats.span(timeout)}: the draining goes on, `cvq workers` shows how far it is"
+            f"{formats.duration(timeout)}: the draining goes on, `cvq workers` shows how far it is"
         )
     if as_text:
         _show_end(rows, waited=wait or timeout is not None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cvq.errors import UsageError
-from cvq.text import listing
+from cvq.text import join
 
 from .. import options
 from ..display import Form, display
@@ -98,7 +98,7 @@ def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -
     of = "" if role in (None, "all") else f" of role '{role}'"
     others = Counter(file.role for file in files if like and fnmatch(file.name, name))
     if others:
-        said = listing([f"{number} of role {other}" for other, number in others.items()])
+        said = join([f"{number} of role {other}" for other, number in others.items()])
         verb = "is" if sum(others.values()) == 1 else "are"
         return f"has {what}{of}{like}; {said} {verb}: --role {next(iter(others))}"
     roles = ", ".join(dict.fromkeys(file.role for file in files))

@@ -20,7 +20,7 @@ from PIL import Image
 
 from ..errors import InvalidInputError
 from ..inputs.images import FORMATS
-from ..text import count, listing
+from ..text import count, join
 
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp",
@@ -78,7 +78,7 @@ class Inventory:
     def lines(self) -> list[str]:
         """What is left out, a line for each reason; nothing where all is read."""
         return self.told + [
-            f"left out: {count(len(names), 'file')} ({reason}): {listing(sorted(names), _NAMED)}"
+            f"left out: {count(len(names), 'file')} ({reason}): {join(sorted(names), _NAMED)}"
             for reason, names in sorted(self.left_out.items())
         ]
 
@@ -280,7 +280,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], path: Path, called: str) -> N
     """Refuse what could not be read, and bombs, by what the zip says of itself."""
     if locked := [entry.filename for entry in entries if entry.flag_bits & 1]:
         raise InvalidInputError(
-            f"{called} is encrypted ({listing(locked, 2)}): pack it without a password"
+            f"{called} is encrypted ({join(locked, 2)}): pack it without a password"
         )
     if odd := [entry for entry in entries if entry.compress_type not in _PACKED]:
         raise InvalidInputError(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInputError
-from ..text import count, listing
+from ..text import count, join
 from .inventory import Inventory, Member, folders_of, is_batch, is_idx, is_picture
 
 PARTS = {
@@ -70,7 +70,7 @@ def lay_out(found: Inventory, called: str) -> Layout:
     pictures = [member for member in found.members if is_picture(member.name)]
     forms = {"IDX files": idx, "CIFAR batches": batches, "pictures": pictures}
     there = [
-        f"{name} ({listing([f or 'at the top' for f in folders_of(members)], 2)})"
+        f"{name} ({join([f or 'at the top' for f in folders_of(members)], 2)})"
         for name, members in forms.items()
         if members
     ]
@@ -104,7 +104,7 @@ def check_classes(layout: Layout, called: str) -> None:
     if loose:
         raise InvalidInputError(
             f"{called} has {count(len(loose), 'picture')} beside the class folders "
-            f"({listing(loose, 3)}): move them into one, or away"
+            f"({join(loose, 3)}): move them into one, or away"
         )
     parts = {placed.part for placed in layout.pictures}
     sizes = Counter(placed.group for placed in layout.pictures if placed.part == "train")
@@ -134,7 +134,7 @@ def only_in(classes: Sequence[object], where: str) -> str:
 
 
 def _named(classes: Sequence[object]) -> str:
-    return f"class{'' if len(classes) == 1 else 'es'} {listing(classes)}"
+    return f"class{'' if len(classes) == 1 else 'es'} {join(classes)}"
 
 
 def check_groups(layout: Layout, called: str, wanted: Sequence[str]) -> None:
@@ -154,7 +154,7 @@ def check_groups(layout: Layout, called: str, wanted: Sequence[str]) -> None:
     if missing and not wanted[0].endswith("%"):
         no = "is no folder" if len(missing) == 1 else "are no folders"
         raise InvalidInputError(
-            f"{called}: there {no} {listing(missing)} to hold out, but {listing(groups)}"
+            f"{called}: there {no} {join(missing)} to hold out, but {join(groups)}"
         )
     if set(wanted) == set(groups):
         raise InvalidInputError(f"{called}: all folders are held out: none is left to train on")
@@ -177,12 +177,12 @@ def _idx(members: list[Member], called: str) -> Layout:
         layout.idx.setdefault((part, match[3]), member)
     if len(sets) > 1:
         raise InvalidInputError(
-            f"{called} has more than one data set: IDX files in {listing(list(sets))}; give one "
+            f"{called} has more than one data set: IDX files in {join(list(sets))}; give one "
             "of the folders"
         )
     if odd:
         layout.notes.append(
-            f"left out: {count(len(odd), 'file')} (IDX, but no part of a set): {listing(odd)}"
+            f"left out: {count(len(odd), 'file')} (IDX, but no part of a set): {join(odd)}"
         )
     if ("train", "images") not in layout.idx:
         raise InvalidInputError(
@@ -198,7 +198,7 @@ def _idx(members: list[Member], called: str) -> Layout:
 def _cifar(members: list[Member], called: str) -> Layout:
     folders = list(folders_of(members))
     if len(folders) > 1:
-        shown = listing([folder or "the top folder" for folder in folders])
+        shown = join([folder or "the top folder" for folder in folders])
         raise InvalidInputError(
             f"{called} has more than one data set: CIFAR batches in {shown}; give one of the "
             "folders"
@@ -249,20 +249,20 @@ def _is_split(paths: list[str], called: str, notes: list[str]) -> bool:
         return bool(named)
     # A part holds folders of classes; a class of that name holds pictures.
     deep = sorted({p.partition("/")[0] for p in paths if p.count("/") > 1} & set(named))
-    beside = listing([f"{other}/" if other else "pictures" for other in others], 3)
+    beside = join([f"{other}/" if other else "pictures" for other in others], 3)
     if deep:
         raise InvalidInputError(
-            f"{called} has {listing([f'{top}/' for top in named])} and beside it {beside}: parts "
+            f"{called} has {join([f'{top}/' for top in named])} and beside it {beside}: parts "
             "of a split, or classes? Move what does not belong to the set away"
         )
     if others == [""]:
         raise InvalidInputError(
-            f"{called} has {listing([f'{top}/' for top in named])} and pictures beside it: move "
+            f"{called} has {join([f'{top}/' for top in named])} and pictures beside it: move "
             "them into a part, or away"
         )
     lie = "lies" if len(others) == 1 else "lie"
     notes.append(
-        f"{listing([f'{top}/' for top in named])} taken for a class, as {beside} {lie} beside it"
+        f"{join([f'{top}/' for top in named])} taken for a class, as {beside} {lie} beside it"
     )
     return False
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from ..records import Attempt, Job
 from ..states import State
 from ..text import (
-    listing,
+    duration,
+    join,
     one_line,
     size,
-    span,
 )
 
 # Fields of a specification that decide how much memory a job takes.
@@ -39,7 +39,7 @@ def cause(job: Job, attempts: list[Attempt]) -> Told:
     found = _cause_of(job, last)
     failed = [attempt for attempt in attempts if attempt.outcome == State.FAILED]
     if len(failed) > 1:
-        reasons = listing([attempt.reason or "?" for attempt in failed])
+        reasons = join([attempt.reason or "?" for attempt in failed])
         found.said.insert(0, f"{len(failed)} attempts failed ({reasons}), the last as follows.")
     if job.max_attempts == 1 and (last.reason or "").startswith(_BY_CHANCE):
         found.advice.append("It had one attempt only: with --retries 2 it would be tried again.")
@@ -119,13 +119,13 @@ def _timeout(job: Job, attempt: Attempt, _detail: str) -> Told:
         (job.soft_time_limit, "--soft-time-limit") if soft else (job.time_limit, "--time-limit")
     )
     how = "was asked to stop at its soft time limit" if soft else "was killed at its time limit"
-    said = [f"Attempt {attempt.number} {how} of {span(limit) or '?'}."]
+    said = [f"Attempt {attempt.number} {how} of {duration(limit) or '?'}."]
     progress = job.progress or {}
     if done := progress.get("done"):
         unit, total = progress.get("unit") or "step", progress.get("total")
         whole = attempt.seconds(attempt.started_at) * (total or 0) / done
         # An attempt that resumed did not do all of these steps.
-        needs = f", so that it needs about {span(whole)}" if total and job.attempt == 1 else ""
+        needs = f", so that it needs about {duration(whole)}" if total and job.attempt == 1 else ""
         said.append(f"It was at {unit} {done} of {total or '?'}{needs}.")
     return Told(said, [f"Submit it again with a longer {option}, or with less to do."])
 

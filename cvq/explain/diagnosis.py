@@ -21,8 +21,8 @@ from ..states import Drain, State, WorkerState
 from ..text import (
     clock,
     count,
-    listing,
-    span,
+    duration,
+    join,
 )
 from ..views import filters
 from . import causes
@@ -182,7 +182,7 @@ def _next(seen: _Seen, free: list[Worker]) -> Told:
     waited = (now - since).total_seconds()
     if waited < _SOON_S:
         return Told(said, [])
-    said.append(f"It has been queued for {span(waited)} already.")
+    said.append(f"It has been queued for {duration(waited)} already.")
     return Told(said, ["If it still does not start, `cvq doctor` looks for what is wrong."])
 
 
@@ -194,12 +194,12 @@ def _busy(seen: _Seen, able: list[Worker]) -> Told:
     all_of = f"All {slots} slots" if slots > 1 else "The only slot"
     verb, jobs = ("are", "jobs") if slots > 1 else ("is", "job")
     before = f", and {_jobs(ahead)} before it" if ahead else ""
-    busy = f"{verb} busy with {jobs} {listing(running)}{before}"
+    busy = f"{verb} busy with {jobs} {join(running)}{before}"
     said = [f"{all_of} of the queue '{job.queue}' {busy}."]
     found = filters.find(connection, filters.Filter(ids=running)) if running else []
     etas = [(eta, j.id) for j in found if (eta := (j.progress or {}).get("eta_s")) is not None]
     if etas:
-        said.append(f"Job {min(etas)[1]} should be done in about {span(min(etas)[0])}.")
+        said.append(f"Job {min(etas)[1]} should be done in about {duration(min(etas)[0])}.")
     advice = ["`cvq up -d --workers N` starts more workers, on a machine that has room for them."]
     if ahead and job.priority < 9:
         advice.append(f"Jobs with a higher --priority go first; this one has {job.priority}.")
@@ -224,11 +224,11 @@ def _running(seen: _Seen) -> Told:
     ran = job.seconds(now) or 0.0
     attempts = queries.attempts_of(seen.connection, job.id)
     if not attempts:
-        noted = f"It has been running for {span(ran)}, with no attempt noted."
+        noted = f"It has been running for {duration(ran)}, with no attempt noted."
         return Told([noted], [f"If it hangs, `cvq cancel {job.id}` stops it."])
     [*earlier, attempt] = attempts
     where = f"{attempt.host} ({attempt.device})" if attempt.device else attempt.host
-    said = [f"It has been running on {where} for {span(ran)}."]
+    said = [f"It has been running on {where} for {duration(ran)}."]
     if earlier:
         tries = f"attempt {job.attempt} of {job.max_attempts}"
         said.append(f"This is {tries}, as {causes.ended_with(earlier[-1])}.")
@@ -244,7 +244,7 @@ def _at(seen: _Seen, _ran: float) -> Told:
     at = seen.job.progress
     if not at or at.get("total") is None:
         return Told([], [])
-    left = span(at.get("eta_s"))
+    left = duration(at.get("eta_s"))
     more = f", with about {left} to go" if left else ""
     return Told([f"It is at {at.get('unit') or 'step'} {at['done']} of {at['total']}{more}."], [])
 
@@ -253,7 +253,7 @@ def _cancelling(seen: _Seen, _ran: float) -> Told:
     request = _request(seen)
     if request is None:
         return Told([], [])
-    ago = span((seen.now - request.time).total_seconds())
+    ago = duration((seen.now - request.time).total_seconds())
     return Told([f"{request.by} asked {ago} ago to cancel it: it stops within seconds."], [])
 
 
@@ -273,12 +273,12 @@ def _worker_of(seen: _Seen, _ran: float) -> Told:
     again = "tried again" if job.attempt < job.max_attempts else "given up"
     silent = (now - mine.seen_at).total_seconds()
     if mine.state == WorkerState.GONE:
-        said = f"Its worker {mine.id} has left without it: it is {again} in {span(left)}."
+        said = f"Its worker {mine.id} has left without it: it is {again} in {duration(left)}."
         return Told([said], [])
     if silent > min(_SILENT_S, mine.lease / 2):
-        said = f"Its worker {mine.id} has been silent for {span(silent)}"
+        said = f"Its worker {mine.id} has been silent for {duration(silent)}"
         return Told(
-            [f"{said}: where that goes on, the job is {again} in {span(left)}."],
+            [f"{said}: where that goes on, the job is {again} in {duration(left)}."],
             [f"Is {mine.host} up, and does it reach the database?"],
         )
     if mine.drain == Drain.FINISH:
@@ -293,8 +293,8 @@ def _limits(seen: _Seen, ran: float) -> Told:
     limits = (seen.job.soft_time_limit, seen.job.time_limit)
     for limit, what in zip(limits, ("It is asked to stop", "It is killed"), strict=True):
         if limit is not None:
-            when = f"in {span(limit - ran)}" if limit > ran else "now"
-            said.append(f"{what} {when}, at its limit of {span(limit)}.")
+            when = f"in {duration(limit - ran)}" if limit > ran else "now"
+            said.append(f"{what} {when}, at its limit of {duration(limit)}.")
     left = [limit - ran for limit in limits if limit is not None]
     eta = (seen.job.progress or {}).get("eta_s")
     if left and eta is not None and eta > min(left):
@@ -306,7 +306,7 @@ def _unusual(seen: _Seen, ran: float) -> Told:
     times = queries.run_times(seen.connection, seen.job.kind)
     if len(times) < _FEWEST or ran < _LONGER * median(times) + _SILENT_S:
         return Told([], [])
-    usual = f"{seen.job.kind} jobs that succeeded took {span(median(times))}"
+    usual = f"{seen.job.kind} jobs that succeeded took {duration(median(times))}"
     return Told([f"That is longer than usual: the last {len(times)} {usual} in the median."], [])
 
 
@@ -316,7 +316,7 @@ def _quiet(seen: _Seen, ran: float) -> Told:
     quiet = ran if last is None else (now - last).total_seconds()
     if quiet < _QUIET_S:
         return Told([], [])
-    said = f"It has written no log line and no metric for {span(quiet)}."
+    said = f"It has written no log line and no metric for {duration(quiet)}."
     return Told(
         [said],
         [
@@ -364,7 +364,7 @@ def _cancelled(seen: _Seen) -> Told:
     again = f"`cvq show {seen.job.id}` has its values, to submit it again."
     if request is None:
         return Told(["It was cancelled."], [again])
-    ago = span((seen.now - request.time).total_seconds())
+    ago = duration((seen.now - request.time).total_seconds())
     when = "before it had started"
     if attempts := queries.attempts_of(seen.connection, seen.job.id):
         last = attempts[-1]
@@ -385,11 +385,11 @@ def _succeeded(seen: _Seen) -> Told:
     if not attempts:
         return Told(["It succeeded."], [f"`cvq show {job.id}` tells all about it."])
     *earlier, last = attempts
-    took = span(job.seconds(seen.now))
+    took = duration(job.seconds(seen.now))
     said = [f"It succeeded in {took}, at attempt {last.number}." if earlier else
             f"It succeeded in {took}, at the first attempt."]  # fmt: skip
     if earlier:
-        said.append(f"{_capital(listing([causes.ended_with(attempt) for attempt in earlier]))}.")
+        said.append(f"{_capital(join([causes.ended_with(attempt) for attempt in earlier]))}.")
     said += [f"It warns: {warning.rstrip('.')}." for warning in job.warnings]
     files = results_of(queries.artifacts_of(connection, [job.id])[job.id])
     word = "get" if files else "show"
@@ -406,11 +406,11 @@ def _odd(seen: _Seen) -> Told:
 
 
 def _named(jobs: list[Job]) -> str:
-    return listing([f"job {job.id} ({job.state})" for job in jobs])
+    return join([f"job {job.id} ({job.state})" for job in jobs])
 
 
 def _ids(workers: list[Worker]) -> str:
-    return listing([worker.id for worker in workers], most=3)
+    return join([worker.id for worker in workers], most=3)
 
 
 def _jobs(number: int) -> str:
@@ -418,7 +418,7 @@ def _jobs(number: int) -> str:
 
 
 def _until(time: datetime | None, now: datetime) -> str:
-    return span(((time or now) - now) / timedelta(seconds=1))
+    return duration(((time or now) - now) / timedelta(seconds=1))
 
 
 def _capital(text: str) -> str:

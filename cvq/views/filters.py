@@ -15,7 +15,7 @@ from .. import tables as t
 from ..errors import UsageError
 from ..parse import Comparison, Field, field
 from ..records import Job
-from ..text import did_you_mean, listing, nearest
+from ..text import did_you_mean, join, nearest
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -236,9 +236,7 @@ def _refuse(what: str, name: str, known: set[str], columns: Sequence[str] = ()) 
     near = _nearest(name, known | set(columns))
     if near:
         raise UsageError(f"{what}: {did_you_mean(near)}")
-    raise UsageError(
-        f"{what}: there {'are ' + listing(sorted(known), 10) if known else 'is none'}"
-    )
+    raise UsageError(f"{what}: there {'are ' + join(sorted(known), 10) if known else 'is none'}")
 
 
 def _refuse_near(what: str, name: str, known: set[str]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from .. import queries
 from ..errors import UnknownJobError, UsageError
 from ..parse import Reference
-from ..text import listing
+from ..text import join
 
 
 def resolve(connection: Connection, user: str, references: Iterable[Reference]) -> list[int]:
@@ -64,5 +64,5 @@ def check_attempt(connection: Connection, job_ids: Sequence[int], attempt: int |
         return
     if len(job_ids) > 1:
         raise UsageError(f"none of these jobs has an attempt {attempt}")
-    had = f"it has had {listing(sorted(known))}" if known else "it has had none"
+    had = f"it has had {join(sorted(known))}" if known else "it has had none"
     raise UsageError(f"job {job_ids[0]} has no attempt {attempt}: {had}")

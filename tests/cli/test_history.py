@@ -563,7 +563,7 @@ def test_curves_of_several_jobs_share_their_scales() -> None:
 
 
 def test_words() -> None:
-    assert [formats.span(s) for s in (0.44, 12, 185, 7800, 4 * 86400 + 3 * 3600)] == [
+    assert [formats.duration(s) for s in (0.44, 12, 185, 7800, 4 * 86400 + 3 * 3600)] == [
         "0.4s", "12s", "3m05s", "2h10m", "4d03h",
     ]  # fmt: skip
     assert [formats.size(n) for n in (5, 1234, 2_000_000)] == ["5 B", "1.23 kB", "2 MB"]

@@ -9,15 +9,15 @@ import pytest
 from cvq.text import (
     clock,
     count,
-    listing,
+    duration,
+    join,
     one_line,
     percent,
-    span,
 )
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
-    assert (span(None), span(float("inf")), clock(None), listing([])) == ("", "", "", "")
+    assert (duration(None), duration(float("inf")), clock(None), join([])) == ("", "", "", "")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     [(1, "3"), (2, "3 and 4"), (3, "3, 4 and 5"), (4, "3, 4, 5 and 1 more")],
 )
 def test_lists_name_the_first_and_count_the_rest(number: int, text: str) -> None:
-    assert listing(range(3, 3 + number), most=3) == text
+    assert join(range(3, 3 + number), most=3) == text
 
 
 @pytest.mark.parametrize(

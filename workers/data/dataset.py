@@ -23,7 +23,7 @@ from torch import Tensor
 from cvq.datasets.reading import Found, Raw, fitted, read
 from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
-from cvq.text import listing
+from cvq.text import join
 
 from .seen import seen_of
 
@@ -125,7 +125,7 @@ def load_dataset(
     for line in found.left_out:
         log.warning("data %s: %s", data.name, line)
     if found.noted:
-        log.warning("data %s: %s", data.name, listing(found.noted))
+        log.warning("data %s: %s", data.name, join(found.noted))
     return Dataset(data.name, classes=found.classes, facts=facts, seen=seen, **parts)
 
 

@@ -25,7 +25,7 @@ from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.inputs.decoding import Paper, decode_picture
 from cvq.inputs.files import ImageFile
-from cvq.text import listing
+from cvq.text import join
 
 from ..models.pictures import named
 
@@ -103,7 +103,7 @@ def _compare(files: Sequence[ImageFile], pictures: Tensor, polarity: str) -> Non
         shown = "light on dark" if polarity == "dark on light" else "dark on light"
         log.warning(
             "%s: %s, while the model has learnt from %s; `--invert` or `--no-invert` turns them",
-            listing(names), shown, polarity,
+            join(names), shown, polarity,
         )  # fmt: skip
 
 

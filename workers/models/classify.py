@@ -16,7 +16,7 @@ import torch
 
 from cvq.context import Context
 from cvq.kinds.fmnist import ClassifySpec
-from cvq.text import listing, percent
+from cvq.text import join, percent
 
 from ..data.seen import as_trained
 from ..training.plots import save_grid
@@ -67,7 +67,7 @@ def run(spec: ClassifySpec, ctx: Context) -> dict[str, Any]:
     )
     answers = [f"{each['class']} {percent(each['probability'])}" for each in predictions]
     report.figures = {
-        "answer": listing(answers, most=1),
+        "answer": join(answers, most=1),
         "model": spec.model.job,
         "kind": saved.kind,
         "predictions": predictions[:100],

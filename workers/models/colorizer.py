@@ -29,7 +29,7 @@ from torch.nn.functional import interpolate, mse_loss, pad
 from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
-from cvq.text import listing
+from cvq.text import join
 
 from ..data.dataset import Dataset, Part, load_dataset
 from ..training import verdicts
@@ -296,6 +296,6 @@ def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
         names.append(name)
         log.info("%s: %d x %d pixels, coloured as %s", file.name, *picture.size, name)
         ctx.progress(number, len(spec.images), "picture")
-    answer = listing(names, most=1)
+    answer = join(names, most=1)
     figures = {"answer": answer, "model": spec.model.job, "pictures": names}
     return Report(ctx, figures, saved.warnings).result()

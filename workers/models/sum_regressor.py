@@ -29,7 +29,7 @@ from torch.nn.functional import mse_loss
 
 from cvq.context import Context
 from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
-from cvq.text import listing
+from cvq.text import join
 
 from ..training import verdicts
 from ..training.loop import Measured, Samples, Trained, train
@@ -173,7 +173,7 @@ def predict(spec: PredictSumSpec, ctx: Context) -> dict[str, Any]:
         path.write_text(json.dumps(rows, indent=2))
     ctx.progress(len(rows), len(rows), "sum")
     told = [_told(pair, value) for pair, value in zip(pairs.tolist(), sums, strict=True)]
-    answer = listing(told, most=1)
+    answer = join(told, most=1)
     figures = {"answer": answer, "model": spec.model.job, "sums": rows[:100]}
     return Report(ctx, figures, model.warnings).result()
 

@@ -13,7 +13,7 @@ import torch
 from cvq.context import Context
 from cvq.inputs.files import InputFile
 from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
-from cvq.text import listing
+from cvq.text import join
 
 _PACKAGES = ("cvq", "torch", "torchvision", "numpy", "albumentations", "scikit-learn")
 
@@ -105,7 +105,7 @@ def _unknown(spec: TrainingSpec) -> list[str]:
     relative = any(file.is_relative for file in spec.inputs())
     lines = ["The command is for the folder in which it was first typed.", ""] if relative else []
     if names:
-        lines += [f"Put in the path of {listing(names)}.", ""]
+        lines += [f"Put in the path of {join(names)}.", ""]
     return lines
 
 

@@ -25,7 +25,7 @@ from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.goals import goal_of
 from cvq.kinds.training import TrainingSpec
-from cvq.text import span
+from cvq.text import duration
 
 from . import guards, memory
 from .optimisers import make_optimiser, make_schedule
@@ -200,8 +200,8 @@ class Pace:
             left = each * (self._total - done)
             if left > _WORTH_TELLING_S:
                 log.info(
-                    "about %s for the %d steps to go, at %s each", span(left), self._total - done,
-                    f"{each:.2g} s",
+                    "about %s for the %d steps to go, at %s each",
+                    duration(left), self._total - done, f"{each:.2g} s",
                 )  # fmt: skip
 
 
