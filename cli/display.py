@@ -44,7 +44,7 @@ class FormOption(click.Option):
             _, first = ctx.meta.setdefault(_META, (self.form, self.opts[-1]))
             if first != self.opts[-1] and not ctx.resilient_parsing:
                 raise click.UsageError(
-                    f"{first} and {self.opts[-1]} ask for two forms of one answer: give one", ctx
+                    f"{first} and {self.opts[-1]} cannot be combined: give one", ctx
                 )
         return value, rest
 

@@ -211,7 +211,7 @@ def read_params(path: Path) -> dict[str, Any]:
     except ValueError as error:  # both parsers' errors, and bytes that are not UTF-8
         raise UsageError(f"--params {path} cannot be read: {error}") from None
     if not isinstance(values, dict):
-        raise UsageError(f'--params {path}: names with values are needed, as in {{"size": 320}}')
+        raise UsageError(f'--params {path}: expected names with values, as in {{"size": 320}}')
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 

@@ -36,29 +36,31 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "History": {
         "ls": Entry("ls", "List jobs, the newest first."),
-        "show": Entry("show", "Show everything that is known of a job."),
-        "why": Entry("why", "Explain why a job waits, runs long or failed, and what to do."),
-        "logs": Entry("logs", "Show what a job has written."),
-        "metrics": Entry("metrics", "Show the numbers that jobs have recorded."),
-        "artifacts": Entry("artifacts", "List the files that a job has left."),
+        "show": Entry("show", "Show everything known about a job."),
+        "why": Entry(
+            "why", "Explain why a job waits, is slow or failed, and what to do about it."
+        ),
+        "logs": Entry("logs", "Show a job's output."),
+        "metrics": Entry("metrics", "Show the metrics that jobs recorded."),
+        "artifacts": Entry("artifacts", "List the files that a job produced."),
         "get": Entry("get", "Copy a job's files here."),
     },
     "Workers": {
         "up": Entry("up", "Start workers on this machine, or change their number."),
         "down": Entry("down", "Stop this machine's workers and the embedded Redis."),
-        "drain": Entry("drain", "Ask workers to leave, their jobs checkpointed and requeued."),
-        "status": Entry("status", "Show where everything is and what it is doing."),
-        "worker": Entry("worker", "Be a worker: take jobs and run them."),
-        "workers": Entry("worker", "List the workers."),
+        "drain": Entry("drain", "Ask workers to leave; their jobs are checkpointed and requeued."),
+        "status": Entry("status", "Show queues, workers and running jobs at a glance."),
+        "worker": Entry("worker", "Run a worker, which takes jobs and runs them."),
+        "workers": Entry("worker", "List workers."),
     },
     "Setup": {
-        "kinds": Entry("kinds", "List the job kinds, or one kind's fields."),
-        "data": Entry("data", "List, fetch and check the data sets that jobs are trained on."),
-        "samples": Entry("samples", "Write pictures and small data sets to try every kind with."),
+        "kinds": Entry("kinds", "List job kinds, or one kind's fields."),
+        "data": Entry("data", "List, fetch and check data sets for training."),
+        "samples": Entry("samples", "Write sample pictures and data sets to try every kind with."),
         "config": Entry("config", "Show each setting, its value, and where it comes from."),
         "doctor": Entry("doctor", "Check everything that a job needs."),
         "db": Entry("db", "Create, upgrade or check the database's schema."),
-        "completion": Entry("completion", "Print the completion script of a shell."),
+        "completion": Entry("completion", "Print a shell's completion script."),
     },
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
@@ -128,7 +130,7 @@ def _unknown(args: Sequence[str]) -> str:
     if name in (kinds := _kinds()):
         line = shlex.join(args)
         return (
-            f"'{name}' is a kind of job, and no command: `cvq submit {line}` queues one, "
+            f"'{name}' is a kind of job, not a command: `cvq submit {line}` queues one, "
             f"`cvq run {line}` runs it here"
         )
     near = nearest(name, [*COMMANDS, *kinds], cutoff=0.5)
@@ -181,7 +183,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, CvqError):
         return _say(str(error), error.exit_code)
     if isinstance(error, UnicodeEncodeError):
-        return _say(f"this locale has no name for {error.object!a}: set PYTHONUTF8=1", ENVIRONMENT)
+        return _say(f"this locale cannot print {error.object!a}: set PYTHONUTF8=1", ENVIRONMENT)
     if isinstance(error, OSError) and error.strerror:
         drop_output()
         where = f"{error.filename}: " if error.filename else ""
@@ -196,7 +198,7 @@ def _report_usage(error: click.ClickException) -> int:
         return error.exit_code
     message = error.format_message().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f" (`{context.command_path} --help` tells more)" if context else ""
+    hint = f" (see `{context.command_path} --help`)" if context else ""
     return _say(message[:1].lower() + message[1:] + hint, error.exit_code)
 
 
@@ -249,7 +251,7 @@ def _tell_unknown_variables() -> None:
         for name, near in unknown_variables().items()
     ]
     if told:
-        note(f"cvq: warning: no setting: {', '.join(told)}; `cvq config` shows those that are")
+        note(f"cvq: warning: unknown settings: {', '.join(told)}; `cvq config` lists them all")
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -275,7 +277,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
 @click.pass_context
 def cvq(ctx: click.Context) -> None:
-    """Queue computer-vision jobs, run them on workers, and ask for their history."""
+    """Queue computer-vision jobs, run them on workers, and look up their history."""
     if ctx.invoked_subcommand in _ACTING:
         _tell_unknown_variables()
 

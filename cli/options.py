@@ -64,7 +64,7 @@ class CommaList(click.ParamType[Any]):
             return value
         words = [word for word in map(str.strip, value.split(",")) if word]
         if not words and not self.empty:  # as of a shell's variable that is not set
-            self.fail(f"'{value}' names nothing", param, ctx)
+            self.fail(f"'{value}' is an empty list", param, ctx)
         return [self.item.convert(word, param, ctx) for word in words]
 
     def shell_complete(
@@ -84,7 +84,7 @@ class FilePath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check and convert."""
         if value == "":
-            self.fail("'' is no path", param, ctx)
+            self.fail("'' is not a path", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -130,8 +130,8 @@ def form(*names: str, form: Form, help: str) -> Callable[[F], F]:
 as_json = form("--json", form=Form.JSON, help="Print JSON.")
 as_csv = form("--csv", form=Form.CSV, help="Print CSV.")
 quiet = form("-q", "--quiet", form=Form.QUIET, help="Print ids only.")
-yes = flag("-y", "--yes", help="Do not ask.")
-watching = flag("-w", "--watch", help="Look again and again until Ctrl-C.")
+yes = flag("-y", "--yes", help="Do not ask for confirmation.")
+watching = flag("-w", "--watch", help="Keep refreshing until Ctrl-C.")
 timeout = click.option(
     "--timeout", type=DURATION, metavar="DURATION", help="Wait at most this long: 90s, 5m, 1h."
 )
@@ -142,25 +142,30 @@ filters = together(
     click.option(
         "--status", type=CommaList(click.Choice(list(map(str, State)))), multiple=True,
         metavar="STATE,...",
-        help=f"Only in these states: {', '.join(State)}.",
+        help=f"Only jobs in these states: {', '.join(State)}.",
     ),
     click.option(
-        "--kind", type=CommaList(), multiple=True, metavar="KIND,...", help="Only these kinds.",
+        "--kind", type=CommaList(), multiple=True, metavar="KIND,...",
+        help="Only jobs of these kinds.",
     ),
     click.option(
-        "--user", type=CommaList(), multiple=True, metavar="USER,...", help="Only these users'.",
+        "--user", type=CommaList(), multiple=True, metavar="USER,...",
+        help="Only jobs of these users.",
     ),
     click.option(
         "--tag", type=TAG_OR_KEY, multiple=True, metavar="KEY[=VALUE]",
-        help="Only with this tag; may be repeated.",
+        help="Only jobs with this tag; may be repeated.",
     ),
-    click.option("--since", type=AGO, metavar="TIME", help="Submitted since: 5m, 2d, 2026-11-01."),
-    click.option("--until", type=AGO, metavar="TIME", help="Submitted before."),
+    click.option(
+        "--since", type=AGO, metavar="TIME",
+        help="Only jobs submitted since then: 5m, 2d, 2026-11-01.",
+    ),
+    click.option("--until", type=AGO, metavar="TIME", help="Only jobs submitted before then."),
     click.option(
         "--where", type=CONDITION, multiple=True, metavar="CONDITION",
-        help="Only where a metric or a number of the result is so: 'val_accuracy>0.9', "
+        help="Only jobs with such a metric or number in the result: 'val_accuracy>0.9', "
         "'best(loss)<0.1'; also last(), min(), max(). "
-        "Equal (=) is what shows the same six digits.",
+        "Numbers are equal (=) if they agree in six digits.",
     ),
 )  # fmt: skip
 

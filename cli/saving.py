@@ -30,7 +30,7 @@ def output_options() -> list[click.Parameter]:
     return [
         click.Option(
             ["-o", "--output"], type=FilePath(), metavar="PATH",
-            help="Copy the result to this file, or into this folder (NAME/ is made).",
+            help="Copy the result to this file, or into this folder (NAME/ is created).",
         ),
         click.Option(["-f", "--force"], is_flag=True, help="Overwrite what is at PATH."),
     ]  # fmt: skip
@@ -78,7 +78,9 @@ def make_folder(target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"-o {target}: no such folder can be made ({error.strerror})") from None
+        raise UsageError(
+            f"-o {target}: this folder cannot be created ({error.strerror})"
+        ) from None
 
 
 def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, Any]:
@@ -118,13 +120,13 @@ def copy_results(
     """
     results = handle.results
     if not results:
-        note(f"cvq: warning: job {handle.id} has left no result to copy to {target}")
+        note(f"cvq: warning: job {handle.id} left no result to copy to {target}")
     if len(results) > 1 and not target.suffix and not target.exists():
         make_folder(target)
     for artifact, path in _plan(results, target, force=force):
         client.fetch(handle.id, artifact, path)
         if not quiet:
-            note(f"{clean(artifact.name)} is copied to {whole(path)}")
+            note(f"copied {clean(artifact.name)} to {whole(path)}")
     if not (quiet or target.is_dir()) and (left := len(results) - len(_fitting(results, target))):
         note(f"{count(left, 'other file')}: `cvq get {handle.id}` copies all of them")
 

@@ -36,8 +36,8 @@ def describing_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--soft-time-limit"], type=DURATION, metavar="DURATION",
-            help="Ask the job to stop after this long: it saves a checkpoint and fails as "
-            "timeout.",
+            help="Ask the job to stop after this long: it saves a checkpoint and fails "
+            "with `timeout`.",
         ),
         click.Option(
             ["--gpu/--no-gpu"], default=None,
@@ -45,7 +45,7 @@ def describing_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--params"], type=FilePath(), metavar="FILE",
-            help="Values from a TOML or JSON file; those on the command line win.",
+            help="Values from a TOML or JSON file; those on the command line take precedence.",
         ),
     ]  # fmt: skip
 
@@ -62,7 +62,7 @@ def queueing_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--at"], type=AHEAD, metavar="TIME",
-            help="Start no sooner: 2h (from now), 2026-11-01T18:00.",
+            help="Do not start before: 2h (from now), 2026-11-01T18:00.",
         ),
         click.Option(["--queue"], metavar="NAME", help="A queue other than the default."),
     ]  # fmt: skip
@@ -147,7 +147,7 @@ def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[st
     checked = {name: options[name] for name in names if name in options}
     dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
     if at := options.get("at"):
-        note(f"it would start no sooner than {formats.moment(at)}")
+        note(f"it would not start before {formats.moment(at)}")
 
 
 def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:

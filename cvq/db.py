@@ -174,7 +174,7 @@ class Database:
                 )
         elif not _VERSION.fullmatch(version):
             raise SchemaError(
-                f"database {self} is another application's, which calls its schema {version}: "
+                f"database {self} belongs to another application, whose schema is {version}: "
                 "give cvq a database of its own"
             )
         elif version > SCHEMA_VERSION:
@@ -309,7 +309,7 @@ def _url(settings: Settings) -> URL:
         "postgresql+psycopg": "postgresql+psycopg",
     }
     if url.drivername not in drivers:
-        raise UsageError(f"CVQ_DATABASE_URL: cvq knows no '{url.drivername}': {_EXAMPLES}")
+        raise UsageError(f"CVQ_DATABASE_URL: '{url.drivername}' is not supported: {_EXAMPLES}")
     return url.set(drivername=drivers[url.drivername])
 
 

@@ -83,7 +83,7 @@ class UnknownJobError(UsageError):
     """No job answers to this reference."""
 
     def __init__(self, reference: object) -> None:
-        super().__init__(f"no job {reference}: `cvq ls` lists the jobs that there are")
+        super().__init__(f"no job {reference}: `cvq ls` lists jobs")
 
 
 class InvalidInputError(UsageError):
@@ -148,7 +148,7 @@ class PermanentError(CvqError):
 
 
 class CheckpointError(PermanentError):
-    """A file is no checkpoint, is damaged, or is one of another job or version."""
+    """A file is not a checkpoint, is damaged, or is one of another job or version."""
 
 
 class TemporaryError(CvqError):

@@ -37,8 +37,8 @@ def make_home(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        advice = "set CVQ_HOME to a folder that you can write"
-        raise SetupError(f"{folder} cannot be made: {why(error)}; {advice}") from error
+        advice = "set CVQ_HOME to a folder that you can write to"
+        raise SetupError(f"{folder} cannot be created: {why(error)}; {advice}") from error
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def lock(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
     try:
         file = path.open("w")
     except OSError as error:
-        advice = "set CVQ_HOME to a folder that you can write"
+        advice = "set CVQ_HOME to a folder that you can write to"
         raise SetupError(f"{path} cannot be written: {why(error)}; {advice}") from error
     with file:
         try:
@@ -81,7 +81,7 @@ def atomic(path: Path) -> Iterator[Path]:
         partial = Path(name)
         partial.chmod(0o644 & ~_umask())
     except FileExistsError as error:
-        raise StoreError(f"{path} cannot be written: {error.filename} is no folder") from error
+        raise StoreError(f"{path} cannot be written: {error.filename} is not a folder") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {why(error)}") from error
     try:

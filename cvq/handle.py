@@ -195,13 +195,13 @@ def id_of(job: JobLike) -> int:
         return job.id
     if isinstance(job, int) and not isinstance(job, bool):
         return job
-    raise UsageError(f"{job!r} is no job: give a job, or its id")
+    raise UsageError(f"{job!r} is not a job: give a job or its id")
 
 
 def overdue(job: Job, timeout: float) -> WaitTimeoutError:
     """What tells of a job that has not ended within so many seconds."""
     return WaitTimeoutError(
-        f"job {job.id} is still {job.state} after {timeout:g} s: it goes on; "
+        f"job {job.id} is still {job.state} after {timeout:g} s: it was not cancelled; "
         f"`cvq watch {job.id}` follows it"
     )
 

@@ -121,9 +121,9 @@ def _in_utc(time: datetime, text: str) -> datetime:
     if first == second:
         return first
     if first.astimezone().replace(tzinfo=None) != time:
-        raise UsageError(f"'{text}': the clocks are set forward over this time; choose another")
+        raise UsageError(f"'{text}': the clocks skip this time; choose another")
     early, late = (text + moment.astimezone().isoformat()[-6:] for moment in (first, second))
-    raise UsageError(f"'{text}' comes twice, as the clocks are set back: write {early} or {late}")
+    raise UsageError(f"'{text}' occurs twice, as the clocks go back: write {early} or {late}")
 
 
 def field(text: str) -> Field:
@@ -160,7 +160,7 @@ def comparison(text: str) -> Comparison:
         pass
     raise UsageError(
         f"'{text}' is not a condition: write for example 'val_accuracy>0.9'; "
-        "a name with signs or brackets stands in quotes"
+        "quote a name that contains signs or brackets"
     )
 
 

@@ -45,7 +45,7 @@ def last_jobs(connection: Connection, user: str, back: int) -> int:
     )
     if found is None:
         reference = f"@~{back}" if back else "@"
-        raise UsageError(f"no job {reference}: you ({user}) have not submitted so many")
+        raise UsageError(f"no job {reference}: you ({user}) have not submitted that many")
     return int(found)
 
 

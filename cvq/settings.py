@@ -107,14 +107,14 @@ class Settings(BaseModel):
         30.0,
         ge=1,
         le=3600,
-        description="After so long a silent worker has lost its jobs.",
+        description="Time after which a silent worker loses its jobs.",
         json_schema_extra=_SECONDS,
     )
     grace: float = Field(
         10.0,
         ge=0,
         le=3600,
-        description="So long a stopping worker gives its jobs.",
+        description="Time that a stopping worker gives its jobs.",
         json_schema_extra=_SECONDS,
     )
     checkpoint_every: float = Field(
@@ -137,7 +137,7 @@ class Settings(BaseModel):
     )
     pass_env: list[str] = Field(
         [],
-        description="Environment variables that jobs get besides the usual, as in WANDB_API_KEY.",
+        description="Environment variables that jobs get besides the usual ones: WANDB_API_KEY.",
     )
     start_method: str | None = Field(
         None,
@@ -172,7 +172,7 @@ class Settings(BaseModel):
         try:
             return value.expanduser().absolute()
         except RuntimeError:  # ~ where there is no home folder
-            raise ValueError("there is no such home folder; give a whole path") from None
+            raise ValueError("there is no such home folder; give an absolute path") from None
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExamples:\n  cvq artifacts @\n  cvq artifacts 12 --role result -q")
 @options.job
-@click.option("--role", metavar="ROLE", help="Only these: result, preview, checkpoint, plot, …")
+@click.option("--role", metavar="ROLE", help="Only this role: result, preview, model, plot, …")
 @options.as_json
 @options.as_csv
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print only where the files are.")
 def artifacts(reference: Reference, role: str | None) -> None:
-    """List the files that a job has left.
+    """List the files that a job produced.
 
     JOB is an id, @ (your last) or @~1 (the one before).
     """
@@ -44,7 +44,7 @@ def artifacts(reference: Reference, role: str | None) -> None:
             columns=lambda: columns(client),
             shape=lambda files: map(shapes.artifact, files),
             quiet=lambda file: place(client, file),
-            empty=f"job {job.id} has left no files ({job.state})",
+            empty=f"job {job.id} left no files ({job.state})",
         ),
         found,
     )

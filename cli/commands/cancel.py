@@ -29,7 +29,7 @@ _UNFINISHED = ("waiting", "queued", "running")
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
 @options.filters
-@options.flag("--all", "everything", help="All of your unfinished jobs, or of --user's.")
+@options.flag("--all", "everything", help="All your unfinished jobs, or those of --user.")
 @options.yes
 @options.flag("--dry-run", help="Only list what would be cancelled.")
 @options.as_json
@@ -104,7 +104,7 @@ def _confirmed(client: Client, jobs: Sequence[Job]) -> bool:
 def _what_happened(before: Job, after: Job) -> str:
     what = f"job {after.id} ({clean(after.kind)} {title(after)})".replace(" )", ")")
     if before.finished:
-        return f"{what} had {before.state} already"
+        return f"{what} had already ended ({before.state})"
     if after.finished:
         return f"{what} is {after.state}"
     return f"{what} is running and will stop"

@@ -17,7 +17,7 @@ _INSTALL = {
 @click.command(epilog='\b\nExample:\n  eval "$(cvq completion bash)"')
 @click.argument("shell", type=click.Choice(list(_INSTALL)))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell."""
+    """Print a shell's completion script."""
     from click.shell_completion import get_completion_class
 
     from ..main import COMPLETING, cvq

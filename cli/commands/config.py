@@ -45,8 +45,8 @@ class Shown:
 def config(names: Sequence[str]) -> None:
     """Show each setting, its value, and where it comes from.
 
-    A variable CVQ_… wins over ./cvq.toml, that over the user's cvq.toml, that over the default.
-    Passwords are never shown.
+    A CVQ_… variable overrides ./cvq.toml, which overrides the user's cvq.toml, which overrides
+    the default. Passwords are never shown.
     """
     from cvq.settings import Settings, unknown_variables
 
@@ -58,7 +58,7 @@ def config(names: Sequence[str]) -> None:
     _check(names)
     display_list(_LISTING, found)
     for variable, near in unknown_variables().items():
-        note(f"{variable} is no setting" + (f": did you mean {near}?" if near else ""))
+        note(f"{variable} is not a setting" + (f": did you mean {near}?" if near else ""))
 
 
 def settings_of(settings: Settings) -> list[Shown]:
@@ -109,7 +109,7 @@ def _check(names: Sequence[str]) -> None:
         if name not in Settings.model_fields:
             near = nearest(name, Settings.model_fields)
             hint = did_you_mean(near) or "`cvq config` lists them"
-            raise UsageError(f"there is no setting '{name}': {hint}")
+            raise UsageError(f"there is not a setting '{name}': {hint}")
 
 
 _LISTING = Listing[Shown](

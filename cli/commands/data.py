@@ -23,7 +23,7 @@ _NAMED = 20
 
 @click.group(epilog="\b\nExamples:\n  cvq data list\n  cvq data check faces.zip")
 def data() -> None:
-    """List, fetch and check the data sets that jobs are trained on."""
+    """List, fetch and check data sets for training."""
 
 
 def _home() -> Path:
@@ -35,7 +35,7 @@ def _home() -> Path:
 @data.command("list")
 @options.as_json
 def list_() -> None:
-    """List the data sets that have names, and where they lie."""
+    """List the named data sets and where they are."""
     from cvq.views import shapes
 
     home = _home()
@@ -60,7 +60,7 @@ def _list(rows: Sequence[tuple[datasets.Known, Path | None]]) -> None:
 @data.command()
 @click.argument("name", metavar="NAME")
 def fetch(name: str) -> None:
-    """Download a data set into the data folder, unless it is on this machine already."""
+    """Download a data set into the data folder, unless this machine has it."""
     say(datasets.fetch(name, _home()))
 
 
@@ -72,10 +72,10 @@ def fetch(name: str) -> None:
     metavar="N",
     help="Side in pixels that a job would ask for.",
 )
-@click.option("--grey", is_flag=True, help="Read pictures as grey ones.")
+@click.option("--grey", is_flag=True, help="Read pictures in grey.")
 @options.as_json
 def check(source: str, size: int | None, grey: bool) -> None:
-    """Read a data set as a job would, and say what is in it and what is damaged."""
+    """Read a data set as a job would; report what is in it and what is damaged."""
     path = Path(source).expanduser()
     if not path.exists() and source in datasets.KNOWN:
         if not datasets.KNOWN[source].files:

@@ -29,9 +29,9 @@ def upgrade() -> None:
     before = database.current_version()
     database.upgrade()
     after = database.current_version()
-    said = f"{database} is upgraded from {before or 'nothing'} to schema {after}"
+    said = f"{database} was upgraded from {before or 'nothing'} to schema {after}"
     if before == after:
-        said = f"{database} has schema {after} already"
+        said = f"{database} already has schema {after}"
     _display({"database": str(database), "before": before, "current": after}, said)
 
 
@@ -49,7 +49,7 @@ def current() -> None:
 def check() -> None:
     """Check the schema.
 
-    Exits with 4 where it is not the one that this version of cvq needs.
+    Exits with 4 if it is not the one that this version of cvq needs.
     """
     from cvq.tables import SCHEMA_VERSION
 

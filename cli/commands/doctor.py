@@ -39,7 +39,7 @@ class Finding:
 
 @click.command(
     epilog="\b\nExamples:\n  cvq doctor\n  cvq doctor --json"
-    "\n\nExits with 4 where a problem stops work."
+    "\n\nExits with 4 if a problem prevents work."
 )
 @options.as_json
 def doctor() -> int:
@@ -99,9 +99,9 @@ def _home(client: Client) -> Finding | str:
     free = shutil.disk_usage(home).free
     text = f"{home}, {formats.size(free)} free"
     if free < _LITTLE_SPACE:
-        return Finding("home", "note", f"{text}: little")
+        return Finding("home", "note", f"{text}: nearly full")
     if home.stat().st_mode & 0o077:
-        return Finding("home", "note", f"{text}; others may look into it: chmod 700 {home}")
+        return Finding("home", "note", f"{text}; other users can read it: chmod 700 {home}")
     return text
 
 
@@ -141,14 +141,14 @@ def _data(client: Client) -> Finding | str:
         return f"here: {here}"
     text = (f"here: {here}; " if here else "") + f"not here: {', '.join(missing)}"
     return Finding(
-        "data", "note", f"{text}; `cvq data fetch NAME` brings one, or train on a folder"
+        "data", "note", f"{text}; `cvq data fetch NAME` downloads one, or train on a folder"
     )
 
 
 def _packages(_client: Client) -> Finding | str:
     missing = [name for name in _WORKER_PACKAGES if find_spec(name) is None]
     if missing:
-        advice = f"to work here, not only submit: {install_hint('worker')}"
+        advice = f"to run jobs here, not only submit them: {install_hint('worker')}"
         return Finding("packages", "note", f"{', '.join(missing)} not installed; {advice}")
     return "everything that a worker needs is installed"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(epilog="\b\nExamples:\n  cvq down\n  cvq down --timeout 5m")
 @click.option(
     "--timeout", type=options.DURATION, metavar="DURATION",
-    help="Kill workers that have not left after this long.  [default: the grace time and 10s]",
+    help="Kill workers that have not left after this long.  [default: the grace period plus 10s]",
 )  # fmt: skip
 @options.as_json
 def down(timeout: float | None) -> None:
@@ -49,7 +49,7 @@ def down(timeout: float | None) -> None:
 
 def _tell(stopped: int, killed: int, *, redis: bool) -> None:
     if killed:
-        note(f"{killed} had to be killed; their jobs are found by other workers")
+        note(f"{killed} had to be killed; other workers will pick up their jobs")
     say(f"{formats.count(stopped, 'worker')} stopped" + (", Redis stopped" if redis else ""))
 
 

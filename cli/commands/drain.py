@@ -30,10 +30,10 @@ _MOST_NAMED = 3
     epilog="\b\nExamples:\n  cvq drain gpu-3                    all workers of that machine"
     "\n  cvq drain gpu-3.4711 --finish      the one whose id begins so, its jobs done first"
     "\n  cvq drain gpu-3 --wait --timeout 5m && ssh gpu-3 sudo reboot"
-    "\n\nExit codes: 0 asked (with --wait: left), 124 some are still there when time is up."
+    "\n\nExit codes: 0 asked (with --wait: left), 124 some were still there when time ran out."
 )
 @click.argument("names", metavar="WORKER...", nargs=-1, required=True)
-@options.flag("--finish", help="Let the running jobs end first.")
+@options.flag("--finish", help="Let running jobs finish first.")
 @options.flag("--wait", help="Wait until they have left.")
 @click.option(
     "--timeout", type=options.DURATION, metavar="DURATION",
@@ -41,11 +41,11 @@ _MOST_NAMED = 3
 )  # fmt: skip
 @options.as_json
 def drain(names: Sequence[str], finish: bool, wait: bool, timeout: float | None) -> None:
-    """Ask workers to leave, their jobs checkpointed and requeued.
+    """Ask workers to leave; their jobs are checkpointed and requeued.
 
-    WORKER is a worker's id, the beginning of one, or a machine's name (all of its workers), as
-    `cvq workers` lists them. They take no more jobs from their next heartbeat on, which is within
-    a second. Jobs of another worker, and the history, are not touched.
+    WORKER is a worker's id, the beginning of one, or a host's name (all of its workers), as
+    `cvq workers` lists them. From their next heartbeat on, within a second, they take no more
+    jobs. Other workers' jobs and the history are not touched.
     """
     from cvq.client import Client
     from cvq.views import shapes
@@ -66,7 +66,7 @@ def drain(names: Sequence[str], finish: bool, wait: bool, timeout: float | None)
     if left_over:
         raise WaitTimeoutError(
             f"{_named(left_over)} {'has' if len(left_over) == 1 else 'have'} not left after "
-            f"{formats.duration(timeout)}: the draining goes on, `cvq workers` shows how far it is"
+            f"{formats.duration(timeout)}: draining continues; `cvq workers` shows its progress"
         )
     if as_text:
         _show_end(rows, waited=wait or timeout is not None)
@@ -113,7 +113,7 @@ def _named(rows: Sequence[Worker]) -> str:
 def _asked(row: Worker) -> str:
     worker, jobs = f"worker {formats.clean(row.id)}", row.running
     if row.silent:
-        return f"{worker} is silent: it leaves as soon as it is heard of again"
+        return f"{worker} is silent: it leaves as soon as it is heard from again"
     if not jobs:
         return f"{worker} leaves"
     one = len(jobs) == 1
@@ -141,14 +141,14 @@ def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[W
                 spinner.show(f"waiting for {formats.count(len(there), 'worker')} to leave")
                 time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
-        note("the draining goes on: `cvq workers` shows how far it is")
+        note("draining continues: `cvq workers` shows its progress")
         raise
     return there
 
 
 def _show_end(rows: Sequence[Worker], *, waited: bool) -> None:
     if not waited:
-        hint("`cvq workers` shows when they have left, `--wait` waits for it")
+        hint("`cvq workers` shows when they have left, `--wait` waits until then")
         return
     gone = sum(row.state == WorkerState.GONE for row in rows)
     if gone:

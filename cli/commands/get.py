@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 @click.option(
     "--role", metavar="ROLE",
     help="Which files: result, model, plot, preview, another role, or all.  [default: the "
-    "results; of a training its model, reports and plots; with --name any, where no result has "
-    "such a name]",
+    "results; for a training its model, reports and plots; with --name, any role if no result "
+    "matches]",
 )  # fmt: skip
-@click.option("--name", metavar="GLOB", default="*", help="Only names like this: '*.png'.")
 @click.option(
-    "-f", "-y", "--force", is_flag=True, help="Overwrite files that are there with other content."
+    "--name", metavar="GLOB", default="*", help="Only files with matching names: '*.png'."
+)
+@click.option(
+    "-f", "-y", "--force", is_flag=True, help="Overwrite existing files whose content differs."
 )
 @options.as_json
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print nothing.")
@@ -50,8 +52,8 @@ def get(
 ) -> None:
     """Copy a job's files here.
 
-    They go into DIR where it is given. JOB is an id, a range 3-7 (each job's files then get a
-    folder of their own), @ (your last) or @~1 (the one before).
+    They go into DIR if given. JOB is an id, a range 3-7 (each job's files then get a folder of
+    their own), @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
     from cvq.results import missing_copies
@@ -92,7 +94,7 @@ def _plan(
 def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -> str:
     """What is not there, and what is."""
     if not files:
-        return "has left no files"
+        return "left no files"
     like = "" if name == "*" else f" like '{name}'"
     what = "no result" if role is None and name == "*" else "no file"
     of = "" if role in (None, "all") else f" of role '{role}'"

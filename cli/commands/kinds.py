@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExamples:\n  cvq kinds\n  cvq kinds style-transfer --json")
 @click.argument("name", metavar="[KIND]", required=False)
-@options.form("--json", form=Form.JSON, help="Print JSON, with a kind's JSON schema.")
+@options.form("--json", form=Form.JSON, help="Print JSON, with each kind's JSON schema.")
 @options.as_csv
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print names only.")
 def kinds(name: str | None) -> None:
-    """List the job kinds, or one kind's fields."""
+    """List job kinds, or one kind's fields."""
     from cvq.kinds import all_kinds, get_kind
     from cvq.settings import Settings
     from cvq.views import shapes

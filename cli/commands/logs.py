@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     "\n  cvq logs 12 --follow --since 5m --json"
 )
 @options.job
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-@click.option("--tail", type=options.count(), metavar="N", help="Begin with the last N lines.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the job ends.")
+@click.option("--tail", type=options.count(), metavar="N", help="Start with the last N lines.")
 @click.option(
-    "--since", type=options.AGO, metavar="TIME", help="Lines since: 5m, 2026-11-01T12:00."
+    "--since",
+    type=options.AGO,
+    metavar="TIME",
+    help="Only lines written since then: 5m, 2026-11-01T12:00.",
 )
 @click.option("--attempt", type=options.count(), metavar="N", help="Only this attempt's lines.")
 @click.option(
@@ -43,7 +46,7 @@ def logs(
     attempt: int | None,
     stream: str | None,
 ) -> None:
-    """Show what a job has written.
+    """Show a job's output.
 
     JOB is an id, @ (your last) or @~1 (the one before).
     """

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 @click.option(
     "--sort",
     metavar="KEY",
-    help="A column (id, priority, created_at, …), a metric or a number of the result; -KEY "
-    "descends, best(KEY) takes the best of the curve.",
+    help="Sort by a column (id, priority, created_at, …), a metric or a number in the result; "
+    "-KEY sorts in descending order, best(KEY) by the best value of the curve.",
 )
 @click.option(
     "-n", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
-    help=f"Show so many.  [default: {options.DEFAULT_LIMIT}]",
+    help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")
 @options.as_json
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 def ls(limit: int, everything: bool, watch: bool, **filters: Any) -> None:
     """List jobs, the newest first.
 
-    The headline is what the job's kind counts most: a figure, or an answer. A state `succeeded
-    (warned)` is that of a job which says that something is wrong with what it made: `cvq why JOB`.
+    The headline is the figure or answer that matters most to the job's kind. `succeeded (warned)`
+    means that the job itself reports a problem with its result: see `cvq why JOB`.
     """
     from cvq.client import Client
 

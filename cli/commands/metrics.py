@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 @click.argument("words", metavar="JOB... [NAME]...", nargs=-1, required=True)
 @click.option(
     "--attempt", type=options.count(), metavar="N",
-    help="One attempt alone.  [default: all that resumed one another, as one curve]",
+    help="Only this attempt.  [default: one curve over attempts that resumed each other]",
 )  # fmt: skip
 @options.form("--json", form=Form.JSON, help="Print every point as JSON.")
 @options.form("--csv", form=Form.CSV, help="Print every point as CSV.")
 def metrics(words: Sequence[str], attempt: int | None) -> None:
-    """Show the numbers that jobs have recorded.
+    """Show the metrics that jobs recorded.
 
-    Those of several jobs stand beneath each other, their curves on one scale. JOB is an
+    Metrics of several jobs are listed together, their curves drawn on one scale. JOB is an
     id, a range 3-7, @ (your last) or @~1 (the one before).
 
-    VALUE is the figure that counts, by which `cvq ls` filters and sorts: the last one, or what the
-    job's result says under that name. A training's result has the figures of the epoch that was
-    kept, or of the whole run, so that it need not lie on the curve. BEST, LAST, MIN and MAX are of
-    the curve; after @ stands the epoch that had the best value, or `step` and its number, where a
-    job counts no epochs or the value is of a step within one.
+    VALUE is the figure by which `cvq ls` filters and sorts: the last point, or the number under
+    that name in the job's result. A training's result has the figures of the epoch that was kept,
+    or of the whole run, so VALUE need not lie on the curve. BEST, LAST, MIN and MAX come from the
+    curve; @ is followed by the epoch of the best value, or by `step` and a number if the job
+    counts no epochs or the value belongs to a step within one.
     """
     from cvq.client import Client
 

@@ -218,8 +218,8 @@ run = KindGroup(
     action=_run,
     common=_options,
     help="Run a job on this machine and follow it to its end.\n\nThe job goes through the queue "
-    "like any other. Where no worker of this machine is up that can run it, one is started for "
-    "the job and stopped after it. Ctrl-C cancels the job.",
+    "like any other. If no worker on this machine can run it, one is started for the job and "
+    "stopped afterwards. Ctrl-C cancels the job.",
     epilog="\b\nExamples:\n  cvq run style-transfer content.jpg style.jpg -o painted.png"
     "\n  cvq run selftest",
 )

@@ -21,13 +21,14 @@ from ..widths import whole
 @click.option(
     "--size", type=int, default=640, metavar="N", help="Longer side in pixels.  [default: 640]"
 )
-@options.flag("--force", help="Overwrite what is there.")
+@options.flag("--force", help="Overwrite existing files.")
 @options.as_json
 def samples(folder: Path, size: int, force: bool) -> None:
-    """Write pictures and small data sets to try every kind with.
+    """Write sample pictures and data sets to try every kind with.
 
-    Into DIR (by default `pictures`): a photograph, content.jpg, the same in grey.jpg, a painting,
-    style.jpg, a drawn shoe.png; folders of digits, garments, faces and colors to train on.
+    DIR (default: `pictures`) gets a photograph (content.jpg), the same in grey (grey.jpg), a
+    painting (style.jpg), a drawn shoe (shoe.png), and folders of digits, garments, faces and
+    colors to train on.
     """
     from cvq.samples import write_samples
 

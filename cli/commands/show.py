@@ -29,10 +29,10 @@ _DEEPEST = 5  # level of a result that is shown
 @options.as_json
 @options.flag(
     "--traceback",
-    help="Show the whole traceback, not its end only, and every failed attempt's last lines.",
+    help="Show the whole traceback, not only its end, and every failed attempt's last lines.",
 )
 def show(references: Sequence[Reference], traceback: bool) -> None:
-    """Show everything that is known of a job.
+    """Show everything known about a job.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
     """
@@ -149,7 +149,7 @@ def _value(client: Client, value: Any) -> str | list[str]:
 
 def _item(client: Client, value: Any, depth: int = 0) -> str:
     if depth > _DEEPEST and isinstance(value, dict | list):
-        return "… (--json has all)"
+        return "… (see --json)"
     if isinstance(value, dict):
         if "sha256" in value and "name" in value:
             return _file(client, value)
@@ -251,6 +251,6 @@ def _show_traceback(attempts: Sequence[Attempt], *, whole: bool) -> None:
     shown = lines if whole else lines[-_TRACEBACK_LINES:]
     heading(f"Traceback of attempt {attempt.number}")
     if len(shown) < len(lines):
-        say(f"… {len(lines) - len(shown)} lines more: --traceback")
+        say(f"… {len(lines) - len(shown)} more lines: --traceback")
     for line in shown:
         say(formats.clean(line))

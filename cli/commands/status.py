@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @options.as_json
 @options.watching
 def status(watch: bool) -> None:
-    """Show where everything is and what it is doing.
+    """Show queues, workers and running jobs at a glance.
 
-    QUEUED are the jobs that a queue has, as the database says. IN REDIS are the messages that wait
-    there to wake a worker for it: a worker that wakes takes all jobs that it finds, and finds them
-    without a message, too, so that these may well be more or fewer.
+    QUEUED counts the jobs of a queue in the database. IN REDIS counts the messages that wait
+    there to wake a worker: a worker that wakes takes every job it finds, and finds jobs without a
+    message, too, so the two numbers may differ.
     """
     from cvq.client import Client
     from cvq.views import shapes
@@ -54,7 +54,7 @@ def _show(seen: Look) -> None:
 
 def _head(seen: Look) -> list[tuple[str, str]]:
     jobs = "  ".join(f"{count} {state}" for state, count in seen.states.items() if count)
-    redis = seen.redis + (" (starts by itself)" if seen.redis == "stopped" else "")
+    redis = seen.redis + (" (starts when needed)" if seen.redis == "stopped" else "")
     return [*seen.places.items(), ("redis", redis), ("jobs", jobs or "none")]
 
 

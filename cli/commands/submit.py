@@ -58,13 +58,13 @@ def _tell(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     except (OSError, CvqError) as error:
         drop_output()
         said = error.strerror if isinstance(error, OSError) else error
-        note(f"cvq: warning: job {handle.id} is queued, but what is known of it could not be "
+        note(f"cvq: warning: job {handle.id} is queued, but its details could not be "
              f"printed: {said}")  # fmt: skip
 
 
 def _queued_line(job: Job) -> str:
     line = f"job {job.id} {job.state}: {clean(job.kind)} {title(job)}".rstrip()
-    return line + (f", no sooner than {moment(job.not_before)}" if job.not_before else "")
+    return line + (f", not before {moment(job.not_before)}" if job.not_before else "")
 
 
 def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool) -> None:
@@ -75,7 +75,7 @@ def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: boo
         say(job.id)
     else:
         say(_queued_line(job))
-        hint(f"`cvq watch {job.id}` follows it, `cvq show {job.id}` tells all, "
+        hint(f"`cvq watch {job.id}` follows it, `cvq show {job.id}` shows details, "
              f"`cvq get {job.id}` copies its files here")  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
 
             handle.wait(common["timeout"], check=False, on_look=look)
     except KeyboardInterrupt:
-        note(f"job {handle.id} goes on: `cvq watch {handle.id}` follows it, "
+        note(f"job {handle.id} continues: `cvq watch {handle.id}` follows it, "
              f"`cvq cancel {handle.id}` stops it")  # fmt: skip
         raise
     if common["quiet"] and not common["as_json"]:
@@ -111,7 +111,7 @@ submit = KindGroup(
     action=_submit,
     common=_options,
     help="Queue a job.\n\nThe job is checked, its input files are stored, and it is entered in "
-    "the database before this command ends. `cvq submit KIND --help` lists a kind's options.",
+    "the database before this command returns. `cvq submit KIND --help` lists a kind's options.",
     epilog="\b\nExamples:\n  cvq submit style-transfer content.jpg style.jpg --wait"
     "\n  cvq submit style-transfer a.jpg b.jpg --size 320 --tag for=poster --json",
 )

@@ -44,18 +44,18 @@ _READY_S = 90.0  # a cold start of PyTorch from a slow disk
 )  # fmt: skip
 @click.option(
     "--slots", type=options.count(1, options.MOST_SLOTS), metavar="N",
-    help="Jobs at a time in each new one.",
+    help="Jobs at a time in each new worker.",
 )  # fmt: skip
 @click.option(
     "--timeout", type=options.DURATION, default=_READY_S, metavar="DURATION",
-    help="How long they may take to be ready.  [default: 90s]",
+    help="How long to wait until they are ready.  [default: 90s]",
 )  # fmt: skip
 @options.form("--json", form=Form.JSON, help="Print this machine's workers as JSON (with -d).")
 def up(detach: bool, wanted: int | None, slots: int | None, timeout: float) -> int:
     """Start workers on this machine, or change their number.
 
-    Workers that are up already are counted: the missing ones are started, those too many are
-    drained. Each GPU gets a worker of its own; further workers use the CPU.
+    Workers that are already up count: missing ones are started, surplus ones are drained. Each
+    GPU gets a worker of its own; further workers use the CPU.
     """
     from cvq.client import Client
     from cvq.views import shapes

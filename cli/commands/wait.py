@@ -29,7 +29,7 @@ _WORST_FIRST = (
 
 @click.command(
     epilog="\b\nExamples:\n  cvq wait 12 && cvq get 12\n  cvq wait 3-7 --timeout 1h"
-    "\n\nExit codes: 0 all succeeded, 1 one failed, 3 one was cancelled, 124 time is up."
+    "\n\nExit codes: 0 all succeeded, 1 one failed, 3 one was cancelled, 124 time ran out."
 )
 @options.jobs
 @options.timeout
@@ -38,8 +38,8 @@ _WORST_FIRST = (
 def wait(references: Sequence[Reference], timeout: float | None, quiet: bool) -> int:
     """Wait for jobs to end; exit with their outcome.
 
-    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Nothing is printed but the
-    causes of failures, what a training warns of, and what holds up a job that does not begin.
+    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Prints only why jobs failed,
+    what trainings warn of, and what keeps a job from starting.
     """
     from cvq.client import Client
 
@@ -59,7 +59,7 @@ def _outcome(client: Client, job_id: int, deadline: float | None, *, quiet: bool
     try:
         handle.wait(left, on_look=Holdups(client, busy=not quiet))
     except WaitTimeoutError as error:
-        code, said = error.exit_code, f"time is up: job {job_id} is still {handle.job.state}"
+        code, said = error.exit_code, f"timed out: job {job_id} is still {handle.job.state}"
     except (JobFailedError, JobCancelledError) as error:
         code, said = error.exit_code, str(error)
     else:

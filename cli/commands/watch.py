@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @options.job
 @click.option(
     "--tail", type=options.count(), default=10, metavar="N",
-    help="Begin with the last N lines of the log.  [default: 10]",
+    help="Start with the last N lines of the log.  [default: 10]",
 )  # fmt: skip
 @options.timeout
 @options.form("--json", form=Form.JSON, help="Print the job as a line of JSON at every change.")
@@ -30,7 +30,7 @@ def watch(reference: Reference, tail: int, timeout: float | None) -> None:
     """Follow a job's progress and log until it ends.
 
     JOB is an id, @ (your last) or @~1 (the one before). The exit code is the job's outcome.
-    Ctrl-C ends the watching, not the job.
+    Ctrl-C stops watching, not the job.
     """
     from cvq.client import Client, raise_for_state
 

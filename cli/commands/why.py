@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @options.jobs
 @options.as_json
 def why(references: Sequence[Reference]) -> None:
-    """Explain why a job waits, runs long or failed, and what to do.
+    """Explain why a job waits, is slow or failed, and what to do about it.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
     """

@@ -27,19 +27,23 @@ NO_WORKERS = "no workers: `cvq up -d` starts one"
     "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]"
 )
 @click.option(
-    "--queues", metavar="NAME,...", help="Queues to serve.  [default: all that this machine can]"
+    "--queues",
+    metavar="NAME,...",
+    help="Queues to serve.  [default: all that this machine can serve]",
 )
-@click.option("--name", metavar="NAME", help="The worker's name.  [default: made from the host]")
+@click.option(
+    "--name", metavar="NAME", help="The worker's name.  [default: derived from the host's]"
+)
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.option(
     "--lease", metavar="SECONDS", help="How long it may be silent before its jobs go to others."
 )
-@options.flag("--burst", help="Leave when nothing is queued.")
+@options.flag("--burst", help="Exit when nothing is queued.")
 def worker(burst: bool, **given: str | None) -> None:
-    """Be a worker: take jobs and run them.
+    """Run a worker, which takes jobs and runs them.
 
-    It runs until Ctrl-C or SIGTERM: it then takes no more jobs, gives the running ones a short
-    time and puts back those that are not done. `cvq up` starts several.
+    It runs until Ctrl-C or SIGTERM; then it takes no more jobs, gives running ones a short time
+    to finish and requeues the rest. `cvq up` starts several.
     """
     from .. import processes
 
@@ -57,13 +61,13 @@ def worker(burst: bool, **given: str | None) -> None:
 
 
 @click.command(epilog="\b\nExamples:\n  cvq workers\n  cvq workers --json")
-@options.flag("--all", "everything", help="Also those that have left.")
+@options.flag("--all", "everything", help="Include workers that have left.")
 @options.as_json
 @options.as_csv
 @options.quiet
 @options.watching
 def workers(everything: bool, watch: bool) -> None:
-    """List the workers."""
+    """List workers."""
     from cvq import queries
     from cvq.client import Client
 

@@ -134,7 +134,7 @@ def _start(home: Path, path: Path) -> None:
     if done.returncode != 0 or not _wait(lambda: _answers(path)):
         said = (done.stdout + done.stderr).strip().splitlines()
         raise BrokerError(
-            f"the embedded Redis does not start: {said[-1] if said else f'see {log}'}"
+            f"the embedded Redis did not start: {said[-1] if said else f'see {log}'}"
         )
 
 
@@ -184,7 +184,7 @@ def _refuse_strangers(folder: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise BrokerError(f"{folder} is not this user's alone: set CVQ_HOME to a shorter path")
+        raise BrokerError(f"{folder} is not private to this user: set CVQ_HOME to a shorter path")
 
 
 def _answers(path: Path) -> bool:

@@ -117,9 +117,9 @@ def _metadata(path: Path, kind: str, spec_hash: str) -> dict[str, str]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         # An empty file cannot be mapped, a foreign or truncated one has no sound header.
-        raise CheckpointError(f"{path.name} is no checkpoint, or cut off: {error}") from None
+        raise CheckpointError(f"{path.name} is not a checkpoint, or is cut off: {error}") from None
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path.name} is no checkpoint of cvq")
+        raise CheckpointError(f"{path.name} is not a checkpoint of cvq")
     if metadata.get("version") not in _READABLE:
         raise CheckpointError(
             f"{path.name} has version {metadata.get('version')}, this cvq reads "

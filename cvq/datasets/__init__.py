@@ -171,7 +171,7 @@ def check_source(
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
     if not there:
         names = ", ".join(KNOWN)
-        raise InvalidInputError(f"{path} does not exist, and is no known data set ({names})")
+        raise InvalidInputError(f"{path} does not exist, and is not a known data set ({names})")
     return survey(path, labelled=labelled, hold_out=hold_out, max_pixels=max_pixels)
 
 

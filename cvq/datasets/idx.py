@@ -27,7 +27,7 @@ def shape_of(file: IO[bytes], name: str, dimensions: int) -> tuple[int, ...]:
     head = file.read(size)
     if head[:2] != bytes(2)[: len(head)]:
         packed = ", packed by gzip or not" if name.lower().endswith(".gz") else ""
-        raise InvalidInputError(f"{name} is no IDX file{packed}")
+        raise InvalidInputError(f"{name} is not an IDX file{packed}")
     if len(head) < size:
         raise InvalidInputError(f"{name} is cut off: it has {len(head)} bytes, its head {size}")
     magic = int.from_bytes(head[:4], "big")

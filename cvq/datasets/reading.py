@@ -179,7 +179,7 @@ def _read_cifar(archive: zipfile.ZipFile, layout: Layout) -> Found:
 def _cifar_rows(data: bytes, name: str) -> Bytes:
     rows = np.frombuffer(data, np.uint8).reshape(-1, 3073)
     if int(rows[:, 0].max()) > 9:
-        raise PermanentError(f"{name} has class {int(rows[:, 0].max())}: it is no CIFAR-10 batch")
+        raise PermanentError(f"{name} has class {int(rows[:, 0].max())}: not a CIFAR-10 batch")
     return rows
 
 

@@ -87,11 +87,11 @@ def _fetch(parts: SplitResult, target: Path, most: int, ended: threading.Event) 
         reason = getattr(error.reason, "strerror", None) or error.reason
         raise SetupError(f"{what} cannot be fetched: {reason}") from None
     except http.client.InvalidURL:
-        raise InvalidInputError(f"{what} is no address that can be fetched") from None
+        raise InvalidInputError(f"{what} is not an address that can be fetched") from None
     except (OSError, http.client.HTTPException) as error:
         raise SetupError(f"{what} cannot be fetched: {type(error).__name__}: {error}") from None
     except (ValueError, UnicodeError):  # of the address, which may have a password in it
-        raise InvalidInputError(f"{what} is no address that can be fetched") from None
+        raise InvalidInputError(f"{what} is not an address that can be fetched") from None
 
 
 def _request(parts: SplitResult) -> urllib.request.Request:

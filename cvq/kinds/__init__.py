@@ -123,7 +123,7 @@ def _kinds_in(module_name: str) -> list[Kind]:
 
 def _checked(kind: Any) -> Kind:
     if not isinstance(kind, Kind):
-        raise TypeError(f"{kind!r} is no Kind")
+        raise TypeError(f"{kind!r} is not a Kind")
     return kind
 
 

@@ -55,7 +55,7 @@ def write_samples(directory: Path, *, size: int = 640, overwrite: bool = False) 
     paths |= {name: directory / name for name in DATA}
     for path in paths.values():
         if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists already: name another directory, or add --force")
+            raise UsageError(f"{path} already exists: name another directory, or add --force")
     try:
         made = list(_pictures(size))
     except ModuleNotFoundError as error:

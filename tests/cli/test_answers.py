@@ -66,8 +66,8 @@ def test_who_uses_a_model_is_told_of_its_training(
     job = trained(client, worker, warnings=[WARNING])
     Image.new("L", (28, 28)).save(tmp_path / "x.png")
     said = shell("submit", "classify", tmp_path / "x.png", "--model", job.id)
-    assert f"cvq: warning: job {job.id}'s training was warned: {WARNING}\n" in said.err
-    with pytest.warns(UserWarning, match="training was warned"):
+    assert f"cvq: warning: job {job.id}'s training gave a warning: {WARNING}\n" in said.err
+    with pytest.warns(UserWarning, match="training gave a warning"):
         client.submit("classify", images=[tmp_path / "x.png"], model=job.id)
 
 

@@ -27,7 +27,7 @@ def test_each_setting_with_its_source(
     assert rows["database_url"]["value"] == f"sqlite:///{home}/cvq.db"
     assert rows["broker_url"]["value"] == "the embedded Redis"
     assert rows["user"]["source"] == "default"
-    assert said.err == "CVQ_LEASES is no setting: did you mean CVQ_LEASE?\n"
+    assert said.err == "CVQ_LEASES is not a setting: did you mean CVQ_LEASE?\n"
     assert run("config", "lease", "-q").out == "60\n"
     [_, line] = run("config", "lease").out.splitlines()
     assert line.split() == [*["lease", "cvq.toml", "60", "s"], *rows["lease"]["meaning"].split()]
@@ -100,5 +100,5 @@ def test_what_acts_by_settings_tells_a_variable_that_is_mistyped(
 )
 def test_an_answer_has_one_form(run: Cli, words: str, first: str, second: str) -> None:
     said = run(*words.split(), code=2)
-    assert f"{first} and {second} ask for two forms of one answer: give one" in said.err
+    assert f"{first} and {second} cannot be combined: give one" in said.err
     assert said.out == ""

@@ -53,7 +53,7 @@ def test_a_folder_is_read_as_a_job_would(run: Cli, faces: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["check", "nowhere"], "does not exist, and is no known data set"),
+        (["check", "nowhere"], "does not exist, and is not a known data set"),
         (["check", "."], "has no pictures"),
         (["fetch", "imagenet"], "no data set 'imagenet'"),
         (["fetch", "digits"], "digits needs no files"),

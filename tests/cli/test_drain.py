@@ -163,7 +163,7 @@ class TestWaiting:
         said = run("drain", "lab", "--timeout", "0", code=124)
         assert said.err.endswith(
             "cvq: error: workers lab.1.aa, lab.22.bb have not left after 0.0s: "
-            "the draining goes on, `cvq workers` shows how far it is\n"
+            "draining continues; `cvq workers` shows its progress\n"
         )
         assert asked(client) == set(LAB)
         found = run("drain", "lab.1", "--timeout", "0", "--json", code=124)

@@ -403,7 +403,7 @@ class TestMetricsAndArtifacts:
         assert (tmp_path / "result.txt").read_text() == "result"
 
     def test_get_nothing(self, run: Cli) -> None:
-        assert "job 4 (queued) has left no files" in run("get", "4", code=2).err
+        assert "job 4 (queued) left no files" in run("get", "4", code=2).err
 
 
 @pytest.mark.usefixtures("history")
@@ -415,7 +415,7 @@ class TestWaitWatchCancel:
         assert "job 2 failed (error)" in run("wait", "1", "2", "4", code=1).err
         assert run("wait", "2", "-q", code=1).err == ""
         said = run("wait", "1-4", "--timeout", "0.1s", "--json", code=124)
-        assert "time is up: job 3 is still running" in said.err
+        assert "timed out: job 3 is still running" in said.err
         assert [job["state"] for job in said.json] == [
             "succeeded", "failed", "running", "cancelled",
         ]  # fmt: skip

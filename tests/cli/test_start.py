@@ -102,7 +102,7 @@ def test_no_words_show_the_help(run: Cli) -> None:
 def test_errors_stay_text_with_json(run: Cli) -> None:
     said = run("show", "9", "--json", code=2)
     assert said.out == ""
-    assert said.err == "cvq: error: no job 9: `cvq ls` lists the jobs that there are\n"
+    assert said.err == "cvq: error: no job 9: `cvq ls` lists jobs\n"
 
 
 def test_unexpected_error_is_one_line_and_a_traceback_with_debug(

@@ -149,7 +149,7 @@ def test_ctrl_c_while_draining_leaves_it_going_on(
     child.sendintr()
     code, screen = leave(child)
     assert code == 130
-    assert "the draining goes on: `cvq workers` shows how far it is" in screen
+    assert "draining continues: `cvq workers` shows its progress" in screen
     assert "Traceback" not in screen
     with client.db.read() as connection:
         assert [row.drain for row in queries.workers(connection)] == ["stop"]

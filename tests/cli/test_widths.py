@@ -125,7 +125,7 @@ def history(home: Path, client: Client, worker: FakeWorker, tmp_path: Path) -> P
     worker.progress(running, 30, 100)
     worker.metric(running, "value", 0.25)
     client.submit("selftest", queue="a-queue-that-nobody-serves", name="waits")
-    with pytest.warns(UserWarning, match="job 1's training was warned: it ended"):
+    with pytest.warns(UserWarning, match="job 1's training gave a warning: it ended"):
         client.submit("classify", images=tmp_path / "content.jpg", model=1)
     client.cancel(5)
     return tmp_path

@@ -252,7 +252,7 @@ def test_errors_show_no_password_of_an_address(tmp_path: Path, uri: str) -> None
 def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with (
-        pytest.raises(StoreError, match=r"mine/a\.png cannot be written: .*mine is no folder"),
+        pytest.raises(StoreError, match=r"mine/a\.png cannot be written: .*mine is not a folder"),
         atomic(tmp_path / "mine" / "a.png"),
     ):
         pass

@@ -313,7 +313,9 @@ def test_a_job_stands_for_its_id(client: Client) -> None:
         assert [each.id for each in queries.parents_of(connection, job.id + 1)] == [1, 2]
     for asked in (client.job, client.cancel, client.wait):
         for wrong in ("1", True, 1.0):
-            with pytest.raises(UsageError, match=f"^{wrong!r} is no job: give a job, or its id$"):
+            with pytest.raises(
+                UsageError, match=f"^{wrong!r} is not a job: give a job or its id$"
+            ):
                 asked([wrong] if asked == client.wait else wrong)  # type: ignore[operator]
 
 

@@ -337,7 +337,7 @@ def test_a_member_larger_than_any_picture_is_refused(tmp_path: Path) -> None:
         ),
         (
             garments() | {"train-images-idx3-ubyte": b"hello\n"},
-            "train-images-idx3-ubyte is no IDX file",
+            "train-images-idx3-ubyte is not an IDX file",
         ),
         (
             garments(parts=("train",)) | {"t10k-images-idx3-ubyte": idx(np.zeros((20, 7, 6))),
