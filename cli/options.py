@@ -64,7 +64,7 @@ class CommaList(click.ParamType[Any]):
             return value
         words = [word for word in map(str.strip, value.split(",")) if word]
         if not words and not self.empty:  # as of a shell's variable that is not set
-            self.fail(f"'{value}' is an empty list", param, ctx)
+            self.fail(f"'{value}' names nothing", param, ctx)
         return [self.item.convert(word, param, ctx) for word in words]
 
     def shell_complete(

@@ -109,7 +109,7 @@ def _check(names: Sequence[str]) -> None:
         if name not in Settings.model_fields:
             near = nearest(name, Settings.model_fields)
             hint = did_you_mean(near) or "`cvq config` lists them"
-            raise UsageError(f"there is not a setting '{name}': {hint}")
+            raise UsageError(f"there is no setting '{name}': {hint}")
 
 
 _LISTING = Listing[Shown](

@@ -72,16 +72,16 @@ def test_what_acts_by_settings_tells_a_variable_that_is_mistyped(
     monkeypatch.setenv("CVQ_DATABSE_URL", "postgresql://ada:geheim@db/cvq")
     monkeypatch.setenv("CVQ_XYZ", "1")
     said = run(*words, code=None)
-    [line] = [line for line in said.err.splitlines() if "no setting" in line]
+    [line] = [line for line in said.err.splitlines() if "unknown settings" in line]
     assert line == (
-        "cvq: warning: no setting: CVQ_DATABSE_URL (did you mean CVQ_DATABASE_URL?), CVQ_XYZ; "
-        "`cvq config` shows those that are"
+        "cvq: warning: unknown settings: CVQ_DATABSE_URL (did you mean CVQ_DATABASE_URL?), "
+        "CVQ_XYZ; `cvq config` lists them all"
     )
     assert "CVQ_" not in said.out
-    assert "no setting" not in run("ls").err
+    assert "unknown settings" not in run("ls").err
     monkeypatch.delenv("CVQ_DATABSE_URL")
     monkeypatch.delenv("CVQ_XYZ")
-    assert "no setting" not in run(*words, code=None).err
+    assert "unknown settings" not in run(*words, code=None).err
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,9 @@ def test_a_silent_worker_is_told_and_not_waited_for(
             .values(seen_at=tables.now(-3600))
         )
     said = run("drain", "attic", "--wait")
-    assert said.out == ("worker attic.1.cc is silent: it leaves as soon as it is heard of again\n")
+    assert said.out == (
+        "worker attic.1.cc is silent: it leaves as soon as it is heard from again\n"
+    )
     assert "1 worker is silent: dead or cut off" in said.err
     assert asked(client) == {"attic.1.cc"}
 

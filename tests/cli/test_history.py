@@ -170,7 +170,7 @@ class TestShow:
         assert "ValueError: no" in out
         assert out.endswith("line 29\n")
         assert "line 3\n" not in out
-        assert "… 18 lines more: --traceback" in out
+        assert "… 18 more lines: --traceback" in out
         assert "line 3\n" in run("show", "2", "--traceback").out
 
     def test_queued_says_how_many_are_before_it(self, run: Cli) -> None:
@@ -444,8 +444,8 @@ class TestWaitWatchCancel:
 
     def test_cancel_says_what_happened_to_each(self, run: Cli, client: Client) -> None:
         assert run("cancel", "1-4").out.splitlines() == [
-            "job 1 (selftest n1) had succeeded already",
-            "job 2 (selftest n2) had failed already",
+            "job 1 (selftest n1) had already ended (succeeded)",
+            "job 2 (selftest n2) had already ended (failed)",
             "job 3 (selftest n3) is running and will stop",
             "job 4 (selftest n4) is cancelled",
         ]

@@ -74,7 +74,7 @@ def test_run_starts_a_worker_copies_the_result_and_leaves_nothing_behind(
     assert job.state == "succeeded"
     assert job.queue == machine.settings.host_queue
     assert said.out.strip() == str(machine.artifacts.local_path(job.artifacts[-1].uri))
-    assert f"is copied to {target}" in said.err
+    assert f" to {target}\n" in said.err
     assert target.read_bytes() == Path(said.out.strip()).read_bytes()
     with machine.db.read() as connection:
         assert [row.state for row in queries.workers(connection, also_gone=True)] == ["gone"]

@@ -77,7 +77,7 @@ def test_every_command_has_an_example() -> None:
 def test_unknown_command_names_the_nearest(run: Cli) -> None:
     said = run("submitt", code=2)
     assert said.err == (
-        "cvq: error: unknown command 'submitt': did you mean 'submit'? (`cvq --help` tells more)\n"
+        "cvq: error: unknown command 'submitt': did you mean 'submit'? (see `cvq --help`)\n"
     )
 
 

@@ -133,7 +133,7 @@ def test_params_give_values_and_the_command_line_wins(
     ("name", "text", "message"),
     [
         ("p.toml", "size = ", "cannot be read"),
-        ("p.json", "[1]", "names with values are needed"),
+        ("p.json", "[1]", "expected names with values"),
         ("p.json", '{"size": 320, "size": 640}', "'size' stands twice in it"),
         ("p.json", '{"sizes": 3}', "did you mean 'size'?"),
         ("p.yaml", "size: 3", "give a .toml or a .json file"),
@@ -341,7 +341,7 @@ def test_quiet_waiting_prints_the_id_only(run: Cli, worker: FakeWorker) -> None:
 
 def test_wait_times_out(run: Cli, client: Client) -> None:
     said = run("submit", "selftest", "--timeout", "0.2", code=124)
-    assert "job 1 is still queued after 0.2 s: it goes on" in said.err
+    assert "job 1 is still queued after 0.2 s: it was not cancelled" in said.err
     assert client.job(1).state == "queued"
 
 
@@ -408,10 +408,10 @@ def test_what_is_wrong_is_named_as_it_is_typed(
 def test_a_dry_run_says_the_time_as_it_was_read(run: Cli) -> None:
     said = run("submit", "selftest", "--at", "2090-01-02T03:04+00:00", "--dry-run")
     assert said.json["steps"] == 10
-    [when] = re.findall(r"^it would start no sooner than (.*)\n$", said.err)
+    [when] = re.findall(r"^it would not start before (.*)\n$", said.err)
     assert datetime.fromisoformat(when) == datetime(2090, 1, 2, 3, 4, tzinfo=UTC)
     said = run("submit", "selftest", "--at", "2090-01-02T03:04+00:00")
-    assert said.out == f"job 1 waiting: selftest, no sooner than {when}\n"
+    assert said.out == f"job 1 waiting: selftest, not before {when}\n"
 
 
 def test_a_worker_that_is_to_serve_no_queue_does_not_start(shell: Cli) -> None:

@@ -99,7 +99,7 @@ def test_ctrl_c_while_waiting_leaves_the_job(terminal: Terminal, client: Client)
     child.sendintr()
     code, screen = leave(child)
     assert code == 130
-    assert "job 1 goes on: `cvq watch 1` follows it" in screen
+    assert "job 1 continues: `cvq watch 1` follows it" in screen
     assert "Traceback" not in screen
     assert client.job(1).state == "queued"
 
