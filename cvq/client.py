@@ -419,7 +419,7 @@ def _check_words(name: str | None, queue: str, tags: Mapping[str, str]) -> None:
             raise UsageError(f"{what}: give 1 to {_LONGEST_NAME} characters")
         _check_storable(what, value)
     if queue != queue.strip() or "," in queue:  # `cvq worker --queues` could not name it
-        raise UsageError(f"queue '{queue}': a queue's name has no comma, nor spaces at its ends")
+        raise UsageError(f"queue '{queue}': its name may have no comma, nor spaces at its ends")
     for key in tags:
         if not key or any(character in key for character in '"\\'):
             raise UsageError(f"tag {key!r}: a key has no quotes and no backslashes")

@@ -48,12 +48,12 @@ class JobModels:
         if offer:
             self._check_offer(job, offer)
         if job.state in (State.FAILED, State.CANCELLED):
-            raise UsageError(f"job {job.id} was {job.state}: it has left no model")
+            raise UsageError(f"job {job.id} was {job.state}: it left no model")
         known = {"job": job.id, "name": f"model of job {job.id}"}
         if job.state != State.SUCCEEDED:
             return Checked(file.model_copy(update=known), waits_for=job.id)
         if model is None:
-            raise UsageError(f"job {job.id} has left no model")
+            raise UsageError(f"job {job.id} left no model")
         known |= {"sha256": model.sha256, "bytes": model.bytes}
         return Checked(file.model_copy(update=known), notes=_warnings(job))
 
@@ -74,4 +74,4 @@ def _warnings(job: Job) -> tuple[str, ...]:
     if not job.warnings:
         return ()
     told = "; ".join(one_line(warning, 500) for warning in job.warnings)
-    return (f"job {job.id}'s training was warned: {told}",)
+    return (f"job {job.id}'s training gave a warning: {told}",)

@@ -61,7 +61,7 @@ def stage(
     def model(file: ModelFile) -> tuple[Path, list[str]]:
         found = None if file.job is None else model_of(file.job)
         if file.job is None or found is None:
-            raise PermanentError(f"job {file.job} has left no model")
+            raise PermanentError(f"job {file.job} left no model")
         # Every training calls its model the same, and a job may use several.
         path = artifacts.fetch_readable(found, folder / "models" / str(file.job))
         return path, warnings_of(file.job)
