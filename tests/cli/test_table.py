@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cvq import Client, Settings
-from cvq.records import Job
+from cvq.records import Job, Worker
+from cvq.states import WorkerState
 from cvq.views.curves import Curve
 from cvq_cli import (
     artifact_table,
@@ -121,14 +122,19 @@ def test_metrics_keep_name_and_value(width: int) -> None:
     assert ("POINTS" in lines[0]) == (width >= 60)
 
 
+def up(**values: Any) -> Worker:
+    """A worker that is up."""
+    rest = {"versions": None, "kinds": None, "lease": 60.0, "drain": None, "seen_at": NOW}
+    return Worker(state=WorkerState.UP, alive=True, started_at=NOW, **rest, **values)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_workers_keep_id_and_state(width: int) -> None:
-    row = {
-        "id": "a-host-with-a-name.example.org-4242", "state": "up", "alive": True, "pid": 4242,
-        "host": "a-host-with-a-name.example.org", "devices": ["cuda:0", "cuda:1"], "slots": 2,
-        "queues": ["default", "gpu", "host.a-host-with-a-name.example.org"], "running": [12, 13],
-        "started_at": NOW,
-    }  # fmt: skip
+    row = up(
+        id="a-host-with-a-name.example.org-4242", pid=4242,
+        host="a-host-with-a-name.example.org", devices=["cuda:0", "cuda:1"], slots=2,
+        queues=["default", "gpu", "host.a-host-with-a-name.example.org"], running=[12, 13],
+    )  # fmt: skip
     head, line = drawn(worker.columns(), [row], width)
     assert head.split()[:2] == ["ID", "STATE"]
     assert re.match(r"a-host\S*4242 +up", line)
@@ -136,11 +142,10 @@ def test_workers_keep_id_and_state(width: int) -> None:
 
 
 def test_a_worker_says_where_it_is_before_which_queues_it_serves() -> None:
-    row = {
-        "id": "vm.31421.62b9", "state": "up", "alive": True, "pid": 31421, "host": "vm",
-        "devices": ["cpu"], "slots": 1, "queues": ["default", "host.vm"], "running": [],
-        "started_at": NOW,
-    }  # fmt: skip
+    row = up(
+        id="vm.31421.62b9", pid=31421, host="vm",
+        devices=["cpu"], slots=1, queues=["default", "host.vm"], running=[],
+    )  # fmt: skip
     assert drawn(worker.columns(), [row], 40)[0].split() == ["ID", "STATE", "HOST", "DEVICES"]
     assert "default,…" in drawn(worker.columns(), [row], 60)[1]
 
