@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,12 @@ def get_job(connection: Connection, job_id: int) -> Job:
     if row is None:
         raise UnknownJobError(job_id)
     return Job.from_row(row)
+
+
+def get_jobs(connection: Connection, job_ids: Collection[int]) -> list[Job]:
+    """The jobs of these ids that there are, in order."""
+    query = select(t.jobs).where(t.jobs.c.id.in_(job_ids)).order_by(t.jobs.c.id)
+    return [Job.from_row(row) for row in connection.execute(query).all()]
 
 
 def last_jobs(connection: Connection, user: str, back: int) -> int:

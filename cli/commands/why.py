@@ -12,7 +12,7 @@ from ..display import display_each
 from ..output import paint, say
 
 if TYPE_CHECKING:
-    from cvq.explain.diagnosis import Explanation
+    from cvq.explain.explanation import Explanation
     from cvq.parse import Reference
     from cvq.records import Job
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,12 @@ class Checkpoint(NamedTuple):
 def file_name(step: int) -> str:
     """The name of the checkpoint after a step."""
     return f"checkpoint-{step:08}.safetensors"
+
+
+def step_of(name: str) -> int | None:
+    """The step in the name of a checkpoint; None of a file that is called otherwise."""
+    match = re.match(r"checkpoint-(\d+)\.", name)
+    return None if match is None else int(match[1])
 
 
 def write(path: Path, *, kind: str, spec_hash: str, step: int, state: dict[str, Any]) -> None:

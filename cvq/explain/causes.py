@@ -3,52 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from ..lifecycle import endings
 from ..records import Attempt, Job
-from ..states import State
-from ..text import (
-    duration,
-    join,
-    one_line,
-    size,
-)
+from ..states import Reason, State
+from ..text import duration, join, one_line, size
+from .diagnosis import Diagnosis
 
 # Fields of a specification that decide how much memory a job takes.
 _BIG_FIELDS = ("batch_size", "batch", "size", "image_size", "resolution", "crop")
-_BY_CHANCE = ("worker-lost", "freeze", "signal:")
+_BY_CHANCE = (Reason.WORKER_LOST, Reason.FREEZE, "signal:")
 _CRASHES = ("SEGV", "ABRT", "BUS", "ILL", "FPE", "SYS", "TRAP")
 
 
-class Told(NamedTuple):
-    """Sentences about a job, and lines of what to do about it."""
-
-    said: list[str]
-    advice: list[str]
-
-
-def cause(job: Job, attempts: list[Attempt]) -> Told:
+def cause(job: Job, attempts: list[Attempt]) -> Diagnosis:
     """Why a job failed, from its reason and its attempts.
 
     A job whose attempts are used up failed for the last one's own reason. A job that failed
-    because of its parents is `explain`'s business.
+    because of its parents is the business of `ended`.
     """
     if not attempts:
         return _unknown(job, None, job.reason or "")
     last = attempts[-1]
-    found = _cause_of(job, last)
+    sentences, advice = _cause_of(job, last)
     failed = [attempt for attempt in attempts if attempt.outcome == State.FAILED]
     if len(failed) > 1:
         reasons = join([attempt.reason or "?" for attempt in failed])
-        found.said.insert(0, f"{len(failed)} attempts failed ({reasons}), the last as follows.")
+        several = f"{len(failed)} attempts failed ({reasons}), the last as follows."
+        sentences = [several, *sentences]
     if job.max_attempts == 1 and (last.reason or "").startswith(_BY_CHANCE):
-        found.advice.append("It had one attempt only: with --retries 2 it would be tried again.")
-    return found
+        again = "It had one attempt only: with --retries 2 it would be tried again."
+        advice = [*advice, again]
+    return Diagnosis(sentences, advice)
 
 
 def ended_with(attempt: Attempt) -> str:
     """How an attempt ended, in a few words: `attempt 1 ended with oom`."""
-    if attempt.reason == "preempted":
+    if attempt.reason == Reason.PREEMPTED:
         return f"attempt {attempt.number} was stopped, as its worker left"
     return f"attempt {attempt.number} ended with {attempt.reason or attempt.outcome}"
 
@@ -59,32 +50,32 @@ def log_advice(job: Job, stream: str = "") -> str:
     return f"`cvq logs {job.id}{only} --tail 50` shows its last lines."
 
 
-def _cause_of(job: Job, attempt: Attempt) -> Told:
+def _cause_of(job: Job, attempt: Attempt) -> Diagnosis:
     word, _, detail = (attempt.reason or "").partition(":")
     return _EXPLAINED.get(word, _unknown)(job, attempt, detail)
 
 
-def _error(job: Job, attempt: Attempt, _detail: str) -> Told:
+def _error(job: Job, attempt: Attempt, _detail: str) -> Diagnosis:
     said = [f"Attempt {attempt.number} ended with an error{_quoted(attempt)}."]
     advice = []
     if attempt.traceback:
         advice.append(f"`cvq show {job.id} --traceback` shows where.")
     if job.attempt < job.max_attempts:
         said.append("It was not tried again, as the same values would fail in the same way.")
-    return Told(said, [*advice, log_advice(job)])
+    return Diagnosis(said, [*advice, log_advice(job)])
 
 
-def _oom(job: Job, attempt: Attempt, _detail: str) -> Told:
+def _oom(job: Job, attempt: Attempt, _detail: str) -> Diagnosis:
     said = [f"The memory of {attempt.host} was used up{_in_brackets(attempt)}."]
     if attempt.peak_memory:
         said.append(f"The job's process took up to {size(attempt.peak_memory)} of it.")
     fewer = "Fewer jobs at a time leave each more memory: `cvq worker --slots 1` there."
-    return Told(said, [_smaller(job), fewer])
+    return Diagnosis(said, [_smaller(job), fewer])
 
 
-def _cuda_oom(job: Job, attempt: Attempt, _detail: str) -> Told:
+def _cuda_oom(job: Job, attempt: Attempt, _detail: str) -> Diagnosis:
     where = f"{attempt.device} of {attempt.host}" if attempt.device else f"the GPU, {attempt.host}"
-    return Told(
+    return Diagnosis(
         [f"The memory of {where} was too small for the job{_in_brackets(attempt)}."],
         [
             _smaller(job),
@@ -94,27 +85,28 @@ def _cuda_oom(job: Job, attempt: Attempt, _detail: str) -> Told:
     )
 
 
-def _signal(job: Job, attempt: Attempt, name: str) -> Told:
+def _signal(job: Job, attempt: Attempt, name: str) -> Diagnosis:
     stderr = log_advice(job, "stderr")
     if name in _CRASHES:
-        return Told(
+        return Diagnosis(
             [f"Its process crashed with signal {name}, in compiled code and not in Python's."],
             [stderr, "If it crashes again with the same values, a library there has a bug."],
         )
     said = f"Its process was killed by signal {name}, and not by cvq."
     if name != "KILL":
-        return Told([said], [f"Somebody on {attempt.host} sent it, or the job itself.", stderr])
+        sender = f"Somebody on {attempt.host} sent it, or the job itself."
+        return Diagnosis([said], [sender, stderr])
     memory = f"`dmesg` on {attempt.host} shows whether the kernel did it, for lack of memory."
-    return Told([said], [memory, stderr])
+    return Diagnosis([said], [memory, stderr])
 
 
-def _exit(job: Job, _attempt: Attempt, code: str) -> Told:
+def _exit(job: Job, _attempt: Attempt, code: str) -> Diagnosis:
     said = f"Its process left with exit code {code} before it had given a result."
-    return Told([said], [log_advice(job, "stderr")])
+    return Diagnosis([said], [log_advice(job, "stderr")])
 
 
-def _timeout(job: Job, attempt: Attempt, _detail: str) -> Told:
-    soft = "soft" in (attempt.error or "")
+def _timeout(job: Job, attempt: Attempt, _detail: str) -> Diagnosis:
+    soft = endings.is_soft_timeout(job, attempt)
     limit, option = (
         (job.soft_time_limit, "--soft-time-limit") if soft else (job.time_limit, "--time-limit")
     )
@@ -127,18 +119,18 @@ def _timeout(job: Job, attempt: Attempt, _detail: str) -> Told:
         # An attempt that resumed did not do all of these steps.
         needs = f", so that it needs about {duration(whole)}" if total and job.attempt == 1 else ""
         said.append(f"It was at {unit} {done} of {total or '?'}{needs}.")
-    return Told(said, [f"Submit it again with a longer {option}, or with less to do."])
+    return Diagnosis(said, [f"Submit it again with a longer {option}, or with less to do."])
 
 
-def _disk_full(_job: Job, attempt: Attempt, _detail: str) -> Told:
-    return Told(
+def _disk_full(_job: Job, attempt: Attempt, _detail: str) -> Diagnosis:
+    return Diagnosis(
         [f"A disk on {attempt.host} had no room left{_in_brackets(attempt)}."],
         [f"Free some space there, or let {attempt.host}'s CVQ_HOME be on a larger disk."],
     )
 
 
-def _freeze(job: Job, attempt: Attempt, _detail: str) -> Told:
-    return Told(
+def _freeze(job: Job, attempt: Attempt, _detail: str) -> Diagnosis:
+    return Diagnosis(
         [f"Its process was there, but answered nothing any more{_in_brackets(attempt)}."],
         [
             f"Was it paused on {attempt.host}, or does compiled code keep Python from running?",
@@ -147,10 +139,10 @@ def _freeze(job: Job, attempt: Attempt, _detail: str) -> Told:
     )
 
 
-def _worker_lost(_job: Job, attempt: Attempt, _detail: str) -> Told:
-    silent = "fell silent" in (attempt.error or "")
+def _worker_lost(_job: Job, attempt: Attempt, _detail: str) -> Diagnosis:
+    silent = endings.is_silence(attempt)
     how = "fell silent during the attempt" if silent else f"lost it{_in_brackets(attempt)}"
-    return Told(
+    return Diagnosis(
         [f"Its worker {attempt.worker} on {attempt.host} {how}."],
         [
             f"Was {attempt.host} switched off, cut off or out of memory? "
@@ -160,22 +152,22 @@ def _worker_lost(_job: Job, attempt: Attempt, _detail: str) -> Told:
     )
 
 
-def _unknown(job: Job, attempt: Attempt | None, _detail: str) -> Told:
+def _unknown(job: Job, attempt: Attempt | None, _detail: str) -> Diagnosis:
     reason = (attempt.reason if attempt else job.reason) or "no reason given"
     said = f"It failed: {reason}{_quoted(attempt or job)}."
-    return Told([said], [f"`cvq show {job.id}` tells all that is known.", log_advice(job)])
+    return Diagnosis([said], [f"`cvq show {job.id}` tells all that is known.", log_advice(job)])
 
 
-_EXPLAINED: dict[str, Callable[[Job, Attempt, str], Told]] = {
-    "error": _error,
-    "oom": _oom,
-    "cuda-oom": _cuda_oom,
+_EXPLAINED: dict[str, Callable[[Job, Attempt, str], Diagnosis]] = {
+    Reason.ERROR: _error,
+    Reason.OOM: _oom,
+    Reason.CUDA_OOM: _cuda_oom,
     "signal": _signal,
     "exit": _exit,
-    "timeout": _timeout,
-    "disk-full": _disk_full,
-    "freeze": _freeze,
-    "worker-lost": _worker_lost,
+    Reason.TIMEOUT: _timeout,
+    Reason.DISK_FULL: _disk_full,
+    Reason.FREEZE: _freeze,
+    Reason.WORKER_LOST: _worker_lost,
 }
 
 
@@ -189,9 +181,9 @@ def _in_brackets(attempt: Attempt) -> str:
 
 def _smaller(job: Job) -> str:
     """What to make smaller, by the names that this kind's options have."""
-    found = [
+    options = [
         f"--{name.replace('_', '-')}{f' (it was {value})' if value else ''}"
         for name in _BIG_FIELDS
         if isinstance(value := job.spec.get(name), int)
     ]
-    return f"Submit it again with a smaller {' or '.join(found) or 'picture or batch'}."
+    return f"Submit it again with a smaller {' or '.join(options) or 'picture or batch'}."

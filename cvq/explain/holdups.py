@@ -10,7 +10,7 @@ from .. import queries
 from ..matching import Candidates, Needs
 from ..records import Job
 from ..states import State
-from .diagnosis import explain
+from .explanation import explain
 
 
 class Holdup(NamedTuple):
@@ -33,9 +33,10 @@ def holdup(connection: Connection, job: Job) -> Holdup | None:
         job: as it was read in this connection.
     """
     if job.state == State.QUEUED:
-        found = Candidates.of(job, queries.workers(connection))
-        begun = any(job.id in worker.running for worker in found.known)
-        return None if found.free or begun else _told(connection, job, nobody=not found.able)
+        workers = Candidates.of(job, queries.workers(connection))
+        if workers.free or any(job.id in worker.running for worker in workers.known):
+            return None
+        return _explained(connection, job, nobody=not workers.able)
     if job.state == State.WAITING:
         for other in _one_of_each(queries.awaited_by(connection, job.id)):
             held = holdup(connection, other)
@@ -46,22 +47,22 @@ def holdup(connection: Connection, job: Job) -> Holdup | None:
     # What has waited long enough, or lost its worker, goes on where any worker at all is up.
     if any(worker.alive for worker in queries.workers(connection)):
         return None
-    return _told(connection, job, nobody=True)
+    return _explained(connection, job, nobody=True)
 
 
 def _one_of_each(jobs: list[Job]) -> list[Job]:
     """Of queued jobs that the same workers can run, the first; and whatever is running."""
-    found: dict[object, Job] = {}
+    first: dict[object, Job] = {}
     for job in jobs:
         alike = (job.queue, Needs.of(job).key) if job.state == State.QUEUED else job.id
-        found.setdefault(alike, job)
-    return list(found.values())
+        first.setdefault(alike, job)
+    return list(first.values())
 
 
 def _is_lost(connection: Connection, job: Job) -> bool:
     return job.lease_until is not None and job.lease_until <= queries.database_time(connection)
 
 
-def _told(connection: Connection, job: Job, *, nobody: bool) -> Holdup:
+def _explained(connection: Connection, job: Job, *, nobody: bool) -> Holdup:
     explanation = explain(connection, job)
     return Holdup(nobody, " ".join([explanation.why, *explanation.advice]))

@@ -17,6 +17,7 @@ from .. import tables as t
 from ..records import Artifact, AttemptId, Job, LogLine, MetricPoint, Outcome
 from ..states import FINAL, Reason, Role, State
 from ..tables import now
+from .endings import silence
 from .events import add_event
 from .leases import fence
 from .order import returning_rank
@@ -182,7 +183,7 @@ def reap(
         if suspects is not None and suspects.get(job.attempt_id) != job.lease_until:
             continue
         ended.append(job.attempt_id)
-        error = f"worker {job.lease_owner} fell silent during attempt {job.attempt}"
+        error = silence(job.lease_owner, job.attempt)
         if job.cancel_requested:
             outcome = Outcome(State.CANCELLED, reason=Reason.WORKER_LOST)
         else:

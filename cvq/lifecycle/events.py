@@ -8,6 +8,8 @@ from .. import tables as t
 from ..tables import now
 from .values import fit
 
+CANCEL_REQUESTED = "cancel requested"
+
 
 def add_event(connection: Connection, job_id: int, what: str, by: str) -> None:
     """Add an event to a job's history: what happened, and who did it."""

@@ -23,7 +23,7 @@ from ..records import Job, NewJob, Outcome
 from ..states import Reason, State
 from ..tables import now
 from . import attempts
-from .events import add_event
+from .events import CANCEL_REQUESTED, add_event
 from .order import joining_ranks, new_rank
 from .retries import LONGEST_PAUSE_S
 
@@ -90,7 +90,7 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
     job = Job.from_row(row)
     if job.finished:
         return job
-    add_event(connection, job_id, "cancel requested", by)
+    add_event(connection, job_id, CANCEL_REQUESTED, by)
     if job.state == State.RUNNING and row.expired:
         attempts.end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
     elif job.state == State.RUNNING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import queries
 from ..errors import CvqError
-from ..explain.diagnosis import Explanation, explain
+from ..explain.explanation import Explanation, explain
 from ..records import Job
 from ..states import State
 

@@ -33,7 +33,7 @@ MARK = "=-=-="
 RUNNER = f"""
 import importlib, json, os, sys
 import rich.cells, rich.console, rich.progress, sqlalchemy.dialects.sqlite
-import cvq.client, cvq.explain.diagnosis, cvq.kinds
+import cvq.client, cvq.explain.explanation, cvq.kinds
 from cvq_cli.main import COMMANDS, cvq as command
 
 cvq.kinds.all_kinds(cvq.client.Settings.load())

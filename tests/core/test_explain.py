@@ -13,7 +13,7 @@ from sqlalchemy import Table, event, update
 from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
-from cvq.explain.diagnosis import Explanation, explain
+from cvq.explain.explanation import Explanation, explain
 from cvq.explain.holdups import Holdup, holdup
 from cvq.lifecycle import attempts, claims, jobs, workers
 from cvq.records import Artifact, AttemptId, LogLine, MetricPoint, NewJob, Outcome

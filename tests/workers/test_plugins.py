@@ -11,7 +11,7 @@ from PIL import Image
 
 from conftest import TESTS, Worker
 from cvq import Client, Settings
-from cvq.explain.diagnosis import explain
+from cvq.explain.explanation import explain
 from waiting import HANG_S
 
 DOCUMENTATION = TESTS.parent / "docs" / "architecture.md"

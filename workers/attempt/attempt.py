@@ -24,6 +24,7 @@ from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import LeaseLostError
+from cvq.lifecycle import endings
 from cvq.presence import scratch_of
 from cvq.records import Artifact, Job, Outcome
 from cvq.settings import Settings
@@ -308,11 +309,11 @@ class Attempt:
         ran = time.monotonic() - self._record.progress.started
         hard, soft = self.job.time_limit, self.job.soft_time_limit
         if hard is not None and ran > hard:
-            self._condemn(_timeout(f"the time limit of {hard:g} s was reached"), 0)
+            self._condemn(_timeout(endings.timeout(hard, soft=False)), 0)
         elif soft is not None and ran > soft and self._verdict is None:
             # The rest of the hard limit, or of a grace time, is for the last checkpoint.
             grace = self._settings.grace if hard is None else hard - ran
-            self._condemn(_timeout(f"the soft time limit of {soft:g} s was reached"), grace)
+            self._condemn(_timeout(endings.timeout(soft, soft=True)), grace)
             self._tell(b"stop\n")
 
     def _check_storing(self) -> None:

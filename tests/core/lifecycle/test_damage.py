@@ -11,7 +11,7 @@ from steps import DONE, KINDS, claim, claimed, finish, get, new, submit
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import DatabaseError, UsageError
-from cvq.explain.diagnosis import explain
+from cvq.explain.explanation import explain
 from cvq.lifecycle import attempts, claims, jobs, leases
 from cvq.matching import Needs, Offer
 from cvq.records import Job, MetricPoint, NewJob
