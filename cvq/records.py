@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from .figures import headline
 from .goals import Goal
+from .ids import AttemptId
 from .matching import Announced, Offer
 from .states import FINAL, Drain, WorkerState
 from .tables import UNREADABLE_TIME, Unreadable
@@ -29,13 +30,6 @@ class EncodedJson:
 
     text: str
     numbers: Mapping[str, float] = field(default_factory=dict)
-
-
-class AttemptId(NamedTuple):
-    """The right to write about a job: its id and the attempt that holds it."""
-
-    job_id: int
-    attempt: int
 
 
 class LogLine(NamedTuple):

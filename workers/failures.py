@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from typing import Any
+from dataclasses import dataclass
 
 from cvq.errors import CvqError, DatabaseError, PermanentError, StoreError, TemporaryError
 from cvq.files import PASSING
@@ -15,7 +15,17 @@ _NO_THREAD = "can't start new thread"  # what Python says of it, and no more
 _LONGEST = 20_000  # characters of a message or traceback that are kept
 
 
-def describe(error: BaseException) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Failure:
+    """What an exception means; `retry` is whether another attempt may pass."""
+
+    reason: str
+    message: str
+    traceback: str
+    retry: bool
+
+
+def describe(error: BaseException) -> Failure:
     """Reason, message and traceback of an exception, and whether another attempt may pass."""
     reason = "error"
     if isinstance(error, MemoryError):
@@ -24,12 +34,9 @@ def describe(error: BaseException) -> dict[str, Any]:
         reason = "cuda-oom"  # torch.OutOfMemoryError, without importing torch
     elif is_full(error):
         reason = DISK_FULL
-    return {
-        "reason": reason,
-        "message": _message(error, reason),
-        "traceback": shorten(_traceback(error)),
-        "retry": may_pass(error),
-    }
+    return Failure(
+        reason, _message(error, reason), shorten(_traceback(error)), retry=may_pass(error)
+    )
 
 
 def is_full(error: BaseException) -> bool:

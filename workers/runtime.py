@@ -42,6 +42,7 @@ from cvq.states import WorkerState
 
 from .announce import announcement
 from .attempt.attempt import Attempt
+from .attempt.execution import Execution, Site
 from .clock import lease_clock
 from .launch.launcher import Launcher
 from .reaper import Reaper
@@ -271,16 +272,9 @@ class Runtime:
                 return False
 
     def _run(self, job: Job, slot: Slot, claimed_at: float) -> None:
-        attempt = Attempt(
-            job,
-            slot,
-            settings=self.settings,
-            database=self.db,
-            artifacts=self.artifacts,
-            launcher=self._launcher,
-            worker=self.id,
-            claimed_at=claimed_at,
-        )
+        attempt = Attempt(job, self.settings, claimed_at)
+        site = Site(self.id, self.settings, self.db, self.artifacts, self._launcher)
+        execution = Execution(attempt, slot, site)
         with self._changed:
             self._attempts.add(attempt)
             if self._stops:
@@ -288,10 +282,10 @@ class Runtime:
         log.info("job %s attempt %s: %s on %s", job.id, job.attempt, job.kind, slot.device)
         started = time.monotonic()
         try:
-            state = attempt.run()
+            state = execution.run()
         except BaseException as error:  # a slot outlives whatever goes wrong for a job
             log.exception("job %s attempt %s: the worker failed", job.id, job.attempt)
-            state = attempt.fail(error)
+            state = execution.fail(error)
         finally:
             with self._changed:
                 self._attempts.discard(attempt)
@@ -313,7 +307,7 @@ class Runtime:
 
     def _renew(self) -> None:
         with self._changed:
-            held = {attempt.attempt_id: attempt for attempt in self._attempts}
+            held = {attempt.id: attempt for attempt in self._attempts}
         self._resting = not held and not self._resting
         if self._resting:  # with nothing to hold or to cancel, every other beat will do
             return

@@ -7,22 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from cvq_workers.attempt.exit_status import OomWatch, cause_of
+from cvq_workers.process.exit_status import OomWatch, cause_of
+from cvq_workers.protocol import Ended
 
 
 @pytest.mark.parametrize(
     ("end", "out_of_memory", "reason"),
     [
-        ({"exit": 0, "signal": None}, False, "exit:0"),
-        ({"exit": 3, "signal": None}, True, "exit:3"),
-        ({"exit": None, "signal": signal.SIGSEGV}, True, "signal:SEGV"),
-        ({"exit": None, "signal": signal.SIGKILL}, False, "signal:KILL"),
-        ({"exit": None, "signal": signal.SIGKILL}, True, "oom"),
-        ({"exit": None, "signal": 40}, False, "signal:40"),
-        ({}, False, "worker-lost"),
+        (Ended(0, None, 0), False, "exit:0"),
+        (Ended(3, None, 0), True, "exit:3"),
+        (Ended(None, signal.SIGSEGV, 0), True, "signal:SEGV"),
+        (Ended(None, signal.SIGKILL, 0), False, "signal:KILL"),
+        (Ended(None, signal.SIGKILL, 0), True, "oom"),
+        (Ended(None, 40, 0), False, "signal:40"),
+        (None, False, "worker-lost"),
     ],
 )
-def test_causes(end: dict[str, int | None], out_of_memory: bool, reason: str) -> None:
+def test_causes(end: Ended | None, out_of_memory: bool, reason: str) -> None:
     assert cause_of(end, out_of_memory=out_of_memory)[0] == reason
 
 

@@ -21,7 +21,7 @@ class Unsayable(Exception):  # noqa: N818 - as a user may name it
 
 def told(error: BaseException) -> tuple[str, str, bool]:
     said = describe(error)
-    return said["reason"], said["message"], said["retry"]
+    return said.reason, said.message, said.retry
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_reason_words_and_retry(error: BaseException, expected: tuple[str, str, 
 def test_a_traceback_is_kept_of_what_cannot_be_shown() -> None:
     with pytest.raises(Unsayable) as caught:
         raise Unsayable
-    assert "raise Unsayable" in describe(caught.value)["traceback"]
+    assert "raise Unsayable" in describe(caught.value).traceback
 
 
 def test_what_is_too_long_is_cut_and_says_so() -> None:
-    message = describe(RuntimeError("x" * 100_000))["message"]
+    message = describe(RuntimeError("x" * 100_000)).message
     assert len(message) < 25_000
     assert "characters left out" in message
     assert shorten("short") == "short"

@@ -9,9 +9,9 @@ from contextlib import nullcontext as no_error
 
 import pytest
 
-from cvq_workers.attempt.process import JobProcess
 from cvq_workers.launch.environment import job_environment
 from cvq_workers.launch.launcher import Launcher
+from cvq_workers.process.job_process import JobProcess
 
 SECRETS = {
     "CVQ_DATABASE_URL": "postgresql://cvq:secret@db/cvq",
@@ -76,12 +76,9 @@ def test_a_process_for_which_no_descriptors_are_left_keeps_none(spare: int) -> N
             os.close(descriptor)
         del held[:spare]
         with pytest.raises(OSError, match="Too many open files") if spare < 11 else no_error():
-            process = JobProcess(
-                Launcher("spawn"), output=lambda _: lambda line: None,
-                hear=lambda event: None, begun=lambda: None,
-            )  # fmt: skip
+            process = JobProcess(Launcher("spawn"), output=lambda _: lambda line: None)
             process.close()
-            process._jobs.close()
+            process._channels._jobs.close()
         # As many as before can be opened.
         held += [os.open(os.devnull, os.O_RDONLY) for _ in range(spare)]
     finally:

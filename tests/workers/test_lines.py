@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cvq_workers.attempt.lines import LineSplitter
+from cvq_workers.process.lines import LineSplitter
 
 
 def split(*pieces: bytes, limit: int = 10) -> list[bytes]:

@@ -34,8 +34,12 @@ from cvq.records import (
 )
 from cvq.states import State
 from cvq_workers.attempt.attempt import Attempt
+from cvq_workers.attempt.execution import Execution
+from cvq_workers.attempt.leased import LeasedDatabase
 from cvq_workers.attempt.record import Record
+from cvq_workers.attempt.reports import Reports
 from cvq_workers.clock import lease_clock
+from cvq_workers.protocol import Metrics
 from cvq_workers.runtime import Runtime
 from waiting import HANG_S, eventually
 
@@ -142,7 +146,7 @@ def test_a_row_that_somebody_has_locked_holds_up_no_other(
             connection.execute(update(t.jobs).values(lease_owner=runtime.id))
         runtime._attempts = {locked, free}  # type: ignore[arg-type]
         with database.write() as connection:
-            attempts.report(connection, locked.attempt_id, progress={"done": 1})
+            attempts.report(connection, locked.id, progress={"done": 1})
             runtime._renew()
             assert (free.beats, locked.beats, locked.lost) == (1, 0, False)
         runtime._renew()
@@ -154,7 +158,7 @@ class Told:
     """An attempt that counts its beats."""
 
     def __init__(self, job: Job) -> None:
-        self.attempt_id = job.attempt_id
+        self.id = job.attempt_id
         self.leased_until = 0.0
         self.beats = 0
         self.lost = False
@@ -191,17 +195,11 @@ def running(database: Database, **values: Any) -> Job:
     return job
 
 
-def record_of(database: Database, job: Job, folder: Path) -> Record:
-    artifacts = ArtifactStore(f"file://{folder / 'store'}")
-    return Record(
-        job,
-        folder,
-        database=database,
-        artifacts=artifacts,
-        worker="w",
-        patience=0,
-        holds=lambda _: True,
-    )
+def record_of(database: Database, job: Job, reports: Reports | None = None) -> Record:
+    attempt = Attempt(job, database.settings, lease_clock())
+    leased = LeasedDatabase(database, attempt, patience=0)
+    artifacts = ArtifactStore(f"file://{database.settings.home / 'store'}")
+    return Record(job, reports or Reports(), leased, artifacts, "w")
 
 
 def ended(database: Database, job: Job) -> Job:
@@ -222,13 +220,13 @@ def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
         database = Database(Settings.load(database_url=url))
         database.upgrade()
         job = running(database)
-        record = record_of(database, job, home)
+        record = record_of(database, job)
         outcome = Outcome(State.FAILED, "error", "ValueError: 日本", "line 日本", retry=False)
         assert record.finish(outcome) == State.FAILED
         assert ended(database, job).error == "ValueError: \\u65e5\\u672c"
         job = running(database)
         done = Outcome(State.SUCCEEDED, result={"said": "日本"})
-        assert record_of(database, job, home).finish(done) == State.FAILED
+        assert record_of(database, job).finish(done) == State.FAILED
         error = ended(database, job).error
         assert error is not None
         assert error.startswith("its result cannot be stored: the database cannot hold")
@@ -236,13 +234,14 @@ def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
 
 
 def test_what_a_database_goes_on_to_refuse_ends_the_attempt_and_not_its_lease(
-    database: Database, home: Path
+    database: Database,
 ) -> None:
     job = running(database)
-    record = record_of(database, job, home)
+    reports = Reports()
+    record = record_of(database, job, reports)
     with database.write() as connection:
         connection.execute(text("ALTER TABLE metrics RENAME TO elsewhere"))
-    record.add_metrics(1, {"loss": 0.5}, 1e9)
+    reports.add_metrics(Metrics(*job.attempt_id, 1, {"loss": 0.5}, 1e9))
     with pytest.raises(DatabaseError, match="metrics"):
         record.flush()
     assert record.finish(Outcome(State.FAILED, "error", "refused", retry=False)) == State.FAILED
@@ -254,14 +253,14 @@ def test_what_a_database_goes_on_to_refuse_ends_the_attempt_and_not_its_lease(
 def test_a_slot_outlives_whatever_a_job_does_to_it(
     database: Database, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    def fall(_: Attempt) -> None:
+    def fall(_: Execution) -> None:
         raise error
 
     slot = Slot("cpu", 1)
     runtime = Runtime(database.settings, [slot], ["default"])
     runtime.__dict__["db"] = database
     job = running(database, max_attempts=1)
-    monkeypatch.setattr(Attempt, "run", fall)
+    monkeypatch.setattr(Execution, "run", fall)
     runtime._run(job, slot, 0.0)
     found = ended(database, job)
     assert (found.state, found.attempt) == ("failed", 1)
@@ -279,7 +278,7 @@ def test_a_worker_without_descriptors_fails_no_job_for_good(
     runtime = Runtime(database.settings, [slot], ["default"])
     runtime.__dict__["db"] = database
     job = running(database, max_attempts=2)
-    monkeypatch.setattr("cvq_workers.attempt.attempt.JobProcess", fall)
+    monkeypatch.setattr("cvq_workers.attempt.execution.JobProcess", fall)
     runtime._run(job, slot, lease_clock())
     found = ended(database, job)
     assert (found.state, found.reason) == ("waiting", "error")
@@ -369,11 +368,11 @@ def test_a_beat_that_fails_holds_up_no_other(
 
     class Beaten:
         def __init__(self, job: Job) -> None:
-            self.attempt_id = job.attempt_id
+            self.id = job.attempt_id
             self.leased_until = 0.0
 
         def beat(self, _: float) -> None:
-            beaten.append(self.attempt_id)
+            beaten.append(self.id)
             raise RuntimeError("no cgroup")
 
     jobs = [running(database) for _ in range(2)]

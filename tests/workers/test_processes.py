@@ -26,6 +26,7 @@ from conftest import HANG_S, TESTS, Worker, close, eventually
 from cvq import Client, JobHandle, Settings, queries
 from cvq.broker.embedded import stop_redis
 from cvq.records import Job
+from cvq_workers.protocol import Preload, encode
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux")
 both_ways = pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -80,7 +81,7 @@ def fork_server(worker: Worker) -> psutil.Process:
 
 def test_a_fork_server_says_nothing_when_its_worker_goes_before_it_has_listened() -> None:
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "cvq_workers.launch.server", '{"preload": [], "kinds": []}']
+    command = [sys.executable, "-m", "cvq_workers.launch.server", encode(Preload([], []))]
     with subprocess.Popen(command, stdin=there, stderr=subprocess.PIPE, text=True) as server:
         there.close()
         assert select.select([here], [], [], HANG_S)[0]
@@ -249,22 +250,25 @@ def test_what_is_no_report_costs_its_job_a_line_of_log_and_nothing_else(
     client: Client, run: Callable[..., Job]
 ) -> None:
     job = run("""
-import json
+from cvq_workers.protocol import ArtifactWritten, Error, Metrics, Result, encode
+own = (ctx.job_id, ctx.attempt)
 said = [
-    {'event': 'metrics', 'step': 2**70, 'values': {'a': 'x'}, 'time': 1},
-    {'event': 'artifact', 'path': 5, 'name': None, 'role': [], 'media_type': {}},
-    {'event': 'error', 'reason': [1], 'message': {}, 'retry': 'x'},
-    {'event': [1]},
+    encode(Metrics(*own, 2**70, {'a': 'x'}, 1.0)),
+    encode(ArtifactWritten(*own, 5, None, [], {})),
+    encode(Error(*own, [1], {}, None, 'x')),
+    encode(Result(ctx.job_id, ctx.attempt + 1, 'of another attempt')),
+    encode(Result(ctx.job_id + 1, ctx.attempt, 'of another job')),
+    b'{"type": [1]}\\n',
+    b'[' * 50_000 + b'\\n',
 ]
-for message in said: ctx._control._events.sendall(json.dumps(message).encode() + b'\\n')
-ctx._control._events.sendall(b'[' * 50_000 + b'\\n')
+for line in said: ctx._control._events.sendall(line)
 ctx.metrics(1, good=1.0)
 r = {'ok': 1}
 """)
     assert (job.state, job.result, job.attempt) == ("succeeded", {"ok": 1}, 1)
     assert job.metrics == {"good": 1.0}
     noted = [line for line in client.job(job.id).logs() if "sent what is no report" in line]
-    assert len(noted) == 5
+    assert len(noted) == 7
 
 
 @pytest.mark.parametrize(
@@ -279,8 +283,9 @@ r = {'ok': 1}
 def test_a_result_in_a_file_that_is_none_ends_its_job(run: Callable[..., Job], left: str) -> None:
     job = run(f"""
 import os
+from cvq_workers.protocol import Result, encode
 {left}
-ctx._control._events.sendall(b'{{"event": "result", "result": null, "in_file": true}}\\n')
+ctx._control._events.sendall(encode(Result(ctx.job_id, ctx.attempt, None, in_file=True)))
 os._exit(0)
 """)
     assert (job.state, job.reason, job.attempt) == ("failed", "error", 1)

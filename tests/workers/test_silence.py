@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cvq_workers.attempt import process
-from cvq_workers.attempt.process import Silence
+from cvq_workers.process import silence as module
+from cvq_workers.process.silence import Silence
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(process, "time", made)
+    monkeypatch.setattr(module, "time", made)
     return made
 
 

@@ -19,6 +19,8 @@ from cvq.presence import scratch_of
 from cvq.records import Artifact, AttemptId, Job
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.staging import stage
+from cvq_workers.attempt.execution import Execution, Site
+from cvq_workers.attempt.leased import LeasedDatabase
 from cvq_workers.clock import lease_clock
 from cvq_workers.launch.launcher import Launcher
 from waiting import HANG_S
@@ -78,14 +80,13 @@ def test_what_is_brought_too_late_is_not_left_behind(
         (folder / "out").mkdir(parents=True)
         raise StoreError("it came half")
 
-    monkeypatch.setattr("cvq_workers.attempt.attempt.stage", slow)
-    monkeypatch.setattr("cvq_workers.attempt.record.Record.read", lambda *_: [])
-    attempt = Attempt(
-        job, Slot("cpu", 1), settings=settings, database=database,
-        artifacts=ArtifactStore((settings.home / "store").as_uri()), launcher=Launcher("spawn"),
-        worker="w", claimed_at=lease_clock(),
-    )  # fmt: skip
-    running_thread = threading.Thread(target=attempt.run)
+    monkeypatch.setattr("cvq_workers.attempt.execution.stage", slow)
+    monkeypatch.setattr(LeasedDatabase, "read", lambda *_: [])
+    attempt = Attempt(job, settings, lease_clock())
+    artifacts = ArtifactStore((settings.home / "store").as_uri())
+    site = Site("w", settings, database, artifacts, Launcher("spawn"))
+    execution = Execution(attempt, Slot("cpu", 1), site)
+    running_thread = threading.Thread(target=execution.run)
     running_thread.start()
     assert arrived.wait(HANG_S)
     attempt.lose()

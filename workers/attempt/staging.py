@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 from cvq import checkpoints
@@ -89,7 +87,7 @@ def stage(
         notes=notes,
     )
     job_file = folder / "job.json"
-    job_file.write_text(json.dumps(asdict(request)))
+    request.write(job_file)
     return job_file
 
 

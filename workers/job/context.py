@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from cvq.context.base import BaseContext, Progress
+from cvq.context import base
 
-from ..protocol import Request
+from ..protocol import ArtifactWritten, Metrics, Progress, Request
 from .control import Control
 
-_METRICS_AT_ONCE = 200
+_METRICS_AT_ONCE = 100  # which fit into one event, with names of 100 characters
 
 
-class JobContext(BaseContext):
+class JobContext(base.BaseContext):
     """The `Context` of a job that runs under a worker."""
 
     def __init__(self, request: Request, control: Control) -> None:
@@ -28,6 +28,7 @@ class JobContext(BaseContext):
             checkpoint_every=request.checkpoint_every,
         )
         self._checkpoint = None if request.checkpoint is None else Path(request.checkpoint)
+        self._attempt_id = request.attempt_id
         self._control = control
 
     def confirm(self) -> None:
@@ -35,17 +36,17 @@ class JobContext(BaseContext):
         self._control.confirm()
         self._stop_if_asked()
 
-    def _pass_progress(self, progress: Progress) -> None:
-        self._control.send("progress", **progress._asdict())
+    def _pass_progress(self, progress: base.Progress) -> None:
+        self._control.send(Progress(*self._attempt_id, **progress._asdict()))
 
     def _pass_metrics(self, step: int, values: dict[str, float]) -> None:
         numbers = list(values.items())
         for start in range(0, len(numbers), _METRICS_AT_ONCE):
             some = dict(numbers[start : start + _METRICS_AT_ONCE])
-            self._control.send("metrics", step=step, values=some, time=time.time())
+            self._control.send(Metrics(*self._attempt_id, step, some, time.time()))
 
     def _publish(self, path: Path, name: str, role: str, media_type: str | None) -> None:
-        self._control.send("artifact", path=str(path), name=name, role=role, media_type=media_type)
+        self._control.send(ArtifactWritten(*self._attempt_id, str(path), name, role, media_type))
 
     def _saved(self) -> Path | None:
         return self._checkpoint

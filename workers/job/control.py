@@ -10,36 +10,53 @@ heard of no longer one kills itself then, before anybody else can have begun the
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import socket
 import threading
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from cvq.errors import PermanentError
+from cvq.ids import AttemptId
 
 from ..clock import lease_clock
-from ..protocol import EXIT_CUT, LONGEST_EVENT
+from ..protocol import (
+    EXIT_CUT,
+    LONGEST_EVENT,
+    PULSE_OF_WORKER,
+    Abandoned,
+    Alive,
+    Beat,
+    Begun,
+    Confirm,
+    Confirmed,
+    Event,
+    PulseOfJob,
+    Stop,
+    decode,
+    encode,
+)
 
 _SLICE_S = 0.25
 
 
 class Control:
-    """The job's ends of both sockets: events out; beats, answers and the word stop on the pulse.
+    """The job's ends of both sockets: events out; beats, answers and other words on the pulse.
 
     A child that the job forks inherits this. It may report, as the job; it answers no beats, and
     what becomes of it does not end the job.
 
     Args:
+        attempt: the one that this process runs.
         events: descriptor of the socket for events.
         pulse: of the one for beats.
     """
 
-    def __init__(self, events: int, pulse: int) -> None:
+    def __init__(self, attempt: AttemptId, events: int, pulse: int) -> None:
         for descriptor in (events, pulse):
             os.set_inheritable(descriptor, False)
+        self._attempt = attempt
         self._events = socket.socket(fileno=events)
         self._pulse = socket.socket(fileno=pulse)
         self._identities = {each: _identity(each) for each in (self._events, self._pulse)}
@@ -62,7 +79,7 @@ class Control:
         os.register_at_fork(after_in_child=self._become_child)
         # A process that was stopped must not take one more step under a lease that ended.
         signal.signal(signal.SIGCONT, lambda *_: self._check_lease())
-        self._answer(b"begun\n")
+        self._answer(Begun(*self._attempt))
         while self._expires is None:  # else it would begin under a lease that it does not know
             self._read(_SLICE_S)
         self._check_lease()
@@ -75,18 +92,16 @@ class Control:
                 "ctx.confirm() is for the job's own process, not for its children"
             )
         self._confirmed.clear()
-        self.send("confirm")
+        self.send(Confirm(*self._attempt))
         self._confirmed.wait()  # without a word, `_listen` ends this process with the lease
 
-    def send(self, event: str, **values: Any) -> None:
-        """Send one event, also from a thread or a child of the job's."""
-        self._send(json.dumps({"event": event, **values}).encode())
+    def send(self, event: Event) -> None:
+        """Send one event, also from a thread or a child of the job's.
 
-    def send_result(self, encoded: bytes | None) -> None:
-        """Send the result, or say that it lies in its file."""
-        self._send(b'{"event": "result", "result": %s}' % (encoded or b'null, "in_file": true'))
-
-    def _send(self, line: bytes) -> None:
+        Raises:
+            PermanentError: it is longer than `LONGEST_EVENT`.
+        """
+        line = encode(event)
         if len(line) > LONGEST_EVENT:
             raise PermanentError(
                 f"a report of {len(line)} bytes at once: no more than {LONGEST_EVENT} are taken"
@@ -96,7 +111,7 @@ class Control:
             self._check_sockets()
             try:
                 # One call for a whole line, which the kernel does not mix with another process's.
-                self._events.sendall(line + b"\n")
+                self._events.sendall(line)
             except OSError:
                 self._end_cut()
 
@@ -130,29 +145,32 @@ class Control:
             heard = b""
         if not heard:
             self._end_cut()
-        *words, self._rest = (self._rest + heard).split(b"\n")
-        for word in words:
-            self._hear(word)
+        *lines, self._rest = (self._rest + heard).split(b"\n")
+        for line in lines:
+            self._hear(line)
 
-    def _hear(self, said: bytes) -> None:
-        word, _, value = said.partition(b" ")
-        if word == b"beat":
-            # An old beat, read late, prolongs nothing: it says itself how long it counts.
-            self._expires = max(self._expires or 0.0, float(value))
-            self._answer(b"alive\n")
-        elif word == b"stop":
-            self.stop_requested.set()
-        elif word == b"confirmed":
-            self._confirmed.set()
+    def _hear(self, line: bytes) -> None:
+        message = decode(line, PULSE_OF_WORKER)
+        if message.attempt_id != self._attempt:
+            return
+        match message:
+            case Beat():
+                # An old beat, read late, prolongs nothing: it says itself how long it counts.
+                self._expires = max(self._expires or 0.0, message.until)
+                self._answer(Alive())
+            case Stop():
+                self.stop_requested.set()
+            case Confirmed():
+                self._confirmed.set()
 
-    def _answer(self, word: bytes) -> None:
+    def _answer(self, message: PulseOfJob) -> None:
         with contextlib.suppress(OSError):
-            self._pulse.send(word, socket.MSG_DONTWAIT)
+            self._pulse.send(encode(message), socket.MSG_DONTWAIT)
 
     def _end(self, why: str) -> NoReturn:
         """End at once: somebody else may have the job soon. The supervisor ends the children."""
         if self.is_own:
-            self._answer(b"abandoned " + why.encode() + b"\n")
+            self._answer(Abandoned(why))
         self._leave(1)
 
     def _end_cut(self) -> NoReturn:

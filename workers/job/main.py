@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from cvq.settings import Settings
 from .. import results
 from ..failures import describe
 from ..launch.supervisor import die_with_parent
-from ..protocol import EXIT_STOPPED, Request
+from ..protocol import EXIT_STOPPED, Error, Request, Result, Stopped
 from .context import JobContext
 from .control import Control
 
@@ -44,30 +45,32 @@ def main(job_file: Path, events: int, pulse: int) -> int:
         pulse: of the one that carries beats and their answers.
     """
     die_with_parent()
-    request = Request(**json.loads(job_file.read_text()))
-    control = Control(events, pulse)
+    request = Request.read(job_file)
+    attempt = request.attempt_id
+    control = Control(attempt, events, pulse)
     control.begin()
     code = 1
     try:
         _prepare_process(request)
-        result = results.write(_run(request, control), Path(request.folder))
+        encoded = results.write(_run(request, control), Path(request.folder))
     except StopRequestedError:
         code = EXIT_STOPPED
         if control.is_own:
-            control.send("stopped")
+            control.send(Stopped(*attempt))
     except SystemExit as error:
         code = _exit_code(error)
         if control.is_own and not isinstance(error.code, int | None):
-            control.send("error", **describe(error))
+            control.send(Error(*attempt, **asdict(describe(error))))
     except BaseException as error:
         if control.is_own:
-            control.send("error", **describe(error))
+            control.send(Error(*attempt, **asdict(describe(error))))
         else:
             traceback.print_exc()
     else:
         code = 0
         if control.is_own:
-            control.send_result(result)
+            value = None if encoded is None else json.loads(encoded)
+            control.send(Result(*attempt, value, in_file=encoded is None))
     if not control.is_own:
         os._exit(code)  # a child that the job has forked: the job itself goes on
     return code

@@ -6,7 +6,6 @@ Either way a supervisor stands between worker and job (`workers/launch/superviso
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -20,8 +19,8 @@ import psutil
 
 from cvq.surroundings import leave_removed_folder
 
+from ..protocol import LONGEST_EVENT, Preload, Ready, StartJob, decode, encode
 from .environment import job_environment
-from .server import READY
 
 _LOAD_S = 600.0  # what a cold network file system may take to load PyTorch
 _FORK_S = 60.0  # after which a server that has loaded everything and forks nothing is frozen
@@ -43,11 +42,11 @@ class ForkServer:
 
     def __init__(self, preload: Sequence[str], kinds: Sequence[str], environment: dict[str, str]):
         leave_removed_folder()
-        asked = json.dumps({"preload": list(preload), "kinds": list(kinds)})
+        load = encode(Preload(preload, kinds))
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cvq_workers.launch.server", asked],
+                [sys.executable, "-P", "-m", "cvq_workers.launch.server", load],
                 stdin=theirs.fileno(),
                 env=environment,
                 start_new_session=True,
@@ -60,8 +59,7 @@ class ForkServer:
         Raises:
             OSError: the server is dead.
         """
-        message = json.dumps({"job_file": str(job_file)}).encode()
-        socket.send_fds(self._connection, [message], list(ends))
+        socket.send_fds(self._connection, [encode(StartJob(str(job_file)))], list(ends))
 
     @property
     def alive(self) -> bool:
@@ -76,8 +74,9 @@ class ForkServer:
         return waited > (_FORK_S if self._has_loaded() else _LOAD_S)
 
     def _has_loaded(self) -> bool:
-        with contextlib.suppress(OSError):
-            self._loaded |= self._connection.recv(len(READY), socket.MSG_DONTWAIT) == READY
+        with contextlib.suppress(OSError, ValueError):
+            decode(self._connection.recv(LONGEST_EVENT, socket.MSG_DONTWAIT), [Ready])
+            self._loaded = True
         return self._loaded
 
     def end(self, patience: float = 0.0) -> None:

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import select
 import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from cvq.kinds import all_kinds
 from cvq.settings import Settings
 
 from ..job.main import main as job_main
+from ..protocol import Preload, Ready, StartJob, decode, encode
 from .supervisor import (
     adopt_orphans,
     die_with_parent,
@@ -38,14 +38,13 @@ from .supervisor import (
     wake_at_children,
 )
 
-READY = b"ready"
 _REQUEST = 65_536  # bytes; a request is a path
 _DESCRIPTORS = 5
 
 
-def serve(connection: socket.socket, preload: Iterable[str], kinds: list[str]) -> None:
+def serve(connection: socket.socket, preload: Preload) -> None:
     """Fork a supervisor for every request until the worker closes its end."""
-    _load(preload, kinds)
+    _load(preload)
     adopt_orphans()  # those of a supervisor that was killed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = wake, _ = wake_at_children()
@@ -54,7 +53,7 @@ def serve(connection: socket.socket, preload: Iterable[str], kinds: list[str]) -
         poll.register(descriptor, select.POLLIN)
     supervisors: set[int] = set()
     with contextlib.suppress(OSError):
-        connection.send(READY)
+        connection.send(encode(Ready()))
     while True:
         ready = [descriptor for descriptor, _ in poll.poll()]
         if wake in ready:
@@ -64,7 +63,7 @@ def serve(connection: socket.socket, preload: Iterable[str], kinds: list[str]) -
             message, descriptors = _receive(connection)
             if not message:
                 return  # the supervisors see for themselves that the worker has gone
-            supervisors.add(_fork(json.loads(message), descriptors, pipe))
+            supervisors.add(_fork(decode(message, [StartJob]), descriptors, pipe))
 
 
 def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
@@ -76,14 +75,15 @@ def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
     return message, descriptors
 
 
-def _load(preload: Iterable[str], kinds: list[str]) -> None:
+def _load(preload: Preload) -> None:
     """Import what jobs will need; what cannot be loaded is missed by the job that needs it."""
 
     def load_kinds() -> None:
-        all_kinds(Settings.model_validate({"kinds": kinds}))
+        all_kinds(Settings.model_validate({"kinds": preload.kinds}))
 
-    loads: list[Callable[[], Any]] = [partial(importlib.import_module, name) for name in preload]
-    for load in [*loads, load_kinds]:
+    modules = [partial(importlib.import_module, name) for name in preload.modules]
+    loads: list[Callable[[], Any]] = [*modules, load_kinds]
+    for load in loads:
         try:
             load()
         except ImportError:
@@ -106,7 +106,7 @@ def _collect(supervisors: set[int]) -> None:
             end_children(spared=supervisors)
 
 
-def _fork(request: dict[str, Any], descriptors: list[int], pipe: tuple[int, int]) -> int:
+def _fork(request: StartJob, descriptors: list[int], pipe: tuple[int, int]) -> int:
     pid = os.fork()
     if pid == 0:
         _become_supervisor(request, descriptors, pipe)
@@ -115,9 +115,7 @@ def _fork(request: dict[str, Any], descriptors: list[int], pipe: tuple[int, int]
     return pid
 
 
-def _become_supervisor(
-    request: dict[str, Any], descriptors: list[int], pipe: tuple[int, int]
-) -> None:
+def _become_supervisor(request: StartJob, descriptors: list[int], pipe: tuple[int, int]) -> None:
     *own, leash = descriptors
     try:
         os.setsid()
@@ -138,7 +136,7 @@ def _become_supervisor(
         os._exit(0)
 
 
-def _fork_job(request: dict[str, Any], descriptors: list[int], leash: int) -> int:
+def _fork_job(request: StartJob, descriptors: list[int], leash: int) -> int:
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -154,9 +152,7 @@ def _fork_job(request: dict[str, Any], descriptors: list[int], leash: int) -> in
     return pid
 
 
-def _become_job(
-    request: dict[str, Any], stdout: int, stderr: int, events: int, pulse: int
-) -> None:
+def _become_job(request: StartJob, stdout: int, stderr: int, events: int, pulse: int) -> None:
     code = 70
     try:
         with contextlib.suppress(OSError):
@@ -164,7 +160,7 @@ def _become_job(
         for source, target in ((stdout, 1), (stderr, 2)):
             os.dup2(source, target)
             os.close(source)
-        code = job_main(Path(request["job_file"]), events, pulse)
+        code = job_main(Path(request.job_file), events, pulse)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -172,5 +168,4 @@ def _become_job(
 
 
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[1])
-    serve(socket.socket(fileno=0), asked["preload"], asked["kinds"])
+    serve(socket.socket(fileno=0), decode(os.fsencode(sys.argv[1]), [Preload]))

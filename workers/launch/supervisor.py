@@ -6,17 +6,15 @@ It leads a session of its own and adopts every orphan below it, so that nothing 
 leave, join the processes of another job, or be taken for a stranger's: what it kills are its own
 children, not yet waited for, whose numbers cannot have been given to anybody else.
 
-Its leash is a socket to the worker. The worker says `stop` (SIGTERM to the job) or `kill`, or is
-gone: then all ends. The supervisor says `{"pid": 4711, "supervisor": 4710}` at the start and, when
-the job's process and all of its descendants are gone,
-`{"exit": 0, "signal": null, "peak_memory": 123456789}`.
+Its leash is a socket to the worker. The worker says `Terminate` or `Kill`, or is gone: then all
+ends. The supervisor says `Started` and, when the job's process and all of its descendants are
+gone, `Ended`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import select
 import signal
@@ -25,7 +23,8 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+
+from ..protocol import ORDERS, Ended, Kill, Order, Report, Started, Terminate, decode, encode
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SWEEP_S = 2.0  # what the end of a job's descendants may hold up the news of its own
@@ -46,24 +45,22 @@ def supervise(leash: socket.socket, start: Callable[[], int]) -> None:
         start: starts the process as the leader of a process group; returns its number.
     """
     adopt_orphans()
-    if _hung_up(leash):  # the worker has given the attempt up, or is gone
+    if _is_hung_up(leash):  # the worker has given the attempt up, or is gone
         return
     job = start()
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    _say(leash, {"pid": job, "supervisor": os.getpid()})
+    _say(leash, Started(job, os.getpid()))
     status, memory = _watch(leash, job)
     left = not end_children()
     died = os.WIFSIGNALED(status)
-    _say(
-        leash,
-        {
-            "exit": None if died else os.WEXITSTATUS(status),
-            "signal": os.WTERMSIG(status) if died else None,
-            # Linux counts in KiB, Apple in bytes.
-            "peak_memory": memory * (1 if sys.platform == "darwin" else 1024),
-        },
+    end = Ended(
+        exit=None if died else os.WEXITSTATUS(status),
+        signal=os.WTERMSIG(status) if died else None,
+        # Linux counts in KiB, Apple in bytes.
+        peak_memory=memory * (1 if sys.platform == "darwin" else 1024),
     )
+    _say(leash, end)
     leash.close()
     deadline = time.monotonic() + _LINGER_S
     while left and time.monotonic() < deadline:
@@ -76,6 +73,7 @@ def _watch(leash: socket.socket, job: int) -> tuple[int, int]:
     poll.register(leash, select.POLLIN)
     wake, _ = wake_at_children()
     poll.register(wake, select.POLLIN)
+    orders = _Orders(leash)
     killing = False
     while True:
         ended = _collect(job)
@@ -87,11 +85,11 @@ def _watch(leash: socket.socket, job: int) -> tuple[int, int]:
         if wake in ready:
             os.read(wake, 4096)
         if leash.fileno() in ready:
-            said = _hear(leash)
-            killing = killing or not said or b"kill" in said
-            if not said:
+            heard = orders.read()
+            if heard is None:
                 poll.unregister(leash)
-            elif b"stop" in said:
+            killing = killing or heard is None or Kill() in heard
+            if heard and Terminate() in heard:
                 _signal(job, signal.SIGTERM)
 
 
@@ -193,14 +191,26 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _hear(leash: socket.socket) -> bytes:
-    try:
-        return leash.recv(64)
-    except OSError:
-        return b""
+class _Orders:
+    """What the worker says through the leash."""
+
+    def __init__(self, leash: socket.socket) -> None:
+        self._leash = leash
+        self._rest = b""
+
+    def read(self) -> list[Order] | None:
+        """What has come in; None where the worker is gone."""
+        try:
+            heard = self._leash.recv(4096)
+        except OSError:
+            return None
+        if not heard:
+            return None
+        *lines, self._rest = (self._rest + heard).split(b"\n")
+        return [decode(line, ORDERS) for line in lines]
 
 
-def _hung_up(leash: socket.socket) -> bool:
+def _is_hung_up(leash: socket.socket) -> bool:
     try:
         return not leash.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
     except BlockingIOError:
@@ -209,9 +219,9 @@ def _hung_up(leash: socket.socket) -> bool:
         return True
 
 
-def _say(leash: socket.socket, message: dict[str, Any]) -> None:
+def _say(leash: socket.socket, message: Report) -> None:
     with contextlib.suppress(OSError):  # the worker has lost interest
-        leash.sendall(json.dumps(message).encode() + b"\n")
+        leash.sendall(encode(message))
 
 
 # ---------------------------------------------------------------------------- without a server

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cvq.states import Reason
 
+from ..protocol import Ended
 
-def cause_of(end: dict[str, Any], *, out_of_memory: bool) -> tuple[str, str]:
+
+@dataclass(frozen=True)
+class Fate:
+    """How a process that has run ended.
+
+    Attributes:
+        end: what its supervisor said; None where that died itself.
+        abandoned: why the process says that it ends itself.
+        out_of_memory: whether the kernel has just killed some process for lack of memory.
+    """
+
+    end: Ended | None = None
+    abandoned: str | None = None
+    out_of_memory: bool = False
+
+
+def cause_of(end: Ended | None, *, out_of_memory: bool) -> tuple[str, str]:
     """Reason and explanation of an end.
 
     Args:
-        end: what the supervisor reported: `exit` or `signal`; empty where it died itself.
+        end: what the supervisor reported; None where it died itself.
         out_of_memory: whether the kernel has just killed some process for lack of memory.
     """
-    number = end.get("signal")
+    if end is None:
+        return Reason.WORKER_LOST, "the job's supervisor died, and the job with it"
+    number = end.signal
     if number == signal.SIGKILL and out_of_memory:
         return "oom", "the kernel killed the job's process: the machine or container had no memory"
     if number:
         name = signal_name(number)
         return f"signal:{name}", f"the job's process was killed by signal {name}"
-    if end.get("exit") is not None:
-        return f"exit:{end['exit']}", f"the job's process left with exit code {end['exit']}"
-    return Reason.WORKER_LOST, "the job's supervisor died, and the job with it"
+    return f"exit:{end.exit}", f"the job's process left with exit code {end.exit}"
 
 
 def signal_name(number: int) -> str:

@@ -1,10 +1,8 @@
-"""Bytes into lines, and steps into a time that is left."""
+"""Bytes into lines."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Any
 
 _LONGEST_LINE = 16_384  # bytes; a longer one is cut into several
 
@@ -49,35 +47,3 @@ class LineSplitter:
     def _end_line(self) -> None:
         self._emit(b"".join(self._rest))
         self._rest, self._size = [], 0
-
-
-class Progress:
-    """The last progress of a job, with the seconds left by its speed so far."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self._first: tuple[float, float] | None = None  # share of the work, and when
-        self._last: dict[str, Any] | None = None
-        self._fresh = False
-
-    def update(self, done: int, total: int, unit: str, share: float | None = None) -> None:
-        """Note that `done` of `total` units are done, and which share of the work."""
-        now = time.monotonic()
-        if share is None:
-            share = done / total if total else 0.0
-        if self._first is None or share < self._first[0]:
-            self._first = (share, now)
-        since, begun = self._first
-        eta = (1 - share) * (now - begun) / (share - since) if share > since else None
-        self._last = {
-            "done": done,
-            "total": total,
-            "unit": unit,
-            "eta_s": None if eta is None else round(max(eta, 0.0), 1),
-        }
-        self._fresh = True
-
-    def take(self) -> dict[str, Any] | None:
-        """What has not been taken yet, or None where nothing is new."""
-        fresh, self._fresh = self._fresh, False
-        return self._last if fresh else None
