@@ -24,8 +24,9 @@ from typing import Any
 
 from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, UsageError
 from .files import atomic, make_home, sha256_of, why
+from .ids import AttemptId
 from .names import Names, safe_name
-from .records import Artifact, AttemptId
+from .records import Artifact
 from .settings import Settings, masked, without_secrets
 
 _CONNECT_TIMEOUT_S = 5.0

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, func, select
 
 from . import tables as t
 from .errors import UnknownJobError, UsageError
-from .records import Artifact, Attempt, AttemptId, Job, Worker
+from .ids import AttemptId
+from .records import Artifact, Attempt, Job, Worker
 from .states import Role, State, WorkerState
 from .tables import now
 

@@ -29,7 +29,8 @@ from sqlalchemy import (
 
 from . import tables as t
 from .goals import goal_of
-from .records import AttemptId, EncodedJson, Job
+from .ids import AttemptId
+from .records import EncodedJson, Job
 
 METRICS, RESULT = "metrics", "result"
 _MOST_RESULTS = 500  # of a result with more numbers, the first so many can be asked for

@@ -7,9 +7,10 @@ from typing import Any
 
 from cvq import queries
 from cvq.db import Database
+from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, jobs, workers
 from cvq.matching import Offer
-from cvq.records import AttemptId, Job, NewJob, Outcome, Worker
+from cvq.records import Job, NewJob, Outcome, Worker
 from cvq.states import State
 
 QUEUE = "default"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cvq.ids import AttemptId
 from cvq.queries import Lease
-from cvq.records import AttemptId
 
 # A living worker renews twice a second. Whoever has not, between two looks so far apart, is dead.
 BETWEEN_LOOKS_S = 1.5

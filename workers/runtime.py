@@ -32,11 +32,12 @@ from cvq.errors import (
     MissingExtraError,
     SetupError,
 )
+from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, jobs, leases, workers
 from cvq.matching import Offer
 from cvq.postgres import patience
 from cvq.presence import Presence
-from cvq.records import AttemptId, Job
+from cvq.records import Job
 from cvq.settings import Settings
 from cvq.states import WorkerState
 

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, 
 
 from .. import summaries
 from .. import tables as t
-from ..records import Artifact, AttemptId, Job, LogLine, MetricPoint, Outcome
+from ..ids import AttemptId
+from ..records import Artifact, Job, LogLine, MetricPoint, Outcome
 from ..states import FINAL, Reason, Role, State
 from ..tables import now
 from .endings import silence

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select, update
 
 from .. import tables as t
 from ..errors import LeaseLostError
-from ..records import AttemptId, Job
+from ..ids import AttemptId
+from ..records import Job
 from ..states import State
 from ..tables import now
 

@@ -17,8 +17,9 @@ from cvq import Settings
 from cvq.artifacts import ArtifactStore, open_store, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
 from cvq.files import atomic
+from cvq.ids import AttemptId
 from cvq.names import Names
-from cvq.records import Artifact, AttemptId
+from cvq.records import Artifact
 
 
 @pytest.fixture(scope="module")

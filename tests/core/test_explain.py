@@ -15,8 +15,9 @@ from cvq import tables as t
 from cvq.db import Database
 from cvq.explain.explanation import Explanation, explain
 from cvq.explain.holdups import Holdup, holdup
+from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, jobs, workers
-from cvq.records import Artifact, AttemptId, LogLine, MetricPoint, NewJob, Outcome
+from cvq.records import Artifact, LogLine, MetricPoint, NewJob, Outcome
 from cvq.states import Role, State
 from cvq.tables import now
 

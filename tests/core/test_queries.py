@@ -12,16 +12,10 @@ from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import UnknownJobError, UsageError
+from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, jobs
 from cvq.parse import Comparison
-from cvq.records import (
-    Artifact,
-    AttemptId,
-    LogLine,
-    MetricPoint,
-    NewJob,
-    Outcome,
-)
+from cvq.records import Artifact, LogLine, MetricPoint, NewJob, Outcome
 from cvq.states import State
 from cvq.tables import now
 from cvq.views import filters

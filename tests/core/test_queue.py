@@ -15,7 +15,7 @@ from cvq import Client, Settings
 from cvq.broker.embedded import stop_redis
 from cvq.broker.queue import TASK, Broker, broker_queue
 from cvq.errors import BrokerError
-from cvq.records import AttemptId
+from cvq.ids import AttemptId
 
 
 def pop(client: Client, queue: str) -> dict[str, Any]:

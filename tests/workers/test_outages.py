@@ -24,14 +24,10 @@ from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import DatabaseAwayError, DatabaseError
+from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, jobs
 from cvq.matching import Offer
-from cvq.records import (
-    AttemptId,
-    Job,
-    NewJob,
-    Outcome,
-)
+from cvq.records import Job, NewJob, Outcome
 from cvq.states import State
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.execution import Execution

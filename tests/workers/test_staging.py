@@ -15,12 +15,13 @@ from cvq.artifacts import ArtifactStore
 from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import PermanentError, StoreError
+from cvq.ids import AttemptId
 from cvq.presence import scratch_of
-from cvq.records import Artifact, AttemptId, Job
+from cvq.records import Artifact, Job
 from cvq_workers.attempt.attempt import Attempt
-from cvq_workers.attempt.staging import stage
 from cvq_workers.attempt.execution import Execution, Site
 from cvq_workers.attempt.leased import LeasedDatabase
+from cvq_workers.attempt.staging import stage
 from cvq_workers.clock import lease_clock
 from cvq_workers.launch.launcher import Launcher
 from waiting import HANG_S

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cvq.artifacts import ArtifactStore
 from cvq.errors import CvqError, PermanentError, StoreError, TemporaryError
+from cvq.ids import AttemptId
 from cvq.names import Names
-from cvq.records import Artifact, AttemptId
+from cvq.records import Artifact
 from cvq.states import DISPENSABLE, Role
 
 from ..failures import may_pass

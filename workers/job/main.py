@@ -26,7 +26,7 @@ from cvq.settings import Settings
 
 from .. import results
 from ..failures import describe
-from ..launch.supervisor import die_with_parent
+from ..prctl import die_with_parent
 from ..protocol import EXIT_STOPPED, Error, Request, Result, Stopped
 from .context import JobContext
 from .control import Control

@@ -29,14 +29,9 @@ from cvq.kinds import all_kinds
 from cvq.settings import Settings
 
 from ..job.main import main as job_main
+from ..prctl import adopt_orphans, die_with_parent
 from ..protocol import Preload, Ready, StartJob, decode, encode
-from .supervisor import (
-    adopt_orphans,
-    die_with_parent,
-    end_children,
-    supervise,
-    wake_at_children,
-)
+from .supervisor import end_children, supervise, wake_at_children
 
 _REQUEST = 65_536  # bytes; a request is a path
 _DESCRIPTORS = 5

@@ -14,7 +14,6 @@ gone, `Ended`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -24,9 +23,9 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from ..prctl import adopt_orphans
 from ..protocol import ORDERS, Ended, Kill, Order, Report, Started, Terminate, decode, encode
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SWEEP_S = 2.0  # what the end of a job's descendants may hold up the news of its own
 _LINGER_S = 60.0  # how long what does not die of SIGKILL is waited for
 _AGAIN_S = 0.1
@@ -148,22 +147,6 @@ def end_children(spared: Collection[int] = ()) -> bool:
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
     return True
-
-
-def adopt_orphans() -> None:
-    """Become the parent of what processes below leave behind."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent dies."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(option, value)
 
 
 def wake_at_children() -> tuple[int, int]:

@@ -23,8 +23,9 @@ from steps import DONE, claim, claimed, finish, new, submit
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import LeaseLostError
+from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, jobs, leases
-from cvq.records import AttemptId, LogLine, Outcome
+from cvq.records import LogLine, Outcome
 from cvq.states import FINAL, State
 
 

@@ -11,8 +11,8 @@ from steps import DONE, claim, claimed, finish, get, new, reap_and_promote, subm
 
 from cvq import queries
 from cvq.db import Database
+from cvq.ids import AttemptId
 from cvq.lifecycle import jobs
-from cvq.records import AttemptId
 from cvq.states import State
 
 
