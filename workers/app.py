@@ -46,9 +46,7 @@ class JobsStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         """Enter the worker and begin its heartbeat."""
         runtime: Runtime = worker.app.cvq_runtime()
-        if worker.concurrency != len(runtime.slots):  # celery's own -c was given
-            devices = list(dict.fromkeys(slot.device for slot in runtime.slots))
-            runtime.slots = make_slots(devices, worker.concurrency)
+        runtime.resize(worker.concurrency)  # celery's own -c may have been given
         runtime.start()
         worker.app.cvq_hang_up()
         for handler in logging.getLogger().handlers:

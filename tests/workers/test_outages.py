@@ -25,16 +25,16 @@ from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import DatabaseAwayError, DatabaseError
 from cvq.ids import AttemptId
-from cvq.lifecycle import attempts, claims, jobs
-from cvq.matching import Offer
+from cvq.lifecycle import attempts, claims, jobs, workers
 from cvq.records import Job, NewJob, Outcome
-from cvq.states import State
+from cvq.states import Drain, State
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.execution import Execution
 from cvq_workers.attempt.leased import LeasedDatabase
 from cvq_workers.attempt.record import Record
 from cvq_workers.attempt.reports import Reports
 from cvq_workers.clock import lease_clock
+from cvq_workers.heartbeat import Heartbeat
 from cvq_workers.protocol import Metrics
 from cvq_workers.runtime import Runtime
 from waiting import HANG_S, eventually
@@ -135,17 +135,18 @@ def test_a_row_that_somebody_has_locked_holds_up_no_other(
 ) -> None:
     with created(postgres_server, upgraded) as url:
         database = Database(Settings.load(database_url=url))
-        runtime = Runtime(database.settings, [Slot("cpu", 1)], ["default"])
-        runtime.__dict__["db"] = database
+        worker = runtime_of(database).worker
         locked, free = (Told(running(database)) for _ in range(2))
         with database.write() as connection:
-            connection.execute(update(t.jobs).values(lease_owner=runtime.id))
-        runtime._attempts = {locked, free}  # type: ignore[arg-type]
+            connection.execute(update(t.jobs).values(lease_owner=worker.id))
+        heartbeat = Heartbeat(worker)
+        for told in (locked, free):
+            worker.attempts.add(told)  # type: ignore[arg-type]
         with database.write() as connection:
             attempts.report(connection, locked.id, progress={"done": 1})
-            runtime._renew()
+            heartbeat.beat()
             assert (free.beats, locked.beats, locked.lost) == (1, 0, False)
-        runtime._renew()
+        heartbeat.beat()
         assert (free.beats, locked.beats, locked.lost) == (2, 1, False)
         database.engine.dispose()
 
@@ -179,6 +180,17 @@ def test_a_lock_shorter_than_the_lease_costs_no_attempt(
 
 
 # ---------------------------------------------------------------------------- a slot's own errors
+
+
+SLOT = Slot("cpu", 1)
+
+
+def runtime_of(database: Database, **more: Any) -> Runtime:
+    """A worker with one slot, not started, whose slot takes any job."""
+    runtime = Runtime(database.settings, [SLOT], ["default"], **more)
+    runtime.worker.__dict__["db"] = database
+    runtime.claiming.announce(None)
+    return runtime
 
 
 def running(database: Database, **values: Any) -> Job:
@@ -252,12 +264,9 @@ def test_a_slot_outlives_whatever_a_job_does_to_it(
     def fall(_: Execution) -> None:
         raise error
 
-    slot = Slot("cpu", 1)
-    runtime = Runtime(database.settings, [slot], ["default"])
-    runtime.__dict__["db"] = database
     job = running(database, max_attempts=1)
     monkeypatch.setattr(Execution, "run", fall)
-    runtime._run(job, slot, 0.0)
+    runtime_of(database).run(job, SLOT, 0.0)
     found = ended(database, job)
     assert (found.state, found.attempt) == ("failed", 1)
     assert found.error
@@ -270,12 +279,9 @@ def test_a_worker_without_descriptors_fails_no_job_for_good(
     def fall(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    slot = Slot("cpu", 1)
-    runtime = Runtime(database.settings, [slot], ["default"])
-    runtime.__dict__["db"] = database
     job = running(database, max_attempts=2)
     monkeypatch.setattr("cvq_workers.attempt.execution.JobProcess", fall)
-    runtime._run(job, slot, lease_clock())
+    runtime_of(database).run(job, SLOT, lease_clock())
     found = ended(database, job)
     assert (found.state, found.reason) == ("waiting", "error")
     assert "Too many open files" in str(found.error)
@@ -294,43 +300,39 @@ class Unheard(Database):
             raise DatabaseAwayError("the answer was lost")
 
 
-def test_a_claim_without_an_answer_is_asked_for_again_later(database: Database) -> None:
-    slot = Slot("cpu", 1)
+def test_a_claim_without_an_answer_is_asked_for_again_later(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deaf = Unheard(database.settings)
-    runtime = Runtime(database.settings, [slot], ["default"], burst=True)
-    runtime.__dict__["db"] = deaf
-    runtime._offers[slot.kind] = Offer(slot.kind, None)
-    runtime._free.put(slot)
+    runtime = runtime_of(deaf, burst=True)
+    departure, claiming = runtime.worker.departure, runtime.claiming
+    left: list[str] = []
+    monkeypatch.setattr(departure, "leave", lambda: left.append("left"))
     with database.write() as connection:
         job_id = jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
-    runtime._stopping.set()  # so that no pause is made
+    departure.asked.set()  # so that no pause is made
     begun = lease_clock()
-    assert runtime._claim(slot) is None
-    runtime._stopping.clear()
+    assert claiming.claim(SLOT) is None
     assert found(database, job_id).state == State.RUNNING
-    left: list[str] = []
-    runtime._leave = lambda: left.append("left")  # type: ignore[method-assign]
-    runtime._upkeep()
+    runtime.upkeep.look()
     assert left == []  # the job is this worker's to find again
     deaf.deaf = False
     between = lease_clock()
-    claimed = runtime._claim(slot)
+    claimed = claiming.claim(SLOT)
     assert claimed is not None
     assert (claimed[0].id, claimed[0].attempt) == (job_id, 1)
     assert begun <= claimed[1] <= between  # its lease began when it was asked for first
-    assert runtime._claim(slot) is None  # with a token of its own
-    assert runtime._unanswered == {}
+    assert claiming.claim(SLOT) is None  # with a token of its own
+    assert not claiming.unanswered
     deaf.engine.dispose()
 
 
 def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slot, now = Slot("cpu", 1), [0.0]
-    runtime = Runtime(database.settings, [slot], ["default"])
-    runtime.__dict__["db"] = database
-    runtime._offers[slot.kind] = Offer(slot.kind, None)
-    claim, renew = claims.claim, runtime._renew_now
+    now = [0.0]
+    runtime = runtime_of(database)
+    claim, renew = claims.claim, runtime.claiming._renew
     tried: list[AttemptId] = []
 
     def late(*given: Any, **more: Any) -> Job | None:
@@ -343,13 +345,13 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
             raise DatabaseAwayError("gone")
         return renew(attempt)
 
-    monkeypatch.setattr("cvq_workers.runtime.lease_clock", lambda: now[0])
+    monkeypatch.setattr("cvq_workers.claiming.lease_clock", lambda: now[0])
     monkeypatch.setattr(claims, "claim", late)
-    monkeypatch.setattr(runtime, "_renew_now", fail_once)
-    monkeypatch.setattr(runtime._stopping, "wait", lambda _: False)
+    monkeypatch.setattr(runtime.claiming, "_renew", fail_once)
+    monkeypatch.setattr(runtime.worker.departure.asked, "wait", lambda _: False)
     with database.write() as connection:
         jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
-    claimed = runtime._claim(slot)
+    claimed = runtime.claiming.claim(SLOT)
     assert claimed is not None
     # It counts from a renewal, and not from one that has failed.
     assert tried == [claimed[0].attempt_id] * 2
@@ -358,8 +360,7 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
 def test_a_beat_that_fails_holds_up_no_other(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = Runtime(database.settings, [Slot("cpu", 1)], ["default"])
-    runtime.__dict__["db"] = database
+    worker = runtime_of(database).worker
     beaten: list[AttemptId] = []
 
     class Beaten:
@@ -373,9 +374,10 @@ def test_a_beat_that_fails_holds_up_no_other(
 
     jobs = [running(database) for _ in range(2)]
     with database.write() as connection:
-        connection.execute(update(t.jobs).values(lease_owner=runtime.id, claim_token=None))
-    runtime._attempts = {Beaten(job) for job in jobs}  # type: ignore[assignment]
-    runtime._renew()
+        connection.execute(update(t.jobs).values(lease_owner=worker.id, claim_token=None))
+    for job in jobs:
+        worker.attempts.add(Beaten(job))  # type: ignore[arg-type]
+    Heartbeat(worker).beat()
     assert sorted(beaten) == sorted(job.attempt_id for job in jobs)
 
 
@@ -383,22 +385,54 @@ def test_a_worker_that_is_done_does_not_leave_while_a_slot_claims(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # After a claim's commit, before its attempt, a job is neither queued nor seen to run here.
-    slot = Slot("cpu", 1)
-    runtime = Runtime(database.settings, [slot], ["default"], burst=True)
-    runtime.__dict__["db"] = database
-    runtime._free.put(slot)
+    runtime = runtime_of(database, burst=True)
     left: list[str] = []
     slots: list[Slot] = []
 
     def claim(of: Slot) -> None:
         slots.append(of)
-        runtime._upkeep()
-        runtime._obey("finish")
+        runtime.upkeep.look()
+        runtime.heartbeat.apply_drain(Drain.FINISH)
 
-    monkeypatch.setattr(runtime, "_leave", lambda: left.append("left"))
-    monkeypatch.setattr(runtime, "_claim", claim)
+    monkeypatch.setattr(runtime.worker.departure, "leave", lambda: left.append("left"))
+    monkeypatch.setattr(runtime.claiming, "claim", claim)
     runtime.work()
-    assert (slots, left) == ([slot], [])
-    runtime._upkeep()
-    runtime._obey("finish")
+    assert (slots, left) == ([SLOT], [])
+    runtime.upkeep.look()
+    runtime.heartbeat.apply_drain(Drain.FINISH)
     assert left == ["left", "left"]
+
+
+def test_a_job_that_is_claimed_while_its_worker_leaves_goes_back_to_the_queue(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = runtime_of(database)
+    with database.write() as connection:
+        job_id = jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
+    slots, claim, deregister = runtime.worker.slots, claims.claim, workers.deregister
+    wait, waits = slots.wait_until_idle, threading.Event()
+    closer = threading.Thread(target=runtime.close)
+    left_behind: list[str] = []
+
+    def wait_until_idle() -> None:
+        waits.set()
+        wait()
+
+    def claim_late(*given: Any, **more: Any) -> Job | None:
+        if not waits.is_set():
+            closer.start()
+            assert waits.wait(HANG_S)
+        return claim(*given, **more)
+
+    def deregister_last(connection: Connection, worker: str) -> None:
+        left_behind.append(found(database, job_id).state)
+        deregister(connection, worker)
+
+    monkeypatch.setattr(slots, "wait_until_idle", wait_until_idle)
+    monkeypatch.setattr(claims, "claim", claim_late)
+    monkeypatch.setattr(workers, "deregister", deregister_last)
+    assert runtime.work() == 1
+    closer.join(HANG_S)
+    assert left_behind == [State.QUEUED]
+    job = found(database, job_id)
+    assert (job.reason, job.attempt) == ("preempted", 1)

@@ -1,0 +1,34 @@
+"""How a worker leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+
+class Departure:
+    """How far a worker is on its way out.
+
+    Attributes:
+        draining: no more jobs are taken.
+        asked: the running ones are to stop.
+        stopping: they have; the worker's threads are to end.
+        left: all is done.
+    """
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.asked, self.stopping, self.left = (threading.Event() for _ in range(3))
+        self._leaving = False
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the worker shuts down by its own will."""
+        return self._leaving
+
+    def leave(self) -> None:
+        """Shut down as SIGTERM would, once."""
+        if not self._leaving:
+            self._leaving = True
+            os.kill(os.getpid(), signal.SIGTERM)
