@@ -12,7 +12,7 @@ from cvq.states import Reason, State
 
 from ..clock import lease_clock
 from ..process.job_process import JobProcess
-from ..protocol import Begun, PulseOfWorker, Stop
+from ..protocol import PulseOfWorker, Stop
 
 _STOP_S = 0.5  # what a cancelled process gets between SIGTERM and SIGKILL
 
@@ -90,7 +90,7 @@ class Attempt:
         """From now on, this process runs the attempt."""
         self._process = process
 
-    def begin(self, _: Begun) -> None:
+    def begin(self) -> None:
         """The process waits for its first beat."""
         if (process := self._process) is not None:
             process.beat(self.id, self.leased_until)

@@ -14,7 +14,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cvq import queries
@@ -27,26 +27,14 @@ from cvq.records import Artifact, Outcome
 from cvq.settings import Settings
 from cvq.states import Reason, State
 
-from .. import results
 from ..failures import describe
 from ..launch.launcher import Launcher
 from ..process.job_process import JobProcess
-from ..protocol import (
-    ArtifactWritten,
-    Begun,
-    Confirm,
-    Confirmed,
-    Error,
-    Event,
-    Metrics,
-    Progress,
-    Result,
-    Stopped,
-)
 from .attempt import Attempt
 from .background import Background
 from .leased import LeasedDatabase
 from .outcome import CUT, Ending, failure_of, outcome_of
+from .receiver import Receiver
 from .record import Record
 from .reports import Reports
 from .staging import stage
@@ -81,15 +69,13 @@ class Execution:
         folder = f"{attempt.job.id}-{attempt.job.attempt}"
         self._folder = scratch_of(site.settings.home, site.worker) / folder
         self._process: JobProcess | None = None
-        self._storing: Storing | None = None
-        self._result: Result | None = None
-        self._error: Error | None = None
-        self._stopped = False
         self._starts = 0
         self._reports = Reports()
         self._db = LeasedDatabase(site.database, attempt, patience=site.settings.lease)
         self._record = Record(attempt.job, self._reports, self._db, site.artifacts, site.worker)
         self._uploads = Uploads(attempt.id, self._folder, self._reports, site.artifacts)
+        self._storing = Storing(self._record, self._uploads)
+        self._receiver = Receiver(attempt, self._reports, self._storing, self._folder)
 
     def run(self) -> str | None:
         """Run the job to the end of this attempt.
@@ -117,7 +103,7 @@ class Execution:
     def _run(self) -> Outcome:
         """Do everything but the finish; whatever goes wrong here is how the attempt ended."""
         try:
-            self._storing = Storing(self._record, self._uploads)
+            self._storing.start()
             try:
                 if (job_file := self._bring_inputs()) is not None:
                     self._run_process(job_file)
@@ -192,7 +178,7 @@ class Execution:
         while self._starts < _STARTS:
             self._starts += 1
             process = JobProcess(self._site.launcher, output=self._reports.log_to)
-            process.register(self._attempt.id, self._on_message)
+            process.register(self._attempt.id, self._receiver.receive)
             self._process = process
             self._attempt.run_in(process)
             launch = Background(lambda process=process: process.launch(job_file), "cvq-launch")  # type: ignore[misc]
@@ -218,7 +204,6 @@ class Execution:
 
     def _await_files(self) -> None:
         """Wait for what the process has published, as long as somebody wants it."""
-        assert self._storing is not None
         while self._storing.busy and self._storing.error is None:
             self._enforce()
             if self._attempt.overdue_s is not None:
@@ -243,7 +228,7 @@ class Execution:
         if (silent := process.frozen(self._site.settings.lease)) is not None:
             error = f"the job's process was frozen: it answered nothing for {silent:.0f} s"
             attempt.request_end(Outcome(State.FAILED, Reason.FREEZE, error, retry=True), 0)
-        if process.hung_up() and not self._has_ended:
+        if process.hung_up() and not self._receiver.has_end:
             attempt.request_end(Outcome(State.FAILED, Reason.ERROR, CUT), 0)
         if (late := attempt.overdue_s) is not None:
             process.kill()
@@ -251,45 +236,16 @@ class Execution:
                 process.kill_directly()
 
     def _check_storing(self) -> None:
-        if self._storing is not None and (error := self._storing.error) is not None:
+        if (error := self._storing.error) is not None:
             raise _as_exception(error)
-
-    # ------------------------------------------------------------ what the process says
-
-    def _on_message(self, message: Event | Begun) -> None:
-        assert self._storing is not None
-        match message:
-            case Begun():
-                self._attempt.begin(message)
-            case Progress():
-                self._reports.add_progress(message)
-            case Metrics():
-                self._reports.add_metrics(message)
-            case ArtifactWritten():
-                self._storing.upload(message)
-            case Confirm():
-                self._storing.confirm(lambda: self._attempt.tell(Confirmed(*self._attempt.id)))
-            case Result():
-                value = results.read(self._folder) if message.in_file else message.value
-                self._result = replace(message, value=value)
-            case Error():
-                self._error = message
-            case Stopped():
-                self._stopped = True
-
-    @property
-    def _has_ended(self) -> bool:
-        """Whether the process has said how its work has ended."""
-        return self._stopped or self._result is not None or self._error is not None
 
     # ------------------------------------------------------------ the end
 
     def _ending(self) -> Ending:
         process = self._process
-        assert self._storing is not None
         return Ending(
-            result=self._result,
-            error=self._error,
+            result=self._receiver.result,
+            error=self._receiver.error,
             requested=self._attempt.requested,
             upload_error=self._uploads.error,
             uploading=self._storing.busy,

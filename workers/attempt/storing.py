@@ -31,6 +31,9 @@ class Storing:
             Background(self._work, "cvq-upload"),
             Background(self._flush_all, "cvq-store"),
         ]
+
+    def start(self) -> None:
+        """Start them."""
         for thread in self._threads:
             thread.start()
 
