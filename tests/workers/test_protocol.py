@@ -175,8 +175,8 @@ def test_the_most_metrics_at_once_fit_into_one_event() -> None:
 
 def test_a_request_is_read_as_it_was_written(tmp_path: Path) -> None:
     request = Request(
-        job_id=7, attempt=2, kind="selftest", spec={"a": [1]}, spec_hash="0", inputs={"k": "/p"},
-        warned={"k": ["dark"]}, folder="/f", cache="/c", device="cpu", threads=1,
+        job_id=7, attempt=2, kind="selftest", spec={"a": [1]}, spec_hash="0",
+        inputs=[{"path": "/p"}], folder="/f", cache="/c", device="cpu", threads=1,
         environment={"A": "b"}, kinds=["mine"], checkpoint=None, checkpoint_every=60.0,
         max_pixels=100, notes=["n"],
     )  # fmt: skip
