@@ -136,12 +136,12 @@ def test_a_row_that_somebody_has_locked_holds_up_no_other(
     with created(postgres_server, upgraded) as url:
         database = Database(Settings.load(database_url=url))
         worker = runtime_of(database).worker
-        locked, free = (Told(running(database)) for _ in range(2))
+        locked, free = (CountedBeats(running(database)) for _ in range(2))
         with database.write() as connection:
             connection.execute(update(t.jobs).values(lease_owner=worker.id))
         heartbeat = Heartbeat(worker)
-        for told in (locked, free):
-            worker.attempts.add(told)  # type: ignore[arg-type]
+        for attempt in (locked, free):
+            worker.attempts.add(attempt)  # type: ignore[arg-type]
         with database.write() as connection:
             attempts.report(connection, locked.id, progress={"done": 1})
             heartbeat.beat()
@@ -151,7 +151,7 @@ def test_a_row_that_somebody_has_locked_holds_up_no_other(
         database.engine.dispose()
 
 
-class Told:
+class CountedBeats:
     """An attempt that counts its beats."""
 
     def __init__(self, job: Job) -> None:

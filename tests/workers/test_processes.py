@@ -331,6 +331,12 @@ raise Mute
     assert job.error == "Mute: (its __str__ raised ValueError)"
 
 
+def test_an_error_in_many_bytes_is_told_as_well(run: Callable[..., Job]) -> None:
+    job = run("raise RuntimeError('\U0001f600' * 30_000)", retries=3)
+    assert (job.state, job.reason, job.attempt) == ("failed", "error", 1)
+    assert str(job.error).startswith("RuntimeError: \U0001f600")
+
+
 @pytest.mark.parametrize(
     "then", ["import time; time.sleep(1000)", "ctx.progress(1, 2)", "r = {'ok': 1}"]
 )

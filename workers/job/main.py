@@ -14,11 +14,13 @@ import logging
 import os
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from cvq.context.base import StopRequestedError
+from cvq.errors import PermanentError
+from cvq.ids import AttemptId
 from cvq.inputs import images
 from cvq.kinds import get_kind, make_spec
 from cvq.kinds.running import run_kind
@@ -31,6 +33,7 @@ from ..protocol import EXIT_STOPPED, Error, Request, Result, Stopped
 from .context import JobContext
 from .control import Control
 
+_SHORT = 2_000  # characters of a message that fit into one event, whatever they are
 _LINE_BUFFERED = 1  # _IOLBF of every C library
 
 log = logging.getLogger("cvq.job")
@@ -60,10 +63,10 @@ def main(job_file: Path, events: int, pulse: int) -> int:
     except SystemExit as error:
         code = _exit_code(error)
         if control.is_own and not isinstance(error.code, int | None):
-            control.send(Error(*attempt, **asdict(describe(error))))
+            _send_error(control, attempt, error)
     except BaseException as error:
         if control.is_own:
-            control.send(Error(*attempt, **asdict(describe(error))))
+            _send_error(control, attempt, error)
         else:
             traceback.print_exc()
     else:
@@ -74,6 +77,14 @@ def main(job_file: Path, events: int, pulse: int) -> int:
     if not control.is_own:
         os._exit(code)  # a child that the job has forked: the job itself goes on
     return code
+
+
+def _send_error(control: Control, attempt: AttemptId, error: BaseException) -> None:
+    event = Error(*attempt, **asdict(describe(error)))
+    try:
+        control.send(event)
+    except PermanentError:  # too long, in characters of several bytes each
+        control.send(replace(event, message=event.message[:_SHORT], traceback=None))
 
 
 def _exit_code(error: SystemExit) -> int:
