@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from . import formats
 from .output import console, is_dumb, note, on_terminal
@@ -27,8 +26,8 @@ _LINE_EVERY_SHARE = 0.1
 class Follower:
     """Shows each look at a job; made for `JobHandle.wait(on_look=…)`.
 
-    Used as a context manager, so that the bar is taken off the screen whatever happens. A quiet
-    one shows nothing of a job, and only says what it is told to.
+    Used with `contextlib.closing`, so that the bar is taken off the screen whatever happens. A
+    quiet one shows nothing of a job, and only says what it is told to.
     """
 
     def __init__(self, headline: Sequence[str], *, quiet: bool = False) -> None:
@@ -38,15 +37,8 @@ class Follower:
             else _Lines(headline, quiet=quiet)
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take it off the screen."""
         self.view.close()
 
     def __call__(self, job: Job) -> None:

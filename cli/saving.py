@@ -17,7 +17,8 @@ from .output import note
 from .widths import whole
 
 if TYPE_CHECKING:
-    from cvq.client import Client, JobHandle
+    from cvq.client import Client
+    from cvq.handle import JobHandle
     from cvq.kinds.spec import Kind
     from cvq.records import Artifact
 

@@ -15,7 +15,8 @@ from .output import console, dump, note, on_terminal, say
 from .widths import whole
 
 if TYPE_CHECKING:
-    from cvq.client import Client, JobHandle
+    from cvq.client import Client
+    from cvq.handle import JobHandle
     from cvq.kinds.spec import Kind
     from cvq.records import Artifact, Job
 

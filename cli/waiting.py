@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from .output import console, is_dumb, note, on_terminal
 
@@ -12,21 +11,14 @@ if TYPE_CHECKING:
 
 
 class Spinner:
-    """A spinner on a terminal; in a pipe, a line whenever the words change."""
+    """A spinner on a terminal; in a pipe, a line whenever the words change. `close` ends it."""
 
     def __init__(self) -> None:
         self.said = ""
         self.status: Status | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take it off the screen."""
         if self.status is not None:
             self.status.stop()
 

@@ -15,10 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import Client, JobHandle
+    from .client import Client
     from .context import Context
     from .context.local import LocalContext
     from .errors import CvqError
+    from .handle import JobHandle
     from .inputs.data import DataSource
     from .inputs.files import ImageFile, InputFile
     from .inputs.models import ModelFile, ModelOf
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": ".client",
-    "JobHandle": ".client",
+    "JobHandle": ".handle",
     "Context": ".context",
     "CvqError": ".errors",
     "Settings": ".settings",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,32 +10,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from . import parse, queries
+from . import checks, parse, queries
 from .artifacts import ArtifactStore, open_store
 from .broker.queue import Broker
 from .db import Database
 from .errors import (
     BrokerError,
     BrokerTimeoutError,
-    CvqError,
     StoreError,
     UsageError,
     WaitTimeoutError,
 )
 from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
-from .inputs.files import InputFile
 from .inputs.job_models import JobModels
 from .inputs.submission import CheckedInputs, check_inputs, fetched_inputs, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
 from .kinds.spec import Kind, Spec, digest
 from .lifecycle import jobs
-from .lifecycle.values import storable
 from .records import Artifact, Job, NewJob
 from .settings import Settings
 from .states import State
 from .views import filters, shapes
-
-_LONGEST_NAME = 150
 
 
 class Client:
@@ -128,9 +122,9 @@ class Client:
         if queue is None:
             queue = "gpu" if gpu else "default"
         tags = {str(key): str(value) for key, value in (tags or {}).items()}
-        _check_options(priority, retries)
-        _check_limits(time_limit, soft_time_limit)
-        _check_words(name, queue, tags)
+        checks.check_options(priority, retries)
+        checks.check_limits(time_limit, soft_time_limit)
+        checks.check_words(name, queue, tags)
         with fetched_inputs(spec, self.settings, download=True) as fetched:
             checked = self._checked(fetched)
             trouble = self._broker_trouble()
@@ -155,7 +149,7 @@ class Client:
             headline=tuple(spec.headline),
             after=tuple(dict.fromkeys([*first, *checked.waits_for])),
         )
-        _check_storable(f"{kind}: the specification", dumped)
+        checks.check_storable(f"{kind}: the specification", dumped)
         with database.write() as connection:
             job_id = jobs.submit(connection, job)
         self._ring(job.queue, job_id, trouble)
@@ -180,9 +174,9 @@ class Client:
             UsageError: a value, name or file is wrong.
         """
         spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
-        _check_options(priority, retries)
-        _check_limits(time_limit, soft_time_limit)
-        _check_words(name, queue, tags or {})
+        checks.check_options(priority, retries)
+        checks.check_limits(time_limit, soft_time_limit)
+        checks.check_words(name, queue, tags or {})
         with fetched_inputs(spec, self.settings, download=False) as fetched:
             return self._checked(fetched).spec
 
@@ -394,42 +388,3 @@ def _tags(given: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str
 
 def _moment(given: datetime | str | None) -> datetime | None:
     return parse.moment(given, ago=True) if isinstance(given, str) else given
-
-
-def _check_options(priority: int, retries: int) -> None:
-    if not 0 <= priority <= 9:
-        raise UsageError(f"priority {priority}: give 0 to 9, 9 first")
-    if not 0 <= retries <= 100:
-        raise UsageError(f"retries {retries}: give 0 to 100")
-
-
-def _check_limits(hard: float | None, soft: float | None) -> None:
-    for what, limit in (("time limit", hard), ("soft time limit", soft)):
-        if limit is not None and not 0 < limit < math.inf:
-            raise UsageError(f"{what} {limit:g} s: give a finite time above 0")
-    if hard is not None and soft is not None and soft >= hard:
-        raise UsageError(
-            f"soft time limit {soft:g} s: give less than the time limit of {hard:g} s"
-        )
-
-
-def _check_words(name: str | None, queue: str, tags: Mapping[str, str]) -> None:
-    for what, value in (("name", name), ("queue", queue)):
-        if value is not None and not 0 < len(value) <= _LONGEST_NAME:
-            raise UsageError(f"{what}: give 1 to {_LONGEST_NAME} characters")
-        _check_storable(what, value)
-    if queue != queue.strip() or "," in queue:  # `cvq worker --queues` could not name it
-        raise UsageError(f"queue '{queue}': its name may have no comma, nor spaces at its ends")
-    for key in tags:
-        if not key or any(character in key for character in '"\\'):
-            raise UsageError(f"tag {key!r}: a key has no quotes and no backslashes")
-    _check_storable("tags", dict(tags))
-
-
-def _check_storable(what: str, given: Any) -> None:
-    """Refuse what one database would take and another would not."""
-    if storable(given) != given:
-        raise UsageError(f"{what} contains NUL or an unpaired surrogate")
-
-
-__all__ = ["Client", "CvqError", "InputFile", "JobHandle", "raise_for_state"]

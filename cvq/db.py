@@ -152,13 +152,23 @@ class Database:
         version = self.current_version()
         if version == SCHEMA_VERSION:
             return
-        self.check_own(version)
         if not self.embedded:
+            self.check_schema(version)
+        self.check_own(version)
+        self.upgrade()
+
+    def check_schema(self, version: str | None) -> None:
+        """Refuse a schema that this cvq does not work with; `version` is what the database has.
+
+        Raises:
+            SchemaError: it is an earlier or newer cvq's, or another application's.
+        """
+        self.check_own(version)
+        if version != SCHEMA_VERSION:
             raise SchemaError(
                 f"database {self} has {f'schema {version}' if version else 'no cvq schema'}, "
                 f"this cvq needs {SCHEMA_VERSION}: run `cvq db upgrade`"
             )
-        self.upgrade()
 
     def check_own(self, version: str | None) -> None:
         """Refuse a schema that this cvq must not touch; `version` is what the database has.

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cvq.errors import SchemaError
-
 from .. import options
 from ..display import Form, display, form
 from ..output import dump, say
@@ -57,12 +55,7 @@ def check() -> None:
     version = database.current_version()
     if form() is Form.JSON:
         dump({"database": str(database), "current": version, "needed": SCHEMA_VERSION})
-    database.check_own(version)
-    if version != SCHEMA_VERSION:
-        raise SchemaError(
-            f"{database} has {f'schema {version}' if version else 'no cvq schema'}, "
-            f"this cvq needs {SCHEMA_VERSION}: run `cvq db upgrade`"
-        )
+    database.check_schema(version)
     if form() is Form.TEXT:
         say(f"{database} has schema {version}, as needed")
 

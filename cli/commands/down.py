@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -57,7 +58,7 @@ def _stop_workers(client: Client, timeout: float | None) -> tuple[int, int]:
     found = processes.local_workers(client)
     running = {process.pid: process for _, process in found if process}
     grace = client.settings.grace + processes.LEAVE_S if timeout is None else timeout
-    with Spinner() as spinner:
+    with closing(Spinner()) as spinner:
         killed = processes.stop(
             running.values(),
             grace,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,7 @@ def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[W
     """Wait until the workers have left or fallen silent; return those that are still there."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        with Spinner() as spinner:
+        with closing(Spinner()) as spinner:
             while there := [row for row in _rows(client, ids) if row.alive]:
                 if deadline is not None and time.monotonic() >= deadline:
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,8 @@ from ..output import note
 if TYPE_CHECKING:
     import subprocess
 
-    from cvq.client import Client, JobHandle
+    from cvq.client import Client
+    from cvq.handle import JobHandle
     from cvq.kinds.spec import Kind
     from cvq.records import Job
 
@@ -36,7 +38,8 @@ def _options() -> list[click.Parameter]:
 
 
 def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
-    from cvq.client import Client, raise_for_state
+    from cvq.client import Client
+    from cvq.handle import raise_for_state
 
     target, force = None, common["force"]
     if common["output"]:
@@ -181,7 +184,7 @@ def _wait(
     from ..holdups import Holdups
 
     names = headline_names(client.settings, handle.job)
-    with Follower(names, quiet=quiet) as follower:
+    with closing(Follower(names, quiet=quiet)) as follower:
         holdups = Holdups(client, follower.say, busy=not quiet)
 
         def look(job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,8 @@ from ..main import drop_output
 from ..output import dump, hint, note, say
 
 if TYPE_CHECKING:
-    from cvq.client import Client, JobHandle
+    from cvq.client import Client
+    from cvq.handle import JobHandle
     from cvq.kinds.spec import Kind
     from cvq.records import Job
 
@@ -80,14 +82,14 @@ def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: boo
 
 
 def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
-    from cvq.client import raise_for_state
+    from cvq.handle import raise_for_state
     from cvq.views.declared import headline_names
 
     from ..follow import Follower
 
     try:
         names = headline_names(client.settings, handle.job)
-        with Follower(names, quiet=common["quiet"]) as follower:
+        with closing(Follower(names, quiet=common["quiet"])) as follower:
             holdups = Holdups(client, follower.say, busy=not common["quiet"])
 
             def look(job: Job) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ def _drain(client: Client, running: Sequence[tuple[Worker, Any]], count: int) ->
     """Stop the idle ones first, then the youngest."""
     order = running[::-1]
     order = sorted(order, key=lambda pair: len(pair[0].running))
-    with Spinner() as spinner:
+    with closing(Spinner()) as spinner:
         processes.stop(
             [process for _, process in order[:count]],
             client.settings.grace + processes.LEAVE_S,
@@ -139,7 +140,7 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
         process = processes.start(given, log)
         started[process.pid] = process, log
     deadline = time.monotonic() + timeout
-    with Spinner() as spinner:
+    with closing(Spinner()) as spinner:
         while missing := _not_yet_up(client, started):
             spinner.show(f"waiting for {formats.count(len(missing), 'worker')} to start")
             for pid in missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -32,7 +33,8 @@ def watch(reference: Reference, tail: int, timeout: float | None) -> None:
     JOB is an id, @ (your last) or @~1 (the one before). The exit code is the job's outcome.
     Ctrl-C stops watching, not the job.
     """
-    from cvq.client import Client, raise_for_state
+    from cvq.client import Client
+    from cvq.handle import raise_for_state
 
     client = Client()
     job_id = options.resolve_one(client, reference)
@@ -74,7 +76,7 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
 
     handle = client.job(job_id)
     reader = LogReader(client.db, job_id, tail=tail)
-    with Follower(headline_names(client.settings, handle.job)) as follower:
+    with closing(Follower(headline_names(client.settings, handle.job))) as follower:
         holdups = Holdups(client, follower.say)
 
         def look(job: Job) -> None:

@@ -12,6 +12,7 @@ from ..records import Job
 from ..settings import Settings
 from ..states import State
 from ..text import one_line
+from ..views import references
 from .models import ModelFile
 from .submission import Checked
 
@@ -36,11 +37,8 @@ class JobModels:
         with self._database().read() as connection:
             number = file.job
             if file.reference is not None:
-                first, last, back = parse.reference(file.reference)
-                if first != last:
-                    raise UsageError(f"model {file.reference}: give one job, not a range")
-                user = self._settings.user
-                number = first if back is None else queries.last_jobs(connection, user, back)
+                reference = parse.reference(file.reference)
+                number = references.resolve_one(connection, self._settings.user, reference)
             if number is None:
                 raise UsageError("give the job that trained the model: --model JOB")
             job = queries.get_job(connection, number)

@@ -46,7 +46,7 @@ def resolve_one(connection: Connection, user: str, reference: Reference) -> int:
     ids = resolve(connection, user, [reference])
     if len(ids) > 1:
         raise UsageError(
-            f"{reference.first}-{reference.last} is {len(ids)} jobs; this command takes one"
+            f"{reference.first}-{reference.last} is {len(ids)} jobs: give one job, not a range"
         )
     return ids[0]
 

@@ -297,7 +297,7 @@ class TestLogs:
         assert run("logs", "4").err == "job 4 has written nothing yet (queued)\n"
 
     def test_one_job_only(self, run: Cli) -> None:
-        assert "1-2 is 2 jobs; this command takes one" in run("logs", "1-2", code=2).err
+        assert "1-2 is 2 jobs: give one job, not a range" in run("logs", "1-2", code=2).err
 
     def test_follow_ends_with_the_job_and_misses_nothing(
         self, run: Cli, worker: FakeWorker, client: Client
