@@ -27,9 +27,19 @@ TESTS = Path(__file__).parent
 # bring; and threads that spin while they wait take the cores from others. PyTorch reads it once.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
+# What starts processes is slow, and so is whatever is marked as such.
+STARTS_PROCESSES = {"start_worker", "shell", "terminal"}
+
 # A shell starts background jobs with SIGINT ignored, which every child would inherit: the tests of
 # Ctrl-C would then wait for nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        if STARTS_PROCESSES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +62,20 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with the schema and nothing in it, to be copied: making one takes long."""
+    folder = tmp_path_factory.mktemp("template")
+    database = Database(Settings.load(home=folder))
+    database.ensure_schema()
+    database.engine.dispose()
+    return folder / "cvq.db"
+
+
 @pytest.fixture
-def client(home: Path) -> Iterator[Client]:
-    """A client on the embedded default."""
+def client(home: Path, template: Path) -> Iterator[Client]:
+    """A client on the embedded default, whose database is made already."""
+    shutil.copy(template, home)
     client = Client(Settings.load())
     yield client
     close(client)
@@ -110,7 +131,7 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def upgraded(postgres_server: str) -> Iterator[str]:
-    """The name of an upgraded database, to be copied: five times as quick as an upgrade."""
+    """The name of an upgraded database, to be copied: an upgrade takes long."""
     with created(postgres_server) as url:
         database = Database(Settings.load(database_url=url))
         database.upgrade()
@@ -127,6 +148,8 @@ def database(request: pytest.FixtureRequest, home: Path) -> Iterator[Database]:
         if request.param == "postgres":
             server = request.getfixturevalue("postgres_server")
             url = stack.enter_context(created(server, request.getfixturevalue("upgraded")))
+        else:
+            shutil.copy(request.getfixturevalue("template"), home)
         database = Database(Settings.load(database_url=url))
         stack.callback(database.engine.dispose)
         database.ensure_schema()
