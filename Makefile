@@ -12,7 +12,7 @@ JOBS ?= 2
 SEED ?= 1
 DATABASE ?= sqlite
 
-.PHONY: help demo install test test-fast lint types check bench bench-models storm recovery clean
+.PHONY: help demo install test test-fast lint types check bench bench-models mutants storm recovery clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,12 @@ bench-models: $(VENV)/.dev  ## Train every model: MNIST=DIR CIFAR10=ZIP FACES=ZI
 	$(BIN)/python -m benchmarks.models $(if $(MNIST),--mnist $(MNIST)) \
 		$(if $(CIFAR10),--cifar10 $(CIFAR10)) $(if $(FACES),--faces $(FACES))
 
+mutants: $(VENV)/.dev  ## Put faults into the core, one by one, and list those that no test notices
+	$(BIN)/uv pip install --quiet --python $(BIN)/python 'mutmut>=3.8'
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children $(JOBS)
+	$(BIN)/mutmut results
+
 storm: $(VENV)/.dev  ## Kill and freeze everything for ten minutes, and count what is lost
 	$(BIN)/python -m benchmarks.storm --seed $(SEED) --database $(DATABASE)
 
@@ -84,4 +90,4 @@ recovery: $(VENV)/.dev  ## Print how soon and how well cvq comes back from each 
 	$(BIN)/python -m benchmarks.recovery
 
 clean:  ## Remove what make made, the environment included
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

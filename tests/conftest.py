@@ -27,6 +27,11 @@ TESTS = Path(__file__).parent
 # bring; and threads that spin while they wait take the cores from others. PyTorch reads it once.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
+# No setting of the person who runs the tests reaches them, nor the databases that are made once.
+for name in [name for name in os.environ if name.startswith("CVQ_")]:
+    del os.environ[name]
+os.environ["XDG_CONFIG_HOME"] = os.devnull
+
 # What starts processes is slow, and so is whatever is marked as such.
 STARTS_PROCESSES = {"start_worker", "shell", "terminal"}
 
@@ -44,10 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the person who runs the tests reaches them."""
-    for name in list(os.environ):
-        if name.startswith("CVQ_"):
-            monkeypatch.delenv(name)
+    """A test that configures something does so for itself."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "120")
 

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cvq import Client, Settings
+from cvq import Client
 from cvq.lifecycle import attempts, claims, workers
 from cvq.records import Artifact, Job, LogLine, MetricPoint, Outcome
 from cvq_cli.main import cvq
