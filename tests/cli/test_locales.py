@@ -42,6 +42,7 @@ def _job(client: Client, worker: FakeWorker) -> None:
     worker.finish(job, "failed", reason="error", error=NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_job")
 @pytest.mark.parametrize(
     "given",
@@ -72,6 +73,7 @@ def test_every_command_works_in_every_locale(given: dict[str, str]) -> None:
     assert last == "0"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_job")
 @pytest.mark.parametrize("term", ["dumb", "", None])
 def test_a_terminal_that_understands_nothing(term: str | None) -> None:

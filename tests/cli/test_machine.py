@@ -147,6 +147,7 @@ def test_what_could_not_be_kept_is_refused_before_anything_is_queued(
     assert run("run", "selftest", "-o", "there.txt", "--force", "--dry-run").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_run_terminated_cancels_the_job_and_stops_the_worker(
     machine: Client, number: int, code: int
@@ -237,6 +238,7 @@ def test_run_starts_a_worker_where_the_one_that_is_up_does_not_know_the_kind(
     assert alive(machine) == [pid]
 
 
+@pytest.mark.slow
 def test_run_starts_a_worker_where_the_able_one_leaves(
     machine: Client, worker: FakeWorker
 ) -> None:
@@ -299,6 +301,7 @@ def test_drain_makes_real_workers_leave_and_puts_their_job_back(
     eventually(lambda: alive(machine) == [])
 
 
+@pytest.mark.slow
 def test_up_in_the_foreground_stops_its_workers(machine: Client) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cvq_cli", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -310,6 +313,7 @@ def test_up_in_the_foreground_stops_its_workers(machine: Client) -> None:
     assert alive(machine) == []
 
 
+@pytest.mark.slow
 def test_up_in_the_foreground_takes_its_workers_along_when_it_is_killed(machine: Client) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cvq_cli", "up"], stdout=subprocess.DEVNULL,
@@ -336,6 +340,7 @@ def test_a_signal_that_means_nothing_costs_no_worker(shell: Cli, machine: Client
     assert alive(machine) == [process.pid]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_nothing_is_imported_from_the_folder_where_a_worker_starts(
     run: Cli, machine: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -360,6 +365,7 @@ def test_two_workers_in_the_background_have_a_log_each(shell: Cli, machine: Clie
     assert len(alive(machine)) == 1
 
 
+@pytest.mark.slow
 def test_up_says_that_it_waits_for_another(machine: Client) -> None:
     with lock(machine.settings.home / "up.lock"):
         process = subprocess.Popen(
@@ -442,6 +448,7 @@ def test_down_never_touches_a_process_that_is_not_a_worker(
         assert queries.workers(connection) == []
 
 
+@pytest.mark.slow
 def test_worker_takes_the_place_of_the_command(machine: Client) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cvq_cli", "worker", "--slots", "2", "--queues", "a,b", "--burst"],
@@ -550,6 +557,7 @@ def test_kinds(run: Cli) -> None:
     assert "did you mean 'selftest'?" in run("kinds", "selftset", code=2).err
 
 
+@pytest.mark.slow
 def test_samples(run: Cli, tmp_path: Path) -> None:
     said = run("samples", tmp_path / "p", "--size", 64)
     assert f"{tmp_path}/p/content.jpg\n{tmp_path}/p/style.jpg\n" in said.out
@@ -593,6 +601,7 @@ def test_down_finds_the_workers_of_a_machine_that_got_another_name(
     assert alive(machine) == []
 
 
+@pytest.mark.slow
 def test_several_ups_at_once_start_as_many_as_one(machine: Client) -> None:
     command = [sys.executable, "-m", "cvq_cli", "up", "-d", "--workers", "2"]
     starts = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
@@ -612,6 +621,7 @@ def cvq_run(*words: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_one_whose_worker_it_leans_on(machine: Client) -> None:
     first = cvq_run("--steps", 100_000)
     eventually(lambda: machine.jobs() and machine.job(1).state == "running")
@@ -625,6 +635,7 @@ def test_a_run_outlives_the_one_whose_worker_it_leans_on(machine: Client) -> Non
     eventually(lambda: alive(machine) == [])
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_worker_for_ever(machine: Client) -> None:
     command = cvq_run("--steps", 30)
     eventually(lambda: machine.jobs() and machine.job(1).state == "running")

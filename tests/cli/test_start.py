@@ -50,6 +50,7 @@ def test_help_of_a_kind_loads_only_the_specification() -> None:
     assert loaded(running("submit", "style-transfer", "--help")) == {"pydantic"}
 
 
+@pytest.mark.slow
 def test_submit_loads_neither_torch_nor_celery_nor_alembic(
     home: Path, pictures: tuple[Path, Path]
 ) -> None:
@@ -172,6 +173,7 @@ def test_full_disk_is_one_line(run: Cli, shell: Cli) -> None:
     assert done.stderr == "cvq: error: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(run: Cli) -> None:
     run("submit", "selftest")
     reader, writer = os.pipe()

@@ -345,6 +345,7 @@ def test_wait_times_out(run: Cli, client: Client) -> None:
     assert client.job(1).state == "queued"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", ">/dev/full", ">/dev/full 2>&1"])
 def test_a_job_that_is_queued_is_no_failure_whoever_hears_of_it(
     client: Client, home: Path, streams: str

@@ -64,6 +64,7 @@ def damage(store: ArtifactStore, uri: str) -> None:
     store.fs.pipe_file(uri, b"PIXELS")
 
 
+@pytest.mark.slow
 def test_an_input_is_stored_once_and_comes_back(
     store: ArtifactStore, file: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ ODD = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_files_of_any_name_come_back(store: ArtifactStore, file: Path, tmp_path: Path) -> None:
     names = Names()
     left = []
@@ -187,6 +189,7 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path, file: Path) -> N
         ArtifactStore(blocked.as_uri()).put_input(file)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     # A limit on the size of files stands for the disk: both fail in the middle of a write.
     code = (

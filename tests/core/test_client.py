@@ -199,6 +199,7 @@ def test_a_handle_gives_logs_curves_and_files(
         assert queries.get_job(connection, handle.id).state == "running"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [

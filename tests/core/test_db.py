@@ -72,6 +72,7 @@ with database.write() as connection:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_processes_that_start_at_once_share_one_database(
     home: Path, kind: str, request: pytest.FixtureRequest

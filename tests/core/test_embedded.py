@@ -31,6 +31,7 @@ def servers(path: Path) -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.slow
 def test_many_commands_at_once_start_one_server(home: Path) -> None:
     code = "import sys; from pathlib import Path; from cvq.broker.embedded import ensure_redis;"
     code += "ensure_redis(Path(sys.argv[1]))"
@@ -66,6 +67,7 @@ def test_a_socket_left_by_a_killed_server_is_no_obstacle(home: Path) -> None:
     assert [found.pid for found in servers(path)] != [server.pid]
 
 
+@pytest.mark.slow
 def test_a_frozen_server_is_replaced_and_does_not_stay(home: Path) -> None:
     path = ensure_redis(home)
     (server,) = servers(path)

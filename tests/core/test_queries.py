@@ -287,6 +287,7 @@ def test_the_newest_artifact_of_a_name(database: Database) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_artifacts_of_more_jobs_than_a_statement_takes_values(database: Database) -> None:
     submit(database)
     attempt = start(database)

@@ -28,6 +28,7 @@ def _luma(picture: Image.Image) -> NDArray[np.float64]:
     return np.asarray(picture.convert("L"), np.float64)
 
 
+@pytest.mark.slow
 def test_writes_everything_into_a_new_directory(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "samples"
     paths = write_samples(folder, size=120)
@@ -45,6 +46,7 @@ def test_writes_everything_into_a_new_directory(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_data_sets_are_read_as_jobs_read_them(tmp_path: Path) -> None:
     paths = write_samples(tmp_path, size=64)
     classes = {name: sorted(p.name for p in paths[name].iterdir()) for name in samples.DATA}
@@ -56,6 +58,7 @@ def test_the_data_sets_are_read_as_jobs_read_them(tmp_path: Path) -> None:
         assert len(pictures) == len(list(paths[name].rglob("*.png"))), f"two {name} are alike"
 
 
+@pytest.mark.slow
 def test_photograph_carries_its_attribution_and_is_never_enlarged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painting: Image.Image
 ) -> None:
@@ -69,6 +72,7 @@ def test_photograph_carries_its_attribution_and_is_never_enlarged(
     assert "CC BY 2.0" in samples.ATTRIBUTION
 
 
+@pytest.mark.slow
 def test_the_same_call_writes_the_same_bytes(tmp_path: Path) -> None:
     first, second = write_samples(tmp_path / "a", size=80), write_samples(tmp_path / "b", size=80)
 
@@ -91,6 +95,7 @@ def test_a_file_that_exists_is_kept(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_overwrite_replaces(tmp_path: Path) -> None:
     (tmp_path / "style.jpg").write_bytes(b"old")
     paths = write_samples(tmp_path, size=64, overwrite=True)
@@ -98,6 +103,7 @@ def test_overwrite_replaces(tmp_path: Path) -> None:
         assert picture.size == (64, 51)
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write samples"):
@@ -139,12 +145,14 @@ def test_importing_samples_loads_no_heavy_package() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_painting() -> None:
     first = paint(80, 64, seed=1).tobytes()
     assert first == paint(80, 64, seed=1).tobytes()
     assert first != paint(80, 64, seed=2).tobytes()
 
 
+@pytest.mark.slow
 def test_a_small_painting_shows_the_same_picture(painting: Image.Image) -> None:
     large = paint(400, 320, seed=1).resize((15, 12), Image.Resampling.BOX)
     small = painting.resize((15, 12), Image.Resampling.BOX)

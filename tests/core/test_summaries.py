@@ -152,6 +152,7 @@ def test_the_figures_of_what_is_kept_are_those_that_count(database: Database) ->
     assert found(database, sort="last(val_accuracy)") == [kept.id, other.id]
 
 
+@pytest.mark.slow
 def test_results_are_asked_for_by_name(database: Database) -> None:
     bad, good, none = start(database), start(database), start(database)
     for job, accuracy in ((bad, 0.8), (good, 0.95)):
@@ -268,6 +269,7 @@ def test_an_upgrade_makes_the_summaries_of_the_whole_history(database: Database)
         assert queries.get_job(connection, job.id).metrics == metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["result", "metrics"])
 def test_an_upgrade_passes_over_rows_that_are_damaged(database: Database, column: str) -> None:
     jobs = [start(database) for _ in range(3)]

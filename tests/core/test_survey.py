@@ -452,6 +452,7 @@ def test_a_zip_that_is_cut_off_is_called_so(tmp_path: Path) -> None:
     assert refused(path) == f"{path} is a zip that is cut off: its end is missing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1_000, 70_000])
 def test_notes_that_a_zip_has_no_room_for_are_counted(tmp_path: Path, size: int) -> None:
     lines = [f"left out: {number} {'x' * size}" for number in range(100)]

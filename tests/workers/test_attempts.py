@@ -434,6 +434,7 @@ def test_a_claim_that_waited_for_longer_than_its_lease_gets_a_whole_one(
     assert (job.state, job.attempt) == ("succeeded", 1)
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_says_so_with_its_exit_code(client: Client) -> None:
     with client.db.write() as connection:
         connection.execute(text("DROP TABLE workers"))

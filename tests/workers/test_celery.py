@@ -51,6 +51,7 @@ def celery_worker(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     assert process.wait(timeout=HANG_S) == 0
 
 
+@pytest.mark.slow
 def test_a_plain_celery_worker_is_a_full_worker(
     client: Client, celery_worker: dict[str, Any]
 ) -> None:

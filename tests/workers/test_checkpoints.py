@@ -119,6 +119,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(TREES)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_goes_in_comes_out(tmp_path: Path, tree: Any) -> None:
@@ -128,6 +129,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, tree: Any) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000007.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_network_its_optimiser_and_its_schedule_go_on_as_if_never_stopped(
     tmp_path: Path,
 ) -> None:

@@ -90,6 +90,7 @@ CLASSIFIERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "spec", "values"), CLASSIFIERS)
 def test_a_classifier_learns_the_digits_and_is_used(
     ctx: LocalContext, tmp_path: Path, module: Any, spec: Any, values: dict[str, Any]
@@ -145,6 +146,7 @@ def test_the_courses_networks_have_the_courses_layers() -> None:
     assert CnnSpec(preset="course", epochs=7).epochs == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_sums_are_learnt_whatever_the_seed(ctx: LocalContext, seed: int) -> None:
     torch.manual_seed(seed)
@@ -157,6 +159,7 @@ def test_sums_are_learnt_whatever_the_seed(ctx: LocalContext, seed: int) -> None
     assert [row["sum"] for row in found["sums"]] == pytest.approx([17, -2.5], abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mlp", "conv", "course"])
 def test_an_autoencoder_rebuilds(ctx: LocalContext, tmp_path: Path, arch: str) -> None:
     spec = AutoencoderSpec(**DIGITS, arch=arch, epochs=3, batch_size=64)
@@ -171,6 +174,7 @@ def test_an_autoencoder_rebuilds(ctx: LocalContext, tmp_path: Path, arch: str) -
     assert len(found["pictures"][0]["latent"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mlp", "conv"])
 def test_a_vae_rebuilds_and_invents(ctx: LocalContext, tmp_path: Path, arch: str) -> None:
     spec = VaeSpec(**DIGITS, arch=arch, epochs=3, batch_size=64, latent=4)
@@ -207,6 +211,7 @@ def test_a_walk_begins_and_ends_where_it_should() -> None:
     torch.testing.assert_close(norms, torch.ones(7), atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_of_all_folders(
     ctx: LocalContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +235,7 @@ def test_some_pictures_are_taken_evenly_from_all() -> None:
     assert coders.spread(1, 10).tolist() == [0]
 
 
+@pytest.mark.slow
 def test_faces_are_learnt_from_some_people_and_tried_on_others(
     ctx: LocalContext, tmp_path: Path
 ) -> None:
@@ -246,6 +252,7 @@ def test_faces_are_learnt_from_some_people_and_tried_on_others(
     assert set(used.roles) == {"samples.png", "walks.png"}
 
 
+@pytest.mark.slow
 def test_a_colorizer_learns_and_colours_pictures_of_any_size(
     ctx: LocalContext, tmp_path: Path
 ) -> None:
@@ -325,6 +332,7 @@ def test_grey_pictures_teach_no_colours(ctx: LocalContext, tmp_path: Path) -> No
         colorizer.run(spec, ctx)
 
 
+@pytest.mark.slow
 def test_a_dozen_pictures_of_three_classes_are_enough(ctx: LocalContext, tmp_path: Path) -> None:
     data = archive(tmp_path / "few.zip", count=12, persons=3)
     result = fmnist_mlp.run(MlpSpec(data=data, epochs=1), ctx)
@@ -377,6 +385,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes, said: str) 
         read_model(path)
 
 
+@pytest.mark.slow
 def test_a_model_of_another_kind_and_a_checkpoint_are_refused(
     ctx: LocalContext, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def train(kind: str, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str
     return told(kind, LocalContext(folder / "trained"), caplog, **given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRAININGS)
 def test_a_training_tells_its_story(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

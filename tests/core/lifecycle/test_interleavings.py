@@ -276,6 +276,7 @@ class Life(RuleBasedStateMachine):
             model.history.append(row.state)
 
 
+@pytest.mark.slow
 def test_any_interleaving_agrees_with_the_model(database: Database) -> None:
     machine = type("Life", (Life,), {"database": database})
     run_state_machine_as_test(
