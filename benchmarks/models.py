@@ -196,7 +196,7 @@ def cvq_epoch(zipped: Path) -> float:
     """Seconds of an epoch of cvq's loop: the same network, batch, augmentation and optimiser."""
     import torch
 
-    from cvq.kinds.fmnist import CnnSpec
+    from cvq.kinds.builtin.fmnist_cnn import CnnSpec
     from cvq_workers.models import classifier, fmnist_cnn
     from cvq_workers.training.augment import random_shift
     from cvq_workers.training.loop import Samples, train

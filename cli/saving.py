@@ -97,7 +97,7 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     formats = get_args(field.annotation) if field else ()
     chosen = bool(formats) and _PICTURES.issuperset(formats)
     asked = (values["format"],) if chosen and "format" in values else None
-    known = asked or (formats if chosen else kind.spec.endings)
+    known = asked or (formats if chosen else kind.endings)
     if known and wanted not in known:
         by = f"--format {asked[0]}" if asked else kind.name
         endings = [f".{end}" for one in known for end in (one, *_also(one))]

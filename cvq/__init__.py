@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .inputs.data import DataSource
     from .inputs.files import ImageFile, InputFile
     from .inputs.models import ModelFile, ModelOf
-    from .kinds.fmnist import ClassifierSpec
+    from .kinds.classifier import ClassifierSpec
     from .kinds.spec import Argument, Kind, Spec
     from .kinds.training import ImageTrainingSpec, TrainingSpec
     from .settings import Settings
@@ -37,7 +37,7 @@ _HOMES = {
     "CvqError": ".errors",
     "Settings": ".settings",
     "Argument": ".kinds.spec",
-    "ClassifierSpec": ".kinds.fmnist",
+    "ClassifierSpec": ".kinds.classifier",
     "DataSource": ".inputs.data",
     "ImageFile": ".inputs.files",
     "ImageTrainingSpec": ".kinds.training",

@@ -117,7 +117,8 @@ class Client:
             UsageError: a value, name or file is wrong; nothing was queued.
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
-        spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
+        found = get_kind(kind, self.settings)
+        spec = make_spec(found, _with_ids(values))
         first = [id_of(job) for job in _jobs(after)]
         if queue is None:
             queue = "gpu" if gpu else "default"
@@ -145,8 +146,8 @@ class Client:
             soft_time_limit=soft_time_limit,
             max_attempts=retries + 1,
             not_before=at,
-            goals=dict(spec.goals) or None,
-            headline=tuple(spec.headline),
+            goals=dict(found.goals) or None,
+            headline=found.headline,
             after=tuple(dict.fromkeys([*first, *checked.waits_for])),
         )
         checks.check_storable(f"{kind}: the specification", dumped)
@@ -250,11 +251,7 @@ class Client:
             return find_kinds(self.settings)[0]  # a broken plug-in is no reason to refuse
 
         def figures() -> list[str]:
-            return [
-                name
-                for kind in kinds().values()
-                for name in (*kind.spec.headline, *kind.spec.goals)
-            ]
+            return [name for kind in kinds().values() for name in (*kind.headline, *kind.goals)]
 
         with self.db.read() as connection:
             return filters.check(connection, wanted, kinds=kinds, figures=figures)

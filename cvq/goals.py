@@ -23,7 +23,7 @@ def goal_of(name: str, declared: Mapping[str, Goal] | None = None) -> Goal | Non
 
     Args:
         name: of the metric.
-        declared: what its kind says of its metrics (`Spec.goals`); it wins over the name.
+        declared: what its kind says of its metrics (`Kind.goals`); it wins over the name.
     """
     if declared and name in declared:
         return declared[name]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..checkpoints import Checkpoint
+from ..goals import Goal
 
 
 class Context(Protocol):
@@ -18,6 +20,7 @@ class Context(Protocol):
         cache: a folder that outlives the job, for what can be made again.
         device: `cuda`, `mps` or `cpu`: where the job is to compute. On CUDA a job sees only the
             GPU that it was given.
+        goals: which way the kind's metrics are better, where it says so.
 
     A job that can be resumed asks `resume` once at its beginning, and after every step whether a
     checkpoint is due::
@@ -38,6 +41,7 @@ class Context(Protocol):
     attempt: int
     device: str
     cache: Path
+    goals: Mapping[str, Goal]
 
     def progress(
         self, done: int, total: int, unit: str = "step", *, share: float | None = None

@@ -10,13 +10,14 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import checkpoints
 from ..errors import PermanentError, UsageError
+from ..goals import Goal
 from ..names import Names, check_labels, safe_name
 from ..states import DISPENSABLE, Role
 
@@ -45,7 +46,7 @@ class BaseContext(ABC):
     """Base of the contexts, each of which is a `Context`.
 
     Args:
-        job_id, attempt, device, cache: see `Context`.
+        job_id, attempt, device, cache, goals: see `Context`.
         kind: of the job, as `spec_hash`: no other job resumes from its checkpoints.
         out: a folder for files while they are written.
         checkpoint_every: seconds between checkpoints.
@@ -62,8 +63,10 @@ class BaseContext(ABC):
         spec_hash: str,
         out: Path,
         checkpoint_every: float,
+        goals: Mapping[str, Goal],
     ) -> None:
         self.job_id, self.attempt, self.device, self.cache = job_id, attempt, device, cache
+        self.goals = goals
         self._kind, self._spec_hash, self._out = kind, spec_hash, out
         self._checkpoint_every = checkpoint_every
         self._due_at = time.monotonic() + checkpoint_every

@@ -84,6 +84,7 @@ class LocalContext(BaseContext):
             spec_hash="",
             out=self.folder / ".writing",
             checkpoint_every=checkpoint_every,
+            goals={},
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         self.artifacts: dict[str, LocalArtifact] = {}
@@ -115,6 +116,7 @@ class LocalContext(BaseContext):
         found = get_kind(kind, settings) if isinstance(kind, str) else kind
         spec = self._placed(make_spec(found, values), settings)
         self._kind, self._spec_hash = found.name, digest(found.name, spec.model_dump(mode="json"))
+        self.goals = found.goals
         self._due_at = time.monotonic() + self._checkpoint_every
         images.limit_pixels(settings.max_pixels)
         try:

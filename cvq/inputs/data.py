@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class DataSource(TypedFile):
     """A data set: a known name such as `digits`, a folder, or a zip of one.
 
-    It is found when the job is submitted: a folder goes into the store as a zip. `digits` needs no
-    file.
+    It is resolved when the job is submitted: a folder goes into the store as a zip. `digits` needs
+    no file.
     """
 
     metavar: ClassVar[str] = "NAME|FOLDER|ZIP"

@@ -1,4 +1,7 @@
-"""The trained model of another job, as an input of one that uses it."""
+"""The trained model of another job, as an input of one that uses it.
+
+Without a database, as in a `LocalContext`, a model is given as a file.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,7 @@ class ModelOf:
 class ModelFile(InputFile):
     """The trained model of another job, given as its number, or as `@` (the last job), `@~1`.
 
-    Where that job has not ended yet, this one waits for it. Without a database, as in a
-    `LocalContext`, a model is given as a file.
+    Where that job has not ended yet, this one waits for it.
     """
 
     metavar: ClassVar[str] = "JOB"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,26 +15,9 @@ from pydantic import ValidationError
 from ..complaints import problems
 from ..errors import SetupError, SpecError, UnknownKindError
 from ..settings import Settings
+from . import builtin
 from .spec import Kind, Spec
 
-# Where each kind is: a module here, and the name of the `Kind` in it.
-_BUILT_IN = {
-    "autoencoder": "autoencoders:AUTOENCODER",
-    "classify": "fmnist:CLASSIFY",
-    "colorize": "colorizer:USE",
-    "colorizer": "colorizer:TRAIN",
-    "face-vae": "faces:KIND",
-    "fmnist-cnn": "fmnist:CNN",
-    "fmnist-mlp": "fmnist:MLP",
-    "fmnist-rnn": "fmnist:RNN",
-    "generate": "autoencoders:GENERATE",
-    "predict-sum": "sum_regressor:PREDICT",
-    "reconstruct": "autoencoders:RECONSTRUCT",
-    "selftest": "selftest:KIND",
-    "style-transfer": "style_transfer:KIND",
-    "sum-regressor": "sum_regressor:TRAIN",
-    "vae": "autoencoders:VAE",
-}
 ENTRY_POINT_GROUP = "cvq.kinds"
 
 
@@ -54,7 +38,7 @@ def all_kinds(settings: Settings) -> dict[str, Kind]:
 
 def find_kinds(settings: Settings) -> tuple[dict[str, Kind], dict[str, str]]:
     """Every kind that can be loaded, and what is wrong with each plug-in that cannot."""
-    named = {name: _built_in(name) for name in _BUILT_IN}
+    named = {name: _built_in(name) for name in _built_in_names()}
     broken: dict[str, str] = {}
     for what, load in _plug_ins(settings):
         try:
@@ -75,7 +59,7 @@ def get_kind(name: str, settings: Settings) -> Kind:
         UnknownKindError: there is none; the message names the nearest.
         SetupError: there is none, and a plug-in that may have it cannot be loaded.
     """
-    if name in _BUILT_IN:
+    if name in _built_in_names():
         return _built_in(name)  # without looking for plug-ins, which takes 50 ms
     kinds, broken = find_kinds(settings)
     if name in kinds:
@@ -88,7 +72,7 @@ def get_kind(name: str, settings: Settings) -> Kind:
 @cache
 def fields_of(name: str) -> tuple[str, ...]:
     """The fields of a kind that comes with cvq, in order; of another none."""
-    return tuple(_built_in(name).spec.model_fields) if name in _BUILT_IN else ()
+    return tuple(_built_in(name).spec.model_fields) if name in _built_in_names() else ()
 
 
 def _plug_ins(settings: Settings) -> Iterator[tuple[str, Callable[[], list[Kind]]]]:
@@ -127,9 +111,14 @@ def _checked(kind: Any) -> Kind:
     return kind
 
 
+@cache
+def _built_in_names() -> frozenset[str]:
+    """The kinds that come with cvq, by the names of their modules; none is loaded."""
+    return frozenset(m.name.replace("_", "-") for m in iter_modules(builtin.__path__))
+
+
 def _built_in(name: str) -> Kind:
-    module, _, constant = _BUILT_IN[name].partition(":")
-    kind: Kind = getattr(import_module(f"{__name__}.{module}"), constant)
+    kind: Kind = import_module(f"{builtin.__name__}.{name.replace('-', '_')}").KIND
     return kind
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
@@ -38,6 +38,14 @@ class Argument:
     metavar: str | None = None
 
 
+@dataclass(frozen=True)
+class Auto:
+    """Marks a field whose 0 leaves the value to the job.
+
+    What it became its result says by the same name.
+    """
+
+
 class Spec(BaseModel):
     """Base of all specifications. Unknown fields are refused."""
 
@@ -48,14 +56,9 @@ class Spec(BaseModel):
         0, description="Seed of every random number the job draws."
     )
 
-    # Metrics, and values of the result, worth a column in lists and progress, most telling first.
-    # A text among them is shown without its name: the answer of a job that was asked something.
+    # What a base of specifications says for all its kinds; see the attributes of `Kind`.
     headline: ClassVar[tuple[str, ...]] = ()
-    # Which way metrics are better, where their names do not say so: {"colourfulness": "max"}.
     goals: ClassVar[Mapping[str, Goal]] = {}
-    # Fields whose 0 leaves the value to the job; what it became its result says by the same name.
-    left_open: ClassVar[tuple[str, ...]] = ()
-    # What the names of a job's results end in, where all of them do: png, json.
     endings: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
@@ -72,6 +75,15 @@ class Spec(BaseModel):
             else value
             for name, value in given.items()
         }
+
+    @classmethod
+    def open_fields(cls) -> list[str]:
+        """The fields that are marked with `Auto`."""
+        return [
+            name
+            for name, field in cls.model_fields.items()
+            if any(isinstance(mark, Auto) for mark in field.metadata)
+        ]
 
     def inputs(self) -> Iterator[InputFile]:
         """Every input file of this specification, in field order."""
@@ -128,6 +140,14 @@ class Kind:
             the network of each must do.
         network: `module:function` of `network(spec, facts) -> torch.nn.Module`, which makes the
             network, untrained, from the specification and the facts in the model file.
+        headline: metrics, and values of the result, worth a column in lists and progress, most
+            telling first. A text among them is shown without its name: the answer of a job that
+            was asked something.
+        goals: which way metrics are better, where their names do not say so:
+            `{"colourfulness": "max"}`.
+        endings: what the names of a job's results end in, where all of them do: png, json.
+
+    What is left out of the last three comes from the specification's base, such as `TrainingSpec`.
     """
 
     name: str
@@ -137,8 +157,14 @@ class Kind:
     extra: str | None = None
     offers: tuple[str, ...] = ()
     network: str | None = None
+    headline: tuple[str, ...] = ()
+    goals: Mapping[str, Goal] = field(default_factory=dict, hash=False)
+    endings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("headline", "goals", "endings"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, getattr(self.spec, name))
         if not _NAME.fullmatch(self.name):
             raise ValueError(
                 f"a kind is called {self.name!r}: a name has letters, digits, '-', '_' and '.', "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ..inputs.data import DataSource
 from ..inputs.files import PipelineFile
-from .spec import Spec
+from .spec import Auto, Spec
 
 _SMALLEST_BATCH = 16  # that is chosen: a mean over fewer samples says little of the rest
 _LEAST_STEPS_IN_EPOCH = 4
@@ -28,7 +28,6 @@ class TrainingSpec(Spec):
     """
 
     headline: ClassVar[tuple[str, ...]] = ("val_loss", "train_loss")
-    left_open: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")
     usual_batch: ClassVar[int] = 128
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
@@ -39,10 +38,10 @@ class TrainingSpec(Spec):
         description="best: the best that was found for the time; course: the network and "
         "hyperparameters of the course.",
     )
-    epochs: int = Field(
+    epochs: Annotated[int, Auto()] = Field(
         0, ge=0, le=10_000, description="Passes through the training images; 0: by their number."
     )
-    batch_size: int = Field(
+    batch_size: Annotated[int, Auto()] = Field(
         0, ge=0, le=65_536, description="Samples in a step; 0: 128, or fewer of small data."
     )
     optimizer: Literal["adamw", "adam", "sgd", "lbfgs"] = Field(

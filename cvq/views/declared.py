@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from ..errors import CvqError
 from ..kinds import get_kind
-from ..kinds.spec import Spec
+from ..kinds.spec import Kind
 from ..records import Job
 from ..settings import Settings
 
 
 def left_open(settings: Settings, kind: str) -> Sequence[str]:
     """The fields whose 0 leaves the value to the job; none of a kind that is not known here."""
-    spec = _spec_of(settings, kind)
-    return spec.left_open if spec else ()
+    found = _found(settings, kind)
+    return found.spec.open_fields() if found else ()
 
 
 def headline_names(settings: Settings, job: Job) -> Sequence[str]:
@@ -24,12 +24,12 @@ def headline_names(settings: Settings, job: Job) -> Sequence[str]:
     """
     if job.headline is not None:
         return job.headline
-    spec = _spec_of(settings, job.kind)
-    return spec.headline if spec else ()
+    found = _found(settings, job.kind)
+    return found.headline if found else ()
 
 
-def _spec_of(settings: Settings, kind: str) -> type[Spec] | None:
+def _found(settings: Settings, kind: str) -> Kind | None:
     try:
-        return get_kind(kind, settings).spec
+        return get_kind(kind, settings)
     except CvqError:
         return None

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
 import sys
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Annotated, ClassVar
 
 import pytest
 from pydantic import create_model
 
-from cvq import Client, Kind, Settings, Spec
-from cvq.kinds import all_kinds, find_kinds, get_kind
-from cvq.kinds.spec import OF_EVERY_JOB
+from cvq import Client, Kind, Settings, Spec, TrainingSpec
+from cvq.goals import Goal
+from cvq.kinds import all_kinds, builtin, find_kinds, get_kind
+from cvq.kinds.spec import OF_EVERY_JOB, Auto
 
 _MODULE = """
 from cvq import Kind, Spec
@@ -68,3 +72,39 @@ def test_two_kinds_of_one_name_are_told(
     for what, name in wanted.items():
         assert broken[what] == f"another kind is called {name}, too: rename this one"
     assert get_kind("selftest", settings) is all_kinds(Settings.load())["selftest"]
+
+
+def test_a_kind_that_comes_with_cvq_is_called_as_its_module() -> None:
+    found = {module.name.replace("_", "-") for module in iter_modules(builtin.__path__)}
+    kinds = all_kinds(Settings.load())
+    assert {name: kind.name for name, kind in kinds.items()} == {name: name for name in found}
+
+
+def test_one_kind_is_found_without_loading_the_others() -> None:
+    code = (
+        "import sys; from cvq import Settings; from cvq.kinds import get_kind; "
+        "get_kind('selftest', Settings.load()); "
+        "sys.exit(any(name.startswith('cvq.kinds.builtin.') and 'selftest' not in name "
+        "for name in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class PaintSpec(TrainingSpec):
+    """A base that says what its kinds show."""
+
+    goals: ClassVar[dict[str, Goal]] = {"gloss": "max"}
+    size: Annotated[int, Auto()] = 0
+
+
+def test_a_kind_declares_its_figures_or_takes_those_of_its_specifications_base() -> None:
+    plain = Kind("paint", PaintSpec, "paint:run", "Paint.")
+    assert (plain.headline, plain.goals) == (("val_loss", "train_loss"), {"gloss": "max"})
+    assert plain.spec.open_fields() == ["epochs", "batch_size", "size"]
+    own = Kind(
+        "paint", PaintSpec, "paint:run", "Paint.",
+        headline=("gloss",), goals={"drips": "min"}, endings=("png",),
+    )  # fmt: skip
+    assert (own.headline, own.goals, own.endings) == (("gloss",), {"drips": "min"}, ("png",))
+    assert get_kind("vae", Settings.load()).headline == ("val_loss", "val_kl", "loss")
+    assert get_kind("fmnist-mlp", Settings.load()).headline[0] == "val_accuracy"

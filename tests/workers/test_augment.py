@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 
 from cvq.errors import PermanentError
-from cvq.kinds.colorizer import ColorizerSpec
-from cvq.kinds.fmnist import CnnSpec
+from cvq.kinds.builtin.colorizer import ColorizerSpec
+from cvq.kinds.builtin.fmnist_cnn import CnnSpec
 from cvq_workers.training import augment
 
 

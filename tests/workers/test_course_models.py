@@ -19,11 +19,19 @@ from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
 from cvq.inputs.files import ImageFile
 from cvq.inputs.models import ModelFile
-from cvq.kinds.autoencoders import AutoencoderSpec, GenerateSpec, ReconstructSpec, VaeSpec
-from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
-from cvq.kinds.faces import FaceVaeSpec
-from cvq.kinds.fmnist import ClassifySpec, CnnSpec, MlpSpec, RnnSpec
-from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
+from cvq.kinds.builtin.autoencoder import AutoencoderSpec
+from cvq.kinds.builtin.classify import ClassifySpec
+from cvq.kinds.builtin.colorize import ColorizeSpec
+from cvq.kinds.builtin.colorizer import ColorizerSpec
+from cvq.kinds.builtin.face_vae import FaceVaeSpec
+from cvq.kinds.builtin.fmnist_cnn import CnnSpec
+from cvq.kinds.builtin.fmnist_mlp import MlpSpec
+from cvq.kinds.builtin.fmnist_rnn import RnnSpec
+from cvq.kinds.builtin.generate import GenerateSpec
+from cvq.kinds.builtin.predict_sum import PredictSumSpec
+from cvq.kinds.builtin.reconstruct import ReconstructSpec
+from cvq.kinds.builtin.sum_regressor import SumRegressorSpec
+from cvq.kinds.builtin.vae import VaeSpec
 from cvq_workers.data.dataset import Part
 from cvq_workers.models import (
     autoencoder,

@@ -110,7 +110,7 @@ def test_who_uses_a_model_tells_which_and_what_came_out(
     messages, result = ran(kind, LocalContext(tmp_path / "used"), caplog, **values, model=7)
     warning = "the model of job 7 was warned: it has learnt nothing"
     in_order(messages, rf"model of job 7: {trained} of \d+ weights", warning, said)
-    assert KINDS[kind].spec.headline[0] == "answer"
+    assert KINDS[kind].headline[0] == "answer"
     assert re.fullmatch(answer, result["answer"]), result
     assert result["warnings"] == [warning]
 

@@ -18,8 +18,10 @@ from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
 from cvq.inputs.files import ImageFile
 from cvq.inputs.models import ModelFile
-from cvq.kinds.autoencoders import AutoencoderSpec, ReconstructSpec
-from cvq.kinds.fmnist import ClassifySpec, MlpSpec
+from cvq.kinds.builtin.autoencoder import AutoencoderSpec
+from cvq.kinds.builtin.classify import ClassifySpec
+from cvq.kinds.builtin.fmnist_mlp import MlpSpec
+from cvq.kinds.builtin.reconstruct import ReconstructSpec
 from cvq_workers.data.dataset import load_dataset
 from cvq_workers.data.seen import as_trained, seen_of
 from cvq_workers.models import autoencoder, classify, fmnist_mlp, reconstruct

@@ -15,11 +15,14 @@ from PIL import Image
 
 from cvq import LocalContext
 from cvq.inputs.data import DataSource
-from cvq.kinds.autoencoders import AutoencoderSpec, VaeSpec
-from cvq.kinds.colorizer import ColorizerSpec
-from cvq.kinds.faces import FaceVaeSpec
-from cvq.kinds.fmnist import CnnSpec, MlpSpec, RnnSpec
-from cvq.kinds.sum_regressor import SumRegressorSpec
+from cvq.kinds.builtin.autoencoder import AutoencoderSpec
+from cvq.kinds.builtin.colorizer import ColorizerSpec
+from cvq.kinds.builtin.face_vae import FaceVaeSpec
+from cvq.kinds.builtin.fmnist_cnn import CnnSpec
+from cvq.kinds.builtin.fmnist_mlp import MlpSpec
+from cvq.kinds.builtin.fmnist_rnn import RnnSpec
+from cvq.kinds.builtin.sum_regressor import SumRegressorSpec
+from cvq.kinds.builtin.vae import VaeSpec
 from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
 from cvq_workers.data.sides import typical_side
 from cvq_workers.models import (

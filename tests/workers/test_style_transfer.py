@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 from cvq import LocalContext
 from cvq.errors import PermanentError
 from cvq.inputs import decoding
-from cvq.kinds.style_transfer import StyleTransferSpec
+from cvq.kinds.builtin.style_transfer import StyleTransferSpec
 from cvq_workers.models import pictures, style_transfer
 from cvq_workers.models.lbfgs import BoxLBFGS
 from cvq_workers.models.scales import schedule, share_done

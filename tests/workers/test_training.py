@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from cvq import LocalContext
 from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
-from cvq.kinds.fmnist import MlpSpec
+from cvq.kinds.builtin.fmnist_mlp import MlpSpec
 from cvq.kinds.training import TrainingSpec
 from cvq_workers.attempt import lines
 from cvq_workers.training import card, loop, memory
@@ -113,6 +113,15 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
     assert [r["val_loss"] for r in whole.history] == [r["val_loss"] for r in resumed.history]
+
+
+def test_the_kinds_goals_say_which_epoch_is_best(tmp_path: Path) -> None:
+    ctx = LocalContext(tmp_path)
+    ctx.goals = {"val_accuracy": "min"}
+    trained, _ = fit(tmp_path, ctx=ctx, epochs=6, learning_rate=3e-4)
+    worst = min(trained.history, key=lambda row: (row["val_accuracy"], row["val_loss"]))
+    assert worst["val_accuracy"] < max(row["val_accuracy"] for row in trained.history)
+    assert trained.best_epoch == worst["epoch"]
 
 
 def test_the_best_weights_are_kept_and_a_training_without_gain_is_stopped(tmp_path: Path) -> None:

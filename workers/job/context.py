@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from cvq.context import base
+from cvq.goals import Goal
 
 from ..protocol import ArtifactWritten, Metrics, Progress, Request
 from .control import Control
@@ -16,7 +18,7 @@ _METRICS_AT_ONCE = 100  # which fit into one event, with names of 100 characters
 class JobContext(base.BaseContext):
     """The `Context` of a job that runs under a worker."""
 
-    def __init__(self, request: Request, control: Control) -> None:
+    def __init__(self, request: Request, control: Control, goals: Mapping[str, Goal]) -> None:
         super().__init__(
             job_id=request.job_id,
             attempt=request.attempt,
@@ -26,6 +28,7 @@ class JobContext(base.BaseContext):
             spec_hash=request.spec_hash,
             out=Path(request.folder) / "out",
             checkpoint_every=request.checkpoint_every,
+            goals=goals,
         )
         self._checkpoint = None if request.checkpoint is None else Path(request.checkpoint)
         self._attempt_id = request.attempt_id

@@ -103,7 +103,7 @@ def _run(request: Request, control: Control) -> Any:
     kind.load()  # and with it PyTorch, where the kind needs it
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(request.threads)
-    return run_kind(kind, spec, JobContext(request, control))
+    return run_kind(kind, spec, JobContext(request, control, kind.goals))
 
 
 def _prepare_process(request: Request) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from cvq.context import Context
-from cvq.kinds.autoencoders import AutoencoderSpec
+from cvq.kinds.builtin.autoencoder import AutoencoderSpec
 
 from ..data.dataset import Dataset, load_dataset
 from ..training.augment import augmentation_of

@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy, softmax
 
 from cvq.context import Context
 from cvq.errors import PermanentError
-from cvq.kinds.fmnist import ClassifierSpec
+from cvq.kinds.classifier import ClassifierSpec
 
 from ..data.dataset import Dataset, load_dataset
 from ..training import verdicts

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from cvq.context import Context
-from cvq.kinds.fmnist import ClassifySpec
+from cvq.kinds.builtin.classify import ClassifySpec
 from cvq.text import join, percent
 
 from ..data.seen import as_trained

@@ -28,7 +28,8 @@ from torch.nn.functional import interpolate, mse_loss, pad
 
 from cvq.context import Context
 from cvq.errors import PermanentError
-from cvq.kinds.colorizer import ColorizerSpec, ColorizeSpec
+from cvq.kinds.builtin.colorize import ColorizeSpec
+from cvq.kinds.builtin.colorizer import ColorizerSpec
 from cvq.text import join
 
 from ..data.dataset import Dataset, Part, load_dataset

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from cvq.context import Context
-from cvq.kinds.faces import LARGEST, FaceVaeSpec
+from cvq.kinds.builtin.face_vae import LARGEST, FaceVaeSpec
 
 from ..data.dataset import Dataset, load_dataset
 from ..data.sides import typical_side

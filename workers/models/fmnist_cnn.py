@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cvq.context import Context
-from cvq.kinds.fmnist import CnnSpec
+from cvq.kinds.builtin.fmnist_cnn import CnnSpec
 
 from .classifier import scaled, train_classifier
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cvq.context import Context
-from cvq.kinds.fmnist import MlpSpec
+from cvq.kinds.builtin.fmnist_mlp import MlpSpec
 
 from .classifier import scaled, standard, train_classifier
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cvq.context import Context
-from cvq.kinds.fmnist import RnnSpec
+from cvq.kinds.builtin.fmnist_rnn import RnnSpec
 
 from .classifier import scaled, train_classifier
 

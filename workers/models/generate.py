@@ -15,7 +15,7 @@ import torch
 
 from cvq import text
 from cvq.context import Context
-from cvq.kinds.autoencoders import GenerateSpec
+from cvq.kinds.builtin.generate import GenerateSpec
 
 from ..training.plots import save_grid
 from ..training.report import Report

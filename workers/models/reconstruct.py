@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from cvq.context import Context
-from cvq.kinds.autoencoders import ReconstructSpec
+from cvq.kinds.builtin.reconstruct import ReconstructSpec
 
 from ..data.seen import as_trained
 from ..training.report import Report

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from cvq.context import Context
-from cvq.kinds.selftest import SelftestSpec
+from cvq.kinds.builtin.selftest import SelftestSpec
 
 
 def run(spec: SelftestSpec, ctx: Context) -> dict[str, Any]:

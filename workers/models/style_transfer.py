@@ -44,7 +44,7 @@ from cvq.checkpoints import Checkpoint
 from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.inputs.files import ImageFile
-from cvq.kinds.style_transfer import STYLE_LAYERS, StyleTransferSpec
+from cvq.kinds.builtin.style_transfer import STYLE_LAYERS, StyleTransferSpec
 
 from ..training.precision import precision
 from .lbfgs import BoxLBFGS

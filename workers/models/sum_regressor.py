@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from cvq.context import Context
-from cvq.kinds.sum_regressor import PredictSumSpec, SumRegressorSpec
+from cvq.kinds.builtin.predict_sum import PredictSumSpec
+from cvq.kinds.builtin.sum_regressor import SumRegressorSpec
 from cvq.text import join
 
 from ..training import verdicts

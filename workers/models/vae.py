@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from cvq.context import Context
-from cvq.kinds.autoencoders import VaeSpec
+from cvq.kinds.builtin.vae import VaeSpec
 
 from ..data.dataset import Dataset, load_dataset
 from ..training import verdicts

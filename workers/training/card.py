@@ -112,7 +112,7 @@ def _unknown(spec: TrainingSpec) -> list[str]:
 def _value(spec: TrainingSpec, name: str, figures: Mapping[str, Any]) -> str:
     """A value as it was asked for; one that was left to the data with what it became."""
     value = getattr(spec, name)
-    if name in spec.left_open and value == 0:
+    if value == 0 and name in spec.open_fields():
         return f"auto ({_shown(figures.get(name, '?'))})"
     return "default" if value is None else _shown(value)
 

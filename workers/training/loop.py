@@ -131,7 +131,7 @@ def train(
         ctx: where progress, metrics and checkpoints go.
         augment: changes a batch of training inputs, with a generator for what it draws.
         best_by: the metric that chooses the best epoch; which way it is better is said by
-            `spec.goals`, else by its name (see `cvq.goals`), else lower is. Of epochs that it
+            the kind's goals, else by its name (see `cvq.goals`), else lower is. Of epochs that it
             finds alike, as accuracies often are, the one with the smallest `val_loss` is best.
         classes: of a classifier; switches its guards on.
         resumable: whether to write checkpoints and go on from the last; a job that trains several
@@ -390,7 +390,7 @@ class _Run:
 
     def _rank(self, row: dict[str, float]) -> tuple[float, float]:
         """Epochs in the order of this, the best first: by what chooses, then by the loss."""
-        upward = goal_of(self.best_by, self.spec.goals) == "max"
+        upward = goal_of(self.best_by, {**self.spec.goals, **self.ctx.goals}) == "max"
         chosen = row[self.best_by]
         return -chosen if upward else chosen, row["val_loss"]
 

@@ -1,20 +1,14 @@
-"""The specification of `selftest`: a small job that proves that a worker works."""
+"""The kind `selftest`: a small job that proves that a worker works."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
-from .spec import Kind, Spec
+from ..spec import Kind, Spec
 
 
 class SelftestSpec(Spec):
     """Count steps on the worker's device and say what was found there."""
-
-    endings: ClassVar[tuple[str, ...]] = ("txt",)
-
-    headline: ClassVar[tuple[str, ...]] = ("value",)
 
     steps: int = Field(10, ge=1, le=1_000_000, description="Steps to count.")
     pause: float = Field(0.05, ge=0, le=60, description="Seconds that a step takes.")
@@ -25,4 +19,6 @@ KIND = Kind(
     spec=SelftestSpec,
     run="cvq_workers.models.selftest:run",
     summary="Count a few steps: proves that a worker takes jobs and reports.",
+    headline=("value",),
+    endings=("txt",),
 )

@@ -1,13 +1,13 @@
-"""The specification of `style-transfer` (Gatys, Ecker and Bethge, CVPR 2016)."""
+"""The kind `style-transfer` (Gatys, Ecker and Bethge, CVPR 2016)."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..inputs.files import ImageFile
-from .spec import Argument, Kind, Spec
+from ...inputs.files import ImageFile
+from ..spec import Argument, Kind, Spec
 
 Layer = Literal[
     "conv1_1", "conv1_2",
@@ -21,8 +21,6 @@ STYLE_LAYERS: tuple[Layer, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "
 
 class StyleTransferSpec(Spec):
     """Paint the content picture in the style of one or several others."""
-
-    headline: ClassVar[tuple[str, ...]] = ("total_loss", "content_loss", "style_loss")
 
     content: Annotated[ImageFile, Argument("CONTENT")] = Field(
         description="The picture to repaint."
@@ -100,4 +98,5 @@ KIND = Kind(
     run="cvq_workers.models.style_transfer:run",
     summary="Repaint a picture in the style of others (VGG19, Gatys et al. 2016).",
     extra="worker",
+    headline=("total_loss", "content_loss", "style_loss"),
 )

@@ -1,4 +1,4 @@
-"""The specification of `face-vae` (course section 5)."""
+"""The kind `face-vae` (course section 5)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from ..inputs.data import DataSource
-from .spec import Kind
-from .training import ImageTrainingSpec
+from ...inputs.data import DataSource
+from ..spec import Auto, Kind
+from ..training import ImageTrainingSpec
 
 LARGEST = 64  # pixels of a face where its side is chosen by the pictures
 
@@ -16,8 +16,6 @@ LARGEST = 64  # pixels of a face where its side is chosen by the pictures
 class FaceVaeSpec(ImageTrainingSpec):
     """Train a variational autoencoder of faces."""
 
-    headline: ClassVar[tuple[str, ...]] = ("val_mse", "val_kl", "loss")
-    left_open: ClassVar[tuple[str, ...]] = ("epochs", "batch_size", "size")
     usual_batch: ClassVar[int] = 64
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "course": {
@@ -34,18 +32,18 @@ class FaceVaeSpec(ImageTrainingSpec):
         description="Folders of persons to test on, or a share of them such as 10%; default: a "
         "tenth of all pictures.",
     )
-    epochs: int = Field(
+    epochs: Annotated[int, Auto()] = Field(
         0,
         ge=0,
         le=100_000,
         description="Passes through the training faces; 0: as many as make 3,000 steps, or "
         "fewer steps for fewer than a hundred faces; at least 30.",
     )
-    batch_size: int = Field(
+    batch_size: Annotated[int, Auto()] = Field(
         0, ge=0, le=65_536, description="Samples in a step; 0: 64, or fewer of small data."
     )
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
-    size: int = Field(
+    size: Annotated[int, Auto()] = Field(
         0,
         ge=0,
         le=256,
@@ -108,4 +106,5 @@ KIND = Kind(
     extra="worker",
     offers=("autoencoder", "generator"),
     network="cvq_workers.models.face_vae:network",
+    headline=("val_mse", "val_kl", "loss"),
 )

@@ -1,22 +1,19 @@
-"""The specifications of `colorizer` and `colorize` (course section 6)."""
+"""The kind `colorizer` (course section 6)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from ..inputs.data import DataSource
-from ..inputs.files import ImageFile
-from ..inputs.models import ModelFile, ModelOf
-from .spec import Argument, Kind, Spec
-from .training import ImageTrainingSpec
+from ...inputs.data import DataSource
+from ..spec import Kind
+from ..training import ImageTrainingSpec
 
 
 class ColorizerSpec(ImageTrainingSpec):
     """Learn to colour grey pictures."""
 
-    headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_chroma", "loss")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "course": {
             "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
@@ -57,24 +54,7 @@ class ColorizerSpec(ImageTrainingSpec):
         return self.size, self.size, 3
 
 
-class ColorizeSpec(Spec):
-    """Colour pictures with a network that another job has trained."""
-
-    headline: ClassVar[tuple[str, ...]] = ("answer",)
-    endings: ClassVar[tuple[str, ...]] = ("png",)
-
-    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
-        min_length=1, max_length=1000, description="Pictures to colour; their colours are unused."
-    )
-    model: Annotated[ModelFile, ModelOf("colorizer")] = Field(
-        description="The job that trained the colorizer."
-    )
-    strength: float = Field(
-        1.0, ge=0, le=5, description="Factor on the colours; more is gaudier, 0 is grey."
-    )
-
-
-TRAIN = Kind(
+KIND = Kind(
     name="colorizer",
     spec=ColorizerSpec,
     run="cvq_workers.models.colorizer:run",
@@ -82,11 +62,5 @@ TRAIN = Kind(
     extra="worker",
     offers=("colorizer",),
     network="cvq_workers.models.colorizer:network",
-)
-USE = Kind(
-    name="colorize",
-    spec=ColorizeSpec,
-    run="cvq_workers.models.colorizer:colorize",
-    summary="Colour pictures with a trained colorizer.",
-    extra="worker",
+    headline=("val_loss", "val_chroma", "loss"),
 )

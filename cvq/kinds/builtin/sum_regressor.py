@@ -1,20 +1,18 @@
-"""The specifications of `sum-regressor` and `predict-sum` (course section 1)."""
+"""The kind `sum-regressor` (course section 1)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from ..inputs.models import ModelFile, ModelOf
-from .spec import Argument, Kind, Spec
-from .training import TrainingSpec
+from ..spec import Kind
+from ..training import TrainingSpec
 
 
 class SumRegressorSpec(TrainingSpec):
     """Learn the sum of two numbers: Linear(2, 8), ReLU, Linear(8, 1)."""
 
-    headline: ClassVar[tuple[str, ...]] = ("val_loss", "val_error", "loss")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "course": {
             "epochs": 1000, "batch_size": 2, "optimizer": "sgd", "learning_rate": 1e-3,
@@ -53,27 +51,7 @@ class SumRegressorSpec(TrainingSpec):
     )
 
 
-class PredictSumSpec(Spec):
-    """Add pairs of numbers with a network that learnt to."""
-
-    headline: ClassVar[tuple[str, ...]] = ("answer",)
-    endings: ClassVar[tuple[str, ...]] = ("json",)
-
-    numbers: Annotated[list[float], Argument("NUMBER...")] = Field(
-        min_length=2, max_length=20_000, description="Numbers, two for each sum."
-    )
-    model: Annotated[ModelFile, ModelOf("adder")] = Field(
-        description="The job that trained the network."
-    )
-
-    @model_validator(mode="after")
-    def _in_pairs(self) -> Self:
-        if len(self.numbers) % 2:
-            raise ValueError(f"{len(self.numbers)} numbers are no pairs: give two for each sum")
-        return self
-
-
-TRAIN = Kind(
+KIND = Kind(
     name="sum-regressor",
     spec=SumRegressorSpec,
     run="cvq_workers.models.sum_regressor:run",
@@ -81,11 +59,5 @@ TRAIN = Kind(
     extra="worker",
     offers=("adder",),
     network="cvq_workers.models.sum_regressor:network",
-)
-PREDICT = Kind(
-    name="predict-sum",
-    spec=PredictSumSpec,
-    run="cvq_workers.models.sum_regressor:predict",
-    summary="Add pairs of numbers with a trained sum-regressor.",
-    extra="worker",
+    headline=("val_loss", "val_error", "loss"),
 )

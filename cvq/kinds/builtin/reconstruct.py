@@ -1,0 +1,38 @@
+"""The kind `reconstruct`: it uses what autoencoders have learnt."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ...inputs.files import ImageFile
+from ...inputs.models import ModelFile, ModelOf
+from ..spec import Argument, Kind, Spec
+
+
+class ReconstructSpec(Spec):
+    """Squeeze pictures through a trained autoencoder and back."""
+
+    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+        min_length=1, max_length=1000, description="Pictures to reconstruct."
+    )
+    model: Annotated[ModelFile, ModelOf("autoencoder")] = Field(
+        description="The job that trained the autoencoder."
+    )
+    invert: bool | None = Field(
+        None,
+        description="Whether to invert the pictures; default: they are taken as those that the "
+        "model was trained on.",
+    )
+
+
+KIND = Kind(
+    name="reconstruct",
+    spec=ReconstructSpec,
+    run="cvq_workers.models.reconstruct:run",
+    summary="Squeeze pictures through a trained autoencoder and back.",
+    extra="worker",
+    headline=("answer",),
+    endings=("png",),
+)
