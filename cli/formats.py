@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvq import text as plain
 from cvq.figures import headline as headline
-from cvq.figures import is_figure, told
+from cvq.figures import is_figure, labelled
 from cvq.figures import number as number
 from cvq.text import clean as clean
 from cvq.text import clock as clock
@@ -152,7 +152,7 @@ def result_figures(job: Job, most: int = 3) -> str:
     What only repeats a value that the job was given, as its model's number, is no figure.
     """
     numbers = [
-        told(name, value)
+        labelled(name, value)
         for name, value in (job.result.items() if isinstance(job.result, dict) else ())
         if is_figure(value) and not isinstance(value, str) and name not in job.spec
     ]

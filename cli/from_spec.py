@@ -236,7 +236,7 @@ def _in_options(error: SpecError, params: Sequence[click.Parameter]) -> str:
         problem._replace(text=re.sub(r"\b[a-z]+(_[a-z]+)+\b", option, problem.text))
         for problem in error.problems
     ]
-    return SpecError(error.kind, told).told(lambda field: names.get(field, field))
+    return SpecError(error.kind, told).sentence(lambda field: names.get(field, field))
 
 
 class KindCommand(click.Command):

@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_LIMIT = 20
 
 
-class Parsed(click.ParamType[Any]):
+class Parser(click.ParamType[Any]):
     """A value read by one of `cvq.parse`'s functions."""
 
     def __init__(self, name: str, function: Callable[[str], Any]) -> None:
@@ -97,13 +97,13 @@ def count(least: int = 0, most: int = MOST) -> click.IntRange:
     return click.IntRange(least, most)
 
 
-DURATION = Parsed("duration", parse.duration)
-AGO = Parsed("time", lambda text: parse.moment(text, ago=True))
-AHEAD = Parsed("time", lambda text: parse.moment(text, ago=False))
-CONDITION = Parsed("condition", parse.comparison)
-TAG = Parsed("key=value", lambda text: parse.tag(text, value_needed=True))
-TAG_OR_KEY = Parsed("key[=value]", lambda text: parse.tag(text, value_needed=False))
-REFERENCE = Parsed("job", parse.reference)
+DURATION = Parser("duration", parse.duration)
+AGO = Parser("time", lambda text: parse.moment(text, ago=True))
+AHEAD = Parser("time", lambda text: parse.moment(text, ago=False))
+CONDITION = Parser("condition", parse.comparison)
+TAG = Parser("key=value", lambda text: parse.tag(text, value_needed=True))
+TAG_OR_KEY = Parser("key[=value]", lambda text: parse.tag(text, value_needed=False))
+REFERENCE = Parser("job", parse.reference)
 
 
 def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:

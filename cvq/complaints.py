@@ -33,7 +33,7 @@ class Problem(NamedTuple):
     given: str
     text: str
 
-    def told(self, name: str) -> str:
+    def sentence(self, name: str) -> str:
         """The sentence, with the name that the field has where it was given."""
         if self.field is None:
             return self.text

@@ -71,11 +71,11 @@ class SpecError(UsageError):
     def __init__(self, kind: str, problems: Sequence[Problem]) -> None:
         self.kind = kind
         self.problems = problems
-        super().__init__(self.told(str))
+        super().__init__(self.sentence(str))
 
-    def told(self, name: Callable[[str], str]) -> str:
+    def sentence(self, name: Callable[[str], str]) -> str:
         """All in one line; `name` says what a field is called where it was given."""
-        found = [problem.told(name(problem.field or "")) for problem in self.problems]
+        found = [problem.sentence(name(problem.field or "")) for problem in self.problems]
         return f"{self.kind}: {'; '.join(found)}"
 
 

@@ -36,7 +36,7 @@ def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
     result = job.result if isinstance(job.result, dict) else {}
     known = {name: result[name] for name in names if is_figure(result.get(name))} | job.metrics
     chosen = [name for name in names if name in known] or sorted(job.metrics)
-    return "  ".join(told(name, known[name]) for name in chosen[:most])
+    return "  ".join(labelled(name, known[name]) for name in chosen[:most])
 
 
 def is_figure(value: Any) -> bool:
@@ -44,7 +44,7 @@ def is_figure(value: Any) -> bool:
     return isinstance(value, int | float | str) and not isinstance(value, bool) and value != ""
 
 
-def told(name: str, value: float | str | None) -> str:
+def labelled(name: str, value: float | str | None) -> str:
     """A figure in a line: `val_loss 0.93`; a text stands for itself."""
     if isinstance(value, str):
         return clean(one_line(value, _LONGEST_ANSWER))

@@ -277,4 +277,4 @@ def _explain(error: ValidationError) -> str:
         return f"cvq.toml: {first.text}"
     if not Settings.model_fields[key].repr:  # a secret may stand in it
         first = first._replace(given="")
-    return first.told(f"setting '{key}' (CVQ_{key.upper()})")
+    return first.sentence(f"setting '{key}' (CVQ_{key.upper()})")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shown:
+class SettingRow:
     """A setting: its value with secrets masked, and its source."""
 
     setting: str
@@ -61,13 +61,15 @@ def config(names: Sequence[str]) -> None:
         note(f"{variable} is not a setting" + (f": did you mean {near}?" if near else ""))
 
 
-def settings_of(settings: Settings) -> list[Shown]:
+def settings_of(settings: Settings) -> list[SettingRow]:
     """Every setting as it is in use."""
     from cvq.settings import sources
 
     source = sources()
     return [
-        Shown(name, _value(settings, name), source[name], field.description or "", _unit(field))
+        SettingRow(
+            name, _value(settings, name), source[name], field.description or "", _unit(field)
+        )
         for name, field in type(settings).model_fields.items()
     ]
 
@@ -112,7 +114,7 @@ def _check(names: Sequence[str]) -> None:
             raise UsageError(f"there is no setting '{name}': {hint}")
 
 
-_LISTING = Listing[Shown](
+_LISTING = Listing[SettingRow](
     columns=lambda: [
         Column("setting", lambda row: row.setting),
         Column("source", lambda row: row.source, rank=1, least=12),

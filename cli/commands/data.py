@@ -50,7 +50,7 @@ def list_() -> None:
     )
 
 
-def _list(rows: Sequence[tuple[datasets.Known, Path | None]]) -> None:
+def _list(rows: Sequence[tuple[datasets.KnownDataset, Path | None]]) -> None:
     for known, found in rows:
         place = str(found) if found else f"not here: `cvq data fetch {known.name}`"
         say(f"{known.name:<14} {known.about}", hang=15)

@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownDataset:
     """A data set with a name.
 
     Attributes:
@@ -54,16 +54,16 @@ _CIFAR = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 KNOWN = {
     known.name: known
     for known in (
-        Known("digits", "1,797 digits of 8 x 8 pixels; needs no download (scikit-learn)"),
-        Known(
+        KnownDataset("digits", "1,797 digits of 8 x 8 pixels; needs no download (scikit-learn)"),
+        KnownDataset(
             "fashion-mnist",
             "70,000 garments of 28 x 28 pixels (Zalando Research, MIT)",
             _IDX,
             ("/usr/share/datasets/fashion-mnist",),
             "FashionMNIST",
         ),
-        Known("mnist", "70,000 digits of 28 x 28 pixels (CC BY-SA 3.0)", _IDX, (), "MNIST"),
-        Known(
+        KnownDataset("mnist", "70,000 digits of 28 x 28 pixels (CC BY-SA 3.0)", _IDX, (), "MNIST"),
+        KnownDataset(
             "cifar10",
             "60,000 photographs of 32 x 32 pixels (Krizhevsky 2009)",
             (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"),

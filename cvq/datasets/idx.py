@@ -83,7 +83,7 @@ def unpacked(file: Any) -> Any:
     return file
 
 
-class Damaged(AbstractContextManager[None]):
+class ReadErrors(AbstractContextManager[None]):
     """Turns what readers of packed files stumble over into one line with the file's name."""
 
     def __init__(self, name: str) -> None:

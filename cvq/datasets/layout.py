@@ -27,7 +27,7 @@ _IDX = re.compile(r"^(.*?)(train|t10k|test)[-_.](images|labels)[-.]idx[13]-ubyte
 
 
 @dataclass(frozen=True)
-class Placed:
+class PictureEntry:
     """A picture, its part of the split and the folder that says its class, "" for none."""
 
     member: Member
@@ -50,7 +50,7 @@ class Layout:
     form: str
     idx: dict[tuple[str, str], Member] = field(default_factory=dict)
     batches: dict[str, list[Member]] = field(default_factory=dict)
-    pictures: list[Placed] = field(default_factory=list)
+    pictures: list[PictureEntry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -231,7 +231,7 @@ def _pictures(members: list[Member], called: str) -> Layout:
     for member, path in zip(members, below, strict=True):
         folders = path.split("/")[:-1]
         part = PARTS[folders.pop(0).lower()] if split else "train"
-        layout.pictures.append(Placed(member, part, folders[0] if folders else ""))
+        layout.pictures.append(PictureEntry(member, part, folders[0] if folders else ""))
     parts = {placed.part for placed in layout.pictures}
     if "train" not in parts:
         raise InvalidInputError(

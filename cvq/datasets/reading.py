@@ -33,7 +33,7 @@ from ..inputs.decoding import (
 from ..inputs.images import is_the_machines
 from . import idx
 from .inventory import Member, of_zip
-from .layout import Layout, Placed, lay_out
+from .layout import Layout, PictureEntry, lay_out
 
 log = logging.getLogger("cvq.job")
 
@@ -55,7 +55,7 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass
-class Raw:
+class Split:
     """Pictures of one part as they were read.
 
     Attributes:
@@ -72,7 +72,7 @@ class Raw:
 
 
 @dataclass
-class Found:
+class LoadedData:
     """What a zip holds.
 
     Attributes:
@@ -86,7 +86,7 @@ class Found:
     """
 
     format: str
-    parts: dict[str, Raw]
+    parts: dict[str, Split]
     classes: tuple[str, ...]
     corrupt: list[str] = field(default_factory=list)
     paper: Paper = "white"
@@ -94,7 +94,9 @@ class Found:
     left_out: list[str] = field(default_factory=list)
 
 
-def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: str = "") -> Found:
+def read(
+    path: Path, *, channels: Literal[1, 3], size: int | None = None, name: str = ""
+) -> LoadedData:
     """Read a zip; `channels` makes pictures grey or coloured, `size` square.
 
     Args:
@@ -135,8 +137,8 @@ def read(path: Path, *, channels: Literal[1, 3], size: int | None = None, name: 
 # --- IDX and CIFAR-10's binary form -------------------------------------------------------------
 
 
-def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> Found:
-    parts: dict[str, Raw] = {}
+def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> LoadedData:
+    parts: dict[str, Split] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for part in ("train", "test"):
         if (part, "images") not in layout.idx:
@@ -148,7 +150,7 @@ def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> Found:
                 f"{layout.idx[part, 'images'].name} has {len(images)} pictures, "
                 f"{layout.idx[part, 'labels'].name} {len(labels)} labels"
             )
-        parts[part] = Raw(images[:, None], labels.astype(np.int64))
+        parts[part] = Split(images[:, None], labels.astype(np.int64))
         shapes[layout.idx[part, "images"].name] = images.shape
     idx.check_alike(shapes)
     count = 1 + max(
@@ -157,23 +159,23 @@ def _read_idx(archive: zipfile.ZipFile, layout: Layout, name: str) -> Found:
     names = [name, *(member.name for member in layout.idx.values())]
     fashion = any("fashion" in each.lower() for each in names)
     classes = _GARMENTS if fashion and count <= 10 else tuple(map(str, range(max(10, count))))
-    return Found("IDX", parts, classes)
+    return LoadedData("IDX", parts, classes)
 
 
 def _idx_of(archive: zipfile.ZipFile, member: Member, dimensions: int) -> Bytes:
     assert isinstance(member.origin, zipfile.ZipInfo)
-    with idx.Damaged(member.name), archive.open(member.origin) as file:
+    with idx.ReadErrors(member.name), archive.open(member.origin) as file:
         shape, content = idx.content_of(idx.unpacked(file), member.name, dimensions)
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _read_cifar(archive: zipfile.ZipFile, layout: Layout) -> Found:
-    parts: dict[str, Raw] = {}
+def _read_cifar(archive: zipfile.ZipFile, layout: Layout) -> LoadedData:
+    parts: dict[str, Split] = {}
     for part, batches in layout.batches.items():
         rows = [_cifar_rows(_content(archive, member), member.name) for member in batches]
         data = np.concatenate(rows)
-        parts[part] = Raw(data[:, 1:].reshape(-1, 3, 32, 32), data[:, 0].astype(np.int64))
-    return Found("CIFAR-10", parts, _CIFAR_CLASSES)
+        parts[part] = Split(data[:, 1:].reshape(-1, 3, 32, 32), data[:, 0].astype(np.int64))
+    return LoadedData("CIFAR-10", parts, _CIFAR_CLASSES)
 
 
 def _cifar_rows(data: bytes, name: str) -> Bytes:
@@ -188,11 +190,11 @@ def _cifar_rows(data: bytes, name: str) -> Bytes:
 
 def _read_pictures(
     archive: zipfile.ZipFile,
-    placed: Sequence[Placed],
+    placed: Sequence[PictureEntry],
     channels: Literal[1, 3],
     size: int | None,
     name: str,
-) -> Found:
+) -> LoadedData:
     chosen = [each.member for each in placed]
     if size and len(chosen) * channels * size * size > MOST_BYTES:
         raise PermanentError(
@@ -211,12 +213,12 @@ def _read_pictures(
         shown = ", ".join(f"{width} x {height}" for height, width in shapes[:3])
         raise PermanentError(f"pictures of {len(shapes)} sizes ({shown} …): give a --size")
     classes = tuple(sorted({each.group for each in kept} - {""}))
-    parts: dict[str, Raw] = {}
+    parts: dict[str, Split] = {}
     for part in dict.fromkeys(each.part for each in kept):
         index = [i for i, each in enumerate(kept) if each.part == part]
         groups = [kept[i].group for i in index]
         labelled = bool(classes) and all(groups)
-        parts[part] = Raw(
+        parts[part] = Split(
             np.stack([good[i] for i in index]).reshape(len(index), *shapes[0], channels)
             .transpose(0, 3, 1, 2),
             np.array([classes.index(g) for g in groups], np.int64) if labelled else None,
@@ -225,7 +227,7 @@ def _read_pictures(
         )  # fmt: skip
     if "train" not in parts:
         raise PermanentError(f"data {name} has no pictures to train on, only {', '.join(parts)}")
-    return Found("pictures", parts, classes, corrupt, paper, noted)
+    return LoadedData("pictures", parts, classes, corrupt, paper, noted)
 
 
 def _paper(archive: zipfile.ZipFile, entries: Sequence[Member]) -> Paper:

@@ -146,7 +146,7 @@ def _check_labels(classes: dict[str, set[int]]) -> None:
 
 @contextmanager
 def _opened(member: Member, archive: zipfile.ZipFile | None) -> Iterator[IO[bytes]]:
-    with idx.Damaged(member.name):
+    with idx.ReadErrors(member.name):
         if isinstance(member.origin, Path):
             with member.origin.open("rb") as file:
                 yield idx.unpacked(file)

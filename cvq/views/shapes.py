@@ -15,7 +15,7 @@ from .status import Look
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..datasets import Known
+    from ..datasets import KnownDataset
     from ..kinds.spec import Kind
 
 Json = dict[str, Any]
@@ -164,7 +164,7 @@ def kind(known: Kind) -> Json:
     }
 
 
-def dataset(known: Known, found: Path | None) -> Json:
+def dataset(known: KnownDataset, found: Path | None) -> Json:
     """A data set that has a name, and where it lies on this machine."""
     return {
         "name": known.name,

@@ -56,7 +56,7 @@ class Needed(BaseModel):
 def said(model: type[BaseModel] = Every, /, **values: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         model.model_validate(values)
-    return "; ".join(each.told(each.field or "") for each in problems(caught.value, model))
+    return "; ".join(each.sentence(each.field or "") for each in problems(caught.value, model))
 
 
 @pytest.mark.parametrize(

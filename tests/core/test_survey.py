@@ -20,7 +20,7 @@ from PIL import Image
 
 from cvq import Client
 from cvq.datasets import check_source, inventory, pack
-from cvq.datasets.reading import Found, read
+from cvq.datasets.reading import LoadedData, read
 from cvq.errors import InvalidInputError, PermanentError
 
 
@@ -76,7 +76,7 @@ def refused(path: Path, **wanted: object) -> str:
     return message
 
 
-def as_job(path: Path, scratch: Path) -> Found:
+def as_job(path: Path, scratch: Path) -> LoadedData:
     packed = pack(path, scratch / "packed.zip") if path.is_dir() else path
     return read(packed, channels=1, size=8, name="data")
 

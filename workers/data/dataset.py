@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cvq.datasets.reading import Found, Raw, fitted, read
+from cvq.datasets.reading import LoadedData, Split, fitted, read
 from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
 from cvq.text import join
@@ -146,19 +146,21 @@ def _check_variety(name: str, images: Tensor) -> None:
         )
 
 
-def _digits(channels: Literal[1, 3], size: int | None) -> Found:
+def _digits(channels: Literal[1, 3], size: int | None) -> LoadedData:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    raw = Raw(fitted(images, channels, size), bunch.target.astype(np.int64))
-    return Found("digits", {"train": raw}, tuple(map(str, range(10))))
+    raw = Split(fitted(images, channels, size), bunch.target.astype(np.int64))
+    return LoadedData("digits", {"train": raw}, tuple(map(str, range(10))))
 
 
 # --- Cache --------------------------------------------------------------------------------------
 
 
-def _cached(data: DataSource, channels: Literal[1, 3], size: int | None, cache: Path) -> Found:
+def _cached(
+    data: DataSource, channels: Literal[1, 3], size: int | None, cache: Path
+) -> LoadedData:
     assert data.path is not None
     folder = cache / "data"
     stem = folder / f"{data.sha256}-{channels}-{size}-v{_CACHE_VERSION}"
@@ -170,7 +172,7 @@ def _cached(data: DataSource, channels: Literal[1, 3], size: int | None, cache: 
     return found
 
 
-def _from_cache(stem: Path) -> Found | None:
+def _from_cache(stem: Path) -> LoadedData | None:
     try:
         about = json.loads(stem.with_suffix(".json").read_text())
         parts = {}
@@ -179,8 +181,8 @@ def _from_cache(stem: Path) -> Found | None:
             labels = None if raw["labels"] is None else np.array(raw["labels"], np.int64)
             if len(images) != raw["count"] or (labels is not None and len(labels) != len(images)):
                 return None
-            parts[name] = Raw(images, labels, raw["groups"], raw["names"])
-        return Found(
+            parts[name] = Split(images, labels, raw["groups"], raw["names"])
+        return LoadedData(
             about["format"], parts, tuple(about["classes"]), about["corrupt"], about["paper"],
             about["noted"], about["left_out"],
         )  # fmt: skip
@@ -188,7 +190,7 @@ def _from_cache(stem: Path) -> Found | None:
         return None
 
 
-def _into_cache(found: Found, stem: Path) -> None:
+def _into_cache(found: LoadedData, stem: Path) -> None:
     about: dict[str, Any] = {
         "format": found.format, "classes": found.classes, "corrupt": found.corrupt,
         "paper": found.paper, "noted": found.noted, "left_out": found.left_out,
@@ -201,7 +203,7 @@ def _into_cache(found: Found, stem: Path) -> None:
             with partial.open("wb") as file:
                 np.save(file, np.ascontiguousarray(raw.images), allow_pickle=False)
             partial.replace(f"{stem}-{name}.npy")
-            row = asdict(Raw(np.empty(0, np.uint8), None, raw.groups, raw.names))
+            row = asdict(Split(np.empty(0, np.uint8), None, raw.groups, raw.names))
             del row["images"]
             labels = None if raw.labels is None else raw.labels.tolist()
             about["parts"][name] = {**row, "labels": labels, "count": len(raw.images)}
@@ -216,7 +218,7 @@ def _into_cache(found: Found, stem: Path) -> None:
 
 
 def _split(
-    found: Found, val_share: float, seed: int, hold_out: Sequence[str]
+    found: LoadedData, val_share: float, seed: int, hold_out: Sequence[str]
 ) -> tuple[dict[str, Part], dict[str, Any]]:
     generator = np.random.default_rng(seed)
     train = found.parts["train"]
@@ -276,7 +278,9 @@ def stratified(
     return np.sort(shuffled[order[wanted:]]), np.sort(shuffled[order[:wanted]])
 
 
-def _held_groups(train: Raw, hold_out: Sequence[str], generator: np.random.Generator) -> set[str]:
+def _held_groups(
+    train: Split, hold_out: Sequence[str], generator: np.random.Generator
+) -> set[str]:
     groups = sorted(set(train.groups) - {""})
     if not groups:
         raise PermanentError("nothing can be held out: the pictures lie in no folders")
@@ -295,7 +299,7 @@ def _held_groups(train: Raw, hold_out: Sequence[str], generator: np.random.Gener
     return held
 
 
-def _part(raw: Raw, index: Index | None = None) -> Part:
+def _part(raw: Split, index: Index | None = None) -> Part:
     index = np.arange(len(raw.images)) if index is None else index
     images = torch.from_numpy(np.ascontiguousarray(raw.images[index]))
     labels = None if raw.labels is None else torch.from_numpy(raw.labels[index])
