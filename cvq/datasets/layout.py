@@ -152,7 +152,7 @@ def check_groups(layout: Layout, called: str, wanted: Sequence[str]) -> None:
         )
     missing = sorted(set(wanted) - set(groups))
     if missing and not wanted[0].endswith("%"):
-        no = "is not a folder" if len(missing) == 1 else "are no folders"
+        no = "is no folder" if len(missing) == 1 else "are no folders"
         raise InvalidInputError(
             f"{called}: there {no} {join(missing)} to hold out, but {join(groups)}"
         )
