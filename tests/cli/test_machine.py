@@ -562,7 +562,7 @@ def test_samples(run: Cli, tmp_path: Path) -> None:
     said = run("samples", tmp_path / "p", "--size", 64)
     assert f"{tmp_path}/p/content.jpg\n{tmp_path}/p/style.jpg\n" in said.out
     assert all(Path(line).exists() for line in said.out.splitlines())
-    assert "exists already" in run("samples", tmp_path / "p", code=2).err
+    assert "already exists" in run("samples", tmp_path / "p", code=2).err
     assert run("samples", tmp_path / "p", "--size", 64, "--force", "--json").json["style"]
 
 

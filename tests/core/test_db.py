@@ -200,7 +200,7 @@ def test_a_newer_schema_is_left_alone(database: Database) -> None:
         ("CREATE TABLE jobs (id INTEGER)", r"another application's tables \(jobs\): give cvq a"),
         (
             "CREATE TABLE alembic_version AS SELECT 'abc123' AS version_num",
-            "is another application's, whose schema is abc123: give cvq a database of",
+            "belongs to another application, whose schema is abc123: give cvq a",
         ),
     ],
 )

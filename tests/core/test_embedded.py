@@ -117,7 +117,7 @@ def test_a_folder_that_others_could_have_made_is_not_used(home: Path, how: str) 
         path.parent.rename(moved)
         path.parent.symlink_to(moved)
     for use in (ensure_redis, stop_redis, redis_answers):
-        with pytest.raises(BrokerError, match="not this user's alone: set CVQ_HOME"):
+        with pytest.raises(BrokerError, match="not private to this user: set CVQ_HOME"):
             use(deep)
     if how == "link":
         path.parent.unlink()

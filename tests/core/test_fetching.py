@@ -116,7 +116,11 @@ def test_redirections_are_followed_a_few_times_without_the_password(
         ("http://SERVER/out", InvalidInputError, "/out cannot be fetched: 302 .* not allowed"),
         ("http://SERVER/page.png", InvalidInputError, "SERVER/page.png is not a picture that cvq"),
         ("http://127.0.0.1:1/a.png", SetupError, "cannot be fetched: .*refused"),
-        ("http://u:secret@host:port/a.png", InvalidInputError, "host:port/a.png is no address"),
+        (
+            "http://u:secret@host:port/a.png",
+            InvalidInputError,
+            "host:port/a.png is not an address",
+        ),
         ("ftp://u:secret@host/a.png", InvalidInputError, "ftp://host/a.png: only http and https"),
         ("http://SERVER/cut.png", SetupError, r"/cut.png was cut off \d+ bytes before its end"),
         ("http://SERVER/huge.png", InvalidInputError, "/huge.png is larger than 256 MiB"),

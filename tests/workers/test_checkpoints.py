@@ -300,7 +300,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, cut: float) -> None:
     path = saved(tmp_path, weights=torch.rand(50))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * cut)])
-    with pytest.raises(CheckpointError, match=r"^[^\n]*no checkpoint, or cut off"):
+    with pytest.raises(CheckpointError, match=r"^[^\n]*not a checkpoint, or is cut off"):
         checkpoints.check(path, **JOB)
 
 
@@ -318,11 +318,11 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     assert "another specification" in refusal(path, spec_hash="b" * 64)
     text = tmp_path / "notes.txt"
     text.write_text("dear diary " * 100)
-    assert "no checkpoint" in refusal(text)
-    assert "no checkpoint" in refusal(tmp_path)
+    assert "not a checkpoint" in refusal(text)
+    assert "not a checkpoint" in refusal(tmp_path)
     foreign = tmp_path / "foreign.safetensors"
     save_file({"weights": torch.rand(5)}, foreign)
-    assert "no checkpoint of cvq" in refusal(foreign)
+    assert "not a checkpoint of cvq" in refusal(foreign)
 
 
 def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

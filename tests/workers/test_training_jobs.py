@@ -92,7 +92,7 @@ def test_who_uses_a_model_that_was_warned_of_is_told(
     assert not [line for line in training.logs() if "matplotlib" in line]
     assert list((tmp_path / "fonts").iterdir())
     six = digit(tmp_path / "six.png", 6)
-    with pytest.warns(UserWarning, match="was warned"):
+    with pytest.warns(UserWarning, match="training gave a warning"):
         using = client.submit("classify", images=[six], model=training.id)
     told = [f"the model of job {training.id} was warned: {each}" for each in sentences]
     assert using.wait(HANG_S).warnings == told
