@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from . import checks, parse, queries
+from . import checks, parse, queries, schema
 from .artifacts import ArtifactStore, open_store
 from .broker.queue import Broker
 from .db import Database
@@ -64,7 +64,7 @@ class Client:
     def db(self) -> Database:
         """The database, its schema checked (and made, where it is the embedded one)."""
         database = Database(self.settings)
-        database.ensure_schema()
+        schema.ensure(database)
         return database
 
     @cached_property

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 _SESSION = {
     # The server hangs up on a client that is frozen or gone, whose locks would hold up all.
@@ -20,6 +20,22 @@ _SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+
+
+class MigrationLimits(NamedTuple):
+    """Seconds after which Postgres breaks a migration off, and takes back what it has done.
+
+    Attributes:
+        lock: for which it waits for others that use a table; whoever comes meanwhile waits, too.
+        statement: that one step may take, waiting for another upgrade included.
+    """
+
+    lock: float
+    statement: float
+
+
+MIGRATION_LIMITS = MigrationLimits(lock=5.0, statement=900.0)
+LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"  # as SQLSTATE
 
 
 def patience(lease: float) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cvq import Client, Settings, queries, records
+from cvq import Client, Settings, queries, records, schema
 from cvq.broker.embedded import stop_redis
 from cvq.db import Database
 from waiting import HANG_S, eventually
@@ -136,7 +136,7 @@ def upgraded(postgres_server: str) -> Iterator[str]:
     """The name of an upgraded database, to be copied: an upgrade takes long."""
     with created(postgres_server) as url:
         database = Database(Settings.load(database_url=url))
-        database.upgrade()
+        schema.upgrade(database)
         database.engine.dispose()
         assert database.url.database is not None
         yield database.url.database
@@ -154,7 +154,7 @@ def database(request: pytest.FixtureRequest, home: Path) -> Iterator[Database]:
             shutil.copy(request.getfixturevalue("template"), home)
         database = Database(Settings.load(database_url=url))
         stack.callback(database.engine.dispose)
-        database.ensure_schema()
+        schema.ensure(database)
         yield database
 
 

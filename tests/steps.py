@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from cvq import queries
+from cvq import Settings, queries
 from cvq.db import Database
 from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, jobs, workers
@@ -16,6 +18,15 @@ from cvq.states import State
 QUEUE = "default"
 DONE = Outcome(State.SUCCEEDED, result={})
 KINDS: dict[str, Any] = {"kinds": {"selftest": {"fields": ["seed"], "missing": []}}, "broken": {}}
+
+
+@contextmanager
+def opened(**settings: Any) -> Iterator[Database]:
+    database = Database(Settings.load(**settings))
+    try:
+        yield database
+    finally:
+        database.engine.dispose()
 
 
 def new(user: str = "ann", **values: Any) -> NewJob:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from cvq import schema
 from cvq.devices import Slot, make_slots
 from cvq.errors import CvqError, MissingExtraError, SetupError
 from cvq.lifecycle import workers
@@ -81,7 +82,7 @@ class Runtime:
         """
         if importlib.util.find_spec("torch") is None:
             raise MissingExtraError("worker", "a worker")
-        self.worker.when_up(self.worker.db.check_encoding)
+        self.worker.when_up(lambda: schema.check_encoding(self.worker.db))
         self.worker.artifacts.probe()
         self.worker.broker.connect()
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import cvq
+from cvq import schema
 from cvq.artifacts import ArtifactStore, open_store
 from cvq.broker.queue import Broker
 from cvq.db import Database
@@ -52,7 +53,7 @@ class Worker:
     def db(self) -> Database:
         """The database, its schema checked; one that restarts is waited for."""
         database = Database(self.settings)
-        self.when_up(database.ensure_schema)
+        self.when_up(lambda: schema.ensure(database))
         return database
 
     @cached_property

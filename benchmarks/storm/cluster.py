@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from cvq import Client, Settings, queries
+from cvq import Client, Settings, queries, schema
 from cvq.broker.embedded import socket_path, stop_redis
 from cvq.db import Database
 from cvq.errors import CvqError, DatabaseError
@@ -121,7 +121,7 @@ class Cluster:
         }
         self.settings = Settings(**values)
         database = Database(self.settings)
-        database.upgrade()
+        schema.upgrade(database)
         database.engine.dispose()
         self.client = Client(self.settings)
         stack.callback(self._close_client)

@@ -23,10 +23,12 @@ def db() -> None:
 @options.as_json
 def upgrade() -> None:
     """Create or upgrade the schema."""
+    from cvq import schema
+
     database = _database()
-    before = database.current_version()
-    database.upgrade()
-    after = database.current_version()
+    before = schema.current(database)
+    schema.upgrade(database)
+    after = schema.current(database)
     said = f"{database} was upgraded from {before or 'nothing'} to schema {after}"
     if before == after:
         said = f"{database} already has schema {after}"
@@ -37,8 +39,10 @@ def upgrade() -> None:
 @options.as_json
 def current() -> None:
     """Print the schema's version in the database."""
+    from cvq import schema
+
     database = _database()
-    version = database.current_version()
+    version = schema.current(database)
     _display({"database": str(database), "current": version}, version or "none")
 
 
@@ -49,13 +53,14 @@ def check() -> None:
 
     Exits with 4 if it is not the one that this version of cvq needs.
     """
+    from cvq import schema
     from cvq.tables import SCHEMA_VERSION
 
     database = _database()
-    version = database.current_version()
+    version = schema.current(database)
     if form() is Form.JSON:
         dump({"database": str(database), "current": version, "needed": SCHEMA_VERSION})
-    database.check_schema(version)
+    schema.check(database, version)
     if form() is Form.TEXT:
         say(f"{database} has schema {version}, as needed")
 

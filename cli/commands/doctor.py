@@ -106,7 +106,9 @@ def _home(client: Client) -> Finding | str:
 
 
 def _database(client: Client) -> str:
-    return f"{client.db}, schema {client.db.current_version()}"
+    from cvq import schema
+
+    return f"{client.db}, schema {schema.current(client.db)}"
 
 
 def _redis(client: Client) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from .. import tables as t
-from ..db import is_about_a_value, reason_of
+from ..db_errors import is_about_a_value, reason_of
 from ..errors import UsageError
 from ..matching import Needs, Offer, misfit
 from ..records import Job

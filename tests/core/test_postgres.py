@@ -15,7 +15,7 @@ from proxy import Proxy, proxied
 from sqlalchemy import text
 
 from conftest import created
-from cvq import Settings
+from cvq import Settings, schema
 from cvq.db import Database
 from cvq.errors import DatabaseAwayError, DatabaseError, SchemaError
 from cvq.lifecycle import jobs
@@ -132,7 +132,7 @@ def test_a_locked_sqlite_may_be_back(home: Path, monkeypatch: pytest.MonkeyPatch
         first, second = (Database(Settings.load()) for _ in range(2))
         for each in (first, second):
             stack.callback(each.engine.dispose)
-        first.ensure_schema()
+        schema.ensure(first)
         with first.write(), pytest.raises(DatabaseAwayError, match="locked"), second.write():
             pass
 
@@ -154,13 +154,13 @@ def test_a_database_that_cannot_hold_every_text_is_refused(
     with created(postgres_server, f"template0 {options}") as url:
         database = Database(Settings.load(database_url=url))
         with pytest.raises(DatabaseError, match=f"encoding {encoding}.*createdb -E UTF8"):
-            database.upgrade()
+            schema.upgrade(database)
         with pytest.raises(SchemaError):
-            database.ensure_schema()
+            schema.ensure(database)
         # One of an older cvq can still be read.
         with monkeypatch.context() as patch:
-            patch.setattr(Database, "check_encoding", lambda _: None)
-            database.upgrade()
+            patch.setattr(schema, "check_encoding", lambda _: None)
+            schema.upgrade(database)
         with database.write() as connection:
             jobs.submit(connection, NewJob("selftest", {}, "0", "ann", name="größe"))
         with database.read() as connection:

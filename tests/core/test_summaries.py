@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text, update
 
-from cvq import queries
+from cvq import queries, schema
 from cvq import tables as t
-from cvq.db import Database, alembic_config
+from cvq.db import Database
 from cvq.errors import UsageError
 from cvq.lifecycle import attempts, claims, jobs
 from cvq.parse import comparison
@@ -289,7 +289,7 @@ def _run_migration(connection: Any) -> None:
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    scripts = ScriptDirectory.from_config(schema.alembic_config()).walk_revisions()
     [script] = [each for each in scripts if "summaries" in each.path]
     t.summaries.drop(connection)
     connection.execute(text("ALTER TABLE jobs DROP COLUMN goals"))

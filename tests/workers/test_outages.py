@@ -18,7 +18,7 @@ from proxy import Proxy, proxied
 from sqlalchemy import Connection, text, update
 
 from conftest import TESTS, Worker, close, created
-from cvq import Client, Settings, queries
+from cvq import Client, Settings, queries, schema
 from cvq import tables as t
 from cvq.artifacts import ArtifactStore
 from cvq.db import Database
@@ -222,11 +222,11 @@ def found(database: Database, job_id: int) -> Job:
 def test_an_end_that_cannot_be_stored_is_stored_in_plain_words(
     home: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Database, "check_encoding", lambda _: None)
+    monkeypatch.setattr(schema, "check_encoding", lambda _: None)
     latin = "template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
     with created(postgres_server, latin) as url:
         database = Database(Settings.load(database_url=url))
-        database.upgrade()
+        schema.upgrade(database)
         job = running(database)
         record = record_of(database, job)
         outcome = Outcome(State.FAILED, "error", "ValueError: 日本", "line 日本", retry=False)

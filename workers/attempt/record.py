@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from cvq import queries
 from cvq.artifacts import ArtifactStore
-from cvq.db import is_about_a_value
+from cvq.db_errors import is_about_a_value
 from cvq.errors import StoreError
 from cvq.lifecycle import attempts
 from cvq.lifecycle.values import plain

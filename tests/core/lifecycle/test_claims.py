@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, text
 from steps import DONE, KINDS, QUEUE, claim, claimed, finish, get, new, submit
 
-from cvq import Settings
+from cvq import Settings, schema
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import DatabaseError
@@ -67,7 +67,7 @@ def test_a_claim_whose_answer_was_lost_is_asked_for_again(database: Database) ->
 
 def test_a_connection_cut_during_a_claim_costs_no_job(postgres_url: str, home: Any) -> None:
     database = Database(Settings.load(database_url=postgres_url))
-    database.upgrade()
+    schema.upgrade(database)
     [job_id] = submit(database, new())
 
     def claim_and_be_cut_off() -> None:
@@ -86,7 +86,7 @@ def test_a_connection_cut_during_a_claim_costs_no_job(postgres_url: str, home: A
 
 def test_a_server_that_was_restarted_costs_no_error(postgres_url: str, home: Any) -> None:
     database = Database(Settings.load(database_url=postgres_url))
-    database.upgrade()
+    schema.upgrade(database)
     submit(database, new())
     killer = Database(Settings.load(database_url=postgres_url))
     with killer.write() as connection:
