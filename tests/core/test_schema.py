@@ -187,7 +187,7 @@ def test_a_newer_schema_is_left_alone(database: Database) -> None:
         ("CREATE TABLE jobs (id INTEGER)", r"another application's tables \(jobs\): give cvq a"),
         (
             "CREATE TABLE alembic_version AS SELECT 'abc123' AS version_num",
-            "is another application's, whose schema is abc123: give cvq a database of",
+            "belongs to another application, whose schema is abc123: give cvq a database of",
         ),
     ],
 )
@@ -305,10 +305,9 @@ def test_an_upgrade_gives_up_on_tables_that_others_use(
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
         with pytest.raises(DatabaseError) as refusal:
             schema.upgrade(database)
-    assert f"was not changed, as others use its tables (pid {pid} " in str(refusal.value)
-    assert "give way for 0.1 s: stop the workers (`cvq down` on each machine)" in str(
-        refusal.value
-    )
+    said = str(refusal.value)
+    assert f"was not changed, as others use its tables (pid {pid}" in said
+    assert "for 0.1 s: stop the workers (`cvq down` on each machine)" in said
 
 
 def test_an_upgrade_that_takes_too_long_is_taken_back(
