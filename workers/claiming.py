@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from cvq import queries
 from cvq.devices import Slot
@@ -21,6 +21,13 @@ log = logging.getLogger("cvq.worker")
 
 _PAUSES_S = (0.2, 1.0, 5.0, None)  # after each try at a claim; None is the last
 _LOCKED_S = 0.05  # between two looks at a row that is locked
+
+
+class Claim(NamedTuple):
+    """A job that is this worker's now, and the time before which its lease cannot have begun."""
+
+    job: Job
+    asked_at: float  # by `lease_clock`
 
 
 class Claiming:
@@ -42,8 +49,8 @@ class Claiming:
         """Whether a job may have been claimed by a claim without an answer."""
         return bool(self._unanswered)
 
-    def claim(self, slot: Slot) -> tuple[Job, float] | None:
-        """The best job, and the time before which its lease cannot have begun.
+    def claim(self, slot: Slot) -> Claim | None:
+        """The best job for a slot, or None where there is none.
 
         A claim that has had no answer may have been committed: its token is kept, and the slot's
         next claim asks for the same job.
@@ -64,7 +71,7 @@ class Claiming:
                 break
         return None  # the next wake-up tries again
 
-    def _ask(self, slot: Slot, token: str, asked_at: float) -> tuple[Job, float] | None:
+    def _ask(self, slot: Slot, token: str, asked_at: float) -> Claim | None:
         worker = self._worker
         with worker.db.write() as connection:
             job = claims.claim(
@@ -82,7 +89,7 @@ class Claiming:
             # The database kept us waiting. No process is born under a lease half gone.
             asked_at = lease_clock()
             job = job if self._renew(job.attempt_id) else None
-        return None if job is None else (job, asked_at)
+        return None if job is None else Claim(job, asked_at)
 
     def _renew(self, attempt: AttemptId) -> bool:
         """Renew a lease, as soon as its row is not locked; return whether it is still ours."""

@@ -15,13 +15,12 @@ from cvq.devices import Slot, make_slots
 from cvq.errors import CvqError, MissingExtraError, SetupError
 from cvq.lifecycle import workers
 from cvq.presence import Presence
-from cvq.records import Job
 from cvq.settings import Settings
 
 from .announce import announcement
 from .attempt.attempt import Attempt
 from .attempt.execution import Execution, Site
-from .claiming import Claiming
+from .claiming import Claim, Claiming
 from .heartbeat import Heartbeat
 from .launch.launcher import Launcher
 from .slots import Slots
@@ -135,21 +134,21 @@ class Runtime:
             return 0  # every slot is busy, and each looks for more by itself
         done = 0
         try:
-            while not self.worker.departure.draining and (claimed := self.claiming.claim(slot)):
-                self.run(claimed[0], slot, claimed[1])
+            while not self.worker.departure.draining and (claim := self.claiming.claim(slot)):
+                self.run(claim, slot)
                 done += 1
         finally:
             self.worker.slots.give_back(slot)
         return done
 
-    def run(self, job: Job, slot: Slot, claimed_at: float) -> None:
-        """Run an attempt that was claimed, before its lease began at this time, to its end."""
+    def run(self, claim: Claim, slot: Slot) -> None:
+        """Run a claimed attempt to its end."""
         worker = self.worker
-        attempt = Attempt(job, worker.settings, claimed_at)
+        attempt = Attempt(claim.job, worker.settings, claim.asked_at)
         site = Site(worker.id, worker.settings, worker.db, worker.artifacts, self._launcher)
         execution = Execution(attempt, slot, site)
         worker.attempts.add(attempt)
-        log.info("job %s attempt %s: %s on %s", *attempt.id, job.kind, slot.device)
+        log.info("job %s attempt %s: %s on %s", *attempt.id, claim.job.kind, slot.device)
         started = time.monotonic()
         try:
             state = execution.run()

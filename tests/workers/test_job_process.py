@@ -116,11 +116,11 @@ def test_what_is_no_answer_on_the_pulse_ends_nothing(hearing: Hearing) -> None:
     assert not hearing.process.gone
 
 
-def test_a_process_that_never_ran_has_no_fate(hearing: Hearing) -> None:
-    assert hearing.process.fate is None
+def test_a_process_that_never_ran_has_no_end(hearing: Hearing) -> None:
+    assert hearing.process.end is None
     hearing.puppet.say("pulse", Abandoned("the lease ended"))
     hearing.puppet.say("leash", Started(os.getpid(), os.getpid()), Ended(1, None, 4096))
     hearing.read_until(lambda: hearing.process.gone)
-    fate = hearing.process.fate
-    assert fate is not None
-    assert (fate.end, fate.abandoned) == (Ended(1, None, 4096), "the lease ended")
+    end = hearing.process.end
+    assert end is not None
+    assert (end.report, end.abandoned) == (Ended(1, None, 4096), "the lease ended")

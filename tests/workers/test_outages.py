@@ -33,6 +33,7 @@ from cvq_workers.attempt.execution import Execution
 from cvq_workers.attempt.leased import LeasedDatabase
 from cvq_workers.attempt.record import Record
 from cvq_workers.attempt.reports import Reports
+from cvq_workers.claiming import Claim
 from cvq_workers.clock import lease_clock
 from cvq_workers.heartbeat import Heartbeat
 from cvq_workers.protocol import Metrics
@@ -266,7 +267,7 @@ def test_a_slot_outlives_whatever_a_job_does_to_it(
 
     job = running(database, max_attempts=1)
     monkeypatch.setattr(Execution, "run", fall)
-    runtime_of(database).run(job, SLOT, 0.0)
+    runtime_of(database).run(Claim(job, 0.0), SLOT)
     found = ended(database, job)
     assert (found.state, found.attempt) == ("failed", 1)
     assert found.error
@@ -281,7 +282,7 @@ def test_a_worker_without_descriptors_fails_no_job_for_good(
 
     job = running(database, max_attempts=2)
     monkeypatch.setattr("cvq_workers.attempt.execution.JobProcess", fall)
-    runtime_of(database).run(job, SLOT, lease_clock())
+    runtime_of(database).run(Claim(job, lease_clock()), SLOT)
     found = ended(database, job)
     assert (found.state, found.reason) == ("waiting", "error")
     assert "Too many open files" in str(found.error)
@@ -320,8 +321,8 @@ def test_a_claim_without_an_answer_is_asked_for_again_later(
     between = lease_clock()
     claimed = claiming.claim(SLOT)
     assert claimed is not None
-    assert (claimed[0].id, claimed[0].attempt) == (job_id, 1)
-    assert begun <= claimed[1] <= between  # its lease began when it was asked for first
+    assert (claimed.job.id, claimed.job.attempt) == (job_id, 1)
+    assert begun <= claimed.asked_at <= between  # its lease began when it was asked for first
     assert claiming.claim(SLOT) is None  # with a token of its own
     assert not claiming.unanswered
     deaf.engine.dispose()
@@ -354,7 +355,7 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
     claimed = runtime.claiming.claim(SLOT)
     assert claimed is not None
     # It counts from a renewal, and not from one that has failed.
-    assert tried == [claimed[0].attempt_id] * 2
+    assert tried == [claimed.job.attempt_id] * 2
 
 
 def test_a_beat_that_fails_holds_up_no_other(

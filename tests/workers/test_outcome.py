@@ -10,13 +10,13 @@ import pytest
 from cvq.errors import PermanentError, TemporaryError
 from cvq.records import Outcome
 from cvq_workers.attempt.outcome import CUT, Ending, failure_of, outcome_of
-from cvq_workers.process.exit_status import Fate
+from cvq_workers.process.exit_status import ProcessEnd
 from cvq_workers.protocol import EXIT_CUT, EXIT_STOPPED, Ended, Error, Result
 
 DONE = Result(7, 1, {"ok": 1})
 FAILED = Error(7, 1, "cuda-oom", "no memory", "Traceback", retry=False)
 CANCELLED = Outcome("cancelled")
-GONE = Fate(Ended(0, None, 4096))
+GONE = ProcessEnd(Ended(0, None, 4096))
 
 
 def ended(**values: Any) -> Outcome:
@@ -30,8 +30,8 @@ def ended(**values: Any) -> Outcome:
         {"requested": CANCELLED},
         {"error": FAILED},
         {"process": replace(GONE, abandoned="the lease ended")},
-        {"process": Fate(Ended(None, 9, 4096), out_of_memory=True)},
-        {"process": Fate(None)},
+        {"process": ProcessEnd(Ended(None, 9, 4096), out_of_memory=True)},
+        {"process": ProcessEnd(None)},
     ],
 )
 def test_work_that_is_done_has_succeeded_whatever_became_of_its_process(
@@ -58,27 +58,27 @@ def test_work_whose_files_are_not_stored_is_not_done(besides: dict[str, Any]) ->
             True,
         ),
         (
-            {"process": Fate(abandoned="the lease ended"), "error": FAILED},
+            {"process": ProcessEnd(abandoned="the lease ended"), "error": FAILED},
             "worker-lost",
             "the job's process ended itself: the lease ended",
             True,
         ),
         ({"error": FAILED}, "cuda-oom", "no memory", False),
-        ({"process": Fate(Ended(EXIT_CUT, None, 0))}, "error", CUT, False),
+        ({"process": ProcessEnd(Ended(EXIT_CUT, None, 0))}, "error", CUT, False),
         (
-            {"process": Fate(Ended(EXIT_STOPPED, None, 0))},
+            {"process": ProcessEnd(Ended(EXIT_STOPPED, None, 0))},
             "exit:75",
             "the job's process left with exit code 75",
             True,
         ),
         (
-            {"process": Fate(None)},
+            {"process": ProcessEnd(None)},
             "worker-lost",
             "the job's supervisor died, and the job with it",
             True,
         ),
         (
-            {"process": Fate(Ended(None, 9, 0), out_of_memory=True)},
+            {"process": ProcessEnd(Ended(None, 9, 0), out_of_memory=True)},
             "oom",
             "the kernel killed the job's process: the machine or container had no memory",
             True,
@@ -94,7 +94,7 @@ def test_what_failed_says_why(
 
 
 @pytest.mark.parametrize(
-    "besides", [{"error": FAILED}, {"process": None}, {"process": Fate(Ended(None, 15, 0))}]
+    "besides", [{"error": FAILED}, {"process": None}, {"process": ProcessEnd(Ended(None, 15, 0))}]
 )
 def test_an_end_that_was_requested_is_no_fault_of_the_job(besides: dict[str, Any]) -> None:
     requested = Outcome("queued", "preempted")

@@ -250,7 +250,7 @@ class Execution:
             upload_error=self._uploads.error,
             uploading=self._storing.busy,
             starts=self._starts,
-            process=None if process is None else process.fate,
+            process=None if process is None else process.end,
         )
 
 

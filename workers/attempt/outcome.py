@@ -9,7 +9,7 @@ from cvq.records import Outcome
 from cvq.states import Reason, State
 
 from ..failures import describe, may_pass
-from ..process.exit_status import Fate, cause_of
+from ..process.exit_status import ProcessEnd, cause_of
 from ..protocol import EXIT_CUT, Error, Result
 
 CUT = (
@@ -38,13 +38,13 @@ class Ending:
     upload_error: CvqError | None = None
     uploading: bool = False
     starts: int = 1
-    process: Fate | None = None
+    process: ProcessEnd | None = None
 
 
 def outcome_of(ending: Ending) -> Outcome:
     """How the attempt ended."""
-    end = None if ending.process is None else ending.process.end
-    memory = None if end is None else end.peak_memory
+    report = None if ending.process is None else ending.process.report
+    memory = None if report is None else report.peak_memory
     return replace(_outcome_of(ending), peak_memory=memory)
 
 
@@ -67,9 +67,9 @@ def _outcome_of(ending: Ending) -> Outcome:
         return replace(
             _failed(error.reason, error.message, retry=error.retry), traceback=error.traceback
         )
-    if process.end is not None and process.end.exit == EXIT_CUT:
+    if process.report is not None and process.report.exit == EXIT_CUT:
         return _failed(Reason.ERROR, CUT, retry=False)
-    reason, words = cause_of(process.end, out_of_memory=process.out_of_memory)
+    reason, words = cause_of(process.report, out_of_memory=process.out_of_memory)
     return _failed(reason, words, retry=True)
 
 

@@ -12,16 +12,16 @@ from ..protocol import Ended
 
 
 @dataclass(frozen=True)
-class Fate:
+class ProcessEnd:
     """How a process that has run ended.
 
     Attributes:
-        end: what its supervisor said; None where that died itself.
+        report: of its supervisor; None where that died itself.
         abandoned: why the process says that it ends itself.
         out_of_memory: whether the kernel has just killed some process for lack of memory.
     """
 
-    end: Ended | None = None
+    report: Ended | None = None
     abandoned: str | None = None
     out_of_memory: bool = False
 

@@ -31,11 +31,11 @@ from ..protocol import (
     encode,
 )
 from .channels import Channels
-from .exit_status import Fate, OomWatch
+from .exit_status import OomWatch, ProcessEnd
 from .lines import LineSplitter
 from .silence import Silence
 
-Hear: TypeAlias = Callable[[Event | Begun], None]
+Handler: TypeAlias = Callable[[Event | Begun], None]
 
 _CONFIRM_S = 5.0  # what the news of an end may take after the process has hung up
 _UNBORN_S = 600.0  # what a process from scratch may take to load Python and PyTorch
@@ -45,9 +45,9 @@ _SLOW_S = 30.0  # without an answer from a process that was not stopped
 class JobProcess:
     """One process for jobs, from before its start until after its end.
 
-    It knows no job. What the process says about an attempt goes to whom that is registered for;
-    what it says about any other is no report. `beat`, `tell` and `terminate` may be called from
-    other threads; `launch` from one, once.
+    It knows no job. What the process says about an attempt goes to the handler that is registered
+    for it; what it says about any other is no report. `beat`, `tell` and `terminate` may be called
+    from other threads; `launch` from one, once.
 
     Args:
         launcher: starts it.
@@ -64,7 +64,7 @@ class JobProcess:
         self._silence = Silence()
         self._oom = OomWatch()
         self._launcher = launcher
-        self._hearers: dict[AttemptId, Hear] = {}
+        self._handlers: dict[AttemptId, Handler] = {}
         self._server: ForkServer | None = None
         self._launched_at: float | None = None
         self._runs = False
@@ -81,9 +81,9 @@ class JobProcess:
             }
         )
 
-    def register(self, attempt: AttemptId, hear: Hear) -> None:
-        """Let an attempt's messages go to `hear`, in the thread that calls `read`."""
-        self._hearers[attempt] = hear
+    def register(self, attempt: AttemptId, handler: Handler) -> None:
+        """Let an attempt's messages go to `handler`, in the thread that calls `read`."""
+        self._handlers[attempt] = handler
 
     # ------------------------------------------------------------ start
 
@@ -168,32 +168,32 @@ class JobProcess:
             return
         if isinstance(message, Abandoned):
             self._abandoned = message.why
-        elif isinstance(message, Begun) and message.attempt_id in self._hearers:
+        elif isinstance(message, Begun) and message.attempt_id in self._handlers:
             self._runs = True
-            self._hearers[message.attempt_id](message)
+            self._handlers[message.attempt_id](message)
 
     def _on_event(self, line: bytes) -> None:
         if not line:
             return
         try:
             event = decode(line, EVENTS)
-            hear = self._hearers[event.attempt_id]
+            handler = self._handlers[event.attempt_id]
         except (ValueError, KeyError):
             # Cut off by a kill, or written by who has found the socket: the job's own loss.
             shown = line[:200].decode("utf-8", "replace")
             note = f"WARNING cvq.worker: the job sent what is no report: {shown}"
             self._warn(note.encode())
         else:
-            hear(event)
+            handler(event)
 
     # ------------------------------------------------------------ how it is
 
     @property
-    def fate(self) -> Fate | None:
+    def end(self) -> ProcessEnd | None:
         """How it ended; None where it never ran."""
         if self.pid is None:
             return None
-        return Fate(self._end, self._abandoned, out_of_memory=self._oom.killed())
+        return ProcessEnd(self._end, self._abandoned, out_of_memory=self._oom.killed())
 
     def frozen(self, lease: float) -> float | None:
         """For how long the process has been frozen, or None where it is not.
