@@ -14,18 +14,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from cvq.context import Context
 from cvq.kinds.builtin.autoencoder import AutoencoderSpec
 
-from ..data.dataset import Dataset, load_dataset
-from ..training.augment import augmentation_of
-from ..training.loop import Measured, Samples, Trained, evaluate, train
+from ..data.dataset import Dataset
+from ..training.loop import Measured, Samples, evaluate
+from ..training.pictures import PictureTraining
 from ..training.report import Report
-from ..training.saved import save_model
 from . import coders
 
 HIDDEN, WIDTH, DENSE = (1024, 512, 256), 32, (1024, 512)
@@ -82,39 +80,21 @@ def network(spec: AutoencoderSpec, facts: dict[str, Any]) -> nn.Module:
 
 def run(spec: AutoencoderSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
-    dataset = load_dataset(
-        spec.data, channels=1, size=coders.SIZE, val_share=spec.val_share, seed=spec.seed,
-        cache=ctx.cache,
-    )  # fmt: skip
-    torch.manual_seed(spec.seed)
-    trained = train(
-        build(spec),
-        Samples(dataset.train.images),
-        Samples(dataset.val.images),
-        measure,
-        spec,
-        ctx,
-        augment=augmentation_of(spec, None),
-    )
-    facts = {"size": coders.SIZE, "latent": spec.latent, "seen": dataset.seen}
-    save_model(trained.network, kind="autoencoder", spec=spec, facts=facts, ctx=ctx)
-    report = Report(ctx, trained.facts)
-    report.curves(trained, "loss")
-    with report.part("the test"):
-        _test(dataset, trained, report)
-    return report.close(
+    training = PictureTraining(
         kind="autoencoder",
         summary=f"An autoencoder with {spec.latent} latent numbers.",
-        spec=spec,
-        data=dataset.facts,
-        classes=dataset.classes,
         use="cvq submit reconstruct PICTURE.png",
+        network=network,
+        measure=measure,
+        facts=lambda _: {"latent": spec.latent},
+        test=_test,
+        names_classes=True,
     )
+    return training.run(spec, ctx)
 
 
-def _test(dataset: Dataset, trained: Trained, report: Report) -> None:
-    network, part = trained.network.cpu(), dataset.test
-    assert isinstance(network, Autoencoder)
+def _test(network: Autoencoder, dataset: Dataset, spec: AutoencoderSpec, report: Report) -> None:
+    network, part = network.cpu(), dataset.test
     found = evaluate(network, Samples(part.images), measure)
     report.figures |= {"test_mse": found["loss"], "test_images": len(part.images)}
     coders.judge(report, network, dataset)

@@ -25,20 +25,19 @@ from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.kinds.classifier import ClassifierSpec
 
-from ..data.dataset import Dataset, load_dataset
+from ..data.dataset import Dataset
 from ..training import verdicts
 from ..training.augment import (
     Operation,
-    augmentation_of,
     chain,
     random_erase,
     random_flip,
     random_shift,
 )
-from ..training.loop import Measure, Measured, Samples, Trained, autocast, dtype_of, train
+from ..training.loop import Measure, Measured, autocast, dtype_of
+from ..training.pictures import PictureTraining
 from ..training.plots import save_confusion, save_grid
 from ..training.report import Report
-from ..training.saved import save_model
 from .coders import to_bytes
 
 SIZE = 28
@@ -90,52 +89,33 @@ def train_classifier(
         scaling: mean and deviation to scale pixels with, from the training pictures; default:
             to mean 0 and deviation 1.
     """
-    side, _, channels = spec.picture
-    dataset = load_dataset(
-        spec.data,
-        channels=1 if channels == 1 else 3,
-        size=side,
-        val_share=spec.val_share,
-        seed=spec.seed,
-        cache=ctx.cache,
+
+    def facts(dataset: Dataset) -> dict[str, Any]:
+        mean, deviation = (scaling or standard)(dataset.train.images)
+        return {"classes": list(dataset.classes), "mean": mean, "deviation": deviation}
+
+    training = PictureTraining(
+        kind=kind,
+        summary=summary,
+        use="cvq submit classify PICTURE.png",
+        network=network,
+        measure=measuring(spec.label_smoothing),
+        facts=facts,
+        check=_check_classes,
+        augment=augmentation(spec),
+        best_by="val_accuracy",
+        test=_test,
+        curves=("loss", "accuracy"),
+        names_classes=True,
     )
+    return training.run(spec, ctx)
+
+
+def _check_classes(dataset: Dataset) -> None:
     if dataset.train.labels is None or dataset.test.labels is None:
         raise PermanentError(
             f"data {dataset.name} has no classes: sort the pictures into a folder for each class"
         )
-    mean, deviation = (scaling or standard)(dataset.train.images)
-    facts = {
-        "classes": list(dataset.classes),
-        "size": side,
-        "seen": dataset.seen,
-        "mean": mean,
-        "deviation": deviation,
-    }
-    torch.manual_seed(spec.seed)
-    trained = train(
-        network(spec, facts),
-        Samples(dataset.train.images, dataset.train.labels),
-        Samples(dataset.val.images, dataset.val.labels),
-        measuring(spec.label_smoothing),
-        spec,
-        ctx,
-        augment=augmentation(spec),
-        best_by="val_accuracy",
-        classes=dataset.classes,
-    )
-    save_model(trained.network, kind=kind, spec=spec, facts=facts, ctx=ctx)
-    report = Report(ctx, trained.facts)
-    report.curves(trained, "loss", "accuracy")
-    with report.part("the test"):
-        _test(dataset, trained, spec, report)
-    return report.close(
-        kind=kind,
-        summary=summary,
-        spec=spec,
-        data=dataset.facts,
-        classes=dataset.classes,
-        use="cvq submit classify PICTURE.png",
-    )
 
 
 def scaled(network: nn.Module, facts: dict[str, Any]) -> Scaled:
@@ -165,14 +145,13 @@ def measuring(smoothing: float) -> Measure:
 
 
 def augmentation(spec: ClassifierSpec) -> Operation | None:
-    """What the specification says of shifts, flips and erased parts, or its pipeline."""
+    """What the specification says of shifts, flips and erased parts."""
     flipped = spec.data.name not in ("mnist", "digits") if spec.flip is None else spec.flip
-    own = chain(
+    return chain(
         random_shift(spec.shift_x, spec.shift_y) if spec.shift_x or spec.shift_y else None,
         random_flip if flipped else None,
         random_erase(spec.erase) if spec.erase else None,
     )
-    return augmentation_of(spec, own)
 
 
 def probabilities(network: nn.Module, pictures: Tensor, device: str, dtype: torch.dtype) -> Tensor:
@@ -188,12 +167,12 @@ def _laid_out(pictures: Tensor) -> Tensor:
     return pictures.contiguous(memory_format=torch.channels_last)
 
 
-def _test(dataset: Dataset, trained: Trained, spec: ClassifierSpec, report: Report) -> None:
+def _test(network: nn.Module, dataset: Dataset, spec: ClassifierSpec, report: Report) -> None:
     """Test, judge, and publish what people look for."""
     part, classes, ctx = dataset.test, dataset.classes, report.ctx
     assert part.labels is not None
     assert dataset.train.labels is not None
-    found = probabilities(trained.network, part.images, ctx.device, dtype_of(spec, ctx.device))
+    found = probabilities(network, part.images, ctx.device, dtype_of(spec, ctx.device))
     predicted, true = found.argmax(1).numpy(), part.labels.numpy()
     loss = float(-found.gather(1, part.labels[:, None]).clamp_min(1e-12).log().mean())
     accuracy = float((predicted == true).mean())

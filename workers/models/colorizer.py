@@ -32,13 +32,14 @@ from cvq.kinds.builtin.colorize import ColorizeSpec
 from cvq.kinds.builtin.colorizer import ColorizerSpec
 from cvq.text import join
 
-from ..data.dataset import Dataset, Part, load_dataset
+from ..data.dataset import Dataset, Part
 from ..training import verdicts
-from ..training.augment import augmentation_of, random_flip
-from ..training.loop import Measured, Samples, train
+from ..training.augment import random_flip
+from ..training.loop import Measured
+from ..training.pictures import PictureTraining
 from ..training.plots import save_grid
 from ..training.report import Report
-from ..training.saved import load_model, save_model
+from ..training.saved import load_model
 from .coders import spread, to_bytes
 from .lab import lab_to_rgb, rgb_to_lab
 from .pictures import open_picture, to_tensor
@@ -115,38 +116,24 @@ def network(spec: ColorizerSpec, facts: dict[str, Any]) -> nn.Module:
 
 def run(spec: ColorizerSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
-    dataset = load_dataset(
-        spec.data, channels=3, size=spec.size, val_share=spec.val_share, seed=spec.seed,
-        cache=ctx.cache,
-    )  # fmt: skip
-    _check_colours(dataset)
-    torch.manual_seed(spec.seed)
-    trained = train(
-        Colorizer(spec.width),
-        Samples(dataset.train.images),
-        Samples(dataset.val.images),
-        measure,
-        spec,
-        ctx,
-        augment=augmentation_of(spec, random_flip),
-    )
-    network = trained.network.cpu()
-    assert isinstance(network, Colorizer)
-    if spec.chroma:
-        _amplify(network, dataset.val, spec.chroma)
-    facts = {"size": spec.size, "seen": dataset.seen}
-    save_model(network, kind="colorizer", spec=spec, facts=facts, ctx=ctx)
-    report = Report(ctx, trained.facts)
-    report.curves(trained, "loss", "chroma")
-    with report.part("the test"):
-        _test(dataset.test, network, report)
-    return report.close(
+
+    def complete(network: Colorizer, dataset: Dataset) -> None:
+        if spec.chroma:
+            _amplify(network.cpu(), dataset.val, spec.chroma)
+
+    training = PictureTraining(
         kind="colorizer",
         summary="A U-Net that predicts a and b of CIE Lab from the lightness.",
-        spec=spec,
-        data=dataset.facts,
         use="cvq submit colorize PICTURE.jpg",
+        network=network,
+        measure=measure,
+        check=_check_colours,
+        augment=random_flip,
+        complete=complete,
+        test=_test,
+        curves=("loss", "chroma"),
     )
+    return training.run(spec, ctx)
 
 
 def _check_colours(dataset: Dataset) -> None:
@@ -226,8 +213,8 @@ def _gain(network: Colorizer, part: Part, share: float) -> float:
     return low if low > 1.0 else 1.0
 
 
-def _test(part: Part, network: Colorizer, report: Report) -> None:
-    images = part.images
+def _test(network: Colorizer, dataset: Dataset, spec: ColorizerSpec, report: Report) -> None:
+    network, images = network.cpu(), dataset.test.images
     coloured = colourings(network, images)
     figures = coloured.means()
     report.figures |= {

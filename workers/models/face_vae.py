@@ -29,20 +29,19 @@ from torch import Tensor, nn
 from cvq.context import Context
 from cvq.kinds.builtin.face_vae import LARGEST, FaceVaeSpec
 
-from ..data.dataset import Dataset, load_dataset
+from ..data.dataset import Dataset
 from ..data.sides import typical_side
 from ..training import verdicts
 from ..training.augment import (
     Operation,
-    augmentation_of,
     chain,
     random_affine,
     random_flip,
     random_light,
 )
-from ..training.loop import Measure, Measured, Samples, train
+from ..training.loop import Measure, Measured
+from ..training.pictures import PictureTraining
 from ..training.report import Report
-from ..training.saved import save_model
 from . import coders
 from .coders import Flat, Folded
 from .vae import divergence, walks_between
@@ -173,47 +172,27 @@ def run(spec: FaceVaeSpec, ctx: Context) -> dict[str, Any]:
     asked = spec
     if not spec.size:
         spec = spec.model_copy(update={"size": size_for(typical_side(spec.data.path))})
-    dataset = load_dataset(
-        spec.data,
-        channels=3 if spec.color else 1,
-        size=spec.size,
-        val_share=spec.val_share,
-        seed=spec.seed,
-        cache=ctx.cache,
-        hold_out=spec.hold_out,
-    )
     log.info("faces of %d pixels", spec.size)
-    torch.manual_seed(spec.seed)
-    trained = train(
-        build(spec),
-        Samples(dataset.train.images),
-        Samples(dataset.val.images),
-        measuring(spec.beta),
-        spec,
-        ctx,
-        augment=augmentation_of(spec, augmentation(spec)),
-        best_by="val_mse",
-    )
-    network = trained.network.cpu()
-    assert isinstance(network, FaceAutoencoder)
-    _fit_latents(network, dataset.train.images)
-    facts = {"size": spec.size, "latent": spec.latent, "seen": dataset.seen}
-    save_model(network, kind="face-vae", spec=spec, facts=facts, ctx=ctx)
-    report = Report(ctx, {**trained.facts, "size": spec.size})
-    report.curves(trained, "loss", "mse", "kl")
-    with report.part("the test"):
-        _test(dataset, network, spec, report)
-    return report.close(
+    training = PictureTraining(
         kind="face-vae",
         summary=f"A variational autoencoder of faces with {spec.latent} latent dimensions.",
-        spec=asked,
-        data=dataset.facts,
         use="cvq submit generate",
+        network=network,
+        measure=measuring(spec.beta),
+        facts=lambda _: {"latent": spec.latent},
+        augment=augmentation(spec),
+        complete=_fit_latents,
+        best_by="val_mse",
+        test=_test,
+        curves=("loss", "mse", "kl"),
+        figures={"size": spec.size},
     )
+    return training.run(spec, ctx, asked=asked)
 
 
-def _fit_latents(network: FaceAutoencoder, faces: Tensor) -> None:
+def _fit_latents(network: FaceAutoencoder, dataset: Dataset) -> None:
     """Describe the latents of faces and their mirror images by a normal distribution."""
+    network, faces = network.cpu(), dataset.train.images
     means = coders.encoded(network, torch.cat([faces, faces.flip(-1)]))
     network.center.copy_(means.mean(0))
     # Shrunk towards its diagonal: there may be fewer faces than a covariance needs.
@@ -240,8 +219,8 @@ def _posteriors(network: FaceAutoencoder, faces: Tensor) -> tuple[Tensor, Tensor
     return torch.cat(means), torch.cat(log_variances)
 
 
-def _test(dataset: Dataset, network: FaceAutoencoder, spec: FaceVaeSpec, report: Report) -> None:
-    faces = dataset.test.images
+def _test(network: FaceAutoencoder, dataset: Dataset, spec: FaceVaeSpec, report: Report) -> None:
+    network, faces = network.cpu(), dataset.test.images
     means, log_variances = _posteriors(network, faces)
     rebuilt = coders.decoded(network, means)
     errors = (rebuilt - faces / 255).square().flatten(1).mean(1)

@@ -21,12 +21,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from cvq.context import Context
 from cvq.kinds.builtin.vae import VaeSpec
 
-from ..data.dataset import Dataset, load_dataset
+from ..data.dataset import Dataset
 from ..training import verdicts
-from ..training.augment import augmentation_of
-from ..training.loop import Measure, Measured, Samples, Trained, evaluate, train
+from ..training.loop import Measure, Measured, Samples, evaluate
+from ..training.pictures import PictureTraining
 from ..training.report import Report
-from ..training.saved import save_model
 from . import coders
 
 HIDDEN, WIDTH, DENSE = (1024, 1024, 512), 32, (1024, 512)
@@ -104,34 +103,18 @@ def network(spec: VaeSpec, facts: dict[str, Any]) -> nn.Module:
 
 def run(spec: VaeSpec, ctx: Context) -> dict[str, Any]:
     """Train what a job's specification says."""
-    dataset = load_dataset(
-        spec.data, channels=1, size=coders.SIZE, val_share=spec.val_share, seed=spec.seed,
-        cache=ctx.cache,
-    )  # fmt: skip
-    torch.manual_seed(spec.seed)
-    trained = train(
-        build(spec),
-        Samples(dataset.train.images),
-        Samples(dataset.val.images),
-        measuring(spec.beta),
-        spec,
-        ctx,
-        augment=augmentation_of(spec, None),
-    )
-    facts = {"size": coders.SIZE, "latent": spec.latent, "seen": dataset.seen}
-    save_model(trained.network, kind="vae", spec=spec, facts=facts, ctx=ctx)
-    report = Report(ctx, trained.facts)
-    report.curves(trained, "loss", "kl")
-    with report.part("the test"):
-        _test(dataset, trained, spec, report)
-    return report.close(
+    training = PictureTraining(
         kind="vae",
         summary=f"A variational autoencoder with {spec.latent} latent dimensions.",
-        spec=spec,
-        data=dataset.facts,
-        classes=dataset.classes,
         use="cvq submit generate",
+        network=network,
+        measure=measuring(spec.beta),
+        facts=lambda _: {"latent": spec.latent},
+        test=_test,
+        curves=("loss", "kl"),
+        names_classes=True,
     )
+    return training.run(spec, ctx)
 
 
 def walk(first: Tensor, last: Tensor, steps: int) -> Tensor:
@@ -153,9 +136,10 @@ def walks_between(latents: Tensor, steps: int = 10, most: int = coders.WALKS) ->
     return [walk(first, last, steps) for first, last in pairs]
 
 
-def _test(dataset: Dataset, trained: Trained, spec: VaeSpec, report: Report) -> None:
-    network, part = trained.network.cpu(), dataset.test
-    assert isinstance(network, VariationalAutoencoder)
+def _test(
+    network: VariationalAutoencoder, dataset: Dataset, spec: VaeSpec, report: Report
+) -> None:
+    network, part = network.cpu(), dataset.test
     torch.manual_seed(spec.seed)
     found = evaluate(network, Samples(part.images), measuring(1.0))
     report.figures |= {

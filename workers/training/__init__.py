@@ -6,6 +6,7 @@ does not wait for the others.
 
     train_classifier  a classifier of pictures from data to model card, in one call
     scaled            puts the scaling of pixels before a network
+    PictureTraining   any training on pictures from data to model card, from what is its own
 
     load_dataset      pictures as tensors, in three parts: `Dataset`, `Part`
     train             the loop: epochs, guards, checkpoints and resume, the best weights
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..models.classifier import scaled, train_classifier
     from . import verdicts
     from .loop import Measured, Samples, Trained, evaluate, train
+    from .pictures import PictureTraining
     from .plots import save_confusion, save_curves, save_grid, save_scatter
     from .report import Report
     from .saved import Model, load_model, save_model
@@ -42,6 +44,7 @@ _HOMES = {
     "Measured": ".loop",
     "Model": ".saved",
     "Part": "..data.dataset",
+    "PictureTraining": ".pictures",
     "Report": ".report",
     "Samples": ".loop",
     "Trained": ".loop",
@@ -63,6 +66,7 @@ __all__ = [
     "Measured",
     "Model",
     "Part",
+    "PictureTraining",
     "Report",
     "Samples",
     "Trained",
