@@ -69,7 +69,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite database with the schema and nothing in it, to be copied: making one takes long."""
     folder = tmp_path_factory.mktemp("template")
     database = Database(Settings.load(home=folder))
-    database.ensure_schema()
+    schema.ensure(database)
     database.engine.dispose()
     return folder / "cvq.db"
 
