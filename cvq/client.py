@@ -30,7 +30,7 @@ from .lifecycle import jobs
 from .records import Artifact, Job, NewJob
 from .settings import Settings
 from .states import State
-from .views import filters, shapes
+from .views import filters, shapes, spelling
 
 
 class Client:
@@ -254,7 +254,7 @@ class Client:
             return [name for kind in kinds().values() for name in (*kind.headline, *kind.goals)]
 
         with self.db.read() as connection:
-            return filters.check(connection, wanted, kinds=kinds, figures=figures)
+            return spelling.check(connection, wanted, kinds=kinds, figures=figures)
 
     def wait(
         self,

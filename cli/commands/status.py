@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def status(watch: bool) -> None:
     """Show queues, workers and running jobs at a glance.
 
-    QUEUED counts the jobs of a queue in the database. IN REDIS counts the messages that wait
+    QUEUED counts the jobs that are queued in the database. IN REDIS counts the messages that wait
     there to wake a worker: a worker that wakes takes every job it finds, and finds jobs without a
     message, too, so the two numbers may differ.
     """

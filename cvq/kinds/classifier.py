@@ -22,10 +22,10 @@ class ClassifierSpec(ImageTrainingSpec):
         "IDX files or a folder of pictures for each class.",
     )
     shift_x: int = Field(
-        0, ge=0, le=27, description="Shift a picture sideways by up to so many pixels."
+        0, ge=0, le=27, description="Shift a picture sideways by up to this many pixels."
     )
     shift_y: int = Field(
-        0, ge=0, le=27, description="Shift a picture up or down by up to so many pixels."
+        0, ge=0, le=27, description="Shift a picture up or down by up to this many pixels."
     )
     flip: bool | None = Field(
         None, description="Mirror every second picture; default: garments yes, digits no."

@@ -35,14 +35,17 @@ class TrainingSpec(Spec):
 
     preset: Literal["best", "course"] = Field(
         "best",
-        description="best: the best that was found for the time; course: the network and "
+        description="best: the best found for the time spent; course: the network and "
         "hyperparameters of the course.",
     )
     epochs: Annotated[int, Auto()] = Field(
-        0, ge=0, le=10_000, description="Passes through the training images; 0: by their number."
+        0,
+        ge=0,
+        le=10_000,
+        description="Passes through the training images; 0: chosen by their number.",
     )
     batch_size: Annotated[int, Auto()] = Field(
-        0, ge=0, le=65_536, description="Samples in a step; 0: 128, or fewer of small data."
+        0, ge=0, le=65_536, description="Samples in a step; 0: 128, or fewer for small data."
     )
     optimizer: Literal["adamw", "adam", "sgd", "lbfgs"] = Field(
         "adamw", description="Optimiser of the weights; lbfgs: for whole-set batches only."
@@ -59,7 +62,7 @@ class TrainingSpec(Spec):
         0.0, ge=0, lt=1, description="Decay of the weights' moving average; 0: no average."
     )
     patience: int = Field(
-        0, ge=0, le=10_000, description="Stop after so many epochs without a gain; 0: never."
+        0, ge=0, le=10_000, description="Stop after this many epochs without a gain; 0: never."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bfloat16 where the device multiplies in it natively."

@@ -19,7 +19,8 @@ from cvq.parse import comparison
 from cvq.records import Job, MetricPoint, NewJob, Outcome
 from cvq.states import State
 from cvq.views import filters
-from cvq.views.filters import Filter, check
+from cvq.views.filters import Filter
+from cvq.views.spelling import check
 
 TIME = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

@@ -23,7 +23,7 @@ class ClassifySpec(Spec):
     top: int = Field(3, ge=1, le=256, description="How many of the likeliest classes to name.")
     invert: bool | None = Field(
         None,
-        description="Whether to invert the pictures; default: they are taken as those that the "
+        description="Whether to invert the pictures; default: as for the pictures that the "
         "model was trained on.",
     )
 

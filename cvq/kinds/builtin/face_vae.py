@@ -40,7 +40,7 @@ class FaceVaeSpec(ImageTrainingSpec):
         "fewer steps for fewer than a hundred faces; at least 30.",
     )
     batch_size: Annotated[int, Auto()] = Field(
-        0, ge=0, le=65_536, description="Samples in a step; 0: 64, or fewer of small data."
+        0, ge=0, le=65_536, description="Samples in a step; 0: 64, or fewer for small data."
     )
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
     size: Annotated[int, Auto()] = Field(
@@ -54,7 +54,10 @@ class FaceVaeSpec(ImageTrainingSpec):
     latent: int = Field(64, ge=1, le=1024, description="Dimensions of the latent space.")
     beta: float = Field(1.0, ge=0, le=1000, description="Weight of the KL divergence.")
     jitter: float = Field(
-        1.0, ge=0, le=3, description="How far faces are moved, turned, scaled and lit; 0: not."
+        1.0,
+        ge=0,
+        le=3,
+        description="How far faces are moved, turned, scaled and lit; 0: not at all.",
     )
 
     @field_validator("hold_out")

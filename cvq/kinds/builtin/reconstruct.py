@@ -22,7 +22,7 @@ class ReconstructSpec(Spec):
     )
     invert: bool | None = Field(
         None,
-        description="Whether to invert the pictures; default: they are taken as those that the "
+        description="Whether to invert the pictures; default: as for the pictures that the "
         "model was trained on.",
     )
 

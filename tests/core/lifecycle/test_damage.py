@@ -16,7 +16,7 @@ from cvq.lifecycle import attempts, claims, jobs, leases
 from cvq.matching import Needs, Offer
 from cvq.records import Job, MetricPoint, NewJob
 from cvq.states import State
-from cvq.views import filters, shapes
+from cvq.views import filters, shapes, spelling
 
 _NO_UTF8 = "CAST(CAST(X'41ff' AS BLOB) AS TEXT)"  # in a way that Postgres does not know
 _DAMAGE = {
@@ -106,7 +106,7 @@ def test_a_damaged_row_stops_no_statement(database: Database, column: str) -> No
         assert [job_id for job_id, _ in attempts.reap(connection, "w")] == [bad[State.RUNNING]]
     with database.read() as connection:
         assert filters.find(connection, filters.Filter(tags=[("a", None)])) == []
-        filters.check(
+        spelling.check(
             connection, filters.Filter(tags=[("a", None)])
         )  # which looks through all tags
         for job in filters.find(connection, filters.Filter()):
