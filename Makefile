@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 # A folder of its own, so that a demo touches nothing of yours; `make demo DEMO=...` moves it.
 DEMO ?= .demo
 
-# Most tests wait for real processes, so two at a time take little more than half as long.
-JOBS ?= 2
+# Many tests wait for real processes, so three at a time keep two cores busy; whichever is done
+# first takes over tests of the others.
+JOBS ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # make storm SEED=7 DATABASE=postgres
 SEED ?= 1
 DATABASE ?= sqlite
@@ -52,10 +54,10 @@ demo: $(VENV)/.worker  ## Run a real style transfer through the queue and say wh
 	@CVQ_HOME="$(abspath $(DEMO))/home" $(BIN)/python examples/demo.py "$(DEMO)"
 
 test: $(VENV)/.dev  ## Run all tests, with real Redis, Postgres and workers
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(PYTEST)
 
 test-fast: $(VENV)/.dev  ## Run the tests that take little time
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(VENV)/.dev  ## Check style, formatting and the import contracts
 	$(BIN)/ruff check .
