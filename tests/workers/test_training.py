@@ -16,7 +16,7 @@ from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
 from cvq.kinds.builtin.fmnist_mlp import MlpSpec
 from cvq.kinds.training import TrainingSpec
-from cvq_workers.attempt import lines
+from cvq_workers.process import lines
 from cvq_workers.training import card, loop, memory
 from cvq_workers.training.augment import random_flip
 from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
