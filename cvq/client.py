@@ -22,7 +22,6 @@ from .errors import (
     WaitTimeoutError,
 )
 from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
-from .inputs.job_models import JobModels
 from .inputs.submission import CheckedInputs, check_inputs, fetched_inputs, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
 from .kinds.spec import Kind, Spec, digest
@@ -31,6 +30,7 @@ from .records import Artifact, Job, NewJob
 from .settings import Settings
 from .states import State
 from .views import filters, shapes, spelling
+from .views.models import JobModels
 
 
 class Client:

@@ -133,7 +133,7 @@ def _unlabelled(path: Path) -> str | None:
 def _about(path: Path, size: int | None, grey: bool, max_pixels: int) -> dict[str, Any]:
     try:
         from cvq.datasets.reading import read
-        from cvq.inputs.images import limit_pixels
+        from cvq.pictures.images import limit_pixels
     except ModuleNotFoundError:
         raise MissingExtraError("worker", "`cvq data check`") from None
     # What reading says in a job's log is told here by the command itself.

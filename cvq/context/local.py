@@ -106,10 +106,10 @@ class LocalContext(BaseContext):
         Raises:
             UsageError: a value or a file is wrong.
         """
-        from ..inputs import images
         from ..kinds import get_kind, make_spec
         from ..kinds.running import run_kind
         from ..kinds.spec import digest
+        from ..pictures import images
         from ..settings import Settings
 
         settings = Settings.load()

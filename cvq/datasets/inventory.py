@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from ..errors import InvalidInputError
-from ..inputs.images import FORMATS
+from ..pictures.images import FORMATS
 from ..text import count, join
 
 PICTURES = (

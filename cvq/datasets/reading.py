@@ -23,14 +23,14 @@ from PIL import Image
 from .. import text
 from ..errors import InvalidInputError, PermanentError, TemporaryError
 from ..files import PASSING
-from ..inputs.decoding import (
+from ..pictures.decoding import (
     Paper,
     decode_picture,
     ink,
     paper_for,
     square,
 )
-from ..inputs.images import is_the_machines
+from ..pictures.images import is_the_machines
 from . import idx
 from .inventory import Member, of_zip
 from .layout import Layout, PictureEntry, lay_out

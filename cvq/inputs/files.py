@@ -196,7 +196,9 @@ class ImageFile(InputFile):
 
     def check(self, submission: Submission) -> Checked:
         """Decode it once."""
-        from .images import check_image  # Pillow, which a kind without pictures need not load
+        from ..pictures.images import (
+            check_image,  # Pillow, which a kind without pictures need not load
+        )
 
         called = None if self.address is None else shown(self.address)
         check_image(self.given_path, submission.settings.max_pixels, called)
@@ -243,11 +245,11 @@ class PipelineFile(TypedFile):
 
     def check(self, submission: Submission) -> Checked:
         """Try it on a picture of the size that the specification says, where it says one."""
-        from ..kinds.training import ImageTrainingSpec
         from .pipelines import check_pipeline, read_pipeline
 
-        if isinstance(submission.spec, ImageTrainingSpec):
-            check_pipeline(self.given_path, submission.spec.picture)
+        size = getattr(submission.spec, "picture", None)  # as `ImageTrainingSpec` has it
+        if isinstance(size, tuple):
+            check_pipeline(self.given_path, size)
         else:
             read_pipeline(self.given_path)
         return Checked(self)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..context import Context
 from .spec import Kind, Spec
+
+if TYPE_CHECKING:
+    from ..context import Context
 
 
 def run_kind(kind: Kind, spec: Spec, ctx: Context) -> Any:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, features
 
-from cvq.inputs import decoding, images
-from cvq.inputs.images import PictureError, check_image, limit_pixels
+from cvq.pictures import decoding, images
+from cvq.pictures.images import PictureError, check_image, limit_pixels
 
 Array = np.ndarray
 

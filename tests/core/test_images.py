@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from cvq.errors import InvalidInputError
-from cvq.inputs.images import check_image, load
+from cvq.pictures.images import check_image, load
 
 LIMIT = 100_000_000
 

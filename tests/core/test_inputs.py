@@ -17,11 +17,11 @@ from cvq import Client, Context, InputFile, Kind, LocalContext, Spec, queries
 from cvq import tables as t
 from cvq.errors import InvalidInputError, SetupError, UsageError
 from cvq.inputs.files import Staging
-from cvq.inputs.job_models import JobModels
 from cvq.inputs.submission import Checked, Submission, check_inputs
 from cvq.kinds import get_kind, make_spec
 from cvq.lifecycle import attempts, claims, jobs
 from cvq.records import Outcome
+from cvq.views.models import JobModels
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from PIL import Image, ImageCms
 
 from cvq import LocalContext
 from cvq.errors import PermanentError
-from cvq.inputs import decoding
 from cvq.kinds.builtin.style_transfer import StyleTransferSpec
+from cvq.pictures import decoding
 from cvq_workers.models import pictures, style_transfer
 from cvq_workers.models.lbfgs import BoxLBFGS
 from cvq_workers.models.scales import schedule, share_done

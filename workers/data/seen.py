@@ -23,8 +23,8 @@ from torch import Tensor
 
 from cvq.context import Context
 from cvq.errors import PermanentError
-from cvq.inputs.decoding import Paper, decode_picture
 from cvq.inputs.files import ImageFile
+from cvq.pictures.decoding import Paper, decode_picture
 from cvq.text import join
 
 from ..models.pictures import named

@@ -21,9 +21,9 @@ from typing import Any
 from cvq.context.base import StopRequestedError
 from cvq.errors import PermanentError
 from cvq.ids import AttemptId
-from cvq.inputs import images
 from cvq.kinds import get_kind, make_spec
 from cvq.kinds.running import run_kind
+from cvq.pictures import images
 from cvq.settings import Settings
 
 from .. import results

@@ -1,8 +1,8 @@
 """Pictures from files to float tensors and back, as every model of pictures needs them.
 
-`cvq/inputs/decoding.py` says how files are read; what a job made is written with the job's number
-and specification inside, so that a picture that has left the store still tells how to make it
-again.
+`cvq/pictures/decoding.py` says how files are read; what a job made is written with the job's
+number and specification inside, so that a picture that has left the store still tells how to make
+it again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from PIL import ExifTags, Image, PngImagePlugin
 from torch import Tensor
 
 from cvq.errors import PermanentError
-from cvq.inputs import decoding
-from cvq.inputs.images import PictureError
+from cvq.pictures import decoding
+from cvq.pictures.images import PictureError
 
 log = logging.getLogger("cvq.job")
 

@@ -169,7 +169,7 @@ def stylize(
     """Paint `content` in the style of `styles`.
 
     Args:
-        content, styles: pictures of mode RGB; `cvq.inputs.decoding.as_rgb` makes them from any
+        content, styles: pictures of mode RGB; `cvq.pictures.decoding.as_rgb` makes them from any
             other.
         init: what to start from. A picture is refined at full size, unless `options.scales`
             asks for more: smaller scales would wipe out its detail.

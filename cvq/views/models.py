@@ -7,14 +7,14 @@ from collections.abc import Callable
 from .. import parse, queries
 from ..db import Database
 from ..errors import UnknownKindError, UsageError
+from ..inputs.models import ModelFile
+from ..inputs.submission import Checked
 from ..kinds import get_kind, offering
 from ..records import Job
 from ..settings import Settings
 from ..states import State
 from ..text import one_line
-from ..views import references
-from .models import ModelFile
-from .submission import Checked
+from . import references
 
 
 class JobModels:
