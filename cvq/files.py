@@ -52,6 +52,8 @@ def lock(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
     Raises:
         SetupError: the folder cannot be written.
     """
+    # By hand, as it is no shorter with `filelock`, which asks again and again where the kernel
+    # wakes whoever waits, and where there is no flock falls back on a file that outlives a crash.
     make_home(path.parent)
     try:
         file = path.open("w")
