@@ -11,6 +11,7 @@ from cvq import text as plain
 from cvq.figures import headline as headline
 from cvq.figures import is_figure, labelled
 from cvq.figures import number as number
+from cvq.states import State, WorkerState
 from cvq.text import clean as clean
 from cvq.text import clock as clock
 from cvq.text import count as count
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 
 STATE_STYLES: defaultdict[str, str] = defaultdict(str)  # no style for a state of somebody's own
 STATE_STYLES |= {
-    "waiting": "yellow",
-    "queued": "yellow",
-    "running": "cyan",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "magenta",
-    "up": "green",
-    "draining": "yellow",
+    State.WAITING: "yellow",
+    State.QUEUED: "yellow",
+    State.RUNNING: "cyan",
+    State.SUCCEEDED: "green",
+    State.FAILED: "red",
+    State.CANCELLED: "magenta",
+    WorkerState.UP: "green",
+    WorkerState.DRAINING: "yellow",
     "silent": "red",
-    "gone": "dim",
+    WorkerState.GONE: "dim",
 }
 _MOST_NAMES = 4  # of a job without a name
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
@@ -142,7 +143,7 @@ def progress(job: Job) -> str:
     if not at or at.get("total") is None:
         return ""
     text = f"{at['done']}/{at['total']}"
-    eta = duration(at.get("eta_s")) if job.state == "running" else ""
+    eta = duration(at.get("eta_s")) if job.state == State.RUNNING else ""
     return f"{text}, {eta} left" if eta else text
 
 

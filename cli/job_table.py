@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from cvq.states import State
+
 from . import formats
 from .display import Listing
 from .output import Column
@@ -63,7 +65,7 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
 
 
 def _progress(job: Job) -> str:
-    return formats.progress(job) if job.state == "running" else ""
+    return formats.progress(job) if job.state == State.RUNNING else ""
 
 
 def _done(job: Job) -> float | None:

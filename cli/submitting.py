@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq.states import State
+
 from . import formats
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath, resolve
 from .output import console, dump, note, on_terminal, say
@@ -175,7 +177,7 @@ def show_outcome(client: Client, job: Job) -> None:
     """
     from cvq.views.declared import headline_names
 
-    if job.state != "succeeded":
+    if job.state != State.SUCCEEDED:
         return
     took = formats.duration(job.seconds(job.finished_at)) if job.finished_at else ""
     figures = formats.headline(job, headline_names(client.settings, job), most=3)

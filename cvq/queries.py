@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Select, Table, func, select
 
 from . import tables as t
 from .errors import UnknownJobError, UsageError
 from .ids import AttemptId
-from .records import Artifact, Attempt, Job, Worker
+from .records import Artifact, Attempt, Event, Job, StoredLine, StoredPoint, Summary, Worker
 from .states import Role, State, WorkerState
 from .tables import now
 
@@ -85,11 +85,14 @@ def attempts_of(connection: Connection, job_id: int) -> list[Attempt]:
     return [Attempt.from_row(row) for row in connection.execute(query).all()]
 
 
-def events_of(connection: Connection, job_id: int) -> Sequence[Row[Any]]:
-    """What happened to a job, in order: time, what, by."""
-    return connection.execute(
-        select(t.events).where(t.events.c.job_id == job_id).order_by(t.events.c.id)
-    ).all()
+def events_of(connection: Connection, job_id: int) -> list[Event]:
+    """What happened to a job, in order."""
+    query = (
+        _columns(t.events, Event._fields)
+        .where(t.events.c.job_id == job_id)
+        .order_by(t.events.c.id)
+    )
+    return [Event(*row) for row in connection.execute(query).all()]
 
 
 def checkpoints_of(connection: Connection, job_id: int) -> list[Artifact]:
@@ -158,14 +161,18 @@ def run_times(connection: Connection, kind: str, most: int = 50) -> list[float]:
     return [(row.finished_at - row.started_at).total_seconds() for row in rows]
 
 
-def summaries_of(connection: Connection, job_id: int) -> dict[str, Row[Any]]:
-    """Value, last, min, max, best and its step of each metric of a job, damaged rows left out."""
+def summaries_of(connection: Connection, job_id: int) -> dict[str, Summary]:
+    """The summary of each metric of a job, damaged rows left out."""
     s = t.summaries.c
-    rows = connection.execute(
-        select(t.summaries).where(s.job_id == job_id, s.source == "metrics").order_by(s.name)
-    ).all()
+    query = _columns(t.summaries, Summary._fields).where(s.job_id == job_id, s.source == "metrics")
+    rows = [Summary(*row) for row in connection.execute(query.order_by(s.name)).all()]
     whole = [row for row in rows if _are_figures(row.value, row.last, row.min, row.max, row.best)]
     return {row.name: row for row in whole if isinstance(row.name, str)}
+
+
+def _columns(table: Table, names: Sequence[str]) -> Select[Any]:
+    """Some columns of a table, in this order."""
+    return select(*(table.c[name] for name in names))
 
 
 def _are_figures(*values: Any) -> bool:
@@ -196,7 +203,7 @@ def logs_of(
     stream: str | None = None,
     since: datetime | None = None,
     tail: int | None = None,
-) -> Sequence[Row[Any]]:
+) -> list[StoredLine]:
     """Log lines in order: those with an id above `after`, or the last `tail` of them."""
     conditions = [t.logs.c.job_id == job_id, t.logs.c.id > after]
     if stream is not None:
@@ -205,10 +212,12 @@ def logs_of(
         conditions.append(t.logs.c.attempt == attempt)
     if since is not None:
         conditions.append(t.logs.c.time >= since)
-    query = select(t.logs).where(*conditions)
+    query = _columns(t.logs, StoredLine._fields).where(*conditions)
     if tail is None:
-        return connection.execute(query.order_by(t.logs.c.id)).all()
-    return connection.execute(query.order_by(t.logs.c.id.desc()).limit(tail)).all()[::-1]
+        rows = connection.execute(query.order_by(t.logs.c.id)).all()
+    else:
+        rows = connection.execute(query.order_by(t.logs.c.id.desc()).limit(tail)).all()[::-1]
+    return [StoredLine(*row) for row in rows]
 
 
 def metric_points(
@@ -218,30 +227,30 @@ def metric_points(
     names: Sequence[str] = (),
     attempt: int | None = None,
     after: int = 0,
-) -> Sequence[Row[Any]]:
-    """Metric points (id, attempt, name, step, value, time) as written, damaged rows left out."""
+) -> list[StoredPoint]:
+    """Metric points as written, damaged rows left out."""
     conditions = [t.metrics.c.job_id == job_id, t.metrics.c.id > after]
     if names:
         conditions.append(t.metrics.c.name.in_(names))
     if attempt is not None:
         conditions.append(t.metrics.c.attempt == attempt)
-    rows = connection.execute(select(t.metrics).where(*conditions).order_by(t.metrics.c.id)).all()
+    query = _columns(t.metrics, StoredPoint._fields).where(*conditions).order_by(t.metrics.c.id)
     return [
-        row
-        for row in rows
+        StoredPoint(*row)
+        for row in connection.execute(query).all()
         if isinstance(row.name, str) and isinstance(row.step, int) and _are_figures(row.value)
     ]
 
 
 def merged_points(
     connection: Connection, job_id: int, *, names: Sequence[str] = (), attempt: int | None = None
-) -> dict[str, list[Row[Any]]]:
+) -> dict[str, list[StoredPoint]]:
     """The curve of each metric over all attempts (or of one), in the order of its steps.
 
     An attempt that resumed goes on where the one before had its checkpoint, so its first point
     takes the place of whatever the earlier attempts wrote from that step on.
     """
-    curves: dict[str, list[Row[Any]]] = {}
+    curves: dict[str, list[StoredPoint]] = {}
     attempts: dict[str, int] = {}
     for point in metric_points(connection, job_id, names=names, attempt=attempt):
         curve = curves.setdefault(point.name, [])

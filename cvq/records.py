@@ -50,6 +50,55 @@ class MetricPoint(NamedTuple):
     time: datetime
 
 
+class StoredLine(NamedTuple):
+    """A log line as the database has it; ids grow with time."""
+
+    id: int
+    attempt: int
+    seq: int
+    time: datetime
+    stream: str
+    text: str
+
+
+class StoredPoint(NamedTuple):
+    """A metric's value at a step as the database has it; None of a number that was not finite."""
+
+    id: int
+    job_id: int
+    attempt: int
+    name: str
+    step: int
+    value: float | None
+    time: datetime
+
+
+class Summary(NamedTuple):
+    """What can be said of a metric's whole curve.
+
+    Attributes:
+        value: the figure that counts: of a job that succeeded, what its result says.
+        best: the better of `min` and `max`, where it is known which way the metric is better;
+            `best_step` is where it was.
+    """
+
+    name: str
+    value: float | None
+    last: float | None
+    min: float | None
+    max: float | None
+    best: float | None
+    best_step: int | None
+
+
+class Event(NamedTuple):
+    """What happened to a job, and who did it."""
+
+    time: datetime
+    what: str
+    by: str
+
+
 @dataclass(frozen=True)
 class NewJob:
     """A job about to be submitted.

@@ -14,7 +14,7 @@ from .states import Role
 
 EVERY_ROLE = "all"
 # What a job leaves on its way. Whatever else it leaves is what it was run for.
-_ON_THE_WAY = frozenset({Role.CHECKPOINT, "checkpoint", "preview", "sample"})
+_ON_THE_WAY = frozenset({Role.CHECKPOINT, "checkpoint", Role.PREVIEW, Role.SAMPLE})
 
 
 def results_of(artifacts: Iterable[Artifact]) -> list[Artifact]:
@@ -24,7 +24,7 @@ def results_of(artifacts: Iterable[Artifact]) -> list[Artifact]:
     checkpoints, previews and samples: its model, model card, reports and plots.
     """
     found = list(artifacts)
-    marked = [artifact for artifact in found if artifact.role == "result"]
+    marked = [artifact for artifact in found if artifact.role == Role.RESULT]
     return marked or [artifact for artifact in found if artifact.role not in _ON_THE_WAY]
 
 

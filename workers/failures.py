@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from cvq.errors import CvqError, DatabaseError, PermanentError, StoreError, TemporaryError
 from cvq.files import PASSING
+from cvq.states import Reason
 
-DISK_FULL = "disk-full"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_THREAD = "can't start new thread"  # what Python says of it, and no more
 _LONGEST = 20_000  # characters of a message or traceback that are kept
@@ -27,13 +27,13 @@ class Failure:
 
 def describe(error: BaseException) -> Failure:
     """Reason, message and traceback of an exception, and whether another attempt may pass."""
-    reason = "error"
+    reason: str = Reason.ERROR
     if isinstance(error, MemoryError):
-        reason = "oom"
+        reason = Reason.OOM
     elif "OutOfMemoryError" in {cls.__name__ for cls in type(error).__mro__}:
-        reason = "cuda-oom"  # torch.OutOfMemoryError, without importing torch
+        reason = Reason.CUDA_OOM  # torch.OutOfMemoryError, without importing torch
     elif is_full(error):
-        reason = DISK_FULL
+        reason = Reason.DISK_FULL
     return Failure(
         reason, _message(error, reason), shorten(_traceback(error)), retry=may_pass(error)
     )
@@ -82,7 +82,7 @@ def _message(error: BaseException, reason: str) -> str:
         return shorten(words)
     name = type(error).__name__
     said = shorten(f"{name}: {words}" if words else name)
-    return f"the disk is full: {said}" if reason == DISK_FULL else said
+    return f"the disk is full: {said}" if reason == Reason.DISK_FULL else said
 
 
 def _traceback(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cvq.errors import UsageError
+from cvq.states import State
 
 from .. import options
 from ..display import Form, display, display_list, form
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cvq.parse import Reference
     from cvq.records import Job
 
-_UNFINISHED = ("waiting", "queued", "running")
+_UNFINISHED = (State.WAITING, State.QUEUED, State.RUNNING)
 
 
 @click.command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,9 +15,8 @@ from ..formats import clean
 from ..output import dump_line, note, on_terminal, say
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from cvq.parse import Reference
+    from cvq.records import StoredLine
 
 
 @click.command(
@@ -70,7 +69,7 @@ def logs(
         note(f"job {job_id} has written nothing{'' if finished else ' yet'} ({reader.state})")
 
 
-def _print(rows: Sequence[Row[Any]]) -> None:
+def _print(rows: Sequence[StoredLine]) -> None:
     from cvq.views import shapes
 
     for row in rows:

@@ -12,6 +12,7 @@ import click
 
 from cvq.errors import JobCancelledError, SetupError, WaitTimeoutError
 from cvq.files import make_home
+from cvq.states import State
 
 from .. import processes, saving, submitting
 from ..from_spec import KindGroup
@@ -54,7 +55,7 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     with processes.terminated_is_raised():
         handle = submitting.submit(client, kind, values, {"queue": queue, **options})
         job = _follow(client, handle, common["timeout"], quiet=common["quiet"])
-    if target is not None and job.state == "succeeded":
+    if target is not None and job.state == State.SUCCEEDED:
         saving.copy_results(client, handle, target, force=force, quiet=common["quiet"])
     if common["quiet"] and not common["as_json"]:
         submitting.show_paths(client, handle.artifacts)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq.states import State
+
 from .. import formats, options
 from ..display import display_each
 from ..output import Column, fields, heading, paint, say, show_table
@@ -16,7 +18,7 @@ from ..widths import whole
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.parse import Reference
-    from cvq.records import Artifact, Attempt, Job
+    from cvq.records import Artifact, Attempt, Event, Job
     from cvq.views.curves import Curve
     from cvq.views.details import JobDetails
 
@@ -90,7 +92,7 @@ def _show_job(seen: JobDetails) -> None:
             ("time limit", formats.duration(job.time_limit)),
             ("soft time limit", formats.duration(job.soft_time_limit)),
             ("after", ", ".join(f"job {parent.id} ({parent.state})" for parent in seen.parents)),
-            ("not before", formats.clock(job.not_before) if job.state == "waiting" else None),
+            ("not before", formats.clock(job.not_before) if job.state == State.WAITING else None),
             ("submitted", formats.clock(job.created_at)),
             ("started", formats.clock(job.started_at)),
             ("finished", formats.clock(job.finished_at)),
@@ -183,8 +185,8 @@ def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None
     show_table(
         [
             Column("no", lambda a: str(a.number), right=True),
-            Column("outcome", lambda a: a.outcome or "running",
-                   style=lambda a: formats.STATE_STYLES.get(a.outcome or "running", "")),
+            Column("outcome", lambda a: a.outcome or State.RUNNING,
+                   style=lambda a: formats.STATE_STYLES.get(a.outcome or State.RUNNING, "")),
             Column("reason", lambda a: a.reason or "", rank=1),
             Column("worker", lambda a: a.worker, rank=3, least=12),
             Column("device", lambda a: a.device or "", rank=5, least=8),
@@ -215,7 +217,7 @@ def _show_artifacts(client: Client, artifacts: list[Artifact]) -> None:
         show_table(columns(client), artifacts)
 
 
-def _show_events(events: Sequence[Any]) -> None:
+def _show_events(events: Sequence[Event]) -> None:
     heading("Events")
     for event in events:
         say(
@@ -233,10 +235,12 @@ def _show_error(job: Job) -> None:
 
 def _show_last_lines(job: Job, attempts: Sequence[Attempt], *, whole: bool) -> None:
     """The last words of the last attempt that failed, where the job did not succeed in the end."""
-    ended_badly = [a for a in attempts if a.outcome not in (None, "succeeded") and a.last_lines]
+    ended_badly = [
+        a for a in attempts if a.outcome not in (None, State.SUCCEEDED) and a.last_lines
+    ]
     if not whole:
-        failed = [a for a in ended_badly if a.outcome == "failed"]
-        ended_badly = failed[-1:] if job.state != "succeeded" else []
+        failed = [a for a in ended_badly if a.outcome == State.FAILED]
+        ended_badly = failed[-1:] if job.state != State.SUCCEEDED else []
     for attempt in ended_badly:
         heading(f"Last lines of attempt {attempt.number}")
         for line in attempt.last_lines or []:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from .. import queries
 from ..lifecycle.events import CANCEL_REQUESTED
-from ..records import Attempt, Job, Worker
+from ..records import Attempt, Event, Job, Worker
 
 
 class Diagnosis(NamedTuple):
@@ -49,7 +49,7 @@ class Snapshot:
         return queries.workers(self.connection)
 
     @cached_property
-    def cancel_request(self) -> Row[Any] | None:
+    def cancel_request(self) -> Event | None:
         """The event of the first who asked to cancel the job."""
         events = queries.events_of(self.connection, self.job.id)
         return next((event for event in events if event.what == CANCEL_REQUESTED), None)

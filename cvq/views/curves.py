@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from .. import queries
+from ..records import StoredPoint
 
 _EPOCH = "epoch"  # the metric by which a job counts its epochs
 
@@ -70,8 +70,7 @@ def curves_of(
         steps, values = [point.step for point in points], [point.value for point in points]
         curve = Curve(name, steps, values, values[-1], job_id=job_id, epochs=epochs)
         if known := summaries.get(name):
-            best = {"best": known.best, "best_step": known.best_step}
-            curve = replace(curve, value=known.value, **best)
+            curve = replace(curve, value=known.value, best=known.best, best_step=known.best_step)
         found.append(curve)
     order = {name: place for place, name in enumerate(headline)}
     return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
@@ -79,7 +78,7 @@ def curves_of(
 
 def points_of(
     connection: Connection, job_id: int, *, names: Sequence[str] = (), attempt: int | None = None
-) -> list[Row[Any]]:
+) -> list[StoredPoint]:
     """The points of a job's curves as they were written, one after the other."""
     merged = queries.merged_points(connection, job_id, names=names, attempt=attempt)
     return sorted((row for points in merged.values() for row in points), key=lambda row: row.id)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from .. import queries
 from ..lifecycle import order
-from ..records import Artifact, Attempt, Job
+from ..records import Artifact, Attempt, Event, Job
 from ..settings import Settings
 from ..states import State
 from .curves import Curve, curves_of
@@ -26,7 +25,7 @@ class JobDetails:
         now: the database's clock when it was read.
         parents: the jobs that it waits for, or waited for.
         ahead: how many jobs of its queue are claimed before it; None where it is not queued.
-        events: what happened to it, in order: time, what, by.
+        events: what happened to it, in order.
     """
 
     job: Job
@@ -36,7 +35,7 @@ class JobDetails:
     ahead: int | None
     curves: list[Curve]
     artifacts: list[Artifact]
-    events: Sequence[Row[Any]]
+    events: Sequence[Event]
 
 
 def details_of(connection: Connection, settings: Settings, job_id: int) -> JobDetails:

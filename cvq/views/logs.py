@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row
-
 from .. import queries
 from ..db import Database
+from ..records import StoredLine
 
 
 class LogReader:
@@ -31,7 +30,7 @@ class LogReader:
         self.state = ""
         self.finished = False
 
-    def read(self) -> Sequence[Row[Any]]:
+    def read(self) -> Sequence[StoredLine]:
         """The lines that are new."""
         with self.database.read() as connection:
             # The state first: a line written between the two looks is then never missed.

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from .. import queries
-from ..records import Artifact, Attempt, Job, Worker
+from ..records import Artifact, Attempt, Job, StoredLine, StoredPoint, Worker
 from .status import Look
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def attempt(row: Attempt) -> Json:
     }
 
 
-def log_line(row: Row[Any]) -> Json:
+def log_line(row: StoredLine) -> Json:
     """A line that a job has written."""
     return {
         "attempt": row.attempt,
@@ -101,7 +101,7 @@ def log_line(row: Row[Any]) -> Json:
     }
 
 
-def metric_point(row: Row[Any]) -> Json:
+def metric_point(row: StoredPoint) -> Json:
     """A value of a metric at a step."""
     return {
         "job": row.job_id,

@@ -13,6 +13,7 @@ from cvq import queries
 from cvq.artifacts import ArtifactStore
 from cvq.db_errors import is_about_a_value
 from cvq.errors import StoreError
+from cvq.lifecycle import artifacts as stored
 from cvq.lifecycle import attempts
 from cvq.lifecycle.values import plain
 from cvq.records import Artifact, Job, Outcome
@@ -134,7 +135,7 @@ class Record:
 
         def drop(connection: Connection) -> list[Artifact]:
             old = queries.checkpoints_of(connection, self._job.id)[_KEPT:]
-            attempts.drop_artifacts(connection, self._job.attempt_id, old)
+            stored.drop(connection, self._job.attempt_id, old)
             return old
 
         self._remove(self._db.write(drop))
@@ -154,7 +155,7 @@ class Record:
         """Remove files whose name another has taken, except those replaced just now."""
 
         def drop(connection: Connection) -> list[Artifact]:
-            return attempts.drop_replaced(connection, self._job.attempt_id, grace)
+            return stored.drop_replaced(connection, self._job.attempt_id, grace)
 
         self._remove(self._db.write(drop))
         self._replaced_at = time.monotonic() if grace else None

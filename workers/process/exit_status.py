@@ -37,7 +37,10 @@ def cause_of(end: Ended | None, *, out_of_memory: bool) -> tuple[str, str]:
         return Reason.WORKER_LOST, "the job's supervisor died, and the job with it"
     number = end.signal
     if number == signal.SIGKILL and out_of_memory:
-        return "oom", "the kernel killed the job's process: the machine or container had no memory"
+        return (
+            Reason.OOM,
+            "the kernel killed the job's process: the machine or container had no memory",
+        )
     if number:
         name = signal_name(number)
         return f"signal:{name}", f"the job's process was killed by signal {name}"

@@ -12,6 +12,7 @@ from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import LeaseLostError
 from cvq.lifecycle import attempts, jobs, leases
+from cvq.lifecycle.artifacts import drop
 from cvq.records import Artifact, LogLine, Outcome
 from cvq.states import Role, State
 
@@ -133,13 +134,13 @@ def test_success_forgets_the_checkpoints_and_nothing_else(database: Database) ->
     with database.write() as connection:
         attempts.report(connection, attempt, artifacts=files)
         assert [c.name for c in queries.checkpoints_of(connection, job_id)] == ["c2", "c1"]
-        attempts.drop_artifacts(connection, attempt, files[:1])
+        drop(connection, attempt, files[:1])
         assert [c.name for c in queries.checkpoints_of(connection, job_id)] == ["c2"]
     finish(database, attempt, DONE)
     with database.read() as connection:
         assert [a.name for a in queries.artifacts_of(connection, [job_id])[job_id]] == ["r", "own"]
     with pytest.raises(LeaseLostError), database.write() as connection:
-        attempts.drop_artifacts(connection, attempt, files)
+        drop(connection, attempt, files)
 
 
 def test_a_cancelled_job_is_not_tried_again(database: Database) -> None:
