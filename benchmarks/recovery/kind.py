@@ -1,4 +1,4 @@
-"""A job kind that ends in every way that a job can end, for `benchmarks.recovery`."""
+"""A job kind that ends in every way that a job can end, for the figures."""
 
 from __future__ import annotations
 
@@ -87,6 +87,6 @@ def run(spec: MishapSpec, ctx: Any) -> dict[str, Any]:
 KIND = Kind(
     name="mishap",
     spec=MishapSpec,
-    run="benchmarks.recovery_kind:run",
+    run="benchmarks.recovery.kind:run",
     summary="End in one way: for the figures on recovery.",
 )

@@ -1,0 +1,1 @@
+"""How soon and how well cvq comes back: one figure for each way in which things end."""
