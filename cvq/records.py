@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
+from .damage import one_of, read_row
 from .figures import headline
 from .goals import Goal
 from .ids import AttemptId
 from .matching import Announced, Offer
 from .states import FINAL, Drain, WorkerState
-from .tables import UNREADABLE_TIME, Unreadable
 from .text import one_line
 
-_Word = TypeVar("_Word", WorkerState, Drain)
 _HEADLINE = ""  # the key in `goals` of what is no goal; no metric is called so
 
 
@@ -207,7 +206,7 @@ class Job:
     def from_row(cls, row: Row[Any]) -> Job:
         """Build from a row that has at least this class's columns."""
         columns = [n for n in cls.__dataclass_fields__ if n not in ("headline", "damage")]
-        values, damage = _read(row, columns)
+        values, damage = read_row(row, columns)
         goals = dict(values["goals"] or {})
         headline = goals.pop(_HEADLINE, None)
         values["goals"] = goals or None
@@ -275,7 +274,7 @@ class Attempt:
     @classmethod
     def from_row(cls, row: Row[Any]) -> Attempt:
         """Build from a row that has at least this class's columns."""
-        return cls(**_read(row, cls.__dataclass_fields__)[0])
+        return cls(**read_row(row, cls.__dataclass_fields__)[0])
 
     def seconds(self, now: datetime) -> float:
         """Run time so far, or to the end."""
@@ -336,14 +335,14 @@ class Worker:
     def from_row(cls, row: Row[Any], running: Sequence[int]) -> Worker:
         """Build from a row that has this class's columns, and the database's time as `now`."""
         columns = [n for n in cls.__dataclass_fields__ if n not in ("alive", "running")]
-        values, _ = _read(row, columns)
+        values, _ = read_row(row, columns)
         values |= {
             "pid": values["pid"] or 0,
             "devices": [str(device) for device in values["devices"]],
             "queues": [str(queue) for queue in values["queues"]],
             # What no cvq has written takes no jobs, or asks for what costs the least.
-            "state": _one_of(WorkerState, values["state"], WorkerState.DRAINING),
-            "drain": _one_of(Drain, values["drain"], Drain.STOP) if values["drain"] else None,
+            "state": one_of(WorkerState, values["state"], WorkerState.DRAINING),
+            "drain": one_of(Drain, values["drain"], Drain.STOP) if values["drain"] else None,
         }
         silent = row.now - values["seen_at"]
         alive = values["state"] != WorkerState.GONE and silent < timedelta(seconds=values["lease"])
@@ -373,85 +372,3 @@ class Worker:
     def offers(self) -> list[Offer]:
         """What each of its slots offers."""
         return [Offer(device, self.kinds) for device in self.devices]
-
-
-def _one_of(words: type[_Word], value: Any, instead: _Word) -> _Word:
-    """A word of an enumeration, or another where it is none of them."""
-    try:
-        return words(value)
-    except ValueError:
-        return instead
-
-
-def _is_record(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _is_progress(value: Any) -> bool:
-    numbers = (value.get("done"), value.get("total")) if isinstance(value, dict) else ("",)
-    return all(number is None or _is_number(number) for number in numbers) and "done" in value
-
-
-def _are_metrics(value: Any) -> bool:
-    return isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values())
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _is_lines(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(line, str) for line in value)
-
-
-# What a column has to hold where it is not NULL, and what is read instead. A database keeps
-# what somebody has written past cvq, and SQLite any type in any column.
-_SHAPES: dict[str, tuple[Callable[[Any], bool], Any]] = {
-    "tags": (_is_record, {}),
-    "spec": (_is_record, {}),
-    "metrics": (_are_metrics, {}),
-    "progress": (_is_progress, None),
-    "goals": (_is_record, None),
-    "result": (lambda value: not isinstance(value, Unreadable), None),
-    "time_limit": (_is_number, None),
-    "soft_time_limit": (_is_number, None),
-    "priority": (_is_number, 0),
-    "attempt": (_is_number, 0),
-    "max_attempts": (_is_number, 1),
-    "versions": (_is_record, None),
-    "last_lines": (_is_lines, None),
-    "pid": (_is_number, None),
-    "slots": (_is_number, 0),
-    "lease": (_is_number, 0.0),
-    "devices": (_is_list, []),
-    "queues": (_is_list, []),
-    "kinds": (_is_record, None),
-    "peak_memory": (_is_number, None),
-}
-_NEVER_NULL = ("tags", "spec", "metrics", "devices", "queues")
-
-
-def _read(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values of a row, and which of them it cannot have."""
-    values: dict[str, Any] = {}
-    damage: dict[str, str] = {}
-    mapping: Mapping[Any, Any] = row._mapping
-    for name in names:
-        value = mapping[name]
-        # SQLite gives bytes where a text was overwritten with what is none.
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        fits, instead = _SHAPES.get(name, (_is_readable, text))
-        if (value is None and name in _NEVER_NULL) or (value is not None and not fits(value)):
-            shown = "" if value == UNREADABLE_TIME else f": {one_line(repr(value), 60)}"
-            damage[name] = f"its {name} cannot be read{shown}"
-            value = instead
-        values[name] = value
-    return values, damage
-
-
-def _is_readable(value: Any) -> bool:
-    return value != UNREADABLE_TIME and not isinstance(value, bytes | Unreadable)

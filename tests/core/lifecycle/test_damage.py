@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
-from steps import DONE, KINDS, claim, claimed, finish, get, new, submit
+from steps import DONE, KINDS, claim, claimed, finish, get, new, registered, submit
 
+from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import DatabaseError, UsageError
 from cvq.explain.explanation import explain
 from cvq.lifecycle import attempts, claims, jobs, leases
-from cvq.matching import Needs, Offer
+from cvq.matching import Candidates, Needs, Offer
 from cvq.records import Job, MetricPoint, NewJob
 from cvq.states import State
 from cvq.views import filters, shapes, spelling
@@ -146,3 +147,26 @@ def test_a_row_that_nobody_can_make_sense_of_fails_by_itself(
     assert claimed(database).id == good
     error = get(database, bad).error
     assert error == "it cannot be started: its row cannot be read (TypeError: unhashable)"
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["devices='{'", "queues='7'", "slots='many'", "pid='x'", "lease='long'", "kinds='[1]'",
+     "seen_at='lately'", "state='odd'", "drain='odd'"],
+)  # fmt: skip
+def test_a_damaged_worker_is_listed(database: Database, column: str) -> None:
+    registered(database)
+    try:
+        with database.write() as connection:
+            connection.execute(text(f"UPDATE workers SET {column}"))
+    except (UsageError, DatabaseError):
+        assert not database.is_sqlite
+        pytest.skip("Postgres does not take it in the first place")
+    (job_id,) = submit(database, new())
+    with database.read() as connection:
+        [worker] = queries.workers(connection)
+        assert shapes.worker(worker)["id"] == "w"
+        able = Candidates.of(queries.get_job(connection, job_id), [worker]).able
+        assert explain(connection, queries.get_job(connection, job_id)).why
+    assert bool(able) == column.startswith(("devices", "pid", "slots", "kinds"))
+    assert bool(worker.free_slots) != column.startswith("slots")
