@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
+import pytest
 from steps import claimed, finish, get, new, submit
 
 from cvq import queries
+from cvq import tables as t
 from cvq.db import Database
+from cvq.errors import UsageError
 from cvq.lifecycle import attempts, jobs
-from cvq.records import Artifact, LogLine, MetricPoint, NewJob, Outcome
+from cvq.lifecycle.values import fit
+from cvq.records import Artifact, EncodedJson, LogLine, MetricPoint, NewJob, Outcome
 from cvq.states import State
 
 
@@ -62,3 +67,21 @@ def test_a_huge_specification_survives(database: Database) -> None:
     assert get(database, job_id).user == "ännchen"
     with database.read() as connection:
         assert queries.attempts_of(connection, job_id)[0].seed == 2**32 - 1
+
+
+def test_whole_numbers_fit_to_the_last_one() -> None:
+    for number in (-(2**31), 2**31 - 1):
+        assert fit(t.jobs, max_attempts=number) == {"max_attempts": number}
+    for number, bits in ((-(2**31) - 1, 33), (2**31, 33), (2**40, 42)):
+        said = f"the max_attempts is a number of {bits} bits, and the database holds 32 of them"
+        with pytest.raises(UsageError, match=said):
+            fit(t.jobs, max_attempts=number)
+
+
+def test_a_large_result_comes_back_whole(database: Database) -> None:
+    submit(database, new())
+    job = claimed(database)
+    result = {"text": "ü0123456789" * 100_000, "more": ["'", '"', "\\", "%s", ":x"]}
+    encoded = EncodedJson(json.dumps(result, ensure_ascii=False))
+    finish(database, job.attempt_id, Outcome(State.SUCCEEDED, result=encoded))
+    assert get(database, job.id).result == result
