@@ -16,11 +16,11 @@ from cvq.errors import PermanentError
 from cvq.inputs.data import DataSource
 from cvq.kinds.builtin.fmnist_mlp import MlpSpec
 from cvq.kinds.training import TrainingSpec
-from cvq_workers.process import lines
 from cvq_workers.training import card, loop, memory
 from cvq_workers.training.augment import random_flip
 from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
 from cvq_workers.training.loop import Measured, Pace, Samples, Trained, train
+from cvq_workers.training.optimisers import make_average, make_optimiser, make_schedule
 
 from .interrupted import Interrupted
 
@@ -113,6 +113,55 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
     assert [r["val_loss"] for r in whole.history] == [r["val_loss"] for r in resumed.history]
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its one-cycle schedule was a function of its own, which left no peak in the optimiser.
+    def earlier(optimiser: torch.optim.Optimizer, *_: Any) -> Any:
+        return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "make_schedule", earlier)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path, ctx=Interrupted(tmp_path, after=9), ema=0.9)
+    trained, ctx = fit(tmp_path, ema=0.9)
+    assert ctx.steps[0].done == 10
+    rates = [rate for _, rate in ctx.curve("learning_rate")]
+    whole = fit(tmp_path / "whole", ema=0.9)[1]
+    assert rates == [rate for _, rate in whole.curve("learning_rate")][-len(rates) :]
+    assert trained.facts["val_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("samples", [32, 64, 96, 128, 160])
+def test_a_cycle_of_the_fewest_steps_has_rates_to_learn_with(samples: int) -> None:
+    total = samples // 32
+    spec = TrainingSpec(learning_rate=1.0)
+    weights = nn.Linear(2, 2)
+    optimiser = make_optimiser(weights, spec)
+    schedule = make_schedule(optimiser, spec, total)
+    rates = []
+    for _ in range(total):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(0.04)
+    assert all(0.0009 < rate <= 1 for rate in rates)
+
+
+def test_an_average_follows_fast_at_first_and_counts_no_numbers_in_between() -> None:
+    net = nn.BatchNorm1d(1)
+    average = make_average(net, 0.9)
+    for value in (1.0, 3.0):
+        with torch.no_grad():
+            net.weight.fill_(value)
+            net.num_batches_tracked += 1
+        average.update_parameters(net)
+    assert isinstance(average.module, nn.BatchNorm1d)
+    assert float(average.module.weight.detach()) == pytest.approx(1 + 2 * (1 - 3 / 12))
+    assert int(average.module.num_batches_tracked) == 2  # type: ignore[arg-type]
+    assert not average.module.training
 
 
 def test_the_kinds_goals_say_which_epoch_is_best(tmp_path: Path) -> None:
@@ -311,20 +360,3 @@ def test_the_log_tells_what_is_trained_and_where(
         caplog.text
     )
     assert "epoch 1 of 1: train_loss" in caplog.text
-
-
-def test_the_time_left_goes_by_the_share_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(lines.time, "monotonic", lambda: now)
-    progress = lines.Progress()
-    for done, share in ((1, 0.0), (50, 0.1), (75, 0.5)):
-        now = 100 + 100 * share  # the last steps take longest
-        progress.update(done, 100, "step", share)
-    found = progress.take()
-    assert found is not None
-    assert (found["done"], found["eta_s"]) == (75, 50.0)
-    plain = lines.Progress()
-    for done in (0, 25):
-        now = 100.0 + done
-        plain.update(done, 100, "step")
-    assert plain.take() == {"done": 25, "total": 100, "unit": "step", "eta_s": 75.0}

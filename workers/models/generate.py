@@ -1,8 +1,8 @@
 """Draw new pictures with a variational autoencoder that another job has trained.
 
-Output:   `samples.png`, a grid of pictures of nothing and nobody, and `walks.png`, walks between
-          two latents. Digits and garments are drawn from the prior, faces from a normal
-          distribution fitted to the training faces.
+Output:   `samples.png`, a grid of generated pictures, and `walks.png`, walks between two latents.
+          Digits and garments are drawn from the prior, faces from a normal distribution fitted to
+          the training faces.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ as one that was not (same device, same number of threads).
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from cvq.kinds.training import TrainingSpec
 from cvq.text import duration
 
 from . import guards, memory
-from .optimisers import make_optimiser, make_schedule
+from .optimisers import load_optimiser, make_average, make_optimiser, make_schedule
 from .precision import precision
 
 log = logging.getLogger("cvq.job")
@@ -245,7 +244,7 @@ class _Run:
         self.best_by, self.classes = best_by, classes
         self.optimiser = make_optimiser(self.network, spec)
         self.schedule = make_schedule(self.optimiser, spec, self.total)
-        self.average = copy.deepcopy(self.network).eval() if spec.ema else None
+        self.average = make_average(self.network, spec.ema) if spec.ema else None
         self.state = _State()
         self.one_class = guards.OneClassGuard(lambda label: f"{label} ({classes[label]})")
 
@@ -330,7 +329,8 @@ class _Run:
         measured = found[0]
         _add(self.state.sums, measured, len(inputs))
         self._watch(measured, targets, change)
-        self._average()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
 
     def _watch(
         self, measured: Measured, targets: Tensor, change: guards.ChangeGuard | None
@@ -353,22 +353,9 @@ class _Run:
         if step <= _WATCHED_STEPS or step % max(1, self.per_epoch // _REPORTS) == 0:
             self.ctx.metrics(step, loss=state.smoothed / state.seen)
 
-    def _average(self) -> None:
-        if self.average is None:
-            return
-        # The first steps count for little, or the average would remember the initialisation.
-        decay = min(self.spec.ema, (1 + self.state.step) / (10 + self.state.step))
-        with torch.no_grad():
-            ours, theirs = self.average.state_dict(), self.network.state_dict()
-            for name, mean in ours.items():
-                if mean.is_floating_point():
-                    mean.lerp_(theirs[name], 1 - decay)
-                else:
-                    mean.copy_(theirs[name])
-
     def _validate(self, epoch: int, speed: float) -> None:
         state = self.state
-        network = self.network if self.average is None else self.average
+        network = self.network if self.average is None else self.average.module
         found = evaluate(
             network, self.validation, self.measure, device=self.device, dtype=self.dtype
         )
@@ -413,7 +400,7 @@ class _Run:
             network=self.network.state_dict(),
             optimiser=self.optimiser.state_dict(),
             schedule=self.schedule.state_dict(),
-            average=self.average.state_dict() if self.average is not None else None,
+            average=self.average.module.state_dict() if self.average is not None else None,
             training=vars(self.state),
         )
 
@@ -422,10 +409,11 @@ class _Run:
         if found is None:
             return
         self.network.load_state_dict(found.state["network"])
-        self.optimiser.load_state_dict(found.state["optimiser"])
+        load_optimiser(self.optimiser, found.state["optimiser"])
         self.schedule.load_state_dict(found.state["schedule"])
         if self.average is not None:
-            self.average.load_state_dict(found.state["average"])
+            self.average.module.load_state_dict(found.state["average"])
+            self.average.n_averaged.fill_(found.step)
         self.state = _State(**found.state["training"])
 
 

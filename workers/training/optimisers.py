@@ -1,17 +1,21 @@
-"""Optimisers and learning-rate schedules, as a specification names them."""
+"""Optimisers, learning-rate schedules and averages, as a specification names them."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel
 
 from cvq.kinds.training import TrainingSpec
 
 _RISE = 0.25  # share of the steps until a one-cycle schedule's peak
+_SHORTEST_CYCLE = 5  # steps: OneCycleLR divides by zero in a cycle of four
+_SCHEDULES = ("initial_lr", "max_lr", "min_lr")  # what schedules write into an optimiser's groups
+
+Values = tuple[Tensor, ...] | list[Tensor]
 
 
 def make_optimiser(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
@@ -46,22 +50,57 @@ def make_optimiser(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimi
 def make_schedule(
     optimiser: torch.optim.Optimizer, spec: TrainingSpec, total: int
 ) -> lr_scheduler.LRScheduler:
-    """How the learning rate moves over so many steps."""
+    """How the learning rate moves over so many steps.
+
+    One cycle (Smith and Topin, "Super-Convergence", 2018) rises from a 25th of the peak over the
+    first quarter, and falls to a thousandth. Its cycle of the momentum is left out, as results
+    were worse with it.
+    """
     if spec.schedule == "onecycle" and spec.optimizer != "lbfgs":
-        return lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle(step / total))
+        return lr_scheduler.OneCycleLR(
+            optimiser,
+            max_lr=spec.learning_rate,
+            total_steps=max(total, _SHORTEST_CYCLE),
+            pct_start=_RISE,
+            div_factor=25,
+            final_div_factor=40,
+            cycle_momentum=False,
+        )
     if spec.schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
     return lr_scheduler.ConstantLR(optimiser, factor=1.0)
 
 
-def one_cycle(done: float) -> float:
-    """The share of the peak learning rate, when a share of the steps is done.
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Put an optimiser where a checkpoint has it.
 
-    Smith and Topin, "Super-Convergence", 2018, with cosines for lines: up to the peak over the
-    first quarter, then down to a thousandth. Their cycle of the momentum is left out, as results
-    were worse with it.
+    What the schedule has written beside the weights stays its own: in a checkpoint of an earlier
+    version it is not all there.
     """
-    if done < _RISE:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * done / _RISE)) / 2
-    fallen = (done - _RISE) / (1 - _RISE)
-    return 0.001 + 0.999 * (1 + math.cos(math.pi * fallen)) / 2
+    written = [
+        {name: group[name] for name in _SCHEDULES if name in group}
+        for group in optimiser.param_groups
+    ]
+    optimiser.load_state_dict(state)
+    for group, own in zip(optimiser.param_groups, written, strict=True):
+        group.update(own)
+
+
+def make_average(network: nn.Module, decay: float) -> AveragedModel:
+    """The moving average of a network's weights and buffers, in evaluation mode.
+
+    The first steps count for little, or the average would remember the initialisation.
+    """
+
+    def mix(means: Values, values: Values, _: Tensor | int) -> None:
+        # Its count on the CPU: that of the device would have to be waited for.
+        done = int(average.n_averaged)
+        share = 1 - min(decay, (2 + done) / (11 + done))
+        for mean, value in zip(means, values, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, share)
+            else:
+                mean.copy_(value)
+
+    average = AveragedModel(network, multi_avg_fn=mix, use_buffers=True)
+    return average.eval()
