@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from ...inputs.data import DataSource
+from ..coder import CoderSpec
 from ..spec import Kind
-from ..training import ImageTrainingSpec
 
 
-class AutoencoderSpec(ImageTrainingSpec):
+class AutoencoderSpec(CoderSpec):
     """Train an autoencoder of 28 x 28 grey pictures, scaled to [-1, 1]."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "course": {
-            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
-            "weight_decay": 0.0, "batch_size": 64, "latent": 3, "arch": "course",
-        }
-    }  # fmt: skip
-
-    data: DataSource = Field(
-        DataSource.model_validate("mnist"),
-        description="Pictures: mnist, fashion-mnist, digits, or a folder or zip.",
-    )
     arch: Literal["mlp", "conv", "course"] = Field(
         "mlp",
         description="mlp: 1024-512-256 with layer normalisation; conv: convolutions; course: "

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from ...inputs.data import DataSource
+from ..coder import CoderSpec
 from ..spec import Kind
-from ..training import ImageTrainingSpec
 
 
-class VaeSpec(ImageTrainingSpec):
+class VaeSpec(CoderSpec):
     """Train a variational autoencoder of 28 x 28 grey pictures."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "course": {
-            "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "clip": 0.0,
-            "weight_decay": 0.0, "batch_size": 64, "latent": 3, "arch": "course",
-        }
-    }  # fmt: skip
-
-    data: DataSource = Field(
-        DataSource.model_validate("mnist"),
-        description="Pictures: mnist, fashion-mnist, digits, or a folder or zip.",
-    )
     # The loss is a sum over pixels: a norm that would suit a mean would throttle it.
     clip: float = Field(
         0.0, ge=0, le=1e6, description="Largest norm of the gradient; 0: no clipping."
