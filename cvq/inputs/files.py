@@ -168,6 +168,17 @@ class InputFile(BaseModel):
         return type(self).model_validate({**self.model_dump(), **staged})
 
     @property
+    def local_path(self) -> Path:
+        """Where it lies on the machine that runs its job.
+
+        Raises:
+            PermanentError: it does not.
+        """
+        if self.path is None:
+            raise PermanentError(f"{self.name} is not on this machine")
+        return self.path
+
+    @property
     def given_path(self) -> Path:
         """The path that was given.
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cvq.context import Context
-from cvq.errors import PermanentError
 from cvq.inputs.files import ImageFile
 from cvq.pictures.decoding import Paper, decode_picture
 from cvq.text import join
@@ -76,10 +75,8 @@ def as_trained(
     paper: Paper = seen["background"] if seen else "white"
     found = []
     for number, file in enumerate(files, 1):
-        if file.path is None:
-            raise PermanentError(f"{file.name} is not on this machine")
-        with named(file.path, file.name) as note:
-            picture = decode_picture(file.path, channels, size, paper=paper, note=note)
+        with named(file.local_path, file.name) as note:
+            picture = decode_picture(file.local_path, channels, size, paper=paper, note=note)
         found.append(torch.from_numpy(picture.reshape(size, size, channels).copy()))
         ctx.progress(number, len(files), "picture")
     pictures = torch.stack(found).permute(0, 3, 1, 2).contiguous()

@@ -272,9 +272,7 @@ def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
     paper = saved.facts.get("seen", {}).get("background", "white")
     names = []
     for number, file in enumerate(spec.images, 1):
-        if file.path is None:
-            raise PermanentError(f"{file.name} is not on this machine")
-        picture = open_picture(file.path, file.name, paper=paper)
+        picture = open_picture(file.local_path, file.name, paper=paper)
         out = coloured_picture(network, picture, saved.facts["size"], spec.strength)
         stem = PurePath(file.name.replace("\\", "_")).stem or "picture"
         name = f"{stem}.png" if len(spec.images) == 1 else f"{number:03}-{stem}.png"

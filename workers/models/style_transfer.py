@@ -404,8 +404,6 @@ def run(spec: StyleTransferSpec, ctx: Context) -> dict[str, Any]:
 
 
 def _opened(file: ImageFile) -> Image.Image:
-    if file.path is None:
-        raise PermanentError(f"{file.name} is not on this machine")
-    picture = open_picture(file.path, file.name)
+    picture = open_picture(file.local_path, file.name)
     log.info("%s: %d x %d pixels", file.name, *picture.size)
     return picture

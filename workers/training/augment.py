@@ -137,10 +137,8 @@ def augmentation_of(spec: ImageTrainingSpec, own: Operation | None) -> Operation
     """
     if spec.augment is None:
         return own
-    if spec.augment.path is None:
-        raise PermanentError(f"{spec.augment.name} is not on this machine")
     try:
-        pipeline = make_pipeline(spec.augment.path, spec.picture)
+        pipeline = make_pipeline(spec.augment.local_path, spec.picture)
     except (InvalidInputError, SetupError) as error:
         raise PermanentError(str(error)) from None
 

@@ -114,9 +114,7 @@ def load_model(file: ModelFile, offer: str) -> Model:
     Raises:
         PermanentError: it is damaged, no model file, or that of a kind that does not offer this.
     """
-    if file.path is None:
-        raise PermanentError(f"{file.name} is not on this machine")
-    saved = read_model(file.path, file.name)
+    saved = read_model(file.local_path, file.name)
     settings = Settings.load(kinds=file.modules)
     try:
         kind = get_kind(saved.kind, settings)
