@@ -57,15 +57,18 @@ class Claiming:
         """
         token, asked_at = self._unanswered.get(id(slot)) or (uuid.uuid4().hex, lease_clock())
         self._unanswered[id(slot)] = token, asked_at
+        departure = self._worker.departure
         for pause in _PAUSES_S:
+            leaving = departure.asked.is_set()
             try:
                 claimed = self._ask(slot, token, asked_at)
                 del self._unanswered[id(slot)]
                 return claimed
             except DatabaseError as error:
                 log.warning("%s", error)
-                if pause is None or self._worker.departure.asked.wait(pause):
+                if pause is None or leaving:
                     break
+                departure.asked.wait(pause)  # who leaves asks once more: the job may be ours
             except Exception:
                 log.exception("a claim")
                 break
@@ -100,7 +103,7 @@ class Claiming:
                     return True
                 if not leases.still_held(connection, worker.id, [attempt]):
                     return False
-            if worker.departure.stopping.wait(_LOCKED_S):
+            if worker.departure.asked.wait(_LOCKED_S):
                 return False
 
     def queued(self) -> dict[str, int]:
@@ -110,7 +113,7 @@ class Claiming:
         offers = self._offers.values()
         counts: dict[str, int] = {}
         for (name, needs), count in queued.items():
-            takers = any(needs not in offer.refused for offer in offers)
-            if name in self._worker.queues and takers:
+            fits = any(needs not in offer.refused for offer in offers)
+            if name in self._worker.queues and fits:
                 counts[name] = counts.get(name, 0) + count
         return counts

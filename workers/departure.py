@@ -21,6 +21,7 @@ class Departure:
         self.draining = False
         self.asked, self.stopping, self.left = (threading.Event() for _ in range(3))
         self._leaving = False
+        self._lock = threading.Lock()
 
     @property
     def leaving(self) -> bool:
@@ -28,7 +29,8 @@ class Departure:
         return self._leaving
 
     def leave(self) -> None:
-        """Shut down as SIGTERM would, once."""
-        if not self._leaving:
-            self._leaving = True
+        """Shut down as SIGTERM would, once, whoever asks first."""
+        with self._lock:
+            first, self._leaving = not self._leaving, True
+        if first:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -167,8 +167,9 @@ class Runtime:
         departure = self.worker.departure
         departure.draining = True
         departure.asked.set()
-        grace = self.worker.attempts.stop(grace)
+        grace = self.worker.attempts.announce_stop(grace)
         threading.Thread(target=self._leave_in_time, args=(grace,), daemon=True).start()
+        self.worker.attempts.stop(grace)
 
     def close(self) -> None:
         """Drain, wait for the jobs' ends, and leave nothing behind; once, whoever calls first."""

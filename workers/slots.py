@@ -64,7 +64,8 @@ class Attempts:
         self._grace = grace
         self._running: set[Attempt] = set()
         self._stops = 0
-        self._lock = threading.Lock()
+        # A signal's handler stops them, also while another signal's is at it.
+        self._lock = threading.RLock()
 
     def add(self, attempt: Attempt) -> None:
         """An attempt begins."""
@@ -83,12 +84,17 @@ class Attempts:
         with self._lock:
             return {attempt.id: attempt for attempt in self._running}
 
-    def stop(self, grace: float | None = None) -> float:
-        """Stop all within `grace` seconds; asked again, at once. Return the time they have."""
+    def announce_stop(self, grace: float | None = None) -> float:
+        """Stop those that begin from now on; return how long the running ones have.
+
+        That is `grace` seconds, or by default this object's own; asked again, none.
+        """
         with self._lock:
             grace = 0.0 if self._stops else self._grace if grace is None else grace
             self._stops += 1
-            running = list(self._running)
-        for attempt in running:
+            return grace
+
+    def stop(self, grace: float) -> None:
+        """Stop those that run within `grace` seconds."""
+        for attempt in self.held().values():
             attempt.stop(grace)
-        return grace

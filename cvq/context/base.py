@@ -116,7 +116,10 @@ class BaseContext(ABC):
 
     def metrics(self, step: int, **values: float) -> None:
         """Record named numbers at a step; the loss as it is (a tensor with a gradient) will do."""
-        numbers = {name: self._number(name, value, step) for name, value in values.items()}
+        numbers = {
+            name[:LONGEST_METRIC]: self._number(name, value, step)
+            for name, value in values.items()
+        }
         self._pass_metrics(_int64("step", step), numbers)
         self._stop_if_asked()
 

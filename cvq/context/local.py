@@ -24,7 +24,7 @@ from .. import checkpoints
 from ..errors import CheckpointError, InvalidInputError
 from ..names import Names
 from ..states import Role
-from .base import LONGEST_METRIC, BaseContext, Progress
+from .base import BaseContext, Progress
 
 if TYPE_CHECKING:
     from ..inputs.models import ModelFile
@@ -173,7 +173,7 @@ class LocalContext(BaseContext):
     def _pass_metrics(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             point = (step, value if math.isfinite(value) else None)
-            self._curves.setdefault(name[:LONGEST_METRIC], []).append(point)
+            self._curves.setdefault(name, []).append(point)
 
     def _publish(self, path: Path, name: str, role: str, media_type: str | None) -> None:
         before = self.artifacts.get(name)

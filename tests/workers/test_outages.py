@@ -328,6 +328,26 @@ def test_a_claim_without_an_answer_is_asked_for_again_later(
     deaf.engine.dispose()
 
 
+def test_a_claim_that_is_not_answered_is_asked_for_once_more_by_a_worker_that_leaves(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = Unheard(database.settings)
+    runtime = runtime_of(deaf)
+    with database.write() as connection:
+        job_id = jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
+
+    def told_to_leave(_: float) -> bool:
+        runtime.worker.departure.asked.set()
+        deaf.deaf = False
+        return True
+
+    monkeypatch.setattr(runtime.worker.departure.asked, "wait", told_to_leave)
+    claimed = runtime.claiming.claim(SLOT)
+    assert claimed is not None
+    assert (claimed.job.id, claimed.job.attempt) == (job_id, 1)
+    deaf.engine.dispose()
+
+
 def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

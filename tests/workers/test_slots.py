@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+
+import pytest
 
 from cvq.devices import Slot
 from cvq.ids import AttemptId
+from cvq_workers.departure import Departure
 from cvq_workers.slots import Attempts, Slots
 from waiting import HANG_S
 
@@ -49,8 +53,36 @@ def test_an_attempt_that_begins_after_a_stop_is_stopped_and_a_second_stop_is_at_
     for attempt in (early, ended):
         attempts.add(attempt)  # type: ignore[arg-type]
     attempts.discard(ended)  # type: ignore[arg-type]
-    assert attempts.stop() == 30
+    attempts.stop(attempts.announce_stop())
     attempts.add(late)  # type: ignore[arg-type]
     assert attempts.held() == {early.id: early, late.id: late}
-    assert attempts.stop() == 0
+    attempts.stop(attempts.announce_stop())
     assert (early.graces, late.graces, ended.graces) == ([30, 0], [30, 0], [])
+
+
+def test_a_second_signal_comes_through_while_the_first_one_stops_the_attempts() -> None:
+    class Interrupted(Stoppable):
+        def stop(self, grace: float) -> None:
+            super().stop(grace)
+            if len(self.graces) == 1:  # as a signal's handler does, in the same thread
+                attempts.stop(attempts.announce_stop())
+
+    attempts = Attempts(grace=30)
+    attempt = Interrupted(1)
+    attempts.announce_stop()
+    adding = threading.Thread(target=attempts.add, args=(attempt,), daemon=True)
+    adding.start()
+    adding.join(HANG_S)
+    assert attempt.graces == [30, 0]
+
+
+def test_a_worker_shuts_itself_down_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr("os.kill", lambda _, number: sent.append(number))
+    departure = Departure()
+    askers = [threading.Thread(target=departure.leave) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(HANG_S)
+    assert sent == [signal.SIGTERM]

@@ -39,7 +39,7 @@ class Attempt:
         self._started = time.monotonic()
         self._lease, self._grace = settings.lease, settings.grace
         self._process: JobProcess | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # also a signal's handler requests an end
 
     def holds(self, seconds: float = 0.0) -> bool:
         """Whether the lease will still hold in so many seconds."""

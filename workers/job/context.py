@@ -12,7 +12,8 @@ from cvq.goals import Goal
 from ..protocol import ArtifactWritten, Metrics, Progress, Request
 from .control import Control
 
-_METRICS_AT_ONCE = 100  # which fit into one event, with names of 100 characters
+# Which fit into one event, each with a name of 100 characters of six bytes.
+_METRICS_AT_ONCE = 80
 
 
 class JobContext(base.BaseContext):

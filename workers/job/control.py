@@ -129,9 +129,12 @@ class Control:
                 self._end_cut()
 
     def _listen(self) -> None:
-        while True:
-            self._read(_SLICE_S)
-            self._check_lease()
+        try:
+            while True:
+                self._read(_SLICE_S)
+                self._check_lease()
+        except Exception as error:  # nobody else would see to it that the lease is kept
+            self._end(f"its lease could not be watched ({type(error).__name__}: {error})")
 
     def _read(self, seconds: float) -> None:
         """Wait at most so long for the worker, and hear what it says."""
@@ -150,7 +153,10 @@ class Control:
             self._hear(line)
 
     def _hear(self, line: bytes) -> None:
-        message = decode(line, PULSE_OF_WORKER)
+        try:
+            message = decode(line, PULSE_OF_WORKER)
+        except ValueError:  # written by a process of the job's own
+            return
         if message.attempt_id != self._attempt:
             return
         match message:

@@ -190,7 +190,11 @@ class _Orders:
         if not heard:
             return None
         *lines, self._rest = (self._rest + heard).split(b"\n")
-        return [decode(line, ORDERS) for line in lines]
+        orders = []
+        for line in lines:
+            with contextlib.suppress(ValueError):  # what is no order is not obeyed
+                orders.append(decode(line, ORDERS))
+        return orders
 
 
 def _is_hung_up(leash: socket.socket) -> bool:

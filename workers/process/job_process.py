@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,8 @@ from .channels import Channels
 from .exit_status import OomWatch, ProcessEnd
 from .lines import LineSplitter
 from .silence import Silence
+
+log = logging.getLogger("cvq.worker")
 
 Handler: TypeAlias = Callable[[Event | Begun], None]
 
@@ -151,7 +154,11 @@ class JobProcess:
         self.gone = True
 
     def _on_leash(self, line: bytes) -> None:
-        match decode(line, REPORTS):
+        try:
+            report = decode(line, REPORTS)
+        except ValueError:  # cut off: the leash ends with it, and says so
+            return
+        match report:
             case Started(pid, supervisor):
                 self.pid = pid
                 self._main = _process(pid)  # so that they are known again later
@@ -171,6 +178,8 @@ class JobProcess:
         elif isinstance(message, Begun) and message.attempt_id in self._handlers:
             self._runs = True
             self._handlers[message.attempt_id](message)
+        elif isinstance(message, Begun):
+            log.warning("job %s attempt %s begins in a process of others", *message.attempt_id)
 
     def _on_event(self, line: bytes) -> None:
         if not line:
