@@ -26,7 +26,7 @@ from .options import CommaList, FilePath
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from cvq.kinds.spec import Kind
+    from cvq.kinds.kind import Kind
 
 # Put before a negative number, so that Click does not take it for an option.
 _MARK = "\0"

@@ -19,7 +19,7 @@ from .widths import whole
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.handle import JobHandle
-    from cvq.kinds.spec import Kind
+    from cvq.kinds.kind import Kind
     from cvq.records import Artifact
 
 _SPELT = {"jpg": "jpeg", "tif": "tiff"}

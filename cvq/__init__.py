@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .inputs.files import ImageFile, InputFile
     from .inputs.models import ModelFile, ModelOf
     from .kinds.classifier import ClassifierSpec
-    from .kinds.spec import Argument, Kind, Spec
+    from .kinds.kind import Kind
+    from .kinds.spec import Argument, Auto, Spec
     from .kinds.training import ImageTrainingSpec, TrainingSpec
     from .settings import Settings
 
@@ -37,12 +38,13 @@ _HOMES = {
     "CvqError": ".errors",
     "Settings": ".settings",
     "Argument": ".kinds.spec",
+    "Auto": ".kinds.spec",
     "ClassifierSpec": ".kinds.classifier",
     "DataSource": ".inputs.data",
     "ImageFile": ".inputs.files",
     "ImageTrainingSpec": ".kinds.training",
     "InputFile": ".inputs.files",
-    "Kind": ".kinds.spec",
+    "Kind": ".kinds.kind",
     "LocalContext": ".context.local",
     "ModelFile": ".inputs.models",
     "ModelOf": ".inputs.models",
@@ -51,6 +53,7 @@ _HOMES = {
 }
 __all__ = [
     "Argument",
+    "Auto",
     "ClassifierSpec",
     "Client",
     "Context",

@@ -29,7 +29,7 @@ from .names import Names, safe_name
 from .records import Artifact
 from .settings import Settings, masked, without_secrets
 
-_CONNECT_TIMEOUT_S = 5.0
+_CONNECT_TIMEOUT_S = 5.0  # as s3fs has it, whose are the settings' defaults, too
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.
 _SPECIAL = re.compile(r"[?#*%:\[\]{}]")
 

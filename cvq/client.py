@@ -24,7 +24,8 @@ from .errors import (
 from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
 from .inputs.submission import CheckedInputs, check_inputs, fetched_inputs, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
-from .kinds.spec import Kind, Spec, digest
+from .kinds.kind import Kind, digest
+from .kinds.spec import Spec
 from .lifecycle import jobs
 from .records import Artifact, Job, NewJob
 from .settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from cvq.kinds import find_kinds
-from cvq.kinds.spec import Kind
+from cvq.kinds.kind import Kind
 from cvq.settings import Settings
 
 log = logging.getLogger("cvq.worker")

@@ -12,7 +12,7 @@ from ..help import Formatter
 from ..output import Column, heading, on_terminal, say, show_csv, show_table
 
 if TYPE_CHECKING:
-    from cvq.kinds.spec import Kind
+    from cvq.kinds.kind import Kind
 
 
 @click.command(epilog="\b\nExamples:\n  cvq kinds\n  cvq kinds style-transfer --json")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cvq.client import Client
     from cvq.handle import JobHandle
-    from cvq.kinds.spec import Kind
+    from cvq.kinds.kind import Kind
     from cvq.records import Job
 
 _LOOK_S = 1.0  # how often a worker is looked for

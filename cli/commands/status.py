@@ -40,9 +40,12 @@ def status(watch: bool) -> None:
     def tell(seen: Look) -> None:
         display(seen, json=shapes.status, text=_show, ongoing=watch)
 
+    def now() -> Look:
+        return look(client.db, client.broker, client.settings)
+
     if watch:
-        repeat(lambda: look(client), _draw, tell)
-    tell(look(client))
+        repeat(now, _draw, tell)
+    tell(now())
 
 
 def _show(seen: Look) -> None:

@@ -20,7 +20,7 @@ from ..output import dump, hint, note, say
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.handle import JobHandle
-    from cvq.kinds.spec import Kind
+    from cvq.kinds.kind import Kind
     from cvq.records import Job
 
 

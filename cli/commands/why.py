@@ -32,7 +32,7 @@ def why(references: Sequence[Reference]) -> None:
 
     client = Client()
     display_each(
-        explanations_of(client, options.resolve(client, references)),
+        explanations_of(client.db, client.broker, options.resolve(client, references)),
         json=lambda pair: asdict(pair[1]),
         text=lambda pair: _show(*pair),
         single=options.is_single(references),

@@ -29,7 +29,8 @@ from .base import BaseContext, Progress
 if TYPE_CHECKING:
     from ..inputs.models import ModelFile
     from ..inputs.submission import Checked
-    from ..kinds.spec import Kind, Spec
+    from ..kinds.kind import Kind
+    from ..kinds.spec import Spec
     from ..settings import Settings
 
 log = logging.getLogger("cvq.job")
@@ -107,8 +108,8 @@ class LocalContext(BaseContext):
             UsageError: a value or a file is wrong.
         """
         from ..kinds import get_kind, make_spec
+        from ..kinds.kind import digest
         from ..kinds.running import run_kind
-        from ..kinds.spec import digest
         from ..pictures import images
         from ..settings import Settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,11 +18,11 @@ from ..records import Attempt, Event, Job, Worker
 class Diagnosis(NamedTuple):
     """Sentences about a job, and lines of what to do about it."""
 
-    sentences: list[str]
-    advice: list[str]
+    sentences: Sequence[str]
+    advice: Sequence[str]
 
 
-NOTHING = Diagnosis([], [])
+NOTHING = Diagnosis((), ())
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
         diagnosis = _next(snapshot, workers.free)
     else:
         diagnosis = _busy(snapshot, workers.able)
-    return Diagnosis(last_attempt(snapshot) + diagnosis.sentences, diagnosis.advice)
+    return Diagnosis([*last_attempt(snapshot), *diagnosis.sentences], diagnosis.advice)
 
 
 def _unfit(job: Job, needs: Needs, taking: list[Worker]) -> Diagnosis:

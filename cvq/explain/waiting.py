@@ -13,7 +13,7 @@ from .phrases import capital, named, start_worker, until
 def diagnose(snapshot: Snapshot) -> Diagnosis:
     """Why a job waits."""
     diagnosis = _parents(snapshot) or _next_attempt(snapshot) or _start(snapshot)
-    return Diagnosis(diagnosis.sentences, diagnosis.advice + _promoter(snapshot))
+    return Diagnosis(diagnosis.sentences, [*diagnosis.advice, *_promoter(snapshot)])
 
 
 def _parents(snapshot: Snapshot) -> Diagnosis | None:

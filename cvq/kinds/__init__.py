@@ -16,7 +16,8 @@ from ..complaints import problems
 from ..errors import SetupError, SpecError, UnknownKindError
 from ..settings import Settings
 from . import builtin
-from .spec import Kind, Spec
+from .kind import Kind
+from .spec import Spec
 
 ENTRY_POINT_GROUP = "cvq.kinds"
 

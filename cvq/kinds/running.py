@@ -6,7 +6,8 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .spec import Kind, Spec
+from .kind import Kind
+from .spec import Spec
 
 if TYPE_CHECKING:
     from ..context import Context

@@ -1,18 +1,14 @@
-"""What a job kind is made of: a typed specification and a reference to the code that runs it.
+"""Specifications: the values of a job, typed.
 
 A specification is a pydantic model. Its fields are the only place where a job's values are
 validated; the command line's options, the JSON schema and the documentation are generated from
-it. Nothing here imports PyTorch: a laptop without it can submit.
+it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
@@ -20,15 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..goals import Goal
 from ..inputs.files import InputFile
-
-# As it is typed after `cvq submit`, and as the database has room for.
-_NAME = re.compile(r"[^\W_][\w.-]{0,99}")
-
-# What `Client.submit` takes besides a specification's fields; a test holds the two equal.
-OF_EVERY_JOB = frozenset(
-    {"self", "kind", "priority", "name", "tags", "after", "at", "retries", "time_limit",
-     "soft_time_limit", "gpu", "queue", "on_pack"}
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,82 +98,9 @@ def _files_in(value: Any) -> Iterator[InputFile]:
             yield item
 
 
-def digest(kind: str, spec: dict[str, Any]) -> str:
-    """The SHA-256 of a kind's name and a specification as JSON: equal for equal jobs."""
-    canonical = json.dumps([kind, spec], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
 def _is_list(annotation: Any) -> bool:
     """Whether a field takes a list, or a list or nothing."""
     wanted = [one for one in get_args(annotation) if one is not type(None)] or [annotation]
     return get_origin(annotation) in (list, tuple) or all(
         get_origin(one) in (list, tuple) for one in wanted
     )
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A job kind: its name, its specification and where its code is.
-
-    Attributes:
-        name: what `cvq submit` calls it, for example `style-transfer`.
-        spec: the pydantic model of its values.
-        run: `module:function` of `run(spec, ctx) -> dict`, imported only in a job's process.
-        summary: one line for `cvq kinds`.
-        extra: the optional dependency group that `run` needs, as in `pip install '.[worker]'`.
-        offers: what its models can be used for: `classifier`, `autoencoder`, `generator`,
-            `colorizer`, `adder`, or a word of one's own. `cvq_workers/training/saved.py` says what
-            the network of each must do.
-        network: `module:function` of `network(spec, facts) -> torch.nn.Module`, which makes the
-            network, untrained, from the specification and the facts in the model file.
-        headline: metrics, and values of the result, worth a column in lists and progress, most
-            telling first. A text among them is shown without its name: the answer of a job that
-            was asked something.
-        goals: which way metrics are better, where their names do not say so:
-            `{"colourfulness": "max"}`.
-        endings: what the names of a job's results end in, where all of them do: png, json.
-
-    What is left out of the last three comes from the specification's base, such as `TrainingSpec`.
-    """
-
-    name: str
-    spec: type[Spec]
-    run: str
-    summary: str
-    extra: str | None = None
-    offers: tuple[str, ...] = ()
-    network: str | None = None
-    headline: tuple[str, ...] = ()
-    goals: Mapping[str, Goal] = field(default_factory=dict, hash=False)
-    endings: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("headline", "goals", "endings"):
-            if not getattr(self, name):
-                object.__setattr__(self, name, getattr(self.spec, name))
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"a kind is called {self.name!r}: a name has letters, digits, '-', '_' and '.', "
-                "begins with a letter or digit, and has 100 characters at most"
-            )
-        if taken := sorted(OF_EVERY_JOB.intersection(self.spec.model_fields)):
-            raise ValueError(
-                f"kind {self.name} has a field '{taken[0]}', which every job has: rename it"
-            )
-        if self.offers and self.network is None:
-            raise ValueError(f"kind {self.name} offers {self.offers[0]}, and names no network")
-
-    def load(self) -> Any:
-        """Import and return the function that runs the job."""
-        return _loaded(self.run)
-
-    def load_network(self) -> Any:
-        """Import and return the function that makes the network of a model."""
-        assert self.network is not None
-        return _loaded(self.network)
-
-
-def _loaded(reference: str) -> Any:
-    module, _, function = reference.partition(":")
-    return getattr(import_module(module), function)

@@ -2,6 +2,9 @@
 
 The database keeps an ending as a reason and a sentence. What the reason alone does not tell (which
 of two time limits it was, or that a worker fell silent) is in the sentence.
+
+These sentences are stored data: rows of every earlier version hold them, so they are never
+reworded.
 """
 
 from __future__ import annotations

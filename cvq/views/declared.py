@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import CvqError
 from ..kinds import get_kind
-from ..kinds.spec import Kind
+from ..kinds.kind import Kind
 from ..records import Job
 from ..settings import Settings
 

@@ -38,6 +38,8 @@ class JobModels:
             number = file.job
             if file.reference is not None:
                 reference = parse.reference(file.reference)
+                if reference.first != reference.last:
+                    raise UsageError(f"model {file.reference}: give one job, not a range")
                 number = references.resolve_one(connection, self._settings.user, reference)
             if number is None:
                 raise UsageError("give the job that trained the model: --model JOB")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..datasets import KnownDataset
-    from ..kinds.spec import Kind
+    from ..kinds.kind import Kind
 
 Json = dict[str, Any]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .. import queries
+from ..broker.queue import Broker
+from ..db import Database
 from ..errors import CvqError
 from ..records import Job, Worker
-from ..settings import masked
+from ..settings import Settings, masked
 from ..states import State
 from . import filters
-
-if TYPE_CHECKING:
-    from ..client import Client
 
 STOPPED = "stopped"  # of the embedded Redis, which starts when it is needed
 _MOST_RUNNING = 30
@@ -46,9 +44,9 @@ class Look:
     running: list[Job]
 
 
-def look(client: Client) -> Look:
+def look(database: Database, broker: Broker, settings: Settings) -> Look:
     """Ask the database and Redis; an embedded Redis that is stopped is not started."""
-    with client.db.read() as connection:
+    with database.read() as connection:
         counts = queries.count_states(connection)
         queued = queries.queued_by_queue(connection)
         workers = queries.workers(connection)
@@ -57,12 +55,12 @@ def look(client: Client) -> Look:
         )
     served = {queue for row in workers if row.alive for queue in row.queues}
     names = sorted({*queued, *served})
-    redis, messages = _look_at_redis(client, names)
+    redis, messages = _look_at_redis(broker, names)
     return Look(
         places={
-            "database": str(client.db),
-            "broker": str(client.broker),
-            "store": masked(client.settings.store),
+            "database": str(database),
+            "broker": str(broker),
+            "store": masked(settings.store),
         },
         redis=redis,
         states={state: counts.get(state, 0) for state in State},
@@ -72,10 +70,10 @@ def look(client: Client) -> Look:
     )
 
 
-def _look_at_redis(client: Client, queues: list[str]) -> tuple[str, dict[str, int]]:
+def _look_at_redis(broker: Broker, queues: list[str]) -> tuple[str, dict[str, int]]:
     try:
-        if client.broker.is_stopped():
+        if broker.is_stopped():
             return STOPPED, {}
-        return "up", client.broker.lengths(queues)
+        return "up", broker.lengths(queues)
     except CvqError as error:
         return str(error), {}

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from cvq import Client
-from cvq.kinds.spec import Kind, Spec
+from cvq.kinds.kind import Kind
+from cvq.kinds.spec import Spec
 from cvq.records import Job
 
 from .conftest import Cli, FakeWorker

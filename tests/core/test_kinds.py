@@ -15,7 +15,8 @@ from pydantic import create_model
 from cvq import Client, Kind, Settings, Spec, TrainingSpec
 from cvq.goals import Goal
 from cvq.kinds import all_kinds, builtin, find_kinds, get_kind
-from cvq.kinds.spec import OF_EVERY_JOB, Auto
+from cvq.kinds.kind import OF_EVERY_JOB
+from cvq.kinds.spec import Auto
 
 _MODULE = """
 from cvq import Kind, Spec
@@ -88,6 +89,15 @@ def test_one_kind_is_found_without_loading_the_others() -> None:
         "for name in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_specification_that_lists_its_open_fields_is_told_to_mark_them() -> None:
+    class OldSpec(TrainingSpec):
+        left_open: ClassVar[tuple[str, ...]] = ("epochs", "size")
+        size: int = 0
+
+    with pytest.raises(ValueError, match=r"OldSpec\.left_open is not read .*, cvq\.Auto\(\)\]"):
+        Kind("paint", OldSpec, "paint:run", "Paint.")
 
 
 class PaintSpec(TrainingSpec):

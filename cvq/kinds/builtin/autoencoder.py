@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..coder import CoderSpec
-from ..spec import Kind
+from ..kind import Kind
 
 
 class AutoencoderSpec(CoderSpec):

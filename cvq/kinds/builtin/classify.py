@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ...inputs.files import ImageFile
 from ...inputs.models import ModelFile, ModelOf
-from ..spec import Argument, Kind, Spec
+from ..kind import Kind
+from ..spec import Argument, Spec
 
 
 class ClassifySpec(Spec):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from ...inputs.data import DataSource
-from ..spec import Kind
+from ..kind import Kind
 from ..training import ImageTrainingSpec
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from ...inputs.data import DataSource
-from ..spec import Auto, Kind
+from ..kind import Kind
+from ..spec import Auto
 from ..training import ImageTrainingSpec
 
 LARGEST = 64  # pixels of a face where its side is chosen by the pictures

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from ..classifier import ClassifierSpec
-from ..spec import Kind
+from ..kind import Kind
 
 
 class MlpSpec(ClassifierSpec):

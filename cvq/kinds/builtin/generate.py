@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from ...inputs.models import ModelFile, ModelOf
-from ..spec import Kind, Spec
+from ..kind import Kind
+from ..spec import Spec
 
 
 class GenerateSpec(Spec):

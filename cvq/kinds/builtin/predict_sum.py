@@ -7,7 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ...inputs.models import ModelFile, ModelOf
-from ..spec import Argument, Kind, Spec
+from ..kind import Kind
+from ..spec import Argument, Spec
 
 
 class PredictSumSpec(Spec):

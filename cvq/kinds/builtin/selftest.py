@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..spec import Kind, Spec
+from ..kind import Kind
+from ..spec import Spec
 
 
 class SelftestSpec(Spec):

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ...inputs.files import ImageFile
-from ..spec import Argument, Kind, Spec
+from ..kind import Kind
+from ..spec import Argument, Spec
 
 Layer = Literal[
     "conv1_1", "conv1_2",

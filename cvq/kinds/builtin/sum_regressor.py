@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..spec import Kind
+from ..kind import Kind
 from ..training import TrainingSpec
 
 
