@@ -278,17 +278,6 @@ def queued_by_queue(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query).all()}
 
 
-def queued_by_needs(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many jobs are queued on each queue that need the same (see `matching.Needs.key`)."""
-    jobs = t.jobs.c
-    query = (
-        select(jobs.queue, jobs.needs, func.count())
-        .where(t.in_state(State.QUEUED))
-        .group_by(jobs.queue, jobs.needs)
-    )
-    return {(row[0], row[1]): row[2] for row in connection.execute(query).all()}
-
-
 @dataclass(frozen=True)
 class Lease:
     """A lease as it is: when it ends, whether it has by the database's clock, and its length."""

@@ -6,11 +6,10 @@ import logging
 import uuid
 from typing import Any, NamedTuple
 
-from cvq import queries
 from cvq.devices import Slot
 from cvq.errors import DatabaseError
 from cvq.ids import AttemptId
-from cvq.lifecycle import claims, leases
+from cvq.lifecycle import claims, leases, order
 from cvq.matching import Offer
 from cvq.records import Job
 
@@ -109,11 +108,11 @@ class Claiming:
     def queued(self) -> dict[str, int]:
         """How many jobs wait on each of this worker's queues that one of its slots may take."""
         with self._worker.db.read() as connection:
-            queued = queries.queued_by_needs(connection)
+            places = order.open_to_claims(connection)
         offers = self._offers.values()
         counts: dict[str, int] = {}
-        for (name, needs), count in queued.items():
+        for (queue, needs), count in places.items():
             fits = any(needs not in offer.refused for offer in offers)
-            if name in self._worker.queues and fits:
-                counts[name] = counts.get(name, 0) + count
+            if queue in self._worker.queues and fits:
+                counts[queue] = counts.get(queue, 0) + count
         return counts

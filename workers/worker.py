@@ -13,6 +13,15 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_fixed,
+)
+
 import cvq
 from cvq import schema
 from cvq.artifacts import ArtifactStore, open_store
@@ -92,10 +101,16 @@ class Worker:
         Raises:
             DatabaseError: it refuses, or the worker is to leave before it is back.
         """
-        while True:
-            try:
-                return act()
-            except DatabaseAwayError as error:
-                log.warning("%s; the worker waits for it", error)
-                if self.departure.asked.wait(_AGAIN_S):
-                    raise
+        Retrying(
+            retry=retry_if_exception_type(DatabaseAwayError),
+            wait=wait_fixed(_AGAIN_S),
+            sleep=sleep_using_event(self.departure.asked),
+            stop=stop_when_event_set(self.departure.asked),
+            after=_warn_of_waiting,
+            reraise=True,
+        )(act)
+
+
+def _warn_of_waiting(state: RetryCallState) -> None:
+    assert state.outcome is not None
+    log.warning("%s; the worker waits for it", state.outcome.exception())

@@ -84,9 +84,24 @@ def ahead_of(connection: Connection, job: Job) -> int:
     return int(connection.scalar(query) or 0)
 
 
+def open_to_claims(connection: Connection) -> dict[Place, int]:
+    """How many jobs may be taken at each place where any may."""
+    jobs = t.jobs.c
+    query = (
+        select(jobs.queue, jobs.needs, func.count())
+        .where(_may_be_taken())
+        .group_by(jobs.queue, jobs.needs)
+    )
+    return {Place(row[0], row[1]): row[2] for row in connection.execute(query).all()}
+
+
 def _queued(queue: str) -> ColumnElement[bool]:
     """The jobs of a queue that may be taken."""
-    return and_(t.in_state(State.QUEUED), t.jobs.c.queue == queue)
+    return and_(_may_be_taken(), t.jobs.c.queue == queue)
+
+
+def _may_be_taken() -> ColumnElement[bool]:
+    return t.in_state(State.QUEUED)
 
 
 def _turn(row: Row[Any]) -> tuple[int, ...]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+)
 
 from cvq.db import Database
 from cvq.errors import DatabaseError, LeaseLostError
@@ -16,6 +21,8 @@ from cvq.errors import DatabaseError, LeaseLostError
 from .attempt import Attempt
 
 log = logging.getLogger("cvq.worker")
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
 _T = TypeVar("_T")
 
@@ -59,15 +66,19 @@ class LeasedDatabase:
         return self._persist(ask)
 
     def _persist(self, ask: Callable[[], _T]) -> _T:
-        pause, began = 0.1, time.monotonic()
-        while True:
-            try:
-                return ask()
-            except DatabaseError as error:
-                log.warning("job %s: %s", self._attempt.id.job_id, error)
-                if not self._attempt.holds(pause):
-                    raise LeaseLostError(*self._attempt.id) from error
-                if time.monotonic() - began > self._patience:
-                    raise
-                threading.Event().wait(pause)
-                pause = min(pause * 2, 2.0)
+        retrying = Retrying(
+            retry=retry_if_exception_type(DatabaseError),
+            wait=wait_exponential(multiplier=_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S),
+            after=self._check_lease,
+            stop=stop_after_delay(self._patience),
+            reraise=True,
+        )
+        return retrying(ask)
+
+    def _check_lease(self, state: RetryCallState) -> None:
+        """Go on to wait only where the lease lasts for longer than that."""
+        assert state.outcome is not None
+        error = state.outcome.exception()
+        log.warning("job %s: %s", self._attempt.id.job_id, error)
+        if not self._attempt.holds(state.upcoming_sleep):
+            raise LeaseLostError(*self._attempt.id) from error
