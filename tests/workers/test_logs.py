@@ -96,6 +96,7 @@ def test_a_training_tells_its_story(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", USES)
 def test_who_uses_a_model_tells_which_and_what_came_out(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

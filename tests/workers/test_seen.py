@@ -78,6 +78,7 @@ def model(ctx: LocalContext) -> ModelFile:
     return ModelFile(name="model of job 7", job=7, path=ctx.folder / NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["black on white", "ink on nothing", "16 bits", "floats"])
 def test_a_network_knows_its_own_training_pictures(
     ctx: LocalContext, tmp_path: Path, form: str
@@ -141,6 +142,7 @@ def test_a_model_that_does_not_know_what_it_saw_is_used_as_before(tmp_path: Path
         assert found[:, 0, 0, 0].tolist() == expected
 
 
+@pytest.mark.slow
 def test_an_autoencoder_rebuilds_its_own_training_pictures(
     ctx: LocalContext, tmp_path: Path
 ) -> None:
