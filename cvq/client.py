@@ -22,7 +22,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
-from .inputs.submission import CheckedInputs, check_inputs, fetched_inputs, store_inputs
+from .inputs.submission import InputChecks, check_inputs, fetched_inputs, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
 from .kinds.kind import Kind, digest
 from .kinds.spec import Spec
@@ -154,7 +154,7 @@ class Client:
         checks.check_storable(f"{kind}: the specification", dumped)
         with database.write() as connection:
             job_id = jobs.submit(connection, job)
-        self._ring(job.queue, job_id, trouble)
+        self._notify(job.queue, job_id, trouble)
         return JobHandle(self, job_id)
 
     def check(
@@ -182,7 +182,7 @@ class Client:
         with fetched_inputs(spec, self.settings, download=False) as fetched:
             return self._checked(fetched).spec
 
-    def _checked(self, spec: Spec) -> CheckedInputs:
+    def _checked(self, spec: Spec) -> InputChecks:
         """The inputs checked; what is to be noted is warned of."""
         checked = check_inputs(spec, self.settings, JobModels(self.settings, lambda: self.db))
         for note in checked.notes:
@@ -341,7 +341,7 @@ class Client:
             return error
         return None
 
-    def _ring(self, queue: str, job_id: int, trouble: BrokerError | None) -> None:
+    def _notify(self, queue: str, job_id: int, trouble: BrokerError | None) -> None:
         try:
             if trouble is not None:
                 raise trouble

@@ -1,4 +1,4 @@
-"""What names an attempt; without SQLAlchemy, as a job's supervisor needs it, too."""
+"""The id of an attempt; without SQLAlchemy, as a job's supervisor needs it, too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class AttemptId(NamedTuple):
-    """The right to write about a job: its id and the attempt that holds it."""
+    """A job's id and the number of an attempt of it."""
 
     job_id: int
     attempt: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, Select, Table, func, select
 from . import tables as t
 from .errors import UnknownJobError, UsageError
 from .ids import AttemptId
-from .records import Artifact, Attempt, Event, Job, StoredLine, StoredPoint, Summary, Worker
+from .records import Artifact, Attempt, Event, Job, Lease, StoredLine, StoredPoint, Summary, Worker
 from .states import Role, State, WorkerState
 from .tables import now
 
@@ -276,16 +275,6 @@ def queued_by_queue(connection: Connection) -> dict[str, int]:
         .group_by(t.jobs.c.queue)
     )
     return {row[0]: row[1] for row in connection.execute(query).all()}
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A lease as it is: when it ends, whether it has by the database's clock, and its length."""
-
-    attempt: AttemptId
-    until: datetime
-    expired: bool
-    length: float | None
 
 
 def held_leases(connection: Connection) -> list[Lease]:

@@ -303,6 +303,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Lease:
+    """A lease as it is: when it ends, whether it has by the database's clock, and its length."""
+
+    attempt: AttemptId
+    until: datetime
+    expired: bool
+    length: float | None
+
+
+@dataclass(frozen=True)
 class Worker:
     """One row of `workers`, and what the worker is doing.
 

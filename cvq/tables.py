@@ -212,7 +212,7 @@ jobs = Table(
     Column("queue", String(200), nullable=False),
     Column("priority", Turn(small=True), nullable=False),
     Column("fair_rank", Turn, nullable=False),
-    Column("batch_key", String(200)),
+    Column("batch_key", String(200)),  # of jobs that a worker may run together; none is yet
     Column("user", String(200), nullable=False),
     Column("name", String(200)),
     Column("tags", Json, nullable=False),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cvq.ids import AttemptId
-from cvq.queries import Lease
+from cvq.records import Lease
 
 # A living worker renews twice a second. Whoever has not, between two looks so far apart, is dead.
 BETWEEN_LOOKS_S = 1.5

@@ -135,9 +135,9 @@ class Storm:
 
     def _is_held(self, code: int) -> bool:
         """Whether a worker could not take leave of a database whose one writer the storm froze."""
-        now, attempt = time.time(), self.cluster.options.lease
+        now, lease = time.time(), self.cluster.options.lease
         return code == DatabaseError.exit_code and any(
-            strike.held_database and (strike.until or now) >= now - attempt
+            strike.held_database and (strike.until or now) >= now - lease
             for strike in self.strikes
         )
 

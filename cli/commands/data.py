@@ -82,17 +82,18 @@ def check(source: str, size: int | None, grey: bool) -> None:
             say(f"{source} needs no files: it is always there")
             return
         path = datasets.fetch(source, _home())
+    from cvq.datasets.survey import survey
     from cvq.settings import Settings
 
     most = Settings.load().max_pixels
-    survey = datasets.check_source(path, max_pixels=most)
+    found = survey(path, max_pixels=most)
     unfit = _unlabelled(path)
     try:
         about = {**_about(path, size, grey, most), "not_for_classifiers": unfit}
     except InvalidInputError:  # which may well come of what there is to note
-        _tell(survey.notes, unfit)
+        _tell(found.notes, unfit)
         raise
-    about["left_out"] = list(dict.fromkeys([*survey.notes, *about["left_out"]]))
+    about["left_out"] = list(dict.fromkeys([*found.notes, *about["left_out"]]))
     display(about, json=dict, text=lambda about: _show(source, about, unfit))
 
 
@@ -123,8 +124,10 @@ def _more(names: list[str]) -> str:
 
 def _unlabelled(path: Path) -> str | None:
     """Why no classifier could be trained on it, or None."""
+    from cvq.datasets.survey import survey
+
     try:
-        datasets.check_source(path, labelled=True)
+        survey(path, labelled=True)
     except InvalidInputError as error:
         return str(error)
     return None

@@ -12,6 +12,7 @@ import click
 
 from cvq.errors import JobCancelledError, SetupError, WaitTimeoutError
 from cvq.files import make_home
+from cvq.matching import Candidates, Needs, misfit_of_all
 from cvq.states import State
 
 from .. import processes, saving, submitting
@@ -116,8 +117,6 @@ class _Worker:
     def _is_served(self, job: Job) -> bool:
         """Whether a live worker has the job, or will take it."""
         from cvq import queries
-        from cvq.matching import Candidates
-        from cvq.states import State
 
         with self._client.db.read() as connection:
             workers = queries.workers(connection)
@@ -132,7 +131,6 @@ class _Worker:
             SetupError: it is, and cannot run the job.
         """
         from cvq import queries
-        from cvq.matching import Candidates, Needs, misfit_of_all
 
         assert self.process is not None
         with self._client.db.read() as connection:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -190,8 +191,6 @@ def _refuse_strangers(folder: Path) -> None:
 def _answers(path: Path) -> bool:
     if not path.exists():
         return False
-    import socket
-
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_ANSWER_TIMEOUT_S)

@@ -18,20 +18,22 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .. import checkpoints
+from ..artifacts import ArtifactStore
 from ..errors import CheckpointError, InvalidInputError
+from ..inputs.files import Staging
+from ..inputs.models import ModelFile
+from ..inputs.submission import InputCheck, check_inputs, fetched_inputs, store_inputs
+from ..kinds import get_kind, make_spec
+from ..kinds.kind import Kind, digest
+from ..kinds.running import run_kind
+from ..kinds.spec import Spec
 from ..names import Names
+from ..settings import Settings
 from ..states import Role
 from .base import BaseContext, Progress
-
-if TYPE_CHECKING:
-    from ..inputs.models import ModelFile
-    from ..inputs.submission import Checked
-    from ..kinds.kind import Kind
-    from ..kinds.spec import Spec
-    from ..settings import Settings
 
 log = logging.getLogger("cvq.job")
 
@@ -107,11 +109,7 @@ class LocalContext(BaseContext):
         Raises:
             UsageError: a value or a file is wrong.
         """
-        from ..kinds import get_kind, make_spec
-        from ..kinds.kind import digest
-        from ..kinds.running import run_kind
-        from ..pictures import images
-        from ..settings import Settings
+        from ..pictures import images  # Pillow, which a context of one's own need not load
 
         settings = Settings.load()
         found = get_kind(kind, settings) if isinstance(kind, str) else kind
@@ -130,10 +128,6 @@ class LocalContext(BaseContext):
 
     def _placed(self, spec: Spec, settings: Settings) -> Spec:
         """The specification with its inputs checked, and brought into a store in the cache."""
-        from ..artifacts import ArtifactStore
-        from ..inputs.files import Staging
-        from ..inputs.submission import check_inputs, fetched_inputs, store_inputs
-
         artifacts = ArtifactStore((self.cache / "store").as_uri())
 
         def model(file: ModelFile) -> tuple[Path, list[str]]:
@@ -214,11 +208,9 @@ class LocalContext(BaseContext):
 class _LocalModels:
     """Models on this machine: each is given as a file. What it offers is seen when it is read."""
 
-    def find(self, file: ModelFile, offer: str | None) -> Checked:
+    def find(self, file: ModelFile, offer: str | None) -> InputCheck:
         """The file that an input names."""
-        from ..inputs.submission import Checked
-
         path = Path(file.reference or "").expanduser()
         if not path.is_file():
             raise InvalidInputError(f"model {path} is not a file: without a worker, give one")
-        return Checked(file.model_copy(update={"name": path.name, "path": path}))
+        return InputCheck(file.model_copy(update={"name": path.name, "path": path}))

@@ -8,16 +8,12 @@ the same zip, and a zip is taken as it stands. `digits` needs no file, scikit-le
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError, MissingExtraError, SetupError, UsageError
 from ..files import make_home
-
-if TYPE_CHECKING:
-    from .survey import Survey
 
 # A fixed time, so that the same files give the same zip: the first that the format knows.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -142,46 +138,13 @@ def check_name(name: str) -> None:
         raise UsageError(f"{name} needs no files: `--data {name}` works at once")
 
 
-def check_source(
-    path: Path,
-    *,
-    labelled: bool = False,
-    hold_out: Sequence[str] = (),
-    max_pixels: int = 100_000_000,
-) -> Survey:
-    """Make sure that a folder or zip is something that a job can be trained on.
-
-    Args:
-        path: the folder or zip.
-        labelled: whether the job needs classes.
-        hold_out: folders that it is to test on.
-        max_pixels: of a picture.
-
-    Returns:
-        what is read, and what is left out and why.
-
-    Raises:
-        InvalidInputError: it is not; the message says why.
-    """
-    from .survey import survey  # Pillow, which a submission without data need not load
-
-    try:
-        there = path.exists()
-    except OSError as error:  # a name that is too long
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
-    if not there:
-        names = ", ".join(KNOWN)
-        raise InvalidInputError(f"{path} does not exist, and is not a known data set ({names})")
-    return survey(path, labelled=labelled, hold_out=hold_out, max_pixels=max_pixels)
-
-
 def pack(folder: Path, target: Path, progress: Progress | None = None) -> Path:
     """Zip what a job would read of a folder; the same files give the same bytes.
 
     Raises:
         InvalidInputError: a file cannot be read.
     """
-    from .inventory import mark, take
+    from .inventory import mark, take  # Pillow, which a submission without data need not load
 
     found = take(folder)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:

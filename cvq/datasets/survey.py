@@ -14,7 +14,7 @@ from typing import IO
 
 from ..errors import InvalidInputError
 from ..text import count
-from . import idx
+from . import KNOWN, idx
 from .inventory import Member, take
 from .layout import Layout, check_classes, check_groups, lay_out, only_in
 
@@ -42,7 +42,9 @@ def survey(
     hold_out: Sequence[str] = (),
     max_pixels: int = 100_000_000,
 ) -> Survey:
-    """Look at a folder or zip by names, sizes and heads; no picture is decoded.
+    """Make sure that a job can be trained on a folder or zip, by names, sizes and heads.
+
+    No picture is decoded.
 
     Args:
         path: the folder or zip.
@@ -53,6 +55,7 @@ def survey(
     Raises:
         InvalidInputError: a job could not use it; the message says why.
     """
+    _check_there(path)
     found = take(path)
     called = str(path)
     if not found.members and path.is_dir() and any(path.rglob("data_batch_1")):
@@ -75,6 +78,16 @@ def survey(
     parts = ", ".join(f"{number} {_WORDS[part]}" for part, number in counts.items())
     classes = f"; {count(len(layout.groups), 'folder')}" if layout.groups else ""
     return Survey(f"{layout.form}: {parts}{classes}", layout.notes + found.lines())
+
+
+def _check_there(path: Path) -> None:
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+    if not there:
+        names = ", ".join(KNOWN)
+        raise InvalidInputError(f"{path} does not exist, and is not a known data set ({names})")
 
 
 def _check_counts(counts: dict[str, int], called: str) -> None:

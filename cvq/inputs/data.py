@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from .. import datasets
 from ..errors import SetupError, UsageError
 from .files import TypedFile
-from .submission import Checked, Submission
+from .submission import InputCheck, Submission
 
 if TYPE_CHECKING:
     from ..artifacts import ArtifactStore
@@ -37,7 +37,7 @@ class DataSource(TypedFile):
             datasets.fetch(self.name, settings.home)
         return super().fetch(target, settings, download=download)
 
-    def check(self, submission: Submission) -> Checked:
+    def check(self, submission: Submission) -> InputCheck:
         """Find a known data set, or look through what was given.
 
         Raises:
@@ -45,19 +45,23 @@ class DataSource(TypedFile):
             SetupError: it is not on this machine.
         """
         if self._is_known():
-            return Checked(self.model_copy(update={"path": self._found(submission.settings.home)}))
+            return InputCheck(
+                self.model_copy(update={"path": self._found(submission.settings.home)})
+            )
         if self.path is None:
             raise UsageError(f"data '{self.name}': give a name, a folder or a zip")
-        survey = datasets.check_source(
+        from ..datasets.survey import survey  # Pillow, which a kind without data need not load
+
+        found = survey(
             self.path,
             labelled=getattr(submission.spec, "labelled", False),
             hold_out=getattr(submission.spec, "hold_out", ()),
             max_pixels=submission.settings.max_pixels,
         )
         name = self.name or self.path.resolve().name
-        notes = [f"data {name}: {survey.summary}; {'; '.join(survey.notes)}"]
-        return Checked(
-            self.model_copy(update={"name": name}), notes=tuple(notes if survey.notes else ())
+        notes = [f"data {name}: {found.summary}; {'; '.join(found.notes)}"]
+        return InputCheck(
+            self.model_copy(update={"name": name}), notes=tuple(notes if found.notes else ())
         )
 
     def store(self, artifacts: ArtifactStore, progress: datasets.Progress | None = None) -> Self:

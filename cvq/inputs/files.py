@@ -23,7 +23,7 @@ from pydantic import (
 
 from ..errors import InvalidInputError, PermanentError, UsageError
 from .addresses import address_of, name_of, shown
-from .submission import Checked, Submission
+from .submission import InputCheck, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ class InputFile(BaseModel):
             )
         return self
 
-    def check(self, submission: Submission) -> Checked:
+    def check(self, submission: Submission) -> InputCheck:
         """Make sure that a job can read it.
 
         Raises:
@@ -136,7 +136,7 @@ class InputFile(BaseModel):
         """
         if not _is_file(self.given_path):
             raise InvalidInputError(f"{self.path} is not a file that can be read")
-        return Checked(self)
+        return InputCheck(self)
 
     def store(self, artifacts: ArtifactStore, progress: Progress | None = None) -> Self:
         """The same with its content in the store.
@@ -205,7 +205,7 @@ class ImageFile(InputFile):
 
         return self.model_copy(update={"path": fetch(self.address, target)})
 
-    def check(self, submission: Submission) -> Checked:
+    def check(self, submission: Submission) -> InputCheck:
         """Decode it once."""
         from ..pictures.images import (
             check_image,  # Pillow, which a kind without pictures need not load
@@ -213,7 +213,7 @@ class ImageFile(InputFile):
 
         called = None if self.address is None else shown(self.address)
         check_image(self.given_path, submission.settings.max_pixels, called)
-        return Checked(self)
+        return InputCheck(self)
 
 
 class TypedFile(InputFile):
@@ -254,7 +254,7 @@ class TypedFile(InputFile):
 class PipelineFile(TypedFile):
     """A pipeline that `albumentations.save` wrote: checked before the job is queued."""
 
-    def check(self, submission: Submission) -> Checked:
+    def check(self, submission: Submission) -> InputCheck:
         """Try it on a picture of the size that the specification says, where it says one."""
         from .pipelines import check_pipeline, read_pipeline
 
@@ -263,7 +263,7 @@ class PipelineFile(TypedFile):
             check_pipeline(self.given_path, size)
         else:
             read_pipeline(self.given_path)
-        return Checked(self)
+        return InputCheck(self)
 
 
 def _is_file(path: Path) -> bool:

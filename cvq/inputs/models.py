@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .files import InputFile, Staging
-from .submission import Checked, Submission
+from .submission import InputCheck, Submission
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ModelFile(InputFile):
             raise ValueError("give the job that trained it, or its id")
         return value
 
-    def check(self, submission: Submission) -> Checked:
+    def check(self, submission: Submission) -> InputCheck:
         """Look it up."""
         marks = submission.marks(self)
         offer = next((mark.offer for mark in marks if isinstance(mark, ModelOf)), None)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Checked:
+class InputCheck:
     """What the check of one input has found.
 
     Attributes:
@@ -34,8 +34,8 @@ class Checked:
     notes: tuple[str, ...] = ()
 
 
-class CheckedInputs(NamedTuple):
-    """What the check of all inputs has found: the specification with them, jobs, notes."""
+class InputChecks(NamedTuple):
+    """What the checks of all inputs have found: the specification with them, jobs, notes."""
 
     spec: Spec
     waits_for: list[int]
@@ -45,7 +45,7 @@ class CheckedInputs(NamedTuple):
 class Models(Protocol):
     """Where models are looked up: among the jobs of a database, or on this machine."""
 
-    def find(self, file: ModelFile, offer: str | None) -> Checked:
+    def find(self, file: ModelFile, offer: str | None) -> InputCheck:
         """What an input means that names a model.
 
         Args:
@@ -102,7 +102,7 @@ def fetched_inputs(spec: Spec, settings: Settings, *, download: bool) -> Iterato
         )
 
 
-def check_inputs(spec: Spec, settings: Settings, models: Models) -> CheckedInputs:
+def check_inputs(spec: Spec, settings: Settings, models: Models) -> InputChecks:
     """Check every input, and find out which data sets and models are meant. Changes nothing.
 
     Raises:
@@ -111,7 +111,7 @@ def check_inputs(spec: Spec, settings: Settings, models: Models) -> CheckedInput
     """
     submission = Submission(spec, settings, models)
     checked = [file.check(submission) for file in spec.inputs()]
-    return CheckedInputs(
+    return InputChecks(
         spec.with_inputs(each.file for each in checked),
         [each.waits_for for each in checked if each.waits_for is not None],
         [note for each in checked for note in each.notes],

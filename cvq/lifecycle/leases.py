@@ -19,20 +19,20 @@ from ..tables import now
 
 
 def renew(
-    connection: Connection, worker: str, lease: float, held: Iterable[AttemptId]
+    connection: Connection, worker: str, lease: float, attempts: Iterable[AttemptId]
 ) -> dict[AttemptId, bool]:
-    """Prolong this worker's leases; return those prolonged, each with its cancel flag.
+    """Prolong this worker's leases by `lease` seconds; return the attempts, with cancel flags.
 
     A job whose row is locked just now is passed over, and holds up no other: `still_held` tells it
     from one that is lost. While it is locked nobody else can take it.
     """
-    wanted = set(held)
+    wanted = set(attempts)
     if not wanted:
         return {}
     free = (
         select(t.jobs.c.id)
         .where(
-            t.jobs.c.id.in_([lease.job_id for lease in wanted]),
+            t.jobs.c.id.in_([attempt.job_id for attempt in wanted]),
             t.jobs.c.lease_owner == worker,
             t.jobs.c.state == State.RUNNING,
         )
@@ -45,23 +45,23 @@ def renew(
         .returning(t.jobs.c.id, t.jobs.c.attempt, t.jobs.c.cancel_requested)
     ).all()
     found = {AttemptId(row.id, row.attempt): bool(row.cancel_requested) for row in rows}
-    return {lease: flag for lease, flag in found.items() if lease in wanted}
+    return {attempt: flag for attempt, flag in found.items() if attempt in wanted}
 
 
 def still_held(
-    connection: Connection, worker: str, leases: Collection[AttemptId]
+    connection: Connection, worker: str, attempts: Collection[AttemptId]
 ) -> set[AttemptId]:
-    """Which of these leases are this worker's, whether their rows are locked or not."""
-    if not leases:
+    """Which of these attempts are this worker's, whether their rows are locked or not."""
+    if not attempts:
         return set()
     rows = connection.execute(
         select(t.jobs.c.id, t.jobs.c.attempt).where(
-            t.jobs.c.id.in_([attempt.job_id for attempt in leases]),
+            t.jobs.c.id.in_([attempt.job_id for attempt in attempts]),
             t.jobs.c.lease_owner == worker,
             t.jobs.c.state == State.RUNNING,
         )
     ).all()
-    return {AttemptId(row.id, row.attempt) for row in rows} & set(leases)
+    return {AttemptId(row.id, row.attempt) for row in rows} & set(attempts)
 
 
 def fence(connection: Connection, attempt: AttemptId) -> Job:

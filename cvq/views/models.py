@@ -8,7 +8,7 @@ from .. import parse, queries
 from ..db import Database
 from ..errors import UnknownKindError, UsageError
 from ..inputs.models import ModelFile
-from ..inputs.submission import Checked
+from ..inputs.submission import InputCheck
 from ..kinds import get_kind, offering
 from ..records import Job
 from ..settings import Settings
@@ -28,7 +28,7 @@ class JobModels:
     def __init__(self, settings: Settings, database: Callable[[], Database]) -> None:
         self._settings, self._database = settings, database
 
-    def find(self, file: ModelFile, offer: str | None) -> Checked:
+    def find(self, file: ModelFile, offer: str | None) -> InputCheck:
         """The model of the job that an input names; a job that has not ended is waited for.
 
         Raises:
@@ -51,11 +51,11 @@ class JobModels:
             raise UsageError(f"job {job.id} was {job.state}: it left no model")
         known = {"job": job.id, "name": f"model of job {job.id}"}
         if job.state != State.SUCCEEDED:
-            return Checked(file.model_copy(update=known), waits_for=job.id)
+            return InputCheck(file.model_copy(update=known), waits_for=job.id)
         if model is None:
             raise UsageError(f"job {job.id} left no model")
         known |= {"sha256": model.sha256, "bytes": model.bytes}
-        return Checked(file.model_copy(update=known), notes=_warnings(job))
+        return InputCheck(file.model_copy(update=known), notes=_warnings(job))
 
     def _check_offer(self, job: Job, offer: str) -> None:
         try:

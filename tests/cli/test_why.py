@@ -1,4 +1,4 @@
-"""`cvq why` in a pipe; what it says of each state is tested in tests/core/test_explain.py."""
+"""`cvq why` in a pipe; what it says of each state is tested in tests/core/explain."""
 
 from __future__ import annotations
 

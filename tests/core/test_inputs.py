@@ -17,7 +17,7 @@ from cvq import Client, Context, InputFile, Kind, LocalContext, Spec, queries
 from cvq import tables as t
 from cvq.errors import InvalidInputError, SetupError, UsageError
 from cvq.inputs.files import Staging
-from cvq.inputs.submission import Checked, Submission, check_inputs
+from cvq.inputs.submission import InputCheck, Submission, check_inputs
 from cvq.kinds import get_kind, make_spec
 from cvq.lifecycle import attempts, claims, jobs
 from cvq.records import Outcome
@@ -171,10 +171,10 @@ class TextFile(InputFile):
 
     metavar: ClassVar[str] = "TEXT"
 
-    def check(self, submission: Submission) -> Checked:
+    def check(self, submission: Submission) -> InputCheck:
         if "secret" in self.given_path.read_text():
             raise UsageError(f"{self.name} is not for everybody")
-        return Checked(self, notes=(f"{self.name} is a text, seed {submission.spec.seed}",))
+        return InputCheck(self, notes=(f"{self.name} is a text, seed {submission.spec.seed}",))
 
     def stage(self, staging: Staging) -> dict[str, Any]:
         path = Path(super().stage(staging)["path"])

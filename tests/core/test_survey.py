@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 from cvq import Client
-from cvq.datasets import check_source, inventory, pack
+from cvq.datasets import inventory, pack
 from cvq.datasets.reading import LoadedData, read
+from cvq.datasets.survey import survey
 from cvq.errors import InvalidInputError, PermanentError
 
 
@@ -69,7 +70,7 @@ def zip_of(path: Path, files: dict[str, bytes]) -> Path:
 
 def refused(path: Path, **wanted: object) -> str:
     with pytest.raises(InvalidInputError) as caught:
-        check_source(path, **wanted)  # type: ignore[arg-type]
+        survey(path, **wanted)  # type: ignore[arg-type]
     message = str(caught.value)
     assert str(path) in message or path.name in message
     assert "\n" not in message
@@ -95,7 +96,7 @@ def test_what_is_left_out_is_said_with_its_reason(tmp_path: Path) -> None:
     (folder / "cat/circle").symlink_to(folder)
     (folder / "loop").symlink_to("loop")
     (folder / "cat/secret.png").symlink_to("/etc/hostname")
-    found = check_source(folder, labelled=True)
+    found = survey(folder, labelled=True)
     assert found.summary == "pictures: 8 to train on; 2 folders"
     assert found.notes == [
         "left out: 1 file (a link to a folder that it lies in): cat/circle",
@@ -119,7 +120,7 @@ def test_class_folders_that_are_links_are_read(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "pets", pictures("dog"))
     (folder / "cat").symlink_to(tmp_path / "store/felines")
     (folder / "dog/link.png").symlink_to(tmp_path / "blobs/ab12")
-    found = check_source(folder, labelled=True)
+    found = survey(folder, labelled=True)
     assert (found.summary, found.notes) == ("pictures: 7 to train on; 2 folders", [])
     assert as_job(folder, tmp_path).classes == ("cat", "dog")
 
@@ -150,7 +151,7 @@ def test_what_may_not_be_read_is_refused(nobody: Path, locked: str) -> None:
 def test_a_name_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     folder = folder_of(tmp_path / "d", {**pictures("a", name), f"a/{name}.png": png()})
-    assert check_source(folder, labelled=True).summary == "pictures: 9 to train on; 2 folders"
+    assert survey(folder, labelled=True).summary == "pictures: 9 to train on; 2 folders"
     assert as_job(folder, tmp_path).classes == ("a", r"caf\xe9")
 
 
@@ -196,7 +197,7 @@ def test_the_ways_of_other_tools_make_no_difference(tmp_path: Path, way: str) ->
         path.write_bytes(content)
         with zipfile.ZipFile(path) as archive:
             assert any("gr├" in name for name in archive.namelist())
-    assert check_source(path, labelled=True).summary == "pictures: 8 to train on; 2 folders"
+    assert survey(path, labelled=True).summary == "pictures: 8 to train on; 2 folders"
     assert as_job(path, tmp_path).classes == ("cat", "größe")
 
 
@@ -214,7 +215,7 @@ def test_odd_members_are_left_out_with_a_word(tmp_path: Path) -> None:
         archive.writestr(link, "/etc/passwd")
         archive.writestr("more.zip", b"PK")
         archive.writestr("empty/", b"")
-    found = check_source(path, labelled=True)
+    found = survey(path, labelled=True)
     assert found.summary == "pictures: 8 to train on; 2 folders"
     text = "\n".join(found.notes)
     for said in (
@@ -284,7 +285,7 @@ def test_a_zip_that_will_not_do_is_refused_unopened(
 
 def test_a_member_larger_than_any_picture_is_refused(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "a.zip", {**pictures("a", "b"), "a/x.png": os.urandom(20_000)})
-    check_source(path)
+    survey(path)
     assert "a/x.png has 0 MiB: no picture of 0.001 megapixels" in refused(path, max_pixels=1000)
 
 
@@ -404,7 +405,7 @@ def test_what_no_classifier_could_learn_from_is_refused(
     client: Client, tmp_path: Path, files: dict[str, bytes], said: str
 ) -> None:
     folder = folder_of(tmp_path / "data", files)
-    check_source(folder)  # others can
+    survey(folder)  # others can
     assert said in refused(folder, labelled=True)
     with pytest.raises(InvalidInputError):
         client.submit("fmnist-mlp", data=str(folder))
@@ -414,12 +415,12 @@ def test_what_no_classifier_could_learn_from_is_refused(
 
 def test_classes_may_be_called_like_parts(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "toys", pictures("train", "bus", "car"))
-    found = check_source(folder, labelled=True)
+    found = survey(folder, labelled=True)
     assert found.summary == "pictures: 12 to train on; 3 folders"
     assert found.notes == ["train/ taken for a class, as bus/ and car/ lie beside it"]
     assert as_job(folder, tmp_path).classes == ("bus", "car", "train")
     split = folder_of(tmp_path / "split", pictures("train/test", "train/val", "test/test"))
-    assert check_source(split).summary == "pictures: 8 to train on, 4 to test on; 2 folders"
+    assert survey(split).summary == "pictures: 8 to train on, 4 to test on; 2 folders"
 
 
 def test_folders_to_hold_out_are_looked_for_at_once(client: Client, tmp_path: Path) -> None:

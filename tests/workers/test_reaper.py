@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvq.ids import AttemptId
-from cvq.queries import Lease
+from cvq.records import Lease
 from cvq_workers.reaper import BETWEEN_LOOKS_S, Reaper
 
 LEASE = AttemptId(7, 1)

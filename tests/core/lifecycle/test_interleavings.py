@@ -56,14 +56,14 @@ class Life(RuleBasedStateMachine):
         with self.database.write() as connection:
             connection.execute(delete(t.jobs))
         self.jobs: dict[int, Model] = {}
-        self.leases: list[AttemptId] = []
+        self.attempts: list[AttemptId] = []
         self.reports: dict[AttemptId, int] = {}
 
     def pick(self, data: st.DataObject) -> int:
         return data.draw(st.sampled_from(sorted(self.jobs)), label="job")
 
-    def pick_lease(self, data: st.DataObject) -> AttemptId:
-        return data.draw(st.sampled_from(self.leases), label="lease")
+    def pick_attempt(self, data: st.DataObject) -> AttemptId:
+        return data.draw(st.sampled_from(self.attempts), label="attempt")
 
     def holds(self, attempt: AttemptId) -> bool:
         job = self.jobs[attempt.job_id]
@@ -121,20 +121,20 @@ class Life(RuleBasedStateMachine):
         model.state, model.token, model.expired = State.RUNNING, token, lease < 0
         model.attempt += 1
         assert job.attempt == model.attempt
-        self.leases.append(job.attempt_id)
+        self.attempts.append(job.attempt_id)
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def claim_again(self, data: st.DataObject) -> None:
-        attempt = self.pick_lease(data)
+        attempt = self.pick_attempt(data)
         if self.holds(attempt):
             again = claimed(self.database, token=self.jobs[attempt.job_id].token)
             assert again.attempt_id == attempt
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.attempts)
     @rule(data=st.data(), seconds=st.sampled_from([60.0, -1.0]))
     def renew(self, data: st.DataObject, seconds: float) -> None:
-        held = data.draw(st.lists(st.sampled_from(self.leases), min_size=1))
+        held = data.draw(st.lists(st.sampled_from(self.attempts), min_size=1))
         with self.database.write() as connection:
             kept = leases.renew(connection, "w", seconds, held)
         wanted = {attempt for attempt in held if self.holds(attempt)}
@@ -144,10 +144,10 @@ class Life(RuleBasedStateMachine):
             if any(attempt.job_id == job_id for attempt in wanted):
                 self.jobs[job_id].expired = seconds < 0
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
-        attempt = self.pick_lease(data)
+        attempt = self.pick_attempt(data)
         line = LogLine(1, datetime.now(UTC), "stdout", "text")
         number = self.reports.get(attempt, 0) + 1
 
@@ -166,7 +166,7 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(LeaseLostError):
                 write()
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.attempts)
     @rule(
         data=st.data(),
         outcome=st.sampled_from(
@@ -181,7 +181,7 @@ class Life(RuleBasedStateMachine):
         ),
     )
     def finish(self, data: st.DataObject, outcome: Outcome) -> None:
-        attempt = self.pick_lease(data)
+        attempt = self.pick_attempt(data)
         if not self.holds(attempt):
             with pytest.raises(LeaseLostError):
                 finish(self.database, attempt, outcome)
