@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeAlias, TypeVar, overload
 
 from . import queries
 from .errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
@@ -19,20 +19,69 @@ if TYPE_CHECKING:
 
 # Reading the database this often costs nothing and works after the fact, with Redis or without.
 POLL_S = 0.15
-_OF_A_ROW = frozenset({*Job.__dataclass_fields__, "attempt_id", "finished", "warnings", "seconds"})
-
-if TYPE_CHECKING:
-    _Row = Job  # a handle gives what its row has: to type checkers it is one
-else:
-    _Row = object
+T = TypeVar("T")
 
 
-class JobHandle(_Row):
+class _OfRow(Generic[T]):
+    """An attribute that a handle has from its row, of the type that it has there."""
+
+    def __init__(self, of: Callable[[Job], T]) -> None:
+        self._of = of
+
+    @overload
+    def __get__(self, handle: None, owner: type[JobHandle]) -> Self: ...
+
+    @overload
+    def __get__(self, handle: JobHandle, owner: type[JobHandle]) -> T: ...
+
+    def __get__(self, handle: JobHandle | None, owner: type[JobHandle]) -> Self | T:
+        return self if handle is None else self._of(handle.job)
+
+    def __set__(self, handle: JobHandle, value: Never) -> Never:
+        raise AttributeError("what a handle says of its job cannot be set")
+
+
+class JobHandle:
     """One job: what `Client.submit`, `job`, `jobs`, `wait` and `cancel` give.
 
     It has the attributes of `cvq.records.Job`, such as `state`, `metrics` and `result`, as of the
     last look; `refresh()` and `wait()` look anew.
     """
+
+    kind = _OfRow(lambda job: job.kind)
+    queue = _OfRow(lambda job: job.queue)
+    priority = _OfRow(lambda job: job.priority)
+    user = _OfRow(lambda job: job.user)
+    name = _OfRow(lambda job: job.name)
+    tags = _OfRow(lambda job: job.tags)
+    spec = _OfRow(lambda job: job.spec)
+    spec_hash = _OfRow(lambda job: job.spec_hash)
+    device = _OfRow(lambda job: job.device)
+    time_limit = _OfRow(lambda job: job.time_limit)
+    soft_time_limit = _OfRow(lambda job: job.soft_time_limit)
+    state = _OfRow(lambda job: job.state)
+    reason = _OfRow(lambda job: job.reason)
+    attempt = _OfRow(lambda job: job.attempt)
+    max_attempts = _OfRow(lambda job: job.max_attempts)
+    lease_owner = _OfRow(lambda job: job.lease_owner)
+    lease_until = _OfRow(lambda job: job.lease_until)
+    cancel_requested = _OfRow(lambda job: job.cancel_requested)
+    not_before = _OfRow(lambda job: job.not_before)
+    progress = _OfRow(lambda job: job.progress)
+    metrics = _OfRow(lambda job: job.metrics)
+    goals = _OfRow(lambda job: job.goals)
+    headline = _OfRow(lambda job: job.headline)
+    result = _OfRow(lambda job: job.result)
+    error = _OfRow(lambda job: job.error)
+    created_at = _OfRow(lambda job: job.created_at)
+    queued_at = _OfRow(lambda job: job.queued_at)
+    started_at = _OfRow(lambda job: job.started_at)
+    finished_at = _OfRow(lambda job: job.finished_at)
+    damage = _OfRow(lambda job: job.damage)
+    attempt_id = _OfRow(lambda job: job.attempt_id)
+    finished = _OfRow(lambda job: job.finished)
+    warnings = _OfRow(lambda job: job.warnings)
+    seconds = _OfRow(lambda job: job.seconds)
 
     def __init__(self, client: Client, job_id: int, job: Job | None = None) -> None:
         self.client = client
@@ -50,16 +99,6 @@ class JobHandle(_Row):
 
     def __hash__(self) -> int:
         return hash(self.id)
-
-    if not TYPE_CHECKING:  # which would take any name for an attribute
-
-        def __getattr__(self, name: str) -> Any:
-            if name not in _OF_A_ROW:
-                raise AttributeError(f"a job has no attribute '{name}'")
-            return getattr(self.job, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_OF_A_ROW})
 
     @property
     def id(self) -> int:

@@ -32,7 +32,7 @@ from cvq.errors import (
     WaitTimeoutError,
 )
 from cvq.lifecycle import attempts, claims
-from cvq.records import LogLine, MetricPoint, Outcome
+from cvq.records import Job, LogLine, MetricPoint, Outcome
 from waiting import HANG_S
 
 
@@ -253,8 +253,11 @@ def test_a_handle_says_what_it_has(client: Client) -> None:
         "queued", "mine", {}, None
     )  # fmt: skip
     assert (handle.priority, handle.attempt) == (5, 0)
-    with pytest.raises(AttributeError, match="a job has no attribute 'stat'"):
+    with pytest.raises(AttributeError, match="'stat'"):
         _ = handle.stat
+    with pytest.raises(AttributeError, match="cannot be set"):
+        handle.state = "failed"
+    assert not isinstance(handle, Job)
 
 
 def test_a_client_gives_its_connections_back_and_takes_them_again(client: Client) -> None:
