@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
-from steps import DONE, KINDS, claim, claimed, finish, get, new, registered, submit
+from steps import DONE, KINDS, QUEUE, claim, claimed, finish, get, new, registered, submit
 
 from cvq import queries
 from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import DatabaseError, UsageError
 from cvq.explain.explanation import explain
-from cvq.lifecycle import attempts, claims, jobs, leases
+from cvq.lifecycle import attempts, claims, jobs, leases, order
 from cvq.matching import Candidates, Needs, Offer
 from cvq.records import Job, MetricPoint, NewJob
 from cvq.states import State
@@ -66,6 +66,17 @@ def damaged(database: Database, column: str) -> int:
         assert not database.is_sqlite
         pytest.skip("Postgres does not take it in the first place")
     return job_id
+
+
+def test_jobs_whose_needs_cannot_be_read_have_a_place_each(database: Database) -> None:
+    # The index puts bytes behind all text.
+    needs = [f"needs=CAST(X'{code}' AS BLOB)" for code in ("fe", "ff")]
+    bad = [damaged(database, each) for each in needs]
+    (good,) = submit(database, new(priority=1))
+    with database.read() as connection:
+        places = order.places(connection, [QUEUE])
+        assert [place.needs for place in places] == [*bad, Needs.of(new()).key]
+        assert [connection.scalar(order.next_at(place)) for place in places] == [*bad, good]
 
 
 def test_a_value_that_the_database_refuses_blocks_no_queue(database: Database) -> None:

@@ -40,3 +40,9 @@ def test_rows_are_told_apart_by_them(reason: str, error: str, soft: bool, silent
     job: Any = type("Limited", (), {"soft_time_limit": 1.5})()
     assert endings.is_soft_timeout(job, attempt) is soft
     assert endings.is_silence(attempt) is silent
+
+
+def test_a_job_without_a_soft_limit_has_no_ending_at_it() -> None:
+    attempt = replace(ATTEMPT, reason="timeout", error="the time limit of 90 s was reached")
+    job: Any = type("Unlimited", (), {"soft_time_limit": None})()
+    assert endings.is_soft_timeout(job, attempt) is False

@@ -90,6 +90,31 @@ def test_how_many_are_ahead(database: Database) -> None:
     assert ahead(anns[0]) == 1
 
 
+def test_places_come_in_the_order_of_their_first_jobs(database: Database) -> None:
+    """Priority decides, then the turn, then age; and not the name of the queue or of the needs."""
+    cpu = new(device="cpu", queue="b")
+    late, first, _, second, third, _ = submit(
+        database,
+        new(queue="a", priority=1),
+        new(queue="b", priority=9),
+        new(queue="b", priority=8),
+        new(queue="a", priority=8, device="gpu"),
+        cpu,
+        new(queue="not asked for", priority=9),
+    )
+    with database.read() as connection:
+        found = order.places(connection, ["a", "b"])
+        assert found == [
+            order.Place("b", Needs.of(new()).key),
+            order.Place("a", Needs.of(new(device="gpu")).key),
+            order.Place("b", Needs.of(cpu).key),
+            order.Place("a", Needs.of(new()).key),
+        ]
+        next_ids = [connection.scalar(order.next_at(place)) for place in found]
+        assert next_ids == [first, second, third, late]
+        assert order.places(connection, ["empty"]) == []
+
+
 def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
     """With many jobs queued, no statement of the hot path reads or sorts them all."""
     if not database.is_sqlite:
