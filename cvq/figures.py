@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from .text import clean, one_line
 
-if TYPE_CHECKING:
-    from .records import Job
-
 _LONGEST_ANSWER = 80  # characters of an answer in words
+
+
+class HasFigures(Protocol):
+    """A job, in so far as it has figures: its row, or a handle."""
+
+    @property
+    def result(self) -> Any:
+        """What its code returned."""
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """The figure that counts of each metric."""
 
 
 def number(value: float | None) -> str:
@@ -28,13 +37,14 @@ def number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
-def headline(job: Job, names: Sequence[str], most: int = 1) -> str:
+def headline(job: HasFigures, names: Sequence[str], most: int = 1) -> str:
     """The first few headline figures that a job has: `total_loss 21.5`.
 
     They are metrics, or values of its result; a text stands for itself: `boot 47 %`.
     """
     result = job.result if isinstance(job.result, dict) else {}
-    known = {name: result[name] for name in names if is_figure(result.get(name))} | job.metrics
+    known = {name: result[name] for name in names if is_figure(result.get(name))}
+    known.update(job.metrics)
     chosen = [name for name in names if name in known] or sorted(job.metrics)
     return "  ".join(labelled(name, known[name]) for name in chosen[:most])
 

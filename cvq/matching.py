@@ -16,11 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .text import join
 
 if TYPE_CHECKING:
-    from .records import Job, NewJob, Worker
-
-# What a worker announces: {"kinds": {name: {"fields": [...] or null, "missing": [...]}},
-# "broken": {plug-in: error}}. None from a cvq that does not announce: it may know anything.
-Announced = Mapping[str, Any] | None
+    from .records import Announced, Job, NewJob, Worker
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,18 @@ class Offer:
 
     Attributes:
         device: `cpu`, `mps` or `cuda`, also with a number as in `cuda:1`.
-        announced: what its worker announces.
+        announced: what its worker announces (see `records.Announced`).
         refused: keys of needs that do not fit; the claim adds to it and passes over them.
     """
 
     device: str
     announced: Announced
     refused: set[str] = field(default_factory=set)
+
+
+def offers_of(worker: Worker) -> list[Offer]:
+    """What each slot of a worker offers."""
+    return [Offer(device, worker.kinds) for device in worker.devices]
 
 
 class Misfit(NamedTuple):
@@ -112,7 +113,7 @@ class Candidates:
             known=known,
             alive=[worker for worker in known if worker.alive],
             taking=taking,
-            able=[worker for worker in taking if misfit_of_all(needs, worker.offers) is None],
+            able=[worker for worker in taking if misfit_of_all(needs, offers_of(worker)) is None],
         )
 
     @property

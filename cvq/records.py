@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Row
 
@@ -13,11 +13,14 @@ from .damage import one_of, read_row
 from .figures import headline
 from .goals import Goal
 from .ids import AttemptId
-from .matching import Announced, Offer
 from .states import FINAL, Drain, WorkerState
 from .text import one_line
 
 _HEADLINE = ""  # the key in `goals` of what is no goal; no metric is called so
+
+# What a worker announces: {"kinds": {name: {"fields": [...] or null, "missing": [...]}},
+# "broken": {plug-in: error}}. None from a cvq that does not announce: it may know anything.
+Announced: TypeAlias = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -318,7 +321,7 @@ class Worker:
 
     Attributes:
         devices: one for each slot: `cpu`, `mps`, `cuda:0`.
-        kinds: what it announces (see `matching.Announced`).
+        kinds: what it announces (see `Announced`).
         lease: seconds for which it may be silent.
         drain: how somebody has asked it to leave.
         alive: it has been heard of within its lease, by the database's clock, and has not left.
@@ -377,8 +380,3 @@ class Worker:
     def has_gpu(self) -> bool:
         """Whether one of its slots is not a CPU."""
         return any(device != "cpu" for device in self.devices)
-
-    @property
-    def offers(self) -> list[Offer]:
-        """What each of its slots offers."""
-        return [Offer(device, self.kinds) for device in self.devices]

@@ -12,7 +12,7 @@ import click
 
 from cvq.errors import JobCancelledError, SetupError, WaitTimeoutError
 from cvq.files import make_home
-from cvq.matching import Candidates, Needs, misfit_of_all
+from cvq.matching import Candidates, Needs, misfit_of_all, offers_of
 from cvq.states import State
 
 from .. import processes, saving, submitting
@@ -137,7 +137,7 @@ class _Worker:
             workers = Candidates.of(job, queries.workers(connection)).taking
         ours = (self._client.settings.host, self.process.pid)
         worker = next((each for each in workers if (each.host, each.pid) == ours), None)
-        no = worker and misfit_of_all(Needs.of(job), worker.offers)
+        no = worker and misfit_of_all(Needs.of(job), offers_of(worker))
         if no:
             raise SetupError(
                 f"job {job.id} cannot run on this machine, whose worker {no.why}: {no.advice}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import queries
 from ..lifecycle import order
-from ..matching import Candidates, Needs, misfit_of_all
+from ..matching import Candidates, Needs, misfit_of_all, offers_of
 from ..records import Job, Worker
 from ..text import duration, join
 from .diagnosis import Diagnosis, Snapshot
@@ -45,7 +45,7 @@ def _unfit(job: Job, needs: Needs, taking: list[Worker]) -> Diagnosis:
     said = [f"No live worker of the queue '{job.queue}' can run it."]
     advice = []
     for worker in taking[:_MOST_WORKERS]:
-        if no := misfit_of_all(needs, worker.offers):
+        if no := misfit_of_all(needs, offers_of(worker)):
             said.append(f"{worker.id} {no.why}.")
             advice.append(f"For {worker.id}: {no.advice}.")
     if len(taking) > _MOST_WORKERS:
