@@ -21,8 +21,7 @@ from cvq_workers.training.augment import random_flip
 from cvq_workers.training.guards import OneClassGuard, check_labels, check_loss
 from cvq_workers.training.loop import Measured, Pace, Samples, Trained, train
 from cvq_workers.training.optimisers import make_average, make_optimiser, make_schedule
-
-from .interrupted import Interrupted
+from interrupted import Interrupted
 
 CLASSES = ("left", "right")
 

@@ -26,8 +26,7 @@ from cvq_workers.models.scales import schedule, share_done
 from cvq_workers.models.style_losses import Gram
 from cvq_workers.models.style_transfer import Options, Step, stylize
 from cvq_workers.models.vgg import LAYERS, load_vgg19
-
-from .interrupted import Interrupted
+from interrupted import Interrupted
 
 
 def scene(width: int = 64, height: int = 48) -> Image.Image:
