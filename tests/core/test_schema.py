@@ -301,6 +301,8 @@ def test_an_upgrade_gives_up_on_tables_that_others_use(
     monkeypatch.setattr(postgres, "MIGRATION_LIMITS", postgres.MigrationLimits(0.1, 60.0))
     database, other = older
     with other.read() as connection:
+        # A slow machine may take longer than a connection of cvq's may idle.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT count(*) FROM jobs"))  # a lock to the end of the block
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
         with pytest.raises(DatabaseError) as refusal:
@@ -316,6 +318,7 @@ def test_an_upgrade_that_takes_too_long_is_taken_back(
     monkeypatch.setattr(postgres, "MIGRATION_LIMITS", postgres.MigrationLimits(60.0, 0.1))
     database, other = older
     with other.read() as connection:  # another upgrade that does not come to its end
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(0x637671)"))
         with pytest.raises(DatabaseError, match=r"a step took longer than .*statement_timeout"):
             schema.upgrade(database)
