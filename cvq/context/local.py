@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from .. import checkpoints
 from ..artifacts import ArtifactStore
-from ..errors import CheckpointError, InvalidInputError
+from ..errors import CheckpointError, InvalidInputError, UsageError
 from ..inputs.files import Staging
 from ..inputs.models import ModelFile
 from ..inputs.submission import InputCheck, check_inputs, fetched_inputs, store_inputs
@@ -52,8 +52,8 @@ class LocalArtifact(NamedTuple):
 class LocalContext(BaseContext):
     """A `Context` that needs no worker, database or queue: it keeps what it is told.
 
-    Checkpoints lie in its folder. A context of the same folder goes on from the newest that fits:
-    a cell that was interrupted is run again, and resumes.
+    Checkpoints lie in a hidden folder of its folder. A context of the same folder goes on from the
+    newest that fits: a cell that was interrupted is run again, and resumes.
 
     Args:
         folder: where files go; made where it is not there.
@@ -97,10 +97,10 @@ class LocalContext(BaseContext):
         self._show, self._shown_at = show, -math.inf
 
     def run(self, kind: str | Kind, /, **values: Any) -> Any:
-        """Run a kind as a worker would, in this process, and return its result.
+        """Run a kind in this process, and return what its function returns.
 
         Inputs are checked as at submission, and copied into the cache under their content. Once
-        the kind has ended, its checkpoints are gone.
+        the kind has ended, its checkpoints are gone. A worker would store the result as JSON.
 
         Args:
             kind: a kind, or its name.
@@ -112,6 +112,8 @@ class LocalContext(BaseContext):
         from ..pictures import images  # Pillow, which a context of one's own need not load
 
         settings = Settings.load()
+        if not isinstance(kind, str | Kind):
+            raise UsageError(f"{kind!r} is not a kind: give one, or its name")
         found = get_kind(kind, settings) if isinstance(kind, str) else kind
         spec = self._placed(make_spec(found, values), settings)
         self._kind, self._spec_hash = found.name, digest(found.name, spec.model_dump(mode="json"))
@@ -122,8 +124,9 @@ class LocalContext(BaseContext):
             result = run_kind(found, spec, self)
         finally:
             shutil.rmtree(self._out, ignore_errors=True)
-        for path in self._checkpoints():
-            path.unlink()
+        shutil.rmtree(self._checkpoint_folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another kind's are there, or none
+            self._checkpoint_folder.parent.rmdir()
         return result
 
     def _placed(self, spec: Spec, settings: Settings) -> Spec:
@@ -174,7 +177,7 @@ class LocalContext(BaseContext):
         before = self.artifacts.get(name)
         target = before.path if before else self.folder / self._names.place(name)
         if role == Role.CHECKPOINT:
-            target = self.folder / name
+            target = self._checkpoint_folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
         shutil.rmtree(self._out / path.relative_to(self._out).parts[0])
@@ -186,9 +189,21 @@ class LocalContext(BaseContext):
         else:
             self.artifacts[name] = LocalArtifact(target, role, media_type)
 
+    @property
+    def _checkpoint_folder(self) -> Path:
+        """Where checkpoints of this kind with these values lie, and nothing else."""
+        return (
+            self.folder
+            / ".checkpoints"
+            / (f"{self._kind}-{self._spec_hash[:16]}" if self._kind else "own")
+        )
+
     def _checkpoints(self) -> list[Path]:
-        """The checkpoints in the folder, the newest first."""
-        return sorted(self.folder.glob("checkpoint-*.safetensors"), reverse=True)
+        """Those checkpoints, the newest first."""
+        if not self._checkpoint_folder.is_dir():
+            return []
+        paths = self._checkpoint_folder.iterdir()
+        return sorted(paths, key=lambda path: checkpoints.step_of(path.name) or 0, reverse=True)
 
     def _saved(self) -> Path | None:
         for path in self._checkpoints():

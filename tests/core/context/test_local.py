@@ -10,7 +10,7 @@ from PIL import Image
 
 import cvq
 from cvq import Context, ImageFile, Kind, LocalContext, ModelFile, Spec
-from cvq.errors import InvalidInputError, PermanentError, SpecError
+from cvq.errors import InvalidInputError, PermanentError, SpecError, UsageError
 
 
 class CountSpec(Spec):
@@ -82,18 +82,37 @@ def test_a_run_that_was_interrupted_goes_on(
     monkeypatch.setattr(f"{__name__}.INTERRUPTED_AT", 4)
     with pytest.raises(KeyboardInterrupt):
         ctx.run(KIND, steps=6)
-    saved = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
-    assert saved == ["checkpoint-00000003.safetensors", "checkpoint-00000004.safetensors"]
+    third, fourth = sorted(tmp_path.rglob("checkpoint-*"))
+    assert third.name == "checkpoint-00000003.safetensors"
+    assert fourth.name == "checkpoint-00000004.safetensors"
     monkeypatch.setattr(f"{__name__}.INTERRUPTED_AT", None)
-    # Another specification does not resume from it; the same does, past a damaged one.
+    # Another specification does not resume from it, and leaves it; the same does, past a damaged.
     assert LocalContext(tmp_path).run(KIND, steps=5)["begun"] == 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{__name__}.INTERRUPTED_AT", 4)
-        with pytest.raises(KeyboardInterrupt):
-            ctx.run(KIND, steps=6)
-    (tmp_path / "checkpoint-00000004.safetensors").write_bytes(b"cut")
+    fourth.write_bytes(b"cut")
     assert LocalContext(tmp_path).run(KIND, steps=6) == {"begun": 3, "total": 21, "given": []}
-    assert not list(tmp_path.glob("checkpoint-*"))
+    assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+def test_the_newest_checkpoints_are_kept_and_files_of_others_left(tmp_path: Path) -> None:
+    mine = tmp_path / "checkpoint-mine.safetensors"
+    mine.write_bytes(b"precious")
+    ctx = LocalContext(tmp_path, checkpoint_every=0)
+    for step in range(99_999_998, 100_000_002):
+        ctx.checkpoint(step, total=step)
+    with ctx.artifact("checkpoint-best.safetensors", role="checkpoint") as path:
+        path.write_bytes(b"best")
+    found = LocalContext(tmp_path).resume()
+    assert found is not None
+    assert found.step == 100_000_001
+    assert len(list(tmp_path.rglob("checkpoint-????????*.safetensors"))) == 2
+    ctx.run(KIND, steps=1)
+    assert mine.read_bytes() == b"precious"
+    assert ctx.artifacts["checkpoint-best.safetensors"].path.read_bytes() == b"best"
+
+
+def test_what_is_no_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="None is not a kind"):
+        LocalContext(tmp_path).run(None)  # type: ignore[arg-type]
 
 
 def test_inputs_are_checked_and_brought(tmp_path: Path) -> None:
