@@ -29,7 +29,7 @@ _MOST_NAMED = 3
 
 @click.command(
     epilog="\b\nExamples:\n  cvq drain gpu-3                    all workers of that machine"
-    "\n  cvq drain gpu-3.4711 --finish      the one whose id starts so, once its jobs are done"
+    "\n  cvq drain gpu-3.4711 --finish      the worker whose id starts with this, after its jobs"
     "\n  cvq drain gpu-3 --wait --timeout 5m && ssh gpu-3 sudo reboot"
     "\n\nExit codes: 0 asked (with --wait: left), 124 some were still there when time ran out."
 )

@@ -26,7 +26,7 @@ from ..widths import whole
 def samples(folder: Path, size: int, force: bool) -> None:
     """Write sample pictures and data sets to try every kind with.
 
-    DIR (default: `pictures`) gets a photograph (content.jpg), the same in grey (grey.jpg), a
+    DIR (default: `pictures`) gets a photograph (content.jpg), a greyscale copy (grey.jpg), a
     painting (style.jpg), a drawn shoe (shoe.png), and folders of digits, garments, faces and
     colors to train on.
     """

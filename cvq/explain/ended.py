@@ -46,7 +46,7 @@ def diagnose_failure(snapshot: Snapshot) -> Diagnosis:
         [f"It never started: job {parent.id}, which it waited for, {again}."],
         [
             f"`cvq why {parent.id}` explains that one.",
-            "When that one has succeeded in a new job, submit this one again, too.",
+            f"Submit job {parent.id} again, and then this one with the new job's number.",
         ],
     )
 

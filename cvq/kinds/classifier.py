@@ -28,9 +28,13 @@ class ClassifierSpec(ImageTrainingSpec):
         0, ge=0, le=27, description="Shift a picture up or down by up to this many pixels."
     )
     flip: bool | None = Field(
-        None, description="Mirror every second picture; default: garments yes, digits no."
+        None,
+        description="Mirror each picture with probability 1/2; default: garments yes, digits no.",
     )
     erase: float = Field(0.0, ge=0, le=1, description="Share of pictures with a part erased.")
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="Probability that is spread over all classes."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the probability that is spread evenly over all classes.",
     )

@@ -35,7 +35,7 @@ class TrainingSpec(Spec):
 
     preset: Literal["best", "course"] = Field(
         "best",
-        description="best: the best found for the time spent; course: the network and "
+        description="best: the best settings that we found; course: the network and "
         "hyperparameters of the course.",
     )
     epochs: Annotated[int, Auto()] = Field(
@@ -65,7 +65,7 @@ class TrainingSpec(Spec):
         0, ge=0, le=10_000, description="Stop after this many epochs without a gain; 0: never."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bfloat16 where the device multiplies in it natively."
+        "auto", description="auto: bfloat16 where the device supports it natively."
     )
 
     @model_validator(mode="before")
@@ -110,7 +110,7 @@ class ImageTrainingSpec(TrainingSpec):
     )
     augment: PipelineFile | None = Field(
         None,
-        description="A pipeline that albumentations.save wrote, JSON or YAML; it takes the place "
+        description="A pipeline saved by albumentations.save, JSON or YAML; it takes the place "
         "of the kind's own augmentation.",
     )
 

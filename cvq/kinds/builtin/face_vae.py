@@ -30,14 +30,14 @@ class FaceVaeSpec(ImageTrainingSpec):
     )
     hold_out: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         [],
-        description="Folders of persons to test on, or a share of them such as 10%; default: a "
+        description="People (folders) to test on, or a share of them such as 10%; default: a "
         "tenth of all pictures.",
     )
     epochs: Annotated[int, Auto()] = Field(
         0,
         ge=0,
         le=100_000,
-        description="Passes through the training faces; 0: as many as make 3,000 steps, or "
+        description="Passes through the training faces; 0: enough for 3,000 steps, or "
         "fewer steps for fewer than a hundred faces; at least 30.",
     )
     batch_size: Annotated[int, Auto()] = Field(

@@ -24,7 +24,8 @@ class MlpSpec(ClassifierSpec):
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
     # In a few epochs two linear layers do not learn that a mirrored shoe is a shoe.
     flip: bool | None = Field(
-        False, description="Mirror every second picture; null: garments yes, digits no."
+        False,
+        description="Mirror each picture with probability 1/2; null: garments yes, digits no.",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of hidden units left out.")
     scale: bool = Field(

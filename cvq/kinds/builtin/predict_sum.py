@@ -12,7 +12,7 @@ from ..spec import Argument, Spec
 
 
 class PredictSumSpec(Spec):
-    """Add pairs of numbers with a network that learnt to."""
+    """Add pairs of numbers with a trained sum-regressor."""
 
     numbers: Annotated[list[float], Argument("NUMBER...")] = Field(
         min_length=2, max_length=20_000, description="Numbers, two for each sum."

@@ -47,7 +47,7 @@ class SumRegressorSpec(TrainingSpec):
         5,
         ge=0,
         le=100,
-        description="New starts where the sum is not learnt well; the best is kept.",
+        description="Restarts where the sum is not learnt well; the best is kept.",
     )
 
 
