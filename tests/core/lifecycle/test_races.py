@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from steps import DONE, claim, claimed, finish, get, new, reap_and_promote, submit, take_all
+import pytest
+from sqlalchemy import Connection, select, text
+from steps import DONE, QUEUE, claim, claimed, finish, get, new, reap_and_promote, submit, take_all
 
 from cvq import queries
+from cvq import tables as t
 from cvq.db import Database
 from cvq.ids import AttemptId
-from cvq.lifecycle import jobs
+from cvq.lifecycle import attempts, claims, jobs, leases
 from cvq.states import State
 
 
@@ -77,3 +81,27 @@ def test_reapers_at_once_end_an_attempt_once(database: Database) -> None:
             ended = [row.what for row in queries.events_of(connection, job_id)]
             assert ended.count("attempt 1 failed (worker-lost)") == 1
             assert ended.count("queued") == 1
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_nobody_waits_for_a_job_that_another_has_locked(database: Database) -> None:
+    """SQLite has one writer at a time, and its transactions do wait for each other."""
+    past = datetime.now(UTC) - timedelta(seconds=60)
+    submit(database, new())
+    expired = claimed(database, lease=-1.0).attempt_id
+    _, good, _ = submit(database, new(priority=9), new(), new(not_before=past))
+
+    def claim_in(connection: Connection, token: str) -> int | None:
+        job = claims.claim(
+            connection, worker="w", host="h", queues=[QUEUE], token=token, lease=60.0
+        )
+        return job and job.id
+
+    with database.write() as holder, database.write() as other:
+        holder.execute(select(t.jobs.c.id).where(t.jobs.c.id != good).with_for_update())
+        other.execute(text("SET LOCAL lock_timeout = '1s'"))  # who waits fails, and does not hang
+        assert [claim_in(other, token) for token in ("one", "two")] == [good, None]
+        assert leases.renew(other, "w", 60.0, [expired]) == {}
+        assert leases.still_held(other, "w", [expired]) == {expired}
+        assert attempts.reap(other, "w") == []
+        assert jobs.promote(other, "w") == 0
