@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 from steps import DONE, claimed, finish, get, new, submit
 
 from cvq import queries
+from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import LeaseLostError
 from cvq.ids import AttemptId
-from cvq.lifecycle import attempts, leases
+from cvq.lifecycle import attempts, jobs, leases, order
+from cvq.matching import Needs
 from cvq.records import LogLine, Outcome
-from cvq.states import State
+from cvq.states import Reason, State
 
 
 def test_a_worker_holds_its_own_running_jobs_and_no_others(database: Database) -> None:
@@ -86,3 +89,64 @@ def test_an_attempt_that_did_not_count_gives_one_more(database: Database) -> Non
     stopped = claimed(database)
     assert finish(database, stopped.attempt_id, Outcome(State.QUEUED, "preempted")) == "queued"
     assert get(database, stopped.id).max_attempts == 3
+
+
+def test_a_report_is_of_its_own_attempt_alone(database: Database) -> None:
+    submit(database, new())
+    first = claimed(database).attempt_id
+    with database.write() as connection:
+        attempts.report(connection, first, number=1, pid=11)
+        attempts.report(connection, first, number=2)
+    assert finish(database, first, Outcome(State.QUEUED, "preempted")) == State.QUEUED
+    second = claimed(database).attempt_id
+    with database.write() as connection:
+        attempts.report(connection, second, number=1, pid=22)
+    with database.read() as connection:
+        one, two = queries.attempts_of(connection, first.job_id)
+        numbers = connection.scalars(select(t.attempts.c.reports).order_by(t.attempts.c.number))
+        assert numbers.all() == [2, 1]
+    assert (one.pid, two.pid) == (11, 22)
+
+
+def test_a_job_whose_worker_is_lost_is_cancelled_at_once(database: Database) -> None:
+    lost, held, queued = submit(database, new(), new(), new())
+    claimed(database, lease=-1.0)
+    claimed(database)
+    with database.write() as connection:
+        ends = [jobs.cancel(connection, job_id, "ann") for job_id in (lost, held, queued)]
+    assert [job.state for job in ends] == [State.CANCELLED, State.RUNNING, State.CANCELLED]
+    assert [job.reason for job in ends] == [Reason.WORKER_LOST, None, None]
+    assert [job.cancel_requested for job in ends] == [False, True, True]
+    assert all(job.finished_at is not None for job in (ends[0], ends[2]))
+    with database.read() as connection:
+        (attempt,) = queries.attempts_of(connection, lost)
+        last = queries.events_of(connection, queued)[-1]
+    assert (attempt.outcome, attempt.reason) == (State.CANCELLED, Reason.WORKER_LOST)
+    assert (last.what, last.by) == (State.CANCELLED, "ann")
+
+
+def test_a_lease_that_somebody_has_proved_dead_is_ended_before_its_time(
+    database: Database,
+) -> None:
+    submit(database, new())
+    job = claimed(database, lease=600.0)
+    assert job.lease_until is not None
+    with database.write() as connection:
+        assert attempts.reap(connection, "reaper") == []
+        suspects = {job.attempt_id: job.lease_until}
+        assert attempts.reap(connection, "reaper", suspects) == [job.attempt_id]
+    assert get(database, job.id).state == State.WAITING
+
+
+def test_what_may_be_claimed_is_counted_by_place(database: Database) -> None:
+    submit(database, new(), new(), new(queue="other"), new(device="gpu"))
+    claimed(database)
+    with database.read() as connection:
+        found = order.open_to_claims(connection)
+    assert sorted((place.queue, count) for place, count in found.items()) == [
+        ("default", 1), ("default", 1), ("other", 1),
+    ]  # fmt: skip
+    assert {place.needs for place in found} == {
+        Needs.of(new()).key,
+        Needs.of(new(device="gpu")).key,
+    }
