@@ -96,15 +96,14 @@ def test_a_report_is_of_its_own_attempt_alone(database: Database) -> None:
     first = claimed(database).attempt_id
     with database.write() as connection:
         attempts.report(connection, first, number=1, pid=11)
-        attempts.report(connection, first, number=2)
     assert finish(database, first, Outcome(State.QUEUED, "preempted")) == State.QUEUED
     second = claimed(database).attempt_id
     with database.write() as connection:
-        attempts.report(connection, second, number=1, pid=22)
+        attempts.report(connection, second, number=2, pid=22)
     with database.read() as connection:
         one, two = queries.attempts_of(connection, first.job_id)
         numbers = connection.scalars(select(t.attempts.c.reports).order_by(t.attempts.c.number))
-        assert numbers.all() == [2, 1]
+        assert numbers.all() == [1, 2]
     assert (one.pid, two.pid) == (11, 22)
 
 
