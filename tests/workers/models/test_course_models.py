@@ -194,12 +194,13 @@ def test_a_vae_rebuilds_and_invents(ctx: LocalContext, tmp_path: Path, arch: str
     used = LocalContext(tmp_path)
     generate.run(GenerateSpec(model=model(ctx), count=9, walks=2), used)
     first = (tmp_path / "samples.png").read_bytes()
-    assert used.roles == {"samples.png": "result", "walks.png": "result"}
+    roles = {name: artifact.role for name, artifact in used.artifacts.items()}
+    assert roles == {"samples.png": "result", "walks.png": "result"}
     generate.run(GenerateSpec(model=model(ctx), count=9, walks=2), used)
     assert (tmp_path / "samples.png").read_bytes() == first
     file = picture(tmp_path / "x.png")
     reconstruct.run(ReconstructSpec(images=[file], model=model(ctx)), used)
-    assert used.roles["reconstructions.png"] == "result"
+    assert used.artifacts["reconstructions.png"].role == "result"
 
 
 def test_the_divergence_is_that_of_torch() -> None:
@@ -257,7 +258,7 @@ def test_faces_are_learnt_from_some_people_and_tried_on_others(
     assert {"samples.png", "reconstructions.png", "interpolations.png"} <= set(ctx.artifacts)
     used = LocalContext(tmp_path)
     generate.run(GenerateSpec(model=model(ctx), count=5, walks=1), used)
-    assert set(used.roles) == {"samples.png", "walks.png"}
+    assert set(used.artifacts) == {"samples.png", "walks.png"}
 
 
 @pytest.mark.slow
