@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from cvq import queries
 from cvq.artifacts import ArtifactStore
 from cvq.db_errors import is_about_a_value
-from cvq.errors import StoreError
 from cvq.lifecycle import artifacts as stored
 from cvq.lifecycle import attempts
 from cvq.lifecycle.values import plain
@@ -21,6 +20,7 @@ from cvq.states import Reason, Role, State
 
 from .leased import LeasedDatabase
 from .reports import Report, Reports
+from .uploads import discard
 
 log = logging.getLogger("cvq.worker")
 
@@ -161,11 +161,7 @@ class Record:
         self._replaced_at = time.monotonic() if grace else None
 
     def _remove(self, artifacts: list[Artifact]) -> None:
-        for artifact in artifacts:
-            try:
-                self._artifacts.remove(artifact)
-            except StoreError as error:  # it takes room, and nothing else
-                log.warning("job %s: %s", self._job.id, error)
+        discard(self._artifacts, self._job.id, artifacts)
 
 
 def _storable(outcome: Outcome, error: Exception) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from cvq.artifacts import ArtifactStore
@@ -61,7 +62,7 @@ class Uploads:
                 if not self._given_up:
                     self._reports.add_artifact(artifact)
                     return
-            self._remove(artifact)  # the attempt has ended without it
+            discard(self._artifacts, self._attempt.job_id, [artifact])  # it ended without it
         except (CvqError, OSError) as error:
             self._fail(file, error)
 
@@ -69,12 +70,6 @@ class Uploads:
         """Forget the files that are still on their way."""
         with self._lock:
             self._given_up = True
-
-    def _remove(self, artifact: Artifact) -> None:
-        try:
-            self._artifacts.remove(artifact)
-        except StoreError as error:  # it takes room, and nothing else
-            log.warning("job %s: %s", self._attempt.job_id, error)
 
     def _fail(self, file: ArtifactWritten, error: CvqError | OSError) -> None:
         # The job is worth more than a preview, or than a checkpoint that follows another.
@@ -86,3 +81,12 @@ class Uploads:
             return
         kind = TemporaryError if may_pass(error) else PermanentError
         self.error = error if isinstance(error, CvqError) else kind(f"{file.name}: {error}")
+
+
+def discard(artifacts: ArtifactStore, job_id: int, unwanted: Iterable[Artifact]) -> None:
+    """Remove a job's files from the store; one that stays takes room, and nothing else."""
+    for artifact in unwanted:
+        try:
+            artifacts.remove(artifact)
+        except StoreError as error:
+            log.warning("job %s: %s", job_id, error)

@@ -59,13 +59,18 @@ _BEARABLE = {
 def damaged(database: Database, column: str) -> int:
     """A queued job, a column of which holds what it cannot; skipped where the database objects."""
     (job_id,) = submit(database, new())
+    damage(database, f"UPDATE jobs SET {column} WHERE id = {job_id}")
+    return job_id
+
+
+def damage(database: Database, statement: str) -> None:
+    """Write what a column cannot hold; skipped where the database objects."""
     try:
         with database.write() as connection:
-            connection.execute(text(f"UPDATE jobs SET {column} WHERE id = {job_id}"))
+            connection.execute(text(statement))
     except (UsageError, DatabaseError):
         assert not database.is_sqlite
         pytest.skip("Postgres does not take it in the first place")
-    return job_id
 
 
 def test_jobs_whose_needs_cannot_be_read_have_a_place_each(database: Database) -> None:
@@ -167,12 +172,7 @@ def test_a_row_that_nobody_can_make_sense_of_fails_by_itself(
 )  # fmt: skip
 def test_a_damaged_worker_is_listed(database: Database, column: str) -> None:
     registered(database)
-    try:
-        with database.write() as connection:
-            connection.execute(text(f"UPDATE workers SET {column}"))
-    except (UsageError, DatabaseError):
-        assert not database.is_sqlite
-        pytest.skip("Postgres does not take it in the first place")
+    damage(database, f"UPDATE workers SET {column}")
     (job_id,) = submit(database, new())
     with database.read() as connection:
         [worker] = queries.workers(connection)
