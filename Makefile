@@ -23,11 +23,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 
-# uv takes a fifth of pip's time for PyTorch's gigabytes, but knows nothing of pip.conf: where an
-# index is named there alone, pip finds it.
+# Every worker and every command of the tests is a process; one that may keep no bytecode compiles
+# cvq anew each time.
+export PYTHONDONTWRITEBYTECODE :=
+
+# uv takes a fifth of pip's time for PyTorch's gigabytes, but leaves their compiling to each import,
+# and knows nothing of pip.conf: where an index is named there alone, pip finds it.
 EXTRAS := worker,postgres,s3,dev
 define install
-$(BIN)/uv pip install --python $(BIN)/python -e '.[$(1)]' || $(BIN)/python -m pip install -e '.[$(1)]'
+$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -e '.[$(1)]' || $(BIN)/python -m pip install -e '.[$(1)]'
 endef
 
 # Beside a folder that is called cvq, as a clone is, Python takes that folder for the package before

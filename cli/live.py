@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from .interrupts import Interrupts
 from .output import console, is_dumb, on_terminal
 
 if TYPE_CHECKING:
@@ -25,26 +25,31 @@ def repeat(
         draw: makes it into what a terminal shows.
         tell: prints it in a pipe.
     """
-    if on_terminal() and not is_dumb():
-        _redraw(look, draw)
-    else:
-        _print_changes(look, tell)
+    with Interrupts() as interrupts:
+        if on_terminal() and not is_dumb():
+            _redraw(look, draw, interrupts)
+        else:
+            _print_changes(look, tell, interrupts)
 
 
-def _redraw(look: Callable[[], S], draw: Callable[[S], RenderableType]) -> None:
+def _redraw(
+    look: Callable[[], S], draw: Callable[[S], RenderableType], interrupts: Interrupts
+) -> None:
     from rich.live import Live
 
     with Live(draw(look()), console=console(), auto_refresh=False, screen=True) as live:
         while True:
-            time.sleep(_EVERY_S)
+            interrupts.sleep(_EVERY_S)
             live.update(draw(look()), refresh=True)
 
 
-def _print_changes(look: Callable[[], S], tell: Callable[[S], None]) -> None:
+def _print_changes(
+    look: Callable[[], S], tell: Callable[[S], None], interrupts: Interrupts
+) -> None:
     before: S | None = None
     while True:
         now = look()
         if now != before:
             tell(now)
             before = now
-        time.sleep(_EVERY_S)
+        interrupts.sleep(_EVERY_S)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,23 +157,3 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         pass
     except psutil.AccessDenied:
         raise SetupError(f"the worker with pid {process.pid} belongs to another user") from None
-
-
-class Terminated(SystemExit):
-    """SIGTERM or SIGHUP arrived: unwind, clean up, and leave as the signal would have."""
-
-
-@contextlib.contextmanager
-def terminated_is_raised() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP raise `Terminated`, so that `finally` blocks run."""
-
-    def handle(number: int, _frame: object) -> None:
-        raise Terminated(128 + number)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,6 +15,7 @@ from cvq.states import Drain, WorkerState
 
 from .. import formats, options
 from ..display import Form, form
+from ..interrupts import Interrupts
 from ..output import dump, hint, note, say
 from ..waiting import Spinner
 
@@ -135,12 +136,12 @@ def _wait(client: Client, ids: Collection[str], timeout: float | None) -> list[W
     """Wait until the workers have left or fallen silent; return those that are still there."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        with closing(Spinner()) as spinner:
+        with Interrupts() as interrupts, closing(Spinner()) as spinner:
             while there := [row for row in _rows(client, ids) if row.alive]:
                 if deadline is not None and time.monotonic() >= deadline:
                     break
                 spinner.show(f"waiting for {formats.count(len(there), 'worker')} to leave")
-                time.sleep(_LOOK_EVERY_S)
+                interrupts.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
         note("draining continues: `cvq workers` shows its progress")
         raise

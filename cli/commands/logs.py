@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 from .. import options
 from ..display import Form, form
 from ..formats import clean
+from ..interrupts import Interrupts
 from ..output import dump_line, note, on_terminal, say
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ def logs(
     lines = reader.read()
     finished = reader.finished
     _print(lines)
-    while follow and not finished:
-        time.sleep(POLL_S)
-        lines = reader.read()
-        finished = reader.finished
-        _print(lines)
+    with Interrupts() as interrupts:
+        while follow and not finished:
+            interrupts.sleep(POLL_S)
+            lines = reader.read()
+            finished = reader.finished
+            _print(lines)
     if not reader.after and form() is Form.TEXT:
         note(f"job {job_id} has written nothing{'' if finished else ' yet'} ({reader.state})")
 

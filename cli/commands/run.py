@@ -17,6 +17,7 @@ from cvq.states import State
 
 from .. import processes, saving, submitting
 from ..from_spec import KindGroup
+from ..interrupts import Interrupts, Terminated
 from ..output import note
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         submitting.dry_run(client, kind, values, options)
         return
     queue = client.settings.host_queue
-    with processes.terminated_is_raised():
-        handle = submitting.submit(client, kind, values, {"queue": queue, **options})
-        job = _follow(client, handle, common["timeout"], quiet=common["quiet"])
+    handle = submitting.submit(client, kind, values, {"queue": queue, **options})
+    job = _follow(client, handle, common["timeout"], quiet=common["quiet"])
     if target is not None and job.state == State.SUCCEEDED:
         saving.copy_results(client, handle, target, force=force, quiet=common["quiet"])
     if common["quiet"] and not common["as_json"]:
@@ -162,10 +162,11 @@ def _follow(client: Client, handle: JobHandle, timeout: float | None, *, quiet: 
     """Follow the job to its end, with a worker; what interrupts this cancels the job."""
     try:
         worker = _Worker(client, handle.id)
-        try:
-            return _wait(client, handle, worker, timeout, quiet=quiet)
-        finally:
-            worker.stop(client.settings.grace + processes.LEAVE_S)
+        with Interrupts() as interrupts:
+            try:
+                return _wait(client, handle, worker, interrupts, timeout, quiet=quiet)
+            finally:
+                worker.stop(client.settings.grace + processes.LEAVE_S)
     except KeyboardInterrupt:
         raise JobCancelledError(f"job {handle.id} was cancelled by Ctrl-C") from None
     except WaitTimeoutError:
@@ -175,8 +176,9 @@ def _follow(client: Client, handle: JobHandle, timeout: float | None, *, quiet: 
 
 
 def _wait(
-    client: Client, handle: JobHandle, worker: _Worker, timeout: float | None, *, quiet: bool
-) -> Job:
+    client: Client, handle: JobHandle, worker: _Worker, interrupts: Interrupts,
+    timeout: float | None, *, quiet: bool,
+) -> Job:  # fmt: skip
     from cvq.views.declared import headline_names
 
     from ..follow import Follower
@@ -187,6 +189,7 @@ def _wait(
         holdups = Holdups(client, follower.say, busy=not quiet)
 
         def look(job: Job) -> None:
+            interrupts.check()
             follower(job)
             if worker.look(job):
                 holdups(job)
@@ -196,7 +199,7 @@ def _wait(
         except SetupError:  # nobody is there to see the cancelling
             handle.cancel()
             raise
-        except (KeyboardInterrupt, processes.Terminated, WaitTimeoutError):
+        except (KeyboardInterrupt, Terminated, WaitTimeoutError):
             _cancel(handle, worker, look)
             raise
 

@@ -86,13 +86,18 @@ def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     from cvq.views.declared import headline_names
 
     from ..follow import Follower
+    from ..interrupts import Interrupts
 
     try:
         names = headline_names(client.settings, handle.job)
-        with closing(Follower(names, quiet=common["quiet"])) as follower:
+        with (
+            Interrupts() as interrupts,
+            closing(Follower(names, quiet=common["quiet"])) as follower,
+        ):
             holdups = Holdups(client, follower.say, busy=not common["quiet"])
 
             def look(job: Job) -> None:
+                interrupts.check()
                 follower(job)
                 holdups(job)
 

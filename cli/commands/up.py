@@ -21,6 +21,7 @@ from cvq.states import WorkerState
 
 from .. import formats, options, processes
 from ..display import Form, display
+from ..interrupts import Interrupts, Terminated
 from ..output import hint, note, say
 from ..waiting import Spinner
 from ..widths import whole
@@ -140,7 +141,7 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
         process = processes.start(given, log)
         started[process.pid] = process, log
     deadline = time.monotonic() + timeout
-    with closing(Spinner()) as spinner:
+    with Interrupts() as interrupts, closing(Spinner()) as spinner:
         while missing := _not_yet_up(client, started):
             spinner.show(f"waiting for {formats.count(len(missing), 'worker')} to start")
             for pid in missing:
@@ -149,7 +150,7 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
                     raise SetupError(f"a worker stopped: {processes.last_line(log)}")
             if time.monotonic() > deadline:
                 raise SetupError(f"a worker is not up after {timeout:g} s: see {log}")
-            time.sleep(0.1)
+            interrupts.sleep(0.1)
 
 
 def _not_yet_up(client: Client, started: Iterable[int]) -> list[int]:
@@ -183,9 +184,9 @@ def _run_in_foreground(
     note(f"starting {formats.count(len(workers), 'worker')}; Ctrl-C stops")
     code = 0
     try:
-        with processes.terminated_is_raised():
-            code = _until_all_stopped(client, workers, when_up)
-    except (KeyboardInterrupt, processes.Terminated):
+        with Interrupts() as interrupts:
+            code = _until_all_stopped(client, workers, when_up, interrupts)
+    except (KeyboardInterrupt, Terminated):
         note("stopping; Ctrl-C again stops at once")
         _stop(workers, client.settings.grace + processes.LEAVE_S)
     finally:
@@ -197,12 +198,13 @@ def _run_in_foreground(
 
 
 def _until_all_stopped(
-    client: Client, workers: Sequence[subprocess.Popen[bytes]], when_up: Callable[[], None]
-) -> int:
+    client: Client, workers: Sequence[subprocess.Popen[bytes]], when_up: Callable[[], None],
+    interrupts: Interrupts,
+) -> int:  # fmt: skip
     left = list(workers)
     starting = True
     while left:
-        time.sleep(0.2)
+        interrupts.sleep(0.2)
         if starting and not _not_yet_up(client, [worker.pid for worker in left]):
             starting = False
             when_up()

@@ -11,6 +11,7 @@ from .. import options
 from ..display import Form, form
 from ..formats import clean
 from ..holdups import Holdups
+from ..interrupts import Interrupts
 from ..output import dump_line, on_terminal, say
 
 if TYPE_CHECKING:
@@ -39,16 +40,22 @@ def watch(reference: Reference, tail: int, timeout: float | None) -> None:
     client = Client()
     job_id = options.resolve_one(client, reference)
     if form() is Form.JSON:
-        lines, holdups = _JsonLines(client), Holdups(client)
-
-        def look(job: Job) -> None:
-            lines(job)
-            holdups(job)
-
-        job = client.job(job_id).wait(timeout, check=False, on_look=look).job
+        job = _print_changes(client, job_id, timeout)
     else:
         job = _follow(client, job_id, tail, timeout)
     raise_for_state(job)
+
+
+def _print_changes(client: Client, job_id: int, timeout: float | None) -> Job:
+    lines, holdups = _JsonLines(client), Holdups(client)
+    with Interrupts() as interrupts:
+
+        def look(job: Job) -> None:
+            interrupts.check()
+            lines(job)
+            holdups(job)
+
+        return client.job(job_id).wait(timeout, check=False, on_look=look).job
 
 
 class _JsonLines:
@@ -76,10 +83,12 @@ def _follow(client: Client, job_id: int, tail: int, timeout: float | None) -> Jo
 
     handle = client.job(job_id)
     reader = LogReader(client.db, job_id, tail=tail)
-    with closing(Follower(headline_names(client.settings, handle.job))) as follower:
+    names = headline_names(client.settings, handle.job)
+    with Interrupts() as interrupts, closing(Follower(names)) as follower:
         holdups = Holdups(client, follower.say)
 
         def look(job: Job) -> None:
+            interrupts.check()
             # Read after the job's state, so that the last look misses no line.
             for row in reader.read():
                 text = clean(row.text)
