@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .context.local import LocalContext
     from .errors import CvqError
     from .handle import JobHandle
+    from .inference import Answer, Inference
     from .inputs.data import DataSource
     from .inputs.files import ImageFile, InputFile
     from .inputs.models import ModelFile, ModelOf
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": ".inference",
+    "Inference": ".inference",
     "Client": ".client",
     "JobHandle": ".handle",
     "Context": ".context",
@@ -52,6 +55,7 @@ _HOMES = {
     "TrainingSpec": ".kinds.training",
 }
 __all__ = [
+    "Answer",
     "Argument",
     "Auto",
     "ClassifierSpec",
@@ -61,6 +65,7 @@ __all__ = [
     "DataSource",
     "ImageFile",
     "ImageTrainingSpec",
+    "Inference",
     "InputFile",
     "JobHandle",
     "Kind",

@@ -70,6 +70,8 @@ class JobHandle:
     progress = _OfRow(lambda job: job.progress)
     metrics = _OfRow(lambda job: job.metrics)
     goals = _OfRow(lambda job: job.goals)
+    batch = _OfRow(lambda job: job.batch)
+    batch_key = _OfRow(lambda job: job.batch_key)
     headline = _OfRow(lambda job: job.headline)
     result = _OfRow(lambda job: job.result)
     error = _OfRow(lambda job: job.error)

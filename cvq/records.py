@@ -125,6 +125,8 @@ class NewJob:
     goals: dict[str, Goal] | None = None
     headline: tuple[str, ...] = ()
     after: tuple[int, ...] = ()
+    batch: int | None = None
+    batch_key: str | None = None
 
     @property
     def declared(self) -> dict[str, Any] | None:
@@ -169,6 +171,9 @@ class Job:
             job of an earlier version.
         result: what its code returned; None before it has succeeded.
         error: what went wrong in its last attempt.
+        batch: the id of the batch that it was submitted in.
+        batch_key: equal for jobs that may run together on a model that stays loaded; None of a job
+            that gets a process of its own.
         damage: the columns that hold what they cannot (a specification that is a list, say), each
             with a few words; they read as empty.
     """
@@ -202,6 +207,8 @@ class Job:
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    batch: int | None = None
+    batch_key: str | None = None
     headline: tuple[str, ...] | None = None
     damage: dict[str, str] = field(default_factory=dict)
 

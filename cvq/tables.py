@@ -32,7 +32,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # The Alembic revision that this code expects; tests hold it equal to the newest migration.
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 
 
 # A queue is served in this order: by priority, then fairness, then age. Each is a column of `jobs`
@@ -212,7 +212,9 @@ jobs = Table(
     Column("queue", String(200), nullable=False),
     Column("priority", Turn(small=True), nullable=False),
     Column("fair_rank", Turn, nullable=False),
-    Column("batch_key", String(200)),  # of jobs that a worker may run together; none is yet
+    # Of jobs that a worker may run together, on a model that stays loaded; without one, a job has
+    # a process of its own.
+    Column("batch_key", String(200)),
     Column("user", String(200), nullable=False),
     Column("name", String(200)),
     Column("tags", Json, nullable=False),
@@ -244,6 +246,7 @@ jobs = Table(
     # Jobs with the same word need the same of a worker (`matching.Needs.key`); empty where it was
     # not to be read when the column came.
     Column("needs", String(40), nullable=False, server_default=text("''")),
+    Column("batch", BigInteger),  # the id of the batch that it was submitted in
     Index(
         "ix_jobs_queued",
         "queue",
@@ -259,6 +262,15 @@ jobs = Table(
         *_by_turn(),
         sqlite_where=text("state = 'queued'"),
         postgresql_where=text("state = 'queued'"),
+    ),
+    # The same, of jobs that may run together.
+    Index(
+        "ix_jobs_batch_key",
+        "queue",
+        "batch_key",
+        *_by_turn(),
+        sqlite_where=text("state = 'queued' AND batch_key IS NOT NULL"),
+        postgresql_where=text("state = 'queued' AND batch_key IS NOT NULL"),
     ),
     Index(
         "ix_jobs_unfinished",
@@ -281,6 +293,7 @@ jobs = Table(
         sqlite_where=text("state = 'waiting'"),
         postgresql_where=text("state = 'waiting'"),
     ),
+    Index("ix_jobs_batch_state", "batch", "state"),
     Index("ix_jobs_claim_token", "claim_token"),
     Index("ix_jobs_state_id", "state", "id"),
     Index("ix_jobs_kind_id", "kind", "id"),
@@ -295,6 +308,22 @@ def in_state(*states: str) -> ColumnElement[bool]:
     literals: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in states]
     return jobs.c.state == literals[0] if len(literals) == 1 else jobs.c.state.in_(literals)
 
+
+# Jobs that were submitted together.
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("kind", String(100), nullable=False),
+    Column("user", String(200), nullable=False),
+    Column("name", String(200)),
+    Column("spec", Json, nullable=False),  # what its jobs' specifications have in common
+    Column("jobs", Integer, nullable=False),
+    Column("items", BigInteger, nullable=False),  # of all jobs, those refused at submission too
+    Column("max_fails", Integer),  # items that may fail before the rest is cancelled
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
 
 attempts = Table(
     "attempts",
@@ -317,6 +346,9 @@ attempts = Table(
     Column("last_lines", Json),
     # How many reports were written, so that one whose answer was lost is not written twice.
     Column("reports", Integer, nullable=False, server_default=text("0")),
+    # The group of attempts that ran together on one loaded model, and how many they were.
+    Column("micro_batch", String(40)),
+    Column("micro_batch_size", Integer),
 )
 
 metrics = Table(

@@ -41,6 +41,10 @@ class Kind:
             the network of each must do.
         network: `module:function` of `network(spec, facts) -> torch.nn.Module`, which makes the
             network, untrained, from the specification and the facts in the model file.
+        inference: `module:Class` of a `cvq.Inference`, which answers many items at once on a
+            model that stays loaded; imported only in a job's process.
+        items: the field of the specification that holds a job's items. Jobs that differ in
+            nothing else may share a batch.
         headline: metrics, and values of the result, worth a column in lists and progress, most
             telling first. A text among them is shown without its name: the answer of a job that
             was asked something.
@@ -58,6 +62,8 @@ class Kind:
     extra: str | None = None
     offers: tuple[str, ...] = ()
     network: str | None = None
+    inference: str | None = None
+    items: str | None = None
     headline: tuple[str, ...] = ()
     goals: Mapping[str, Goal] = field(default_factory=dict, hash=False)
     endings: tuple[str, ...] = ()
@@ -82,6 +88,8 @@ class Kind:
             )
         if self.offers and self.network is None:
             raise ValueError(f"kind {self.name} offers {self.offers[0]}, and names no network")
+        if self.inference and self.items not in self.spec.model_fields:
+            raise ValueError(f"kind {self.name}: name the field of its items, as items='images'")
 
     def load(self) -> Any:
         """Import and return the function that runs the job."""
@@ -91,6 +99,22 @@ class Kind:
         """Import and return the function that makes the network of a model."""
         assert self.network is not None
         return _loaded(self.network)
+
+    def load_inference(self) -> Any:
+        """Import and return the class that answers many items at once."""
+        assert self.inference is not None
+        return _loaded(self.inference)
+
+    def batch_key(self, spec: dict[str, Any]) -> str | None:
+        """Equal for jobs that may share a batch; None of a kind without inference.
+
+        Args:
+            spec: a specification as JSON.
+        """
+        if self.inference is None:
+            return None
+        rest = {name: value for name, value in spec.items() if name != self.items}
+        return digest(self.name, rest)
 
 
 def _loaded(reference: str) -> Any:

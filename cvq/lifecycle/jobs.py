@@ -55,6 +55,8 @@ def submit(connection: Connection, job: NewJob) -> int:
             time_limit=job.time_limit,
             soft_time_limit=job.soft_time_limit,
             goals=job.declared,
+            batch=job.batch,
+            batch_key=job.batch_key,
             state=state,
             attempt=0,
             max_attempts=job.max_attempts,
