@@ -27,9 +27,8 @@ class Heartbeat:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._asked_at: float | None = None  # when the database was asked that has not answered
-        self._suspicious_until = (
-            0.0  # how long others' calls get no more time than the heartbeat's
-        )
+        # Until then others' calls get no more time than the heartbeat's.
+        self._suspicious_until = 0.0
         self._away = False
         self._resting = False
 
