@@ -86,11 +86,10 @@ def test_attempts_say_what_they_ran_with(database: Database) -> None:
     a = t.attempts.c
     with database.read() as connection:
         rows = connection.execute(select(a.job_id, a.micro_batch, a.micro_batch_size)).all()
+    first, second, alone = jobs
     assert sorted(map(tuple, rows)) == [
-        (jobs[0], "t1", 2),
-        (jobs[1], "t1", 2),
-        (jobs[2], None, None),
-    ]
+        (first, "t1", 2), (second, "t1", 2), (alone, None, None)
+    ]  # fmt: skip
 
 
 def test_a_damaged_companion_fails_by_itself(database: Database) -> None:
@@ -168,8 +167,8 @@ def left_of(database: Database, job_id: int) -> list[list[dict[str, Any]]]:
 def test_what_was_lost_meanwhile_is_left_out(database: Database) -> None:
     lost, mine = submit(database, batched(), batched())
     take(database)
-    finish(database, lost, Outcome("queued", "preempted"))
-    assert claimed(database, "x").id == lost
+    finish(database, AttemptId(lost, 1), Outcome("queued", "preempted"))
+    assert claimed(database).id == lost
     ended = {AttemptId(job, 1): Outcome("succeeded", result={"n": 1}) for job in (lost, mine)}
     with database.write() as connection:
         assert attempts.finish_batch(connection, ended, "w") == {AttemptId(mine, 1): "succeeded"}
@@ -200,10 +199,8 @@ def test_nobody_takes_a_companion_from_under_another(database: Database) -> None
     if database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     with database.write() as connection:
-        taken = connection.scalar(
-            order.next_at(order.Place(QUEUE, needs(database, jobs[0]))).with_for_update()
-        )
-        assert taken == jobs[0]
+        place = order.Place(QUEUE, needs(database, jobs[0]))
+        assert connection.scalar(order.next_at(place).with_for_update()) == jobs[0]
         assert ids(take(database)) == jobs[1:]
 
 
