@@ -274,9 +274,9 @@ def open_store(settings: Settings) -> ArtifactStore:
     return ArtifactStore(settings.store, backend_options(settings))
 
 
-def backend_options(settings: Settings) -> dict[str, Any]:
-    """What the store's backend is told of retries and timeouts; only S3 takes any."""
-    if not settings.store.startswith(("s3:", "s3a:")):
+def backend_options(settings: Settings, url: str | None = None) -> dict[str, Any]:
+    """What a backend is told of retries and timeouts, the store's or another; S3 takes any."""
+    if not (url or settings.store).startswith(("s3:", "s3a:")):
         return {}
     return {
         "config_kwargs": {

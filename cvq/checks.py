@@ -3,13 +3,81 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
+from .kinds.kind import digest
 from .lifecycle.values import storable
+from .records import NewJob
+
+if TYPE_CHECKING:
+    from .kinds.kind import Kind
 
 _LONGEST_NAME = 150  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What a job is submitted with besides its specification; see `Client.submit`.
+
+    Raises:
+        UsageError: an option is out of bounds.
+    """
+
+    priority: int = 5
+    name: str | None = None
+    tags: Mapping[str, str] | None = None
+    after: Iterable[int] = ()
+    at: datetime | None = None
+    retries: int = 2
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    gpu: bool | None = None
+    queue: str | None = None
+
+    def __post_init__(self) -> None:
+        check_options(self.priority, self.retries)
+        check_limits(self.time_limit, self.soft_time_limit)
+        check_words(self.name, self.place, self.words)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The tags."""
+        return {str(key): str(value) for key, value in (self.tags or {}).items()}
+
+    @property
+    def place(self) -> str:
+        """The queue: the default one, or that of GPUs where one is needed."""
+        if self.queue is None:
+            return "gpu" if self.gpu else "default"
+        return self.queue
+
+    def job(
+        self, kind: Kind, spec: dict[str, Any], user: str, waits_for: Iterable[int] = ()
+    ) -> NewJob:
+        """The job of a specification, as JSON, which waits for others as well."""
+        check_storable(f"{kind.name}: the specification", spec)
+        return NewJob(
+            kind=kind.name,
+            spec=spec,
+            spec_hash=digest(kind.name, spec),
+            user=user,
+            queue=self.place,
+            priority=self.priority,
+            name=self.name,
+            tags=self.words,
+            device={True: "gpu", False: "cpu", None: None}[self.gpu],
+            time_limit=self.time_limit,
+            soft_time_limit=self.soft_time_limit,
+            max_attempts=self.retries + 1,
+            not_before=self.at,
+            goals=dict(kind.goals) or None,
+            headline=kind.headline,
+            after=tuple(dict.fromkeys([*self.after, *waits_for])),
+        )
 
 
 def check_options(priority: int, retries: int) -> None:

@@ -10,9 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from . import checks, parse, queries, schema
+from . import parse, queries, schema
 from .artifacts import ArtifactStore, open_store
+from .batch_handle import BatchHandle
 from .broker.queue import Broker
+from .bulk import Bulk, OnItem, prepare
+from .checks import JobOptions
 from .db import Database
 from .errors import (
     BrokerError,
@@ -24,14 +27,16 @@ from .errors import (
 from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
 from .inputs.submission import InputChecks, check_inputs, fetched_inputs, store_inputs
 from .kinds import find_kinds, get_kind, make_spec
-from .kinds.kind import Kind, digest
+from .kinds.kind import Kind
 from .kinds.spec import Spec
-from .lifecycle import jobs
-from .records import Artifact, Job, NewJob
+from .lifecycle import batches, jobs
+from .records import Artifact, Job
 from .settings import Settings
 from .states import State
 from .views import filters, shapes, spelling
 from .views.models import JobModels
+
+_MOST_DOORBELLS = 256
 
 
 class Client:
@@ -120,42 +125,103 @@ class Client:
         """
         found = get_kind(kind, self.settings)
         spec = make_spec(found, _with_ids(values))
-        first = [id_of(job) for job in _jobs(after)]
-        if queue is None:
-            queue = "gpu" if gpu else "default"
-        tags = {str(key): str(value) for key, value in (tags or {}).items()}
-        checks.check_options(priority, retries)
-        checks.check_limits(time_limit, soft_time_limit)
-        checks.check_words(name, queue, tags)
+        options = JobOptions(
+            priority=priority,
+            name=name,
+            tags=tags,
+            after=[id_of(job) for job in _jobs(after)],
+            at=at,
+            retries=retries,
+            time_limit=time_limit,
+            soft_time_limit=soft_time_limit,
+            gpu=gpu,
+            queue=queue,
+        )
         with fetched_inputs(spec, self.settings, download=True) as fetched:
             checked = self._checked(fetched)
             trouble = self._broker_trouble()
             database = self.db
             spec = store_inputs(checked.spec, self.artifacts, on_pack)
-        dumped = spec.model_dump(mode="json")
-        job = NewJob(
-            kind=kind,
-            spec=dumped,
-            spec_hash=digest(kind, dumped),
-            user=self.settings.user,
-            queue=queue,
+        job = options.job(
+            found, spec.model_dump(mode="json"), self.settings.user, checked.waits_for
+        )
+        with database.write() as connection:
+            job_id = jobs.submit(connection, job)
+        self.notify(job.queue, f"job {job_id}", trouble=trouble)
+        return JobHandle(self, job_id)
+
+    def submit_many(
+        self,
+        kind: str,
+        items: Iterable[Any],
+        *,
+        priority: int = 5,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        after: JobLike | Iterable[JobLike] = (),
+        at: datetime | None = None,
+        retries: int = 2,
+        time_limit: float | None = None,
+        soft_time_limit: float | None = None,
+        gpu: bool | None = None,
+        queue: str | None = None,
+        strict: bool = False,
+        max_fails: int | None = None,
+        on_item: OnItem | None = None,
+        **values: Any,
+    ) -> BatchHandle:
+        """Submit a job for each item, all of them as one batch: at once, or none.
+
+        A bad item becomes a job that has failed, with its reason, and stops none of the others.
+
+        Args:
+            kind: a job kind whose jobs have items, such as `classify`.
+            items: paths, addresses, or values of the field that has a kind's items; those of
+                `cvq.inputs.sources.expand` for a folder and the like.
+            name: of the batch. Each job is named after its item.
+            strict: refuse all where one item is bad.
+            max_fails: once so many jobs have failed, cancel the rest.
+            on_item: told how many items are stored, and of how many where that is known; also
+                called while none is ready. What it raises ends the submission.
+            values: the other fields of the specification, the same for all.
+
+        The other arguments are those of `submit`, for each job.
+
+        Raises:
+            UsageError: a value is wrong, or no item can be used; nothing was queued.
+            SetupError: the database, Redis or the store fails; nothing was queued.
+        """
+        options = JobOptions(
             priority=priority,
             name=name,
             tags=tags,
-            device={True: "gpu", False: "cpu", None: None}[gpu],
+            after=[id_of(job) for job in _jobs(after)],
+            at=at,
+            retries=retries,
             time_limit=time_limit,
             soft_time_limit=soft_time_limit,
-            max_attempts=retries + 1,
-            not_before=at,
-            goals=dict(found.goals) or None,
-            headline=found.headline,
-            after=tuple(dict.fromkeys([*first, *checked.waits_for])),
+            gpu=gpu,
+            queue=queue,
         )
-        checks.check_storable(f"{kind}: the specification", dumped)
-        with database.write() as connection:
-            job_id = jobs.submit(connection, job)
-        self._notify(job.queue, job_id, trouble)
-        return JobHandle(self, job_id)
+        found = get_kind(kind, self.settings)
+        wanted = Bulk(found, _with_ids(values), options, strict, max_fails)
+        self._broker_trouble()  # before the long work, which would be for nothing
+        new = prepare(self, wanted, items, on_item)
+        batch = wanted.batch(new)
+        trouble = self._broker_trouble()
+        with self.db.write() as connection:
+            batch_id = batches.submit(connection, batch, new)
+        runnable = sum(job.error is None for job in new)
+        self.notify(options.place, f"batch {batch_id}", runnable, trouble)
+        return BatchHandle(self, batch_id)
+
+    def batch(self, number: int) -> BatchHandle:
+        """An existing batch.
+
+        Raises:
+            UnknownBatchError: there is no such batch.
+        """
+        return BatchHandle(self, number).refresh()
 
     def check(
         self,
@@ -176,9 +242,15 @@ class Client:
             UsageError: a value, name or file is wrong.
         """
         spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
-        checks.check_options(priority, retries)
-        checks.check_limits(time_limit, soft_time_limit)
-        checks.check_words(name, queue, tags or {})
+        JobOptions(
+            priority=priority,
+            name=name,
+            tags=tags,
+            retries=retries,
+            time_limit=time_limit,
+            soft_time_limit=soft_time_limit,
+            queue=queue,
+        )
         with fetched_inputs(spec, self.settings, download=False) as fetched:
             return self._checked(fetched).spec
 
@@ -341,14 +413,24 @@ class Client:
             return error
         return None
 
-    def _notify(self, queue: str, job_id: int, trouble: BrokerError | None) -> None:
+    def notify(
+        self, queue: str, what: str, jobs: int = 1, trouble: BrokerError | None = None
+    ) -> None:
+        """Wake slots for jobs that are queued; where Redis is away, warn, as they are safe.
+
+        Args:
+            queue: of the jobs.
+            what: `job 3`, for the warning.
+            jobs: how many they are.
+            trouble: what Redis has said already.
+        """
         try:
             if trouble is not None:
                 raise trouble
-            self.broker.notify(queue)
-        except BrokerError as error:
-            # The job is safe; a worker finds it by itself when Redis is back.
-            warnings.warn(f"job {job_id} is queued, but {error}", stacklevel=3)
+            # Each wakes a slot, which goes on until nothing is queued.
+            self.broker.notify(queue, min(jobs, _MOST_DOORBELLS))
+        except BrokerError as error:  # a worker finds them by itself when Redis is back
+            warnings.warn(f"{what} is queued, but {error}", stacklevel=3)
 
 
 def _jobs(given: JobLike | Iterable[JobLike]) -> Iterable[JobLike]:

@@ -25,7 +25,7 @@ from .errors import (
     MissingExtraError,
     UsageError,
 )
-from .postgres import Calls, connect_options, patience, set_up
+from .postgres import Calls, connect_options, set_up
 from .records import EncodedJson
 from .settings import Settings, without_secrets
 from .tables import Unreadable
@@ -96,7 +96,7 @@ class Database:
 
         Whoever waits for it gets a `DatabaseAwayError`, and may ask on a new connection.
         """
-        self._calls.hang_up(seconds, min(seconds, patience(self.settings.lease)))
+        self._calls.hang_up(seconds)
 
     def _create_engine(self) -> Engine:
         try:
@@ -160,11 +160,12 @@ def _url(settings: Settings) -> URL:
     return url.set(drivername=drivers[url.drivername])
 
 
+# SQLite finds a key like 'größe' only where it is not written as escapes.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def _json(value: Any) -> str:
-    if isinstance(value, EncodedJson):
-        return value.text
-    # SQLite finds a key like 'größe' only where it is not written as escapes.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value.text if isinstance(value, EncodedJson) else _ENCODER.encode(value)
 
 
 def _make_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@
     │   ├── UnknownKindError
     │   ├── SpecError                a value of a job's specification
     │   ├── UnknownJobError
+    │   ├── UnknownBatchError
     │   └── InvalidInputError
     ├── SetupError              4    something around cvq is missing, down or full
     │   ├── DatabaseError
@@ -84,6 +85,13 @@ class UnknownJobError(UsageError):
 
     def __init__(self, reference: object) -> None:
         super().__init__(f"no job {reference}: `cvq ls` lists jobs")
+
+
+class UnknownBatchError(UsageError):
+    """No batch has this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"no batch {number}: `cvq batches` lists batches")
 
 
 class InvalidInputError(UsageError):

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .text import join
@@ -41,8 +41,13 @@ class Needs:
     @cached_property
     def key(self) -> str:
         """A word that jobs with the same needs share."""
-        text = json.dumps([self.device, self.kind, sorted(self.fields)])
-        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+        return _key(self.device, self.kind, self.fields)
+
+
+@lru_cache(1024)
+def _key(device: str | None, kind: str, fields: frozenset[str]) -> str:
+    text = json.dumps([device, kind, sorted(fields)])
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 @dataclass

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, func, select
 
 from . import tables as t
-from .errors import UnknownJobError, UsageError
+from .batch import Batch
+from .errors import UnknownBatchError, UnknownJobError, UsageError
 from .ids import AttemptId
 from .records import Artifact, Attempt, Event, Job, Lease, StoredLine, StoredPoint, Summary, Worker
 from .states import Role, State, WorkerState
@@ -59,6 +60,52 @@ def ids_between(connection: Connection, first: int, last: int) -> list[int]:
     """The ids that exist in a range, both ends included, in order."""
     query = select(t.jobs.c.id).where(t.jobs.c.id.between(first, last)).order_by(t.jobs.c.id)
     return list(connection.scalars(query).all())
+
+
+def get_batch(connection: Connection, batch_id: int) -> Batch:
+    """The batch of this id.
+
+    Raises:
+        UnknownBatchError: there is none.
+    """
+    row = connection.execute(select(t.batches).where(t.batches.c.id == batch_id)).one_or_none()
+    if row is None:
+        raise UnknownBatchError(batch_id)
+    return Batch.from_row(row, states_of_batches(connection, [batch_id])[batch_id])
+
+
+def last_batches(
+    connection: Connection, users: Collection[str] = (), limit: int | None = None
+) -> list[Batch]:
+    """Batches, the newest first."""
+    b = t.batches.c
+    query = select(t.batches).order_by(b.id.desc()).limit(limit)
+    rows = connection.execute(query.where(b.user.in_(users)) if users else query).all()
+    states = states_of_batches(connection, [row.id for row in rows])
+    return [Batch.from_row(row, states[row.id]) for row in rows]
+
+
+def states_of_batches(
+    connection: Connection, batch_ids: Collection[int]
+) -> dict[int, dict[str, int]]:
+    """How many jobs of each batch are in each state that has any."""
+    jobs = t.jobs.c
+    query = (
+        select(jobs.batch, jobs.state, func.count())
+        .where(jobs.batch.in_(batch_ids))
+        .group_by(jobs.batch, jobs.state)
+    )
+    found: dict[int, dict[str, int]] = {batch_id: {} for batch_id in batch_ids}
+    for batch_id, state, number in connection.execute(query).all():
+        found[batch_id][state] = number
+    return found
+
+
+def ids_of_batch(connection: Connection, batch_id: int, states: Collection[str] = ()) -> list[int]:
+    """The ids of a batch's jobs, of all or of those in some states, in the order of its items."""
+    jobs = t.jobs.c
+    query = select(jobs.id).where(jobs.batch == batch_id).order_by(jobs.id)
+    return list(connection.scalars(query.where(jobs.state.in_(states)) if states else query))
 
 
 def artifacts_of(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[Artifact]]:

@@ -106,7 +106,8 @@ class NewJob:
     """A job about to be submitted.
 
     `spec` is the validated specification as JSON; `goals` are those that its kind declares, and
-    `headline` are the figures that it wants shown first.
+    `headline` are the figures that it wants shown first. One with an `error` cannot run: it is
+    entered as failed, in its place among the jobs of its batch.
     """
 
     kind: str
@@ -127,6 +128,7 @@ class NewJob:
     after: tuple[int, ...] = ()
     batch: int | None = None
     batch_key: str | None = None
+    error: str | None = None
 
     @property
     def declared(self) -> dict[str, Any] | None:

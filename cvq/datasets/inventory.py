@@ -64,12 +64,18 @@ class Member:
 
 @dataclass
 class Inventory:
-    """The files of a folder or zip, by name, and those that are left out, by the reason."""
+    """The files of a folder or zip, by name, and those that are left out, by the reason.
+
+    Attributes:
+        tolerant: also of files that may not be read or vanish meanwhile, which are then found out
+            one by one by whoever reads them; otherwise they are an error.
+    """
 
     members: list[Member] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     seen: int = 0
+    tolerant: bool = False
 
     def leave_out(self, name: str, reason: str) -> None:
         """Take down that a file is not read."""
@@ -129,22 +135,28 @@ def _no_zip(path: Path) -> str:
 # --- Folders ------------------------------------------------------------------------------------
 
 
-def of_folder(folder: Path) -> Inventory:
+def of_folder(folder: Path, *, tolerant: bool = False) -> Inventory:
     """The files below a folder; links to folders are followed, but in no circle.
 
     Raises:
         InvalidInputError: a folder or file may not be read.
         OSError: the disk fails.
     """
-    found = Inventory()
+    found = Inventory(tolerant=tolerant)
     _walk(folder, "", (folder.resolve(),), found)
     found.members.sort(key=lambda member: member.name)
     return found
 
 
 def _walk(folder: Path, prefix: str, above: tuple[Path, ...], found: Inventory) -> None:
-    with os.scandir(folder) as listed:
-        entries = sorted(listed, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except (PermissionError, FileNotFoundError) as error:
+        if not (found.tolerant and prefix):
+            raise
+        found.leave_out(prefix, f"a folder that cannot be read: {error.strerror}")
+        return
     found.seen += len(entries)
     if found.seen > MOST_FILES:
         raise InvalidInputError(f"{folder}: more than {MOST_FILES} files; do links go in circles?")
@@ -164,12 +176,12 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...], found: Inventory) 
                 _walk(path, f"{name}/", (*above, real), found)
         elif reason := _unfit(entry, path):
             found.leave_out(name, reason)
-        elif not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
+        elif not (found.tolerant or os.access(path, os.R_OK, effective_ids=_EFFECTIVE)):
             raise InvalidInputError(f"{path} cannot be read: permission denied")
         elif found.members and name == found.members[-1].name:
             found.leave_out(name, "a name that is another's when composed")
         else:
-            found.members.append(Member(name, entry.stat().st_size, path))
+            found.members.append(Member(name, 0 if found.tolerant else entry.stat().st_size, path))
 
 
 def _leads_in_circles(entry: os.DirEntry[str]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ..errors import InvalidInputError, StoreError
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -131,3 +132,77 @@ def store_inputs(spec: Spec, artifacts: ArtifactStore, progress: Progress | None
         InvalidInputError: a file cannot be read.
     """
     return spec.with_inputs(file.store(artifacts, progress) for file in spec.inputs())
+
+
+def take_in(
+    spec: Spec,
+    fields: Callable[[str], bool],
+    settings: Settings,
+    models: Models,
+    artifacts: ArtifactStore,
+    folder: Path,
+) -> InputChecks:
+    """Fetch, check and store the inputs of some fields; the specification has these then.
+
+    Args:
+        spec: as it was given.
+        fields: whether a field is one of them.
+        settings: where data sets lie, how large a picture may be.
+        models: where models are looked up.
+        artifacts: the store.
+        folder: where what is fetched may lie meanwhile; made where it is needed.
+
+    Raises:
+        UsageError: an input cannot be used, or was changed while it was stored.
+        SetupError: one cannot be fetched, or the store cannot be written.
+    """
+    chosen = {id(file) for name, file in _named_inputs(spec) if fields(name)}
+    places = {place for place, file in enumerate(spec.inputs()) if id(file) in chosen}
+    checks: list[InputCheck] = []
+
+    def fetch(place: int, file: InputFile) -> InputFile:
+        if file.address is not None:
+            folder.mkdir(exist_ok=True)
+        return file.fetch(folder / f"fetched-{place}", settings, download=True)
+
+    def check(_: int, file: InputFile) -> InputFile:
+        checks.append(file.check(submission))
+        return checks[-1].file
+
+    spec = _with(spec, places, fetch)
+    submission = Submission(spec, settings, models)
+    spec = _with(spec, places, check)
+    spec = _with(spec, places, lambda _, file: _stored(file, artifacts))
+    waits_for = [each.waits_for for each in checks if each.waits_for is not None]
+    return InputChecks(spec, waits_for, [note for each in checks for note in each.notes])
+
+
+def _named_inputs(spec: Spec) -> Iterator[tuple[str, Any]]:
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        for each in value if isinstance(value, list | tuple) else [value]:
+            yield name, each
+
+
+def _with(spec: Spec, places: set[int], step: Callable[[int, InputFile], InputFile]) -> Spec:
+    files = enumerate(spec.inputs())
+    return spec.with_inputs(step(n, file) if n in places else file for n, file in files)
+
+
+def _stored(file: InputFile, artifacts: ArtifactStore) -> InputFile:
+    before = _version(file.path)
+    try:
+        return file.store(artifacts)
+    except StoreError:
+        if _version(file.path) == before:
+            raise
+        raise InvalidInputError(f"{file.path} was changed while it was stored") from None
+
+
+def _version(path: Path | None) -> tuple[int, int] | None:
+    """What is another once somebody has written to a file."""
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns) if found else None

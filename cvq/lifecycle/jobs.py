@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -19,11 +21,13 @@ from sqlalchemy import (
 from .. import tables as t
 from ..errors import UnknownJobError
 from ..matching import Needs
+from ..queries import database_time
 from ..records import Job, NewJob, Outcome
 from ..states import Reason, State
 from ..tables import now
 from . import attempts
-from .events import CANCEL_REQUESTED, add_event
+from .cancelling import request_cancel, stop_failing
+from .events import CANCEL_REQUESTED, SUBMITTED, add_event, add_events
 from .order import joining_ranks, new_rank
 from .retries import LONGEST_PAUSE_S
 
@@ -34,44 +38,67 @@ def submit(connection: Connection, job: NewJob) -> int:
     Raises:
         UnknownJobError: a parent does not exist.
     """
-    for parent in job.after:
-        if not connection.scalar(select(exists().where(t.jobs.c.id == parent))):
-            raise UnknownJobError(parent)
-    state = State.WAITING if job.after or job.not_before else State.QUEUED
-    job_id: Any = connection.scalar(
-        insert(t.jobs)
-        .values(
-            kind=job.kind,
-            queue=job.queue,
-            priority=job.priority,
-            fair_rank=new_rank(connection, job.queue, job.priority, job.user),
-            user=job.user,
-            name=job.name,
-            tags=job.tags,
-            spec=job.spec,
-            spec_hash=job.spec_hash,
-            needs=Needs.of(job).key,
-            device=job.device,
-            time_limit=job.time_limit,
-            soft_time_limit=job.soft_time_limit,
-            goals=job.declared,
-            batch=job.batch,
-            batch_key=job.batch_key,
-            state=state,
-            attempt=0,
-            max_attempts=job.max_attempts,
-            cancel_requested=False,
-            not_before=job.not_before,
-            metrics={},
-            created_at=now(),
-            queued_at=now() if state == State.QUEUED else None,
-        )
-        .returning(t.jobs.c.id)
-    )
+    check_parents(connection, job.after)
+    rank = new_rank(connection, job.queue, job.priority, job.user)
+    values = columns(job, rank, database_time(connection))
+    job_id: Any = connection.scalar(insert(t.jobs).values(values).returning(t.jobs.c.id))
     for parent in set(job.after):
         connection.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
-    add_event(connection, job_id, "submitted", job.user)
+    add_event(connection, job_id, SUBMITTED, job.user)
     return int(job_id)
+
+
+def check_parents(connection: Connection, after: Iterable[int]) -> None:
+    """Refuse to wait for a job that there is not.
+
+    Raises:
+        UnknownJobError: it does not exist.
+    """
+    for parent in after:
+        if not connection.scalar(select(exists().where(t.jobs.c.id == parent))):
+            raise UnknownJobError(parent)
+
+
+def columns(job: NewJob, rank: int, at: datetime) -> dict[str, Any]:
+    """The row of a job that is submitted.
+
+    Args:
+        job: what is submitted.
+        rank: its turn, see `order.new_rank`.
+        at: the database's time.
+    """
+    state = State.WAITING if job.after or job.not_before else State.QUEUED
+    if job.error is not None:
+        state = State.FAILED
+    return {
+        "kind": job.kind,
+        "queue": job.queue,
+        "priority": job.priority,
+        "fair_rank": rank,
+        "user": job.user,
+        "name": job.name,
+        "tags": job.tags,
+        "spec": job.spec,
+        "spec_hash": job.spec_hash,
+        "needs": Needs.of(job).key,
+        "device": job.device,
+        "time_limit": job.time_limit,
+        "soft_time_limit": job.soft_time_limit,
+        "goals": job.declared,
+        "batch": job.batch,
+        "batch_key": job.batch_key,
+        "state": state,
+        "reason": Reason.ERROR if state == State.FAILED else None,
+        "error": job.error,
+        "attempt": 0,
+        "max_attempts": job.max_attempts,
+        "cancel_requested": False,
+        "not_before": job.not_before,
+        "metrics": {},
+        "created_at": at,
+        "queued_at": at if state == State.QUEUED else None,
+        "finished_at": at if state == State.FAILED else None,
+    }
 
 
 def cancel(connection: Connection, job_id: int, by: str) -> Job:
@@ -90,22 +117,11 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
     if row is None:
         raise UnknownJobError(job_id)
     job = Job.from_row(row)
-    if job.finished:
-        return job
-    add_event(connection, job_id, CANCEL_REQUESTED, by)
     if job.state == State.RUNNING and row.expired:
+        add_event(connection, job_id, CANCEL_REQUESTED, by)
         attempts.end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
-    elif job.state == State.RUNNING:
-        connection.execute(
-            update(t.jobs).where(t.jobs.c.id == job_id).values(cancel_requested=True)
-        )
-    else:
-        connection.execute(
-            update(t.jobs)
-            .where(t.jobs.c.id == job_id)
-            .values(state=State.CANCELLED, cancel_requested=True, finished_at=now())
-        )
-        add_event(connection, job_id, State.CANCELLED, by)
+    elif not job.finished:
+        request_cancel(connection, t.jobs.c.id == job_id, by)
     return Job.from_row(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one())
 
 
@@ -123,7 +139,8 @@ def promote(connection: Connection, by: str) -> int:
             select(1).select_from(parents).where(t.dependencies.c.job_id == t.jobs.c.id, condition)
         )
 
-    while failed := connection.scalars(
+    batches: set[int | None] = set()
+    while failed := connection.execute(
         update(t.jobs)
         .where(
             t.in_state(State.WAITING),
@@ -135,10 +152,12 @@ def promote(connection: Connection, by: str) -> int:
             error="a job that this one waited for did not succeed",
             finished_at=now(),
         )
-        .returning(t.jobs.c.id)
+        .returning(t.jobs.c.id, t.jobs.c.batch)
     ).all():
-        for job_id in failed:
-            add_event(connection, job_id, f"failed ({Reason.DEPENDENCY_FAILED})", by)
+        batches.update(row.batch for row in failed)
+        add_events(
+            connection, [row.id for row in failed], f"failed ({Reason.DEPENDENCY_FAILED})", by
+        )
     ready = connection.execute(
         select(
             t.jobs.c.id,
@@ -168,6 +187,6 @@ def promote(connection: Connection, by: str) -> int:
             .values(state=State.QUEUED, queued_at=now(), fair_rank=bindparam("rank")),
             joining_ranks(connection, ready),
         )
-    for row in ready:
-        add_event(connection, row.id, State.QUEUED, by)
+    add_events(connection, [row.id for row in ready], State.QUEUED, by)
+    stop_failing(connection, batches, by)
     return len(ready)

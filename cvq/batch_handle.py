@@ -1,0 +1,166 @@
+"""Jobs that were submitted together, in the hands of a Python program."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from . import queries
+from .batch import Batch
+from .errors import JobCancelledError, JobFailedError, WaitTimeoutError
+from .handle import POLL_S, JobHandle
+from .lifecycle import batches
+from .states import State
+from .views.batch_rows import rows_of_batch
+
+if TYPE_CHECKING:
+    from .client import Client
+
+_CHUNK = 500  # jobs that are read at a time
+# A look at a large batch takes a while; it is no more than a tenth of the time.
+_LOOKS_SHARE = 10
+
+
+class BatchHandle:
+    """One batch: what `Client.submit_many` and `Client.batch` give.
+
+    What it says is of the last look; `refresh()` and `wait()` look anew.
+    """
+
+    def __init__(self, client: Client, number: int) -> None:
+        self.client = client
+        self.id = number
+        self._batch: Batch | None = None
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.id}>"
+
+    @property
+    def batch(self) -> Batch:
+        """The row of the database, and the states of its jobs, as of the last look."""
+        if self._batch is None:
+            with self.client.db.read() as connection:
+                self._batch = queries.get_batch(connection, self.id)
+        return self._batch
+
+    @property
+    def states(self) -> Mapping[str, int]:
+        """How many jobs are in each state that has any."""
+        return self.batch.states
+
+    @property
+    def jobs(self) -> Iterator[JobHandle]:
+        """Its jobs, in the order of the items."""
+        with self.client.db.read() as connection:
+            ids = queries.ids_of_batch(connection, self.id)
+        for start in range(0, len(ids), _CHUNK):
+            with self.client.db.read() as connection:
+                found = queries.get_jobs(connection, ids[start : start + _CHUNK])
+            yield from (JobHandle(self.client, job.id, job) for job in found)
+
+    def refresh(self) -> Self:
+        """Look again; return this very batch.
+
+        Raises:
+            UnknownBatchError: there is no such batch.
+        """
+        self._batch = None
+        _ = self.batch
+        return self
+
+    def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+        on_look: Callable[[Batch], None] | None = None,
+    ) -> Self:
+        """Wait for the end of all its jobs; return this very batch.
+
+        Args:
+            timeout: seconds; None waits for ever.
+            check: raise where a job did not succeed.
+            on_look: called with the batch at every look, seven times a second at most.
+
+        Raises:
+            WaitTimeoutError: it has not ended in time; it goes on.
+            JobFailedError: a job failed.
+            JobCancelledError: a job was cancelled, and none failed.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            begun = time.monotonic()
+            batch = self.refresh().batch
+            if on_look is not None:
+                on_look(batch)
+            if batch.finished:
+                break
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"batch {self.id} has {batch.done} of {batch.jobs} jobs done after "
+                    f"{timeout:g} s: it was not cancelled"
+                )
+            time.sleep(max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun)))
+        if check:
+            raise_for_states(batch)
+        return self
+
+    def cancel(self) -> int:
+        """Cancel what is unfinished; return how many jobs that were.
+
+        Raises:
+            UnknownBatchError: there is no such batch.
+        """
+        self.refresh()
+        with self.client.db.write() as connection:
+            number = batches.cancel(connection, self.id, self.client.settings.user)
+        self.refresh()
+        return number
+
+    def retry(self, *, failed: bool = True, cancelled: bool = False) -> int:
+        """Queue again what has failed, or was cancelled; return how many jobs that are.
+
+        They stay the jobs that they are, and their attempts count on. What was refused when it was
+        submitted cannot be tried again.
+
+        Raises:
+            UnknownBatchError: there is no such batch.
+        """
+        self.refresh()
+        wanted = [State.FAILED] * failed + [State.CANCELLED] * cancelled
+        user = self.client.settings.user
+        with self.client.db.write() as connection:
+            again = batches.retry(connection, self.id, wanted, user)
+        self.refresh()
+        for queue, number in Counter(again.values()).items():
+            self.client.notify(queue, f"batch {self.id}", number)
+        return len(again)
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """A row for each item, in order: see `cvq.views.batch_rows`.
+
+        Raises:
+            UnknownBatchError: there is no such batch.
+        """
+        self.refresh()
+        return rows_of_batch(self.client.db, self.id)
+
+
+def raise_for_states(batch: Batch) -> None:
+    """Raise what tells of a batch that has ended, and not well.
+
+    Raises:
+        JobFailedError: a job failed.
+        JobCancelledError: a job was cancelled, and none failed.
+    """
+    if batch.failed:
+        raise JobFailedError(
+            f"batch {batch.id}: {batch.failed} of {batch.jobs} jobs failed: "
+            f"`cvq ls --batch {batch.id} --status failed` lists them"
+        )
+    if cancelled := batch.states.get(State.CANCELLED):
+        raise JobCancelledError(
+            f"batch {batch.id}: {cancelled} of {batch.jobs} jobs were cancelled"
+        )

@@ -1,0 +1,130 @@
+"""The pictures of a zip or a tar, as items: each is read where it lies, nothing is unpacked."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from ...datasets.inventory import Inventory, is_picture, of_zip, readable, take
+from ...errors import InvalidInputError
+from ...files import why
+from ...text import count
+from ..items import Item, label
+from .folders import tell
+
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
+def is_archive(word: str) -> bool:
+    """Whether a word names an archive."""
+    return word.lower().endswith((".zip", ".tar", *_PACKED)) and "://" not in word
+
+
+def members(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
+    """The pictures of an archive: of a zip by name, of a tar as they lie in it.
+
+    Raises:
+        InvalidInputError: it cannot be read, or has no pictures.
+    """
+    if path.name.lower().endswith(".zip"):
+        return _of_zip(path, note)
+    if path.name.lower().endswith(_PACKED):
+        raise InvalidInputError(f"{path} is packed as a whole: unpack it, or pack it as a zip")
+    return _of_tar(path, note)
+
+
+def _of_zip(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
+    take(path)  # says what is wrong with it
+    archive = zipfile.ZipFile(path)  # closed with the last item that reads from it
+    found = of_zip(archive, str(path))
+    pictures = [member for member in found.members if is_picture(member.name)]
+    tell(found, str(path), len(pictures), note)
+    for member in pictures:
+        assert isinstance(member.origin, zipfile.ZipInfo)
+        name = label(f"{path}/{member.name}")
+        yield Item(name, _basename(member.name), bring=_Unzip(archive, member.origin, name))
+
+
+class _Unzip:
+    """Writes a member of a zip to a path."""
+
+    def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> None:
+        self._archive, self._entry, self._name = archive, entry, name
+
+    def __call__(self, target: Path) -> None:
+        try:
+            with self._archive.open(self._entry) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+        except _DAMAGE as error:
+            raise InvalidInputError(f"{self._name} is damaged: {error}") from None
+
+
+def _of_tar(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
+    found, pictures, cut = Inventory(), 0, None
+    try:
+        size = path.stat().st_size
+        with tarfile.open(path, "r:") as archive:
+            while entry := archive.next():
+                archive.members = []  # type: ignore[attr-defined] # which it would keep, all of them
+                if item := _of_entry(path, entry, size, found):
+                    pictures += 1
+                    yield item
+    except tarfile.TarError as error:
+        if not pictures:
+            raise InvalidInputError(f"{path} cannot be read: {error}") from None
+        cut = error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {why(error)}") from None
+    if cut is not None:
+        what = f"{path} is cut off after {count(pictures, 'picture')} ({cut})"
+        yield Item(label(f"{path}/"), "", error=what)
+    tell(found, str(path), pictures, note)
+
+
+def _of_entry(path: Path, entry: tarfile.TarInfo, size: int, found: Inventory) -> Item | None:
+    name = readable(entry.name)
+    if entry.isdir():
+        return None
+    if not entry.isfile() or entry.issparse():
+        found.leave_out(name, "no regular file")
+    elif PurePosixPath(name).name.startswith("."):
+        found.leave_out(name, "hidden")
+    elif not is_picture(name):
+        found.leave_out(name, "no pictures")
+    else:
+        called = label(f"{path}/{name}")
+        start, length = entry.offset_data, entry.size
+        if start + length > size:
+            return Item(called, "", error=f"{called} is cut off: the archive ends before it does")
+        return Item(called, _basename(name), bring=_Untar(path, start, length, called))
+    return None
+
+
+class _Untar:
+    """Writes a part of a file to a path."""
+
+    def __init__(self, path: Path, start: int, length: int, name: str) -> None:
+        self._path, self._start, self._length, self._name = path, start, length, name
+
+    def __call__(self, target: Path) -> None:
+        with self._path.open("rb") as source, target.open("wb") as file:
+            source.seek(self._start)
+            left = self._length
+            while left and (part := source.read(min(left, 1 << 20))):
+                file.write(part)
+                left -= len(part)
+        if left:
+            raise InvalidInputError(f"{self._name} is cut off: the archive was changed")
+
+
+def _basename(name: str) -> str:
+    """The last part of a name, short enough for a file's."""
+    return PurePosixPath(name).name.encode()[-200:].decode(errors="ignore")

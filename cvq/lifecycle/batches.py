@@ -1,0 +1,137 @@
+"""Jobs that are submitted together: entered, cancelled and tried again as one.
+
+A batch appears as a whole or not at all: its row and all its jobs are one transaction, so that a
+submission that dies leaves nothing behind and can be made again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, insert, literal, or_, select, update
+
+from .. import tables as t
+from ..batch import NewBatch
+from ..queries import database_time
+from ..records import EncodedJson, Job, NewJob, Outcome
+from ..states import Reason, State
+from ..tables import now
+from . import attempts
+from .cancelling import request_cancel, stop_failing
+from .events import CANCEL_REQUESTED, SUBMITTED, add_event, add_events
+from .jobs import check_parents, columns, promote
+from .order import new_rank
+
+_CHUNK = 2_000  # rows that are sent at a time
+
+
+def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> int:
+    """Insert a batch with its jobs, in their order; return the batch's id.
+
+    Its jobs have all in common but name, specification and error. They take turns with those of
+    others as if each had been submitted by itself.
+
+    Raises:
+        UnknownJobError: a parent does not exist.
+    """
+    first = jobs[0]
+    check_parents(connection, first.after)
+    at = database_time(connection)
+    entry = {name: getattr(batch, name) for name in NewBatch.__dataclass_fields__}
+    batch_id = int(
+        connection.execute(
+            insert(t.batches)
+            .values(**entry, jobs=len(jobs), created_at=at)
+            .returning(t.batches.c.id)
+        ).scalar_one()
+    )
+    ranks = itertools.count(new_rank(connection, first.queue, first.priority, first.user))
+    row = columns(first, 0, at)  # what all have in common is encoded once
+    common = {"batch": batch_id} | {
+        name: EncodedJson(json.dumps(row[name], ensure_ascii=False))
+        for name in ("tags", "goals", "metrics")
+        if row[name] is not None
+    }
+    for start in range(0, len(jobs), _CHUNK):
+        rows = [
+            # What is refused takes no turn.
+            columns(job, 0 if job.error is not None else next(ranks), at) | common
+            for job in jobs[start : start + _CHUNK]
+        ]
+        connection.execute(insert(t.jobs), rows)
+    _enter(connection, batch_id, first, at)
+    stop_failing(connection, [batch_id], first.user)
+    return batch_id
+
+
+def _enter(connection: Connection, batch_id: int, first: NewJob, at: Any) -> None:
+    """Write down what the jobs of a batch wait for, and that they were submitted."""
+    jobs = t.jobs.c
+    of_batch = jobs.batch == batch_id
+    for parent in set(first.after):
+        waiting = select(jobs.id, literal(parent)).where(of_batch, t.in_state(State.WAITING))
+        connection.execute(insert(t.dependencies).from_select(["job_id", "parent_id"], waiting))
+    events = ["job_id", "time", "what", "by"]
+    for what, which in (
+        (SUBMITTED, of_batch),
+        (f"failed ({Reason.ERROR})", and_(of_batch, t.in_state(State.FAILED))),
+    ):
+        row = select(jobs.id, literal(at, t.UtcDateTime), literal(what), literal(first.user))
+        connection.execute(
+            insert(t.events).from_select(events, row.where(which).order_by(jobs.id))
+        )
+
+
+def cancel(connection: Connection, batch_id: int, by: str) -> int:
+    """Cancel what is unfinished of a batch; return how many jobs that were."""
+    of_batch = t.jobs.c.batch == batch_id
+    lost = connection.execute(
+        select(t.jobs)
+        .where(of_batch, t.in_state(State.RUNNING), t.jobs.c.lease_until < now())
+        .order_by(t.jobs.c.id)
+        .with_for_update()
+    ).all()
+    for row in lost:  # nobody is there who would see the flag
+        job = Job.from_row(row)
+        add_event(connection, job.id, CANCEL_REQUESTED, by)
+        attempts.end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
+    return len(lost) + request_cancel(connection, of_batch, by)
+
+
+def retry(connection: Connection, batch_id: int, states: Sequence[str], by: str) -> dict[int, str]:
+    """Queue jobs of a batch again, that have failed or were cancelled; return ids with queues.
+
+    They stay the jobs that they are, with their attempts so far, so that each item has one job.
+    What was refused when it was submitted has no input that could be tried again.
+    """
+    jobs = t.jobs.c
+    again = or_(
+        jobs.attempt > 0,
+        jobs.reason == Reason.DEPENDENCY_FAILED,
+        jobs.state == State.CANCELLED,
+    )
+    rows = connection.execute(
+        update(t.jobs)
+        .where(jobs.batch == batch_id, jobs.state.in_(states), again)
+        .values(
+            state=State.WAITING,
+            reason=None,
+            error=None,
+            result=None,
+            progress=None,
+            cancel_requested=False,
+            not_before=None,
+            finished_at=None,
+            max_attempts=case(
+                (jobs.attempt < jobs.max_attempts, jobs.max_attempts), else_=jobs.attempt + 1
+            ),
+        )
+        .returning(jobs.id, jobs.queue)
+    ).all()
+    queues = {row.id: row.queue for row in sorted(rows)}
+    add_events(connection, queues, "to be tried again", by)
+    promote(connection, by)
+    return queues

@@ -1,0 +1,83 @@
+"""Jobs that are cancelled: by a person, or because too many of their batch have failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+
+from .. import tables as t
+from ..states import State
+from ..tables import now
+from .events import CANCEL_REQUESTED, add_events
+
+_VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
+
+
+def request_cancel(
+    connection: Connection, which: ColumnElement[bool], by: str, *, skip_locked: bool = False
+) -> int:
+    """Cancel unfinished jobs: at once what nobody runs, else by a flag that the worker sees.
+
+    Args:
+        connection: the transaction.
+        which: a condition on `jobs`.
+        by: who cancels them.
+        skip_locked: pass over jobs that others are changing at this moment, instead of waiting.
+
+    Returns:
+        how many they were.
+    """
+    unfinished = t.in_state(State.WAITING, State.QUEUED, State.RUNNING)
+    # Locked first: a job that goes back to its queue between two updates would escape both.
+    rows = connection.execute(
+        select(t.jobs.c.id, t.jobs.c.state)
+        .where(which, unfinished)
+        .order_by(t.jobs.c.id)
+        .with_for_update(skip_locked=skip_locked)
+    ).all()
+    running = [row.id for row in rows if row.state == State.RUNNING]
+    idle = [row.id for row in rows if row.state != State.RUNNING]
+    add_events(connection, [row.id for row in rows], CANCEL_REQUESTED, by)
+    _change(connection, running, cancel_requested=True)
+    _change(
+        connection, idle, state=State.CANCELLED, cancel_requested=True, finished_at=now()
+    )  # fmt: skip
+    add_events(connection, idle, State.CANCELLED, by)
+    return len(rows)
+
+
+def stop_failing(connection: Connection, batches: Iterable[int | None], by: str) -> None:
+    """Cancel what is left of batches of which as many items have failed as may.
+
+    To be called once in a transaction, at its end, with the batches of the jobs that have failed
+    in it: it locks their rows, in order, so that of several failures at a time each sees those
+    before it.
+    """
+    known = {batch for batch in batches if batch is not None}
+    if not known:
+        return
+    b = t.batches.c
+    limited = connection.execute(
+        select(b.id, b.max_fails)
+        .where(b.id.in_(known), b.max_fails.is_not(None))
+        .order_by(b.id)
+        .with_for_update()
+    ).all()
+    for batch, most in limited:
+        of_batch = t.jobs.c.batch == batch
+        failed = select(t.jobs.c.id).where(of_batch, t.in_state(State.FAILED)).limit(most)
+        if connection.scalar(select(func.count()).select_from(failed.subquery())) == most:
+            # Whoever holds one of them may be waiting for the row of this batch.
+            request_cancel(connection, of_batch, by, skip_locked=True)
+
+
+def _change(connection: Connection, job_ids: list[int], **values: Any) -> None:
+    for some in _parts(job_ids):
+        connection.execute(update(t.jobs).where(t.jobs.c.id.in_(some)).values(**values))
+
+
+def _parts(job_ids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(job_ids), _VALUES):
+        yield job_ids[start : start + _VALUES]

@@ -1,0 +1,48 @@
+"""A kind for tests of batches: it says how bright pictures are, each job some of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from PIL import Image
+from pydantic import Field
+
+from cvq import Argument, ImageFile, Kind, ModelFile, Spec
+
+
+class BrightnessSpec(Spec):
+    """How bright pictures are."""
+
+    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+        min_length=1, max_length=1000, description="Pictures to look at."
+    )
+    scale: float = Field(1.0, gt=0, description="What to multiply with.")
+    model: ModelFile | None = Field(None, description="A job to wait for.")
+
+
+class AddSpec(Spec):
+    """Add pairs of numbers."""
+
+    numbers: Annotated[list[float], Argument("NUMBER...")] = Field(min_length=2, max_length=2)
+
+
+def run(spec: BrightnessSpec, ctx: Any) -> dict[str, Any]:
+    with Image.open(spec.images[0].local_path) as picture:
+        low, high = picture.convert("L").getextrema()
+    return {"brightness": spec.scale * (low + high) / 2}
+
+
+def add(spec: AddSpec, ctx: Any) -> dict[str, Any]:
+    return {"sum": sum(spec.numbers)}
+
+
+KINDS = [
+    Kind(
+        name="brightness", spec=BrightnessSpec, run="batched:run", summary="How bright it is.",
+        inference="batched:Brightness", items="images",
+    ),
+    Kind(
+        name="add", spec=AddSpec, run="batched:add", summary="Add numbers.",
+        inference="batched:Add", items="numbers",
+    ),
+]  # fmt: skip
