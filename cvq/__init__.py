@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from .inference import Answer, Inference
     from .inputs.data import DataSource
     from .inputs.files import ImageFile, InputFile
+    from .inputs.images import ImagesFile
     from .inputs.models import ModelFile, ModelOf
     from .kinds.classifier import ClassifierSpec
+    from .kinds.inference import InferenceSpec
     from .kinds.kind import Kind
     from .kinds.spec import Argument, Auto, Spec
     from .kinds.training import ImageTrainingSpec, TrainingSpec
@@ -46,6 +48,8 @@ _HOMES = {
     "DataSource": ".inputs.data",
     "ImageFile": ".inputs.files",
     "ImageTrainingSpec": ".kinds.training",
+    "ImagesFile": ".inputs.images",
+    "InferenceSpec": ".kinds.inference",
     "InputFile": ".inputs.files",
     "Kind": ".kinds.kind",
     "LocalContext": ".context.local",
@@ -65,7 +69,9 @@ __all__ = [
     "DataSource",
     "ImageFile",
     "ImageTrainingSpec",
+    "ImagesFile",
     "Inference",
+    "InferenceSpec",
     "InputFile",
     "JobHandle",
     "Kind",

@@ -17,11 +17,11 @@ Nothing here imports PyTorch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .inputs.models import ModelFile
+from .inputs.images import ImagesFile
 from .kinds.spec import Spec
 
 
@@ -30,12 +30,16 @@ class Answer:
     """What came out for one item.
 
     Attributes:
-        row: its line in the table of results, JSON values under the same names for every item.
-        files: contents by file name, such as a PNG of what was drawn.
+        row: its line in the table of results, JSON values of one type under the same names for
+            every item.
+        files: contents such as a PNG of what was drawn, under the same names for every item.
+        notes: what whoever asked should know of the item, in half a sentence each:
+            `has 3 frames: the first is read`.
     """
 
     row: Mapping[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Inference(ABC):
@@ -49,20 +53,36 @@ class Inference(ABC):
         device: `cpu`, `mps`, `cuda:0`.
     """
 
-    # The most items of one forward. Batches are padded to powers of two up to it.
+    # The most items of one forward. Batches are padded to powers of two up to it; with the
+    # specification's `exact` all are padded to it. Twice as many decoded items are held.
     max_batch: ClassVar[int] = 256
+    # The field of the specification that holds the items, as its kind names it.
+    field: str = "images"
 
     def __init__(self, spec: Spec, device: str) -> None:
         self.spec = spec
         self.device = device
 
-    def items(self, spec: Spec) -> Sequence[Any]:
-        """The items of a job, from the field that its kind names as `items`."""
-        return list(getattr(spec, "images"))  # noqa: B009 - a field of the kind's own
+    def items(self, spec: Spec) -> Iterable[Any]:
+        """The items of a job, from the field that its kind names; of a shard, its files.
+
+        A picture has a `name`, and its content is what `read()` gives, in a shard or beside it.
+
+        Raises:
+            PermanentError: a shard is damaged.
+        """
+        return _flat(getattr(spec, self.field))
+
+    def name(self, item: Any) -> str:
+        """What an item is called in the table of results."""
+        return str(getattr(item, "name", item))
 
     @abstractmethod
-    def load(self, model: ModelFile) -> Any:
+    def load(self, model: Any) -> Any:
         """Load a trained model, to be kept for many batches.
+
+        Args:
+            model: the specification's `ModelFile`; None where it has none.
 
         Raises:
             PermanentError: it cannot be used; every item fails.
@@ -77,9 +97,20 @@ class Inference(ABC):
         return item
 
     @abstractmethod
-    def infer(self, model: Any, batch: Sequence[Any]) -> Sequence[Answer | Mapping[str, Any]]:
+    def infer(self, model: Any, batch: Sequence[Any]) -> Iterable[Answer | Mapping[str, Any]]:
         """Answer decoded items of one shape, in their order, an answer each.
+
+        Items at the end may repeat another, to fill the batch up. Where answers are yielded one by
+        one, those of the repeated are not asked for.
 
         What is raised here is looked for by halving the batch: the item that is at fault fails
         alone.
         """
+
+
+def _flat(given: Iterable[Any]) -> Iterator[Any]:
+    for item in given:
+        if isinstance(item, ImagesFile) and item.is_shard:
+            yield from item.members()
+        else:
+            yield item

@@ -42,7 +42,7 @@ def _fields(kind: Kind) -> list[str] | None:
 
 def _missing(kind: Kind) -> list[str]:
     """What a kind needs and is not installed: its code, and the packages of its extra."""
-    module = kind.run.partition(":")[0].partition(".")[0]
+    module = (kind.run or kind.inference or "").partition(":")[0].partition(".")[0]
     code = [] if _is_importable(module) else [module]
     return code + ([] if kind.extra is None else _missing_of_extra(kind.extra))
 

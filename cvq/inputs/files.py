@@ -5,6 +5,7 @@ A type of one's own is a subclass that overrides what it does otherwise: `check`
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import mimetypes
 import os
@@ -177,6 +178,15 @@ class InputFile(BaseModel):
         if self.path is None:
             raise PermanentError(f"{self.name} is not on this machine")
         return self.path
+
+    def read(self) -> builtins.bytes:
+        """Its content, on the machine that runs its job.
+
+        Raises:
+            PermanentError: it is not here.
+            OSError: it cannot be read.
+        """
+        return self.local_path.read_bytes()
 
     @property
     def given_path(self) -> Path:

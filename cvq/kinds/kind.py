@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,9 @@ from .spec import Spec
 
 # As it is typed after `cvq submit`, and as the database has room for.
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")
+
+# `run(kind, spec, ctx)` for a kind that has an inference: the runner and a table of rows.
+_IN_BULK = "cvq_workers.inference.bulk:run"
 
 # What `Client.submit` takes besides a specification's fields; a test holds the two equal.
 OF_EVERY_JOB = frozenset(
@@ -33,7 +37,8 @@ class Kind:
     Attributes:
         name: what `cvq submit` calls it, for example `style-transfer`.
         spec: the pydantic model of its values.
-        run: `module:function` of `run(spec, ctx) -> dict`, imported only in a job's process.
+        run: `module:function` of `run(spec, ctx) -> dict`, imported only in a job's process. A
+            kind with an `inference` can do without.
         summary: one line for `cvq kinds`.
         extra: the optional dependency group that `run` needs, as in `pip install '.[worker]'`.
         offers: what its models can be used for: `classifier`, `autoencoder`, `generator`,
@@ -57,8 +62,8 @@ class Kind:
 
     name: str
     spec: type[Spec]
-    run: str
-    summary: str
+    run: str = ""
+    summary: str = ""
     extra: str | None = None
     offers: tuple[str, ...] = ()
     network: str | None = None
@@ -88,12 +93,20 @@ class Kind:
             )
         if self.offers and self.network is None:
             raise ValueError(f"kind {self.name} offers {self.offers[0]}, and names no network")
+        if not self.run and not self.inference:
+            raise ValueError(f"kind {self.name} names neither a function to run nor an inference")
         if self.inference and self.items not in self.spec.model_fields:
             raise ValueError(f"kind {self.name}: name the field of its items, as items='images'")
 
-    def load(self) -> Any:
-        """Import and return the function that runs the job."""
-        return _loaded(self.run)
+    def load(self, spec: Spec) -> Any:
+        """Import and return the function that runs a job, called with `(spec, ctx)`.
+
+        A kind's own `run` knows no shards: their pictures are answered by its inference.
+        """
+        if self.run and not (self.inference and has_shards(spec)):
+            return _loaded(self.run)
+        self.load_inference()
+        return partial(_loaded(_IN_BULK), self)
 
     def load_network(self) -> Any:
         """Import and return the function that makes the network of a model."""
@@ -115,6 +128,11 @@ class Kind:
             return None
         rest = {name: value for name, value in spec.items() if name != self.items}
         return digest(self.name, rest)
+
+
+def has_shards(spec: Spec) -> bool:
+    """Whether a job's files are, or are among, shards: see `ImagesFile`."""
+    return any(getattr(file, "is_shard", False) for file in spec.inputs())
 
 
 def _loaded(reference: str) -> Any:

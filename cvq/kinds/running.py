@@ -24,7 +24,7 @@ def run_kind(kind: Kind, spec: Spec, ctx: Context) -> Any:
     Returns:
         what its function returns; {} for None.
     """
-    run = kind.load()
+    run = kind.load(spec)
     _seed(spec.seed)
     result = run(spec, ctx)
     return {} if result is None else result  # 0, False and [] are results

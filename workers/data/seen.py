@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cvq.context import Context
-from cvq.inputs.files import ImageFile
 from cvq.pictures.decoding import Paper, decode_picture
 from cvq.text import join
 
@@ -35,6 +35,7 @@ Bytes = NDArray[np.uint8]
 _SAMPLED = 10_000
 _MOST = 0.95  # of the pictures: so many have one polarity where all are said to have it
 _MIDDLE = 127
+DARK_ON_LIGHT, LIGHT_ON_DARK = _POLARITIES = ("dark on light", "light on dark")
 _LEARNT_28 = 28  # what models knew that were made before this was a fact
 
 
@@ -43,9 +44,9 @@ def seen_of(images: Tensor, background: Paper) -> dict[str, Any]:
     light = float((_borders(images[:_SAMPLED]) > _MIDDLE).float().mean())
     polarity = "mixed"
     if light >= _MOST:
-        polarity = "dark on light"
+        polarity = DARK_ON_LIGHT
     elif light <= 1 - _MOST:
-        polarity = "light on dark"
+        polarity = LIGHT_ON_DARK
     return {
         "channels": images.shape[1],
         "size": images.shape[-1],
@@ -54,8 +55,98 @@ def seen_of(images: Tensor, background: Paper) -> dict[str, Any]:
     }
 
 
+class Picture(Protocol):
+    """A file with a picture, or a member of a shard."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def read(self) -> bytes:
+        """Its content."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture as a model's training would have seen it.
+
+    Attributes:
+        pixels: (C, size, size), 0..255.
+        notes: what was not taken as it stands, in half a sentence each.
+        is_negative: whether it looks like the negative of what the model has learnt from.
+    """
+
+    pixels: Tensor
+    notes: tuple[str, ...] = ()
+    is_negative: bool = False
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of its pixels."""
+        return self.pixels.shape
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a model sees pictures.
+
+    Attributes:
+        channels, size, paper: as they were decoded for its training.
+        polarity: of its training's pictures; None where the model does not say.
+        invert: whether to invert pictures; None: not, or where the model does not say what it
+            saw, those with a light border.
+    """
+
+    channels: Literal[1, 3]
+    size: int
+    paper: Paper
+    polarity: str | None
+    invert: bool | None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], invert: bool | None) -> Self:
+        """That of a model with these facts."""
+        seen: Mapping[str, Any] | None = facts.get("seen")
+        if seen is None:
+            return cls(1, facts.get("size", _LEARNT_28), "white", None, invert)
+        return cls(seen["channels"], seen["size"], seen["background"], seen["polarity"], invert)
+
+    def see(self, picture: Picture) -> Seen:
+        """Decode a picture.
+
+        Raises:
+            PermanentError: it cannot be used.
+        """
+        notes: list[str] = []
+        with named(picture.name):
+            array = decode_picture(
+                picture.read(), self.channels, self.size, paper=self.paper, note=notes.append
+            )
+        pixels = torch.from_numpy(array.reshape(self.size, self.size, self.channels).copy())
+        pixels = pixels.permute(2, 0, 1).contiguous()
+        light = bool(_borders(pixels[None]) > _MIDDLE)
+        by_itself = self.polarity is None and self.invert is None
+        if self.invert or (by_itself and light):
+            pixels, light = 255 - pixels, not light
+        is_negative = self.polarity in _POLARITIES and light != (self.polarity == DARK_ON_LIGHT)
+        return Seen(pixels, tuple(notes), is_negative)
+
+    @property
+    def negative(self) -> str:
+        """What is said behind the name of a picture that looks like a negative."""
+        shown = LIGHT_ON_DARK if self.polarity == DARK_ON_LIGHT else DARK_ON_LIGHT
+        return (
+            f"{shown}, while the model has learnt from {self.polarity}; `--invert` or "
+            "`--no-invert` turns them"
+        )
+
+    def notes_on(self, picture: Seen) -> tuple[str, ...]:
+        """All that is to be said of a picture."""
+        return (*picture.notes, self.negative) if picture.is_negative else picture.notes
+
+
 def as_trained(
-    files: Sequence[ImageFile], facts: Mapping[str, Any], ctx: Context, *, invert: bool | None
+    files: Sequence[Picture], facts: Mapping[str, Any], ctx: Context, *, invert: bool | None
 ) -> Tensor:
     """Pictures as a model's training saw them, (N, C, size, size), 0..255.
 
@@ -69,39 +160,18 @@ def as_trained(
     Raises:
         PermanentError: a picture cannot be used.
     """
-    seen: Mapping[str, Any] | None = facts.get("seen")
-    channels: Literal[1, 3] = seen["channels"] if seen else 1
-    size: int = seen["size"] if seen else facts.get("size", _LEARNT_28)
-    paper: Paper = seen["background"] if seen else "white"
+    sight = Sight.of(facts, invert)
     found = []
     for number, file in enumerate(files, 1):
-        with named(file.local_path, file.name) as note:
-            picture = decode_picture(file.local_path, channels, size, paper=paper, note=note)
-        found.append(torch.from_numpy(picture.reshape(size, size, channels).copy()))
+        picture = sight.see(file)
+        for note in picture.notes:
+            log.warning("%s %s", file.name, note)
+        found.append(picture)
         ctx.progress(number, len(files), "picture")
-    pictures = torch.stack(found).permute(0, 3, 1, 2).contiguous()
-    if seen is None and invert is None:
-        light = (_borders(pictures) > _MIDDLE)[:, None, None, None]
-        return torch.where(light, 255 - pictures, pictures)
-    if invert:
-        pictures = 255 - pictures
-    if seen:
-        _compare(files, pictures, seen["polarity"])
-    return pictures
-
-
-def _compare(files: Sequence[ImageFile], pictures: Tensor, polarity: str) -> None:
-    """Say where pictures look like the negatives of what the network knows."""
-    if polarity == "mixed":
-        return
-    other = (_borders(pictures) > _MIDDLE) == (polarity == "light on dark")
-    names = [file.name for file, strange in zip(files, other.tolist(), strict=True) if strange]
-    if names:
-        shown = "light on dark" if polarity == "dark on light" else "dark on light"
-        log.warning(
-            "%s: %s, while the model has learnt from %s; `--invert` or `--no-invert` turns them",
-            join(names), shown, polarity,
-        )  # fmt: skip
+    strange = [file.name for file, each in zip(files, found, strict=True) if each.is_negative]
+    if strange:
+        log.warning("%s: %s", join(strange), sight.negative)
+    return torch.stack([each.pixels for each in found])
 
 
 def _borders(images: Tensor) -> Tensor:

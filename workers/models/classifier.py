@@ -38,6 +38,7 @@ from ..training.loop import Measure, Measured, autocast, dtype_of
 from ..training.pictures import PictureTraining
 from ..training.plots import save_confusion, save_grid
 from ..training.report import Report
+from .batches import in_batches
 from .coders import to_bytes
 
 SIZE = 28
@@ -154,13 +155,22 @@ def augmentation(spec: ClassifierSpec) -> Operation | None:
     )
 
 
-def probabilities(network: nn.Module, pictures: Tensor, device: str, dtype: torch.dtype) -> Tensor:
-    """Class probabilities (N, classes) of pictures 0..255, on the CPU."""
-    found = []
-    with torch.no_grad(), autocast(device, dtype):
-        for part in torch.split(pictures, _BATCH):
-            found.append(softmax(network(_laid_out(part.to(device))).float(), dim=1).cpu())
-    return torch.cat(found)
+def probabilities(
+    network: nn.Module,
+    pictures: Tensor,
+    device: str,
+    dtype: torch.dtype,
+    *,
+    most: int = _BATCH,
+    exact: bool = False,
+) -> Tensor:
+    """Class probabilities (N, classes) of pictures 0..255, on the CPU; see `in_batches`."""
+
+    def answer(part: Tensor) -> tuple[Tensor]:
+        return (softmax(network(_laid_out(part.to(device))).float(), dim=1).cpu(),)
+
+    with autocast(device, dtype):
+        return in_batches(answer, pictures, most, exact=exact)[0]
 
 
 def _laid_out(pictures: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 Papers:   Ronneberger et al., "U-Net", MICCAI 2015; Zhang et al., "Colorful Image Colorization",
           ECCV 2016, for the space (CIE Lab) and for what is wrong with a mean of colours.
-Inputs:   coloured pictures to learn from; any picture to colour.
-Output:   the picture with its own lightness and predicted a and b.
+Inputs:   coloured pictures to learn from. `colorize` uses what was learnt.
+Output:   a and b of CIE Lab for a lightness.
 
 What differs from the course, and why:
 
@@ -18,19 +18,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, mse_loss, pad
 
 from cvq.context import Context
 from cvq.errors import PermanentError
-from cvq.kinds.builtin.colorize import ColorizeSpec
 from cvq.kinds.builtin.colorizer import ColorizerSpec
-from cvq.text import join
 
 from ..data.dataset import Dataset, Part
 from ..training import verdicts
@@ -39,10 +36,8 @@ from ..training.loop import Measured
 from ..training.pictures import PictureTraining
 from ..training.plots import save_grid
 from ..training.report import Report
-from ..training.saved import load_model
 from .coders import spread, to_bytes
 from .lab import lab_to_rgb, rgb_to_lab
-from .pictures import open_picture, to_tensor
 
 log = logging.getLogger("cvq.job")
 
@@ -242,46 +237,3 @@ def _test(network: Colorizer, dataset: Dataset, spec: ColorizerSpec, report: Rep
 def _gain_on(error: float, grey: float) -> float:
     """The share by which an error is below that of grey; pictures without colours leave none."""
     return 1 - error / grey if grey > 0 else 0.0
-
-
-def coloured_picture(
-    network: Colorizer, picture: Image.Image, size: int, strength: float
-) -> Tensor:
-    """A picture of any size in colour, (1, 3, H, W) in 0..1.
-
-    Colours are predicted at about the size that the network has learnt from, where it knows what
-    things look like, and enlarged; the lightness keeps its full resolution.
-    """
-    lab = rgb_to_lab(to_tensor(picture))
-    lightness = lab[:, :1]
-    height, width = lightness.shape[-2:]
-    scale = min(1.0, 2 * size / min(height, width))
-    small = interpolate(
-        lightness, size=(max(8, round(height * scale)), max(8, round(width * scale))), mode="area"
-    )
-    with torch.no_grad():
-        ab = strength * AB * network(small)
-    ab = interpolate(ab, size=(height, width), mode="bicubic", align_corners=False)
-    return lab_to_rgb(torch.cat([lightness, ab], dim=1))
-
-
-def colorize(spec: ColorizeSpec, ctx: Context) -> dict[str, Any]:
-    """Colour the pictures that a job's specification names; one PNG for each."""
-    saved = load_model(spec.model, "colorizer")
-    network = saved.network
-    paper = saved.facts.get("seen", {}).get("background", "white")
-    names = []
-    for number, file in enumerate(spec.images, 1):
-        picture = open_picture(file.local_path, file.name, paper=paper)
-        out = coloured_picture(network, picture, saved.facts["size"], spec.strength)
-        stem = PurePath(file.name.replace("\\", "_")).stem or "picture"
-        name = f"{stem}.png" if len(spec.images) == 1 else f"{number:03}-{stem}.png"
-        pixels = out[0].mul(255).round().byte().permute(1, 2, 0).numpy()
-        with ctx.artifact(name) as path:
-            Image.fromarray(pixels).save(path, format="PNG")
-        names.append(name)
-        log.info("%s: %d x %d pixels, coloured as %s", file.name, *picture.size, name)
-        ctx.progress(number, len(spec.images), "picture")
-    answer = join(names, most=1)
-    figures = {"answer": answer, "model": spec.model.job, "pictures": names}
-    return Report(ctx, figures, saved.warnings).result()

@@ -2,39 +2,53 @@
 
 Output:   `samples.png`, a grid of generated pictures, and `walks.png`, walks between two latents.
           Digits and garments are drawn from the prior, faces from a normal distribution fitted to
-          the training faces.
+          the training faces. In a batch, a row and a PNG for each picture, which is drawn by a
+          seed of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cvq import text
 from cvq.context import Context
+from cvq.inference import Answer, Inference
 from cvq.kinds.builtin.generate import GenerateSpec
 
 from ..training.plots import save_grid
 from ..training.report import Report
-from ..training.saved import load_model
+from ..training.saved import Model, load_model
 from . import coders, vae
+from .batches import in_batches
+from .pictures import png
 
 log = logging.getLogger("cvq.job")
 
-_BATCH, _COLUMNS = 500, 20
+_COLUMNS = 20
 
 
 def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
     """Draw what a job's specification asks for."""
     model = load_model(spec.model, "generator")
-    decode, draw = model.network.decode, model.network.draw
+    draw = model.network.draw
+
+    def decode(latents: Tensor) -> Tensor:
+        def batch(part: Tensor) -> tuple[Tensor]:
+            return (model.network.decode(part),)
+
+        return in_batches(batch, latents, Generate.max_batch, exact=spec.exact)[0]
+
     generator = torch.Generator().manual_seed(spec.seed)
     with torch.no_grad():
         latents = draw(spec.count, generator)
-        samples = torch.cat([decode(part) for part in torch.split(latents, _BATCH)])
+        samples = decode(latents)
         ends = [draw(2, generator) for _ in range(spec.walks)]
         walks = [decode(vae.walk(first, last, spec.walk_steps)) for first, last in ends]
     ctx.progress(1, 1, "grid")
@@ -62,3 +76,43 @@ def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
         "walks": spec.walks,
     }
     return Report(ctx, figures, model.warnings).result()
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What a picture is drawn from: a seed, and the latent (numbers,) that it gives."""
+
+    seed: int
+    numbers: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the latent."""
+        return self.numbers.shape
+
+
+class Generate(Inference):
+    """A row for each picture, with its seed; and the picture."""
+
+    spec: GenerateSpec
+
+    def items(self, spec: Any) -> range:
+        """The seeds of a job's pictures: its own, and those after it."""
+        return range(spec.seed, spec.seed + spec.count)
+
+    def load(self, model: Any) -> Model:
+        """Load a generator. It draws on the CPU, where a seed means the same on every machine."""
+        return load_model(model, "generator")
+
+    def decode(self, model: Model, item: int) -> Latent:
+        """Draw a latent."""
+        generator = torch.Generator().manual_seed(item)
+        return Latent(item, model.network.draw(1, generator)[0])
+
+    def infer(self, model: Model, batch: Sequence[Latent]) -> Iterator[Answer]:
+        """Draw pictures."""
+        latents = torch.stack([latent.numbers for latent in batch])
+        for latent, pixels in zip(
+            batch, coders.to_bytes(model.network.decode(latents)), strict=True
+        ):
+            yield Answer({"seed": latent.seed}, {"picture.png": png(pixels)})

@@ -11,11 +11,13 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, PngImagePlugin
 from torch import Tensor
 
@@ -41,24 +43,30 @@ def open_picture(
     Raises:
         PermanentError: it is not a picture, damaged, or too large.
     """
-    with named(path, name) as note:
+    with named(name or str(path)) as note:
         return decoding.picture(path, paper=paper, note=note)
 
 
 @contextmanager
-def named(path: Path | str, name: str | None = None) -> Iterator[decoding.Note]:
+def named(what: str) -> Iterator[decoding.Note]:
     """Give a note that goes into the job's log, and errors, under a picture's name.
 
     Raises:
         PermanentError: the block met a picture that cannot be used.
     """
-    what = name or str(path)
     try:
         yield lambda note: log.warning("%s %s", what, note)
     except PictureError as error:
         raise PermanentError(f"{what} cannot be read as a picture: it {error}") from error
     except OSError as error:
         raise PermanentError(f"{what} cannot be read as a picture: {error}") from error
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG of pixels (H, W) or (H, W, 3)."""
+    content = BytesIO()
+    Image.fromarray(pixels).save(content, format="PNG")
+    return content.getvalue()
 
 
 def to_tensor(image: Image.Image) -> Tensor:

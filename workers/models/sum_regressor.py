@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from cvq.context import Context
+from cvq.inference import Inference
 from cvq.kinds.builtin.predict_sum import PredictSumSpec
 from cvq.kinds.builtin.sum_regressor import SumRegressorSpec
 from cvq.text import join
@@ -35,7 +37,8 @@ from cvq.text import join
 from ..training import verdicts
 from ..training.loop import Measured, Samples, Trained, train
 from ..training.report import Report
-from ..training.saved import load_model, save_model
+from ..training.saved import Model, load_model, save_model
+from .batches import in_batches
 
 log = logging.getLogger("cvq.job")
 
@@ -162,8 +165,9 @@ def predict(spec: PredictSumSpec, ctx: Context) -> dict[str, Any]:
     """Add the pairs that a job's specification has."""
     model = load_model(spec.model, "adder")
     pairs = torch.tensor(spec.numbers, dtype=torch.float64).view(-1, 2)
-    with torch.no_grad():
-        sums = model.network(pairs).tolist()
+    most = PredictSum.max_batch
+    found = in_batches(lambda part: (model.network(part),), pairs, most, exact=spec.exact)
+    sums = found[0].tolist()
     rows = [
         {"pair": pair, "sum": round(value, 6)}
         for pair, value in zip(pairs.tolist(), sums, strict=True)
@@ -183,3 +187,31 @@ def _told(pair: list[float], value: float) -> str:
     """`3 + 4 = 7.00`; a small sum with its first digits."""
     shown = f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
     return f"{' + '.join(f'{number:g}' for number in pair)} = {shown}"
+
+
+class PredictSum(Inference):
+    """A row for each pair: a, b and their sum."""
+
+    spec: PredictSumSpec
+
+    def items(self, spec: Any) -> list[tuple[float, float]]:
+        """The pairs of a job."""
+        return list(zip(spec.numbers[::2], spec.numbers[1::2], strict=True))
+
+    def name(self, item: tuple[float, float]) -> str:
+        """`3 + 4`."""
+        return " + ".join(f"{number:g}" for number in item)
+
+    def load(self, model: Any) -> Model:
+        """Load a network that adds; on the CPU, as not every device has float64."""
+        return load_model(model, "adder")
+
+    def decode(self, model: Model, item: tuple[float, float]) -> Tensor:
+        """A pair (2,), float64."""
+        return torch.tensor(item, dtype=torch.float64)
+
+    def infer(self, model: Model, batch: Sequence[Tensor]) -> Iterator[dict[str, float]]:
+        """Add pairs."""
+        pairs = torch.stack(list(batch))
+        for (a, b), found in zip(pairs.tolist(), model.network(pairs).tolist(), strict=True):
+            yield {"a": a, "b": b, "sum": round(found, 6)}

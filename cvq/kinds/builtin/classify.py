@@ -6,16 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...inputs.files import ImageFile
+from ...inputs.images import ImagesFile
 from ...inputs.models import ModelFile, ModelOf
+from ..inference import InferenceSpec
 from ..kind import Kind
-from ..spec import Argument, Spec
+from ..spec import Argument
 
 
-class ClassifySpec(Spec):
+class ClassifySpec(InferenceSpec):
     """Say what is on pictures, with a classifier that another job has trained."""
 
-    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+    images: Annotated[list[ImagesFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to classify."
     )
     model: Annotated[ModelFile, ModelOf("classifier")] = Field(
@@ -35,6 +36,8 @@ KIND = Kind(
     run="cvq_workers.models.classify:run",
     summary="Classify pictures with a trained model.",
     extra="worker",
+    inference="cvq_workers.models.classify:Classify",
+    items="images",
     headline=("answer",),
     endings=("json",),
 )

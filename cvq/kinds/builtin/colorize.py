@@ -6,16 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...inputs.files import ImageFile
+from ...inputs.images import ImagesFile
 from ...inputs.models import ModelFile, ModelOf
+from ..inference import InferenceSpec
 from ..kind import Kind
-from ..spec import Argument, Spec
+from ..spec import Argument
 
 
-class ColorizeSpec(Spec):
+class ColorizeSpec(InferenceSpec):
     """Colour pictures with a network that another job has trained."""
 
-    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+    images: Annotated[list[ImagesFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to colour; their colours are unused."
     )
     model: Annotated[ModelFile, ModelOf("colorizer")] = Field(
@@ -29,9 +30,11 @@ class ColorizeSpec(Spec):
 KIND = Kind(
     name="colorize",
     spec=ColorizeSpec,
-    run="cvq_workers.models.colorizer:colorize",
+    run="cvq_workers.models.colorize:run",
     summary="Colour pictures with a trained colorizer.",
     extra="worker",
+    inference="cvq_workers.models.colorize:Colorize",
+    items="images",
     headline=("answer",),
     endings=("png",),
 )

@@ -7,12 +7,15 @@ from typing import Annotated
 from pydantic import Field
 
 from ...inputs.models import ModelFile, ModelOf
+from ..inference import InferenceSpec
 from ..kind import Kind
-from ..spec import Spec
 
 
-class GenerateSpec(Spec):
-    """Draw new pictures from a trained variational autoencoder."""
+class GenerateSpec(InferenceSpec):
+    """Draw new pictures from a trained variational autoencoder.
+
+    In a batch, each picture is an item, drawn by a seed of its own: `seed` and those after it.
+    """
 
     model: Annotated[ModelFile, ModelOf("generator")] = Field(
         description="The job that trained the autoencoder."
@@ -28,6 +31,8 @@ KIND = Kind(
     run="cvq_workers.models.generate:run",
     summary="Draw new pictures with a trained variational autoencoder.",
     extra="worker",
+    inference="cvq_workers.models.generate:Generate",
+    items="seed",
     headline=("answer",),
     endings=("png",),
 )

@@ -7,11 +7,12 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ...inputs.models import ModelFile, ModelOf
+from ..inference import InferenceSpec
 from ..kind import Kind
-from ..spec import Argument, Spec
+from ..spec import Argument
 
 
-class PredictSumSpec(Spec):
+class PredictSumSpec(InferenceSpec):
     """Add pairs of numbers with a trained sum-regressor."""
 
     numbers: Annotated[list[float], Argument("NUMBER...")] = Field(
@@ -34,6 +35,8 @@ KIND = Kind(
     run="cvq_workers.models.sum_regressor:predict",
     summary="Add pairs of numbers with a trained sum-regressor.",
     extra="worker",
+    inference="cvq_workers.models.sum_regressor:PredictSum",
+    items="numbers",
     headline=("answer",),
     endings=("json",),
 )

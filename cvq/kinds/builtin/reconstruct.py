@@ -6,16 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...inputs.files import ImageFile
+from ...inputs.images import ImagesFile
 from ...inputs.models import ModelFile, ModelOf
+from ..inference import InferenceSpec
 from ..kind import Kind
-from ..spec import Argument, Spec
+from ..spec import Argument
 
 
-class ReconstructSpec(Spec):
+class ReconstructSpec(InferenceSpec):
     """Squeeze pictures through a trained autoencoder and back."""
 
-    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+    images: Annotated[list[ImagesFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to reconstruct."
     )
     model: Annotated[ModelFile, ModelOf("autoencoder")] = Field(
@@ -34,6 +35,8 @@ KIND = Kind(
     run="cvq_workers.models.reconstruct:run",
     summary="Squeeze pictures through a trained autoencoder and back.",
     extra="worker",
+    inference="cvq_workers.models.reconstruct:Reconstruct",
+    items="images",
     headline=("answer",),
     endings=("png",),
 )

@@ -38,6 +38,7 @@ from cvq_workers.models import (
     classifier,
     classify,
     coders,
+    colorize,
     colorizer,
     face_vae,
     fmnist_cnn,
@@ -272,13 +273,13 @@ def test_a_colorizer_learns_and_colours_pictures_of_any_size(
     assert result["test_true_chroma"] > 10
     files = [picture(tmp_path / "a.png", (61, 43)), picture(tmp_path / "b.png", (20, 90))]
     used = LocalContext(tmp_path)
-    found = colorizer.colorize(ColorizeSpec(images=files, model=model(ctx)), used)
+    found = colorize.run(ColorizeSpec(images=files, model=model(ctx)), used)
     assert found["pictures"] == ["001-a.png", "002-b.png"]
     for name, file in zip(found["pictures"], files, strict=True):
         assert file.path is not None
         with Image.open(tmp_path / name) as out, Image.open(file.path) as original:
             assert out.size == original.size
-    colorizer.colorize(ColorizeSpec(images=files[:1], model=model(ctx), strength=0), used)
+    colorize.run(ColorizeSpec(images=files[:1], model=model(ctx), strength=0), used)
     with Image.open(tmp_path / "a.png") as out:
         pixels = np.asarray(out).astype(int)
     assert np.ptp(pixels, axis=2).max() <= 1, "strength 0 is grey"

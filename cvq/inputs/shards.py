@@ -1,0 +1,165 @@
+"""Shards: a `.tar` of about a thousand files, which is read from its beginning to its end.
+
+Nothing is unpacked: a file is read where it lies in the tar, under the name that it has there.
+What is no file that could be read is an item like the others, with what is wrong with it, so that
+whoever reads the answers finds each file of the shard among them.
+
+A shard that is written here has its files sorted by name, without times or owners: the same files
+make the same bytes.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from ..errors import PermanentError
+from ..files import atomic, why
+from ..text import one_line
+
+ENDING = ".tar"
+MOST_BYTES = 256 << 20  # of one file in it
+_PROBLEM = "CVQ.problem"  # in a pax header: why a file could not be packed
+_BLOCK = 512
+
+
+class ShardError(ValueError):
+    """What is wrong with a shard; it reads on behind the shard's name."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a shard.
+
+    Attributes:
+        name: as the tar has it; bytes that are not UTF-8 as `\\xe9`.
+        shard: the tar.
+        offset: where its content begins there, in bytes.
+        size: of its content, in bytes.
+        problem: why it cannot be read, where that is known.
+    """
+
+    name: str
+    shard: Path
+    offset: int
+    size: int
+    problem: str | None = None
+
+    def read(self) -> bytes:
+        """Its content.
+
+        Raises:
+            PermanentError: it cannot be read.
+            OSError: the shard cannot be read.
+        """
+        if self.problem:
+            raise PermanentError(f"{self.name} {self.problem}")
+        with self.shard.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+def members(path: Path) -> Iterator[Member]:
+    """The files of a shard, in its order. Folders are none.
+
+    Raises:
+        ShardError: it is no tar, damaged or truncated.
+        OSError: it cannot be read.
+    """
+    found = 0
+    try:
+        with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as tar:
+            while (info := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep all
+                if not info.isdir():
+                    found += 1
+                    yield _member(path, info)
+            end = tar.offset
+    except (tarfile.TarError, ValueError, RecursionError) as error:
+        if found:
+            raise ShardError(f"is truncated or damaged after {found} files: {error}") from None
+        raise ShardError(f"is not a .tar that can be read: {one_line(str(error))}") from None
+    with path.open("rb") as file:
+        file.seek(end)
+        last = file.read(_BLOCK)
+    if last != bytes(_BLOCK):
+        what = "damaged" if len(last) == _BLOCK else "truncated"
+        raise ShardError(f"is {what} after {found} files: there is no end mark")
+
+
+def count(path: Path) -> int:
+    """How many files a shard holds.
+
+    Raises:
+        ShardError: it is no tar, damaged or truncated.
+        OSError: it cannot be read.
+    """
+    return sum(1 for _ in members(path))
+
+
+def write(target: Path, files: Iterable[tuple[str, Path | bytes]]) -> None:
+    """Write a shard; one whose content cannot be read is in it as such.
+
+    Args:
+        target: the `.tar`.
+        files: names below some folder, with `/`, and what they hold or where that lies. Surrogate
+            escapes in a name stand for bytes that are not UTF-8, as the system gives them.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    ordered = sorted(files, key=lambda each: each[0].encode("utf-8", "surrogateescape"))
+    with (
+        atomic(target) as partial,
+        tarfile.open(
+            partial, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
+        ) as tar,
+    ):
+        for name, source in ordered:
+            info = tarfile.TarInfo(name)  # of nobody, and of 1970
+            content, problem = _content(source)
+            info.size = len(content)
+            if problem:
+                info.pax_headers = {_PROBLEM: problem}
+            tar.addfile(info, BytesIO(content))
+            tar.members.clear()  # type: ignore[attr-defined]
+
+
+def _content(source: Path | bytes) -> tuple[bytes, str | None]:
+    """What a file holds, and why that could not be read."""
+    if isinstance(source, bytes):
+        return source, None
+    try:
+        if not source.is_file():  # a pipe would never end
+            there = source.exists()
+            return b"", "is not a regular file" if there else "does not exist"
+        if source.stat().st_size > MOST_BYTES:
+            return b"", _too_large()
+        return source.read_bytes(), None
+    except OSError as error:
+        return b"", f"cannot be read: {why(error)}"
+
+
+def _member(path: Path, info: tarfile.TarInfo) -> Member:
+    name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return Member(name, path, info.offset_data, info.size, _problem(info))
+
+
+def _problem(info: tarfile.TarInfo) -> str | None:
+    if told := info.pax_headers.get(_PROBLEM):
+        return one_line(told.encode("utf-8", "replace").decode())
+    if info.issym() or info.islnk():
+        return "is a link: a shard holds files"
+    if not info.isreg() or info.sparse is not None:
+        return "is not a regular file"
+    way = PurePosixPath(info.name)
+    if way.is_absolute() or ".." in way.parts:
+        return "has a path that leads out of the shard"
+    return _too_large() if info.size > MOST_BYTES else None
+
+
+def _too_large() -> str:
+    return f"is larger than {MOST_BYTES >> 20} MiB"

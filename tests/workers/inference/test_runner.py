@@ -1,0 +1,247 @@
+"""Items of a batch: each is answered for itself, in few forwards, and few are held."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cvq import Answer, Inference, Spec
+from cvq.errors import PermanentError
+from cvq_workers.failures import Failure
+from cvq_workers.inference.runner import DeviceLostError, Runner
+from waiting import HANG_S
+
+
+class Doubling(Inference):
+    """Doubles numbers; text is no item, and of the poisonous no batch survives."""
+
+    poison: ClassVar[frozenset[int]] = frozenset()
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(Spec(), device)
+        self.batches: list[list[int]] = []
+
+    def load(self, model: Any) -> None:
+        return None
+
+    def decode(self, model: None, item: Any) -> int:
+        if not isinstance(item, int):
+            raise PermanentError(f"{item} is no number")
+        return item
+
+    def infer(self, model: None, batch: Sequence[int]) -> Iterable[Answer | dict[str, int]]:
+        self.batches.append(list(batch))
+        if self.poison.intersection(batch):
+            raise RuntimeError("poisoned")
+        return [{"double": 2 * number} for number in batch]
+
+
+class Poisoned(Doubling):
+    poison = frozenset({77})
+
+
+def doubles(found: list[Answer | Failure]) -> list[Any]:
+    return [each.row["double"] if isinstance(each, Answer) else each.message for each in found]
+
+
+def test_answers_come_in_the_order_of_the_items() -> None:
+    with Runner(Doubling(), None, threads=3) as runner:
+        assert doubles(runner.answer(range(1000))) == [2 * n for n in range(1000)]
+        assert runner.answer([]) == []
+        assert runner.forwards == 4
+        assert runner.decoding.seconds > 0
+        assert runner.forwarding.seconds > 0
+
+
+@pytest.mark.parametrize(("items", "size"), [(1, 1), (2, 2), (3, 4), (17, 32), (200, 256)])
+def test_batches_are_padded_to_powers_of_two(items: int, size: int) -> None:
+    with Runner(Doubling(), None) as runner:
+        assert len(runner.answer(range(items))) == items
+        assert [len(batch) for batch in runner.inference.batches] == [size]
+        assert set(runner.inference.batches[0]) == set(range(items))
+
+
+@pytest.mark.parametrize("items", [1, 3, 256, 300])
+def test_exact_batches_have_one_size(items: int) -> None:
+    with Runner(Doubling(), None, exact=True) as runner:
+        assert len(runner.answer(range(items))) == items
+        assert {len(batch) for batch in runner.inference.batches} == {256}
+
+
+def test_an_item_that_cannot_be_decoded_fails_alone() -> None:
+    with Runner(Doubling(), None) as runner:
+        found = runner.answer([1, "one", 3])
+    assert doubles(found) == [2, "one is no number", 6]
+    assert isinstance(found[1], Failure)
+    assert (found[1].reason, found[1].retry) == ("error", False)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_one_poisonous_item_of_256_costs_17_forwards(exact: bool) -> None:
+    with Runner(Poisoned(), None, exact=exact) as runner:
+        found = doubles(runner.answer(range(256)))
+        assert found[77] == "RuntimeError: poisoned"
+        assert [each for each in found if isinstance(each, int)] == [
+            2 * n for n in range(256) if n != 77
+        ]
+        assert runner.forwards == 17
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sets(st.integers(0, 70)), st.integers(1, 71), st.booleans())
+def test_whoever_is_poisonous_the_others_are_answered(
+    poison: set[int], items: int, exact: bool
+) -> None:
+    class Some(Doubling):
+        max_batch = 16
+
+    inference = Some()
+    inference.poison = frozenset(poison)  # type: ignore[misc]
+    with Runner(inference, None, exact=exact) as runner:
+        found = doubles(runner.answer(range(items)))
+    assert found == ["RuntimeError: poisoned" if n in poison else 2 * n for n in range(items)]
+
+
+def test_shapes_are_batched_apart() -> None:
+    class Shapes(Doubling):
+        def decode(self, model: None, item: Any) -> Any:
+            return torch.full((1, 2) if item % 2 else (2, 1), item)
+
+        def infer(self, model: None, batch: Sequence[Any]) -> list[dict[str, int]]:
+            self.batches.append([int(each.flatten()[0]) for each in batch])
+            return [{"double": 2 * int(each.flatten()[0])} for each in torch.stack(list(batch))]
+
+    with Runner(Shapes(), None) as runner:
+        assert doubles(runner.answer(range(5))) == [0, 2, 4, 6, 8]
+        assert runner.inference.batches == [[0, 2, 4, 4], [1, 3]]
+
+
+def test_answers_of_what_only_fills_a_batch_up_are_not_asked_for() -> None:
+    asked = []
+
+    class Lazy(Doubling):
+        def infer(self, model: None, batch: Sequence[int]) -> Iterator[dict[str, int]]:
+            for number in batch:
+                asked.append(number)
+                yield {"double": 2 * number}
+
+    with Runner(Lazy(), None, exact=True) as runner:
+        assert doubles(runner.answer([4, 5])) == [8, 10]
+    assert asked == [4, 5]
+
+
+@pytest.mark.parametrize("given", [[], [{}] * 3, iter([{}]), [1, 2]])
+def test_too_few_answers_or_none_are_a_failure(given: Any) -> None:
+    class Odd(Doubling):
+        def infer(self, model: None, batch: Sequence[int]) -> Any:
+            return given
+
+    with Runner(Odd(), None) as runner:
+        for found in runner.answer([1, 2]):
+            assert isinstance(found, Failure)
+            assert "infer gave" in found.message
+
+
+def test_the_next_items_are_decoded_while_the_first_are_answered() -> None:
+    second_is_decoded = threading.Event()
+
+    class Watched(Doubling):
+        max_batch = 4
+
+        def decode(self, model: None, item: Any) -> int:
+            if item == 7:
+                second_is_decoded.set()
+            return int(item)
+
+        def infer(self, model: None, batch: Sequence[int]) -> Any:
+            assert second_is_decoded.wait(HANG_S)
+            return super().infer(model, batch)
+
+    with Runner(Watched(), None, threads=2) as runner:
+        assert doubles(runner.answer(range(8))) == [2 * n for n in range(8)]
+
+
+def test_memory_holds_two_chunks_however_many_items_there_are() -> None:
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    class Decoded:
+        def __init__(self, number: int) -> None:
+            self.number = number
+            alive.add(self)
+
+    most = 0
+
+    class Watched(Doubling):
+        max_batch = 8
+
+        def decode(self, model: None, item: Any) -> Any:
+            if item == 13:
+                raise ValueError("an error holds what was decoded")
+            return Decoded(item)
+
+        def infer(self, model: None, batch: Sequence[Any]) -> Any:
+            nonlocal most
+            most = max(most, len(alive))
+            if any(each.number == 100 for each in batch):
+                raise ValueError("an error holds the batch")
+            return [{"double": 2 * each.number} for each in batch]
+
+    with Runner(Watched(), None) as runner:
+        found = doubles(list(runner.stream(iter(range(500)))))
+    assert [n for n, each in enumerate(found) if isinstance(each, str)] == [13, 100]
+    assert most <= 16
+    gc.collect()
+    assert not alive
+
+
+def test_items_are_asked_for_as_they_are_needed() -> None:
+    asked = []
+
+    def items() -> Iterator[int]:
+        for number in range(10_000):
+            asked.append(number)
+            yield number
+
+    with Runner(Doubling(), None) as runner:
+        stream = runner.stream(items())
+        next(stream)
+        stream.close()
+    assert len(asked) == 512
+
+
+def test_gradients_are_off_and_networks_in_evaluation_mode() -> None:
+    modes = []
+
+    class Watched(Doubling):
+        def decode(self, model: Any, item: Any) -> int:
+            modes.append(torch.is_inference_mode_enabled())
+            return int(item)
+
+        def infer(self, model: Any, batch: Sequence[int]) -> Any:
+            modes.append(torch.is_inference_mode_enabled())
+            assert not model.training
+            return super().infer(None, batch)
+
+    with Runner(Watched(), torch.nn.Dropout().train()) as runner:
+        assert doubles(runner.answer([1])) == [2]
+    assert modes == [True, True]
+
+
+def test_a_device_that_is_lost_is_no_items_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def synchronize(device: str) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with Runner(Poisoned("cuda:0"), None) as runner:
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+        assert doubles(runner.answer([1, 77])) == [2, "RuntimeError: poisoned"]
+        monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+        with pytest.raises(DeviceLostError, match="cuda:0 is lost: poisoned"):
+            runner.answer([1, 77])

@@ -1,0 +1,187 @@
+"""Items to answers on a loaded model, each item for itself, whoever shares its batch.
+
+Items are taken in chunks of the inference's `max_batch`. While one chunk is on the device, the
+next one is decoded, and no more than these two are held. Nothing waits for a batch to fill: a lone
+item is answered at once.
+
+Decoded items of one shape make a batch. It is padded by repeating an item, to a power of two, so
+that a device sees few shapes; or always to `max_batch` with `exact`: kernels choose how to add
+numbers up by the shape of what they get, so that an answer's last bits depend on how many share a
+batch, and on nothing else.
+
+A batch that fails is halved until the item that is at fault fails alone: one among 256 costs 17
+forwards at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self
+
+from cvq.errors import PermanentError, TemporaryError
+from cvq.inference import Answer, Inference
+
+from ..failures import Failure, describe, words_of
+from .stopwatch import Stopwatch
+
+_SLICES = 4  # parts of a chunk for each thread: few, as they cost, and more than one, to balance
+
+
+class DeviceLostError(TemporaryError):
+    """The device answers nobody any more in this process, as a GPU after a fault in a kernel."""
+
+
+class Runner:
+    """Answers items; for one thread at a time.
+
+    Args:
+        inference: what answers.
+        model: what its `load` has loaded.
+        threads: that decode.
+        exact: the same answer to the last bit, alone or in any company.
+
+    Attributes:
+        decoding: seconds in which items were being decoded.
+        forwarding: seconds in which batches were being answered.
+        forwards: how many batches were tried.
+    """
+
+    def __init__(
+        self, inference: Inference, model: Any, *, threads: int = 1, exact: bool = False
+    ) -> None:
+        self.inference, self.model, self.exact = inference, model, exact
+        self.decoding, self.forwarding = Stopwatch(), Stopwatch()
+        self.forwards = 0
+        self._threads = max(1, threads)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="cvq-decode")
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(model, torch.nn.Module):
+            model.eval()
+
+    def answer(self, items: Iterable[Any]) -> list[Answer | Failure]:
+        """Answer items of any number of jobs; for each, in their order, an answer or a failure.
+
+        Raises:
+            DeviceLostError: nobody can be answered any more; which item is at fault is not known.
+        """
+        return list(self.stream(items))
+
+    def stream(self, items: Iterable[Any]) -> Iterator[Answer | Failure]:
+        """The same, as they come; memory holds two chunks, however many items there are."""
+        chunks = _chunks(items, self.inference.max_batch)
+        ahead: deque[list[Future[list[Any]]]] = deque()
+        try:
+            for chunk in chunks:
+                ahead.append(self._start_decoding(chunk))
+                if len(ahead) > 1:
+                    yield from self._answered(ahead.popleft())
+            while ahead:
+                yield from self._answered(ahead.popleft())
+        finally:  # also where nobody asks for the rest
+            for future in itertools.chain(*ahead):
+                future.cancel()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- Decoding -------------------------------------------------------------------------------
+
+    def _start_decoding(self, chunk: Sequence[Any]) -> list[Future[list[Any]]]:
+        each = -(-len(chunk) // (_SLICES * self._threads))
+        return [self._pool.submit(self._decoded, part) for part in _chunks(chunk, each)]
+
+    def _decoded(self, items: Sequence[Any]) -> list[Any]:
+        with self.decoding, _without_gradients():
+            return [self._decoded_one(item) for item in items]
+
+    def _decoded_one(self, item: Any) -> Any:
+        try:
+            return self.inference.decode(self.model, item)
+        except Exception as error:
+            return describe(error)
+
+    # --- Answering ------------------------------------------------------------------------------
+
+    def _answered(self, decoding: list[Future[list[Any]]]) -> list[Answer | Failure]:
+        decoded = [one for future in decoding for one in future.result()]
+        found: dict[int, Answer | Failure] = {}
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for place, one in enumerate(decoded):
+            if isinstance(one, Failure):
+                found[place] = one
+            else:
+                by_shape.setdefault(tuple(getattr(one, "shape", ())), []).append(place)
+        for places in by_shape.values():
+            answers = self._settled([decoded[place] for place in places])
+            found.update(zip(places, answers, strict=True))
+        return [found[place] for place in range(len(decoded))]
+
+    def _settled(self, batch: list[Any]) -> Sequence[Answer | Failure]:
+        """An answer or a failure for each; halves that fail are tried by themselves."""
+        try:
+            return self._forward(batch)
+        except Exception as error:
+            self._assert_device_answers(error)
+            failure = describe(error)
+        if len(batch) == 1:
+            return [failure]
+        half = len(batch) // 2
+        return [*self._settled(batch[:half]), *self._settled(batch[half:])]
+
+    def _forward(self, batch: list[Any]) -> list[Answer]:
+        most = self.inference.max_batch
+        size = most if self.exact else min(most, 1 << (len(batch) - 1).bit_length())
+        padded = batch + [batch[-1]] * (size - len(batch))
+        self.forwards += 1
+        with self.forwarding, _without_gradients():
+            answers = self.inference.infer(self.model, padded)
+            if isinstance(answers, Sequence) and len(answers) != size:
+                raise PermanentError(f"infer gave {len(answers)} answers for {size} items")
+            found = [_answer(each) for each in itertools.islice(answers, len(batch))]
+        if len(found) != len(batch):
+            raise PermanentError(f"infer gave {len(found)} answers for {size} items")
+        return found
+
+    def _assert_device_answers(self, error: Exception) -> None:
+        """Tell an item that fails from a device that is gone for this process.
+
+        Raises:
+            DeviceLostError: it is the device.
+        """
+        if not self.inference.device.startswith("cuda"):
+            return
+        try:
+            sys.modules["torch"].cuda.synchronize(self.inference.device)
+        except Exception:
+            raise DeviceLostError(f"{self.inference.device} is lost: {words_of(error)}") from error
+
+
+def _answer(given: Answer | Mapping[str, Any]) -> Answer:
+    if isinstance(given, Answer):
+        return given
+    if not isinstance(given, Mapping):
+        raise PermanentError(f"infer gave {type(given).__name__}: an Answer or a dict is needed")
+    return Answer(given)
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(itertools.islice(rest, size)):
+        yield chunk
+
+
+def _without_gradients() -> contextlib.AbstractContextManager[Any]:
+    torch = sys.modules.get("torch")
+    return contextlib.nullcontext() if torch is None else torch.inference_mode()
