@@ -25,7 +25,7 @@ from .errors import (
     MissingExtraError,
     UsageError,
 )
-from .postgres import Calls, connect_options, set_up
+from .postgres import Calls, connect_options, patience, set_up
 from .records import EncodedJson
 from .settings import Settings, without_secrets
 from .tables import Unreadable
@@ -96,7 +96,7 @@ class Database:
 
         Whoever waits for it gets a `DatabaseAwayError`, and may ask on a new connection.
         """
-        self._calls.hang_up(seconds)
+        self._calls.hang_up(seconds, min(seconds, patience(self.settings.lease)))
 
     def _create_engine(self) -> Engine:
         try:

@@ -112,15 +112,23 @@ class Calls:
         with self._lock:
             self._known.add(connection)
 
-    def hang_up(self, seconds: float) -> None:
-        """Cut the connections of transactions that have had no answer for longer than this."""
+    def hang_up(self, seconds: float, proof: float) -> None:
+        """Cut the connections of transactions that have had no answer for longer than `seconds`.
+
+        Those that have waited for longer than `proof` for a connection to show that it is alive
+        wait in vain: that takes a server no time.
+        """
         with self._lock:
             calls = list(self._under_way.values())
             known = [each for each in self._known if not each.closed]
-        late = [call for call in calls if time.monotonic() - call.since > seconds]
+        now = time.monotonic()
+        late = [
+            call
+            for call in calls
+            if now - call.since > (proof if call.connection is None else seconds)
+        ]
         silent = [call.connection for call in late if call.connection in known]
-        if any(call.connection is None for call in late):
-            # It waits for a connection to prove that it is alive: one of those not in use.
+        if any(call.connection is None for call in late):  # its connection is not in use yet
             used = [call.connection for call in calls]
             silent += [each for each in known if each not in used]
         for connection in silent:

@@ -125,26 +125,43 @@ def _on_curve(connection: Connection, attempt: AttemptId, name: str) -> ColumnEl
 
 def add_result(connection: Connection, job: Job, numbers: Mapping[str, float]) -> dict[str, float]:
     """Take the numbers of a job's result into the summaries; return those of metrics."""
-    kept = {name: value for name, value in numbers.items() if name in job.metrics}
-    rows = []
-    for name, value in numbers.items():
-        # A metric has these of its whole curve.
-        whole = None if name in kept else value
-        rows.append(
-            {
-                "job_id": job.id, "name": name, "source": RESULT, "attempt": job.attempt,
-                "value": value, "last": whole, "min": whole, "max": whole,
-                "best": None if goal_of(name, job.goals) is None else whole,
-            }
-        )  # fmt: skip
+    return add_results(connection, [(job, numbers)])[job.id]
+
+
+def add_results(
+    connection: Connection, results: Sequence[tuple[Job, Mapping[str, float]]]
+) -> dict[int, dict[str, float]]:
+    """Take the numbers of jobs' results into the summaries; return those of metrics, by job."""
+    kept = {
+        job.id: {name: value for name, value in numbers.items() if name in job.metrics}
+        for job, numbers in results
+    }
+    rows = [
+        _of_result(job, name, value, is_metric=name in kept[job.id])
+        for job, numbers in results
+        for name, value in numbers.items()
+    ]
     if rows:
         connection.execute(insert(t.summaries), rows)
-    if kept:
+    changed = [
+        {"key_job": job_id, "key_name": name, "value": value}
+        for job_id, metrics in kept.items()
+        for name, value in metrics.items()
+    ]
+    if changed:
         connection.execute(
-            update(t.summaries).where(*_KEY).values(value=bindparam("value")),
-            [{"key_job": job.id, "key_name": name, "value": kept[name]} for name in kept],
+            update(t.summaries).where(*_KEY).values(value=bindparam("value")), changed
         )
     return kept
+
+
+def _of_result(job: Job, name: str, value: float, *, is_metric: bool) -> dict[str, Any]:
+    whole = None if is_metric else value  # a metric has these of its whole curve
+    return {
+        "job_id": job.id, "name": name, "source": RESULT, "attempt": job.attempt,
+        "value": value, "last": whole, "min": whole, "max": whole,
+        "best": None if goal_of(name, job.goals) is None else whole,
+    }  # fmt: skip
 
 
 def numbers_of(result: Any) -> dict[str, float]:

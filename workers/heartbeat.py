@@ -27,6 +27,8 @@ class Heartbeat:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._asked_at: float | None = None  # when the database was asked that has not answered
+        # Until then others' calls get no more time than the heartbeat's.
+        self._suspicious_until = 0.0
         self._away = False
         self._resting = False
 
@@ -78,12 +80,17 @@ class Heartbeat:
         return drain
 
     def watch_database(self) -> None:
-        """Hang up on a database that does not answer the heartbeat, so that it asks anew."""
+        """Hang up on a database that does not answer the heartbeat, so that it asks anew.
+
+        What others had asked a moment later waits on connections that are as dead.
+        """
         asked_at, patient = self._asked_at, patience(self._worker.settings.lease)
-        silent = 0.0 if asked_at is None else time.monotonic() - asked_at
-        if silent > patient:
+        now = time.monotonic()
+        if asked_at is not None and now - asked_at > patient:
             log.warning("the database has not answered for %.0f s: asking anew", patient)
-        self._worker.db.hang_up(patient if silent > patient else _LONGEST_CALL_S)
+            self._suspicious_until = now + 2 * patient
+        suspicious = now < self._suspicious_until
+        self._worker.db.hang_up(patient if suspicious else _LONGEST_CALL_S)
 
     def apply_drain(self, how: Drain) -> None:
         """Leave, as `cvq drain` asked: at once, or when the running jobs have ended."""

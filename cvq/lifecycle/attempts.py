@@ -10,7 +10,16 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from .. import summaries
 from .. import tables as t
@@ -20,8 +29,8 @@ from ..states import FINAL, Reason, Role, State
 from ..tables import now
 from .cancelling import stop_failing
 from .endings import silence
-from .events import add_event
-from .leases import fence
+from .events import add_attempt_events, add_event
+from .leases import fence, fence_all
 from .order import returning_rank
 from .retries import next_try
 from .values import fit, send_ahead, storable
@@ -105,6 +114,76 @@ def finish(
     return state
 
 
+def finish_batch(
+    connection: Connection,
+    ended: Mapping[AttemptId, Outcome],
+    by: str,
+    *,
+    again: bool = False,
+) -> dict[AttemptId, str]:
+    """End many attempts in one go, as `finish` does each; return the new states of their jobs.
+
+    An attempt that is no longer the running one is left out, and nothing of it is written.
+    """
+    states: dict[AttemptId, str] = {}
+    if again:
+        found = {id_: _ended_as(connection, id_, outcome) for id_, outcome in ended.items()}
+        states = {id_: state for id_, state in found.items() if state}
+    jobs = fence_all(connection, [attempt for attempt in ended if attempt not in states])
+    done = [job for job in jobs if ended[job.attempt_id].state == State.SUCCEEDED]
+    _succeed(connection, [(job, ended[job.attempt_id]) for job in done], by)
+    states |= {job.attempt_id: State.SUCCEEDED for job in done}
+    for job in jobs:
+        if job.attempt_id not in states:
+            outcome = ended[job.attempt_id]
+            states[job.attempt_id] = end(connection, job, outcome, by, outcome.result)
+    return states
+
+
+def _succeed(connection: Connection, ended: Sequence[tuple[Job, Outcome]], by: str) -> None:
+    """What `end` does of one job that has succeeded, for many in as many statements."""
+    if not ended:
+        return
+    at = connection.scalar(select(now()))
+    numbers = [(job, storable(summaries.numbers_of(outcome.result))) for job, outcome in ended]
+    kept = summaries.add_results(connection, numbers)
+    connection.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == bindparam("job"))
+        .values(
+            state=State.SUCCEEDED, reason=None, error=None, lease_owner=None, lease_until=None,
+            claim_token=None, finished_at=bindparam("at"), result=bindparam("value"),
+            metrics=bindparam("figures"),
+        ),
+        [
+            {
+                "job": job.id,
+                "at": at,
+                "value": storable(outcome.result),
+                "figures": job.metrics | kept[job.id],
+            }
+            for job, outcome in ended
+        ],
+    )  # fmt: skip
+    connection.execute(
+        update(t.attempts)
+        .where(t.attempts.c.job_id == bindparam("job"), t.attempts.c.number == bindparam("nth"))
+        .values(finished_at=bindparam("at"), outcome=State.SUCCEEDED, last_lines=[]),
+        [{"job": job.id, "nth": job.attempt, "at": at} for job, _ in ended],
+    )
+    add_attempt_events(connection, [job.attempt_id for job, _ in ended], State.SUCCEEDED, by)
+    _drop_checkpoints(connection, [job.id for job, _ in ended])
+
+
+def _drop_checkpoints(connection: Connection, job_ids: Sequence[int]) -> None:
+    """Those of jobs that have succeeded have served; the caller removes the files."""
+    connection.execute(
+        delete(t.artifacts).where(
+            t.artifacts.c.job_id.in_(job_ids), t.artifacts.c.role == Role.CHECKPOINT
+        )
+    )
+
+
 def reap(
     connection: Connection, by: str, suspects: Mapping[AttemptId, datetime] | None = None
 ) -> list[AttemptId]:
@@ -174,12 +253,8 @@ def end(connection: Connection, job: Job, outcome: Outcome, by: str, result: Any
     _close(connection, job.attempt_id, outcome, at)
     what = f"attempt {job.attempt} {_outcome_word(outcome)}"
     add_event(connection, job.id, _with_reason(what, outcome.reason), by)
-    if state == State.SUCCEEDED:  # its checkpoints have served; the caller removes the files
-        connection.execute(
-            delete(t.artifacts).where(
-                t.artifacts.c.job_id == job.id, t.artifacts.c.role == Role.CHECKPOINT
-            )
-        )
+    if state == State.SUCCEEDED:
+        _drop_checkpoints(connection, [job.id])
     if state != outcome.state or state == State.QUEUED:
         add_event(connection, job.id, _with_reason(state, reason), by)
     return state

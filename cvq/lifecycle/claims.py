@@ -1,12 +1,15 @@
-"""A claim: the job that comes next and fits becomes a running attempt of the worker that asks."""
+"""A claim: the job that comes next and fits becomes a running attempt of the worker that asks.
+
+With it may come others of its batch key, which a worker runs together: a micro-batch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from .. import tables as t
 from ..db_errors import is_about_a_value, reason_of
@@ -16,9 +19,11 @@ from ..records import Job
 from ..states import Reason, State
 from ..tables import now
 from . import order
-from .events import add_event
+from .events import add_attempt_events, add_event
 from .order import Place
 from .values import fit, plain
+
+LOOK_AHEAD = 32  # jobs among which one whose model is loaded comes first
 
 _MOST_LOOKS = 20  # at jobs that do not fit or cannot be started, in one transaction
 # To start a job.
@@ -39,30 +44,75 @@ def claim(
 ) -> Job | None:
     """Take the best queued job of these queues that fits, as a new attempt, or return None.
 
+    As `claim_batch`, for one job.
+    """
+    jobs = claim_batch(
+        connection, worker=worker, host=host, queues=queues, token=token, lease=lease,
+        device=device, versions=versions, offer=offer,
+    )  # fmt: skip
+    return jobs[0] if jobs else None
+
+
+def claim_batch(
+    connection: Connection,
+    *,
+    worker: str,
+    host: str,
+    queues: Collection[str],
+    token: str,
+    lease: float,
+    device: str | None = None,
+    versions: dict[str, str] | None = None,
+    offer: Offer | None = None,
+    most: int = 1,
+    resident: Collection[str] = (),
+) -> list[Job]:
+    """Take the best queued job of these queues that fits, and those that may run along with it.
+
     `token` makes it idempotent: a claim whose answer was lost after the commit is asked for
-    again with the same token and returns the same job.
+    again with the same token and returns the same jobs.
 
     `offer` says what the slot can run; without one, any job fits. A job that cannot be claimed,
     because a value of its own cannot be read or stored, fails, and the next is taken.
+
+    Args:
+        connection, worker, host, queues, lease, device, versions: of the attempts.
+        token: of this claim.
+        offer: of the slot.
+        most: items that are taken together; a job of a batch counts with those that it holds on
+            average.
+        resident: batch keys whose model the slot has loaded. A job with one of these is taken
+            before others, among the first `LOOK_AHEAD` at its place.
     """
-    # A token lasts as long as its attempt, so the state need not be asked for.
-    taken = connection.execute(select(t.jobs).where(t.jobs.c.claim_token == token)).one_or_none()
-    if taken is not None:
-        return Job.from_row(taken)
+    # A token lasts as long as its attempts, so the state need not be asked for.
+    of_token = select(t.jobs).where(t.jobs.c.claim_token == token).order_by(t.jobs.c.id)
+    if taken := connection.execute(of_token).all():
+        return [Job.from_row(row) for row in taken]
     attempt = fit(t.attempts, worker=worker, host=host, device=device, versions=versions)
-    request = _Request(attempt, token, lease, offer)
+    request = _Request(attempt, token, lease, offer, most, resident)
     busy: set[Place] = set()
     for _ in range(_MOST_LOOKS):
         open_to = (place for place in order.places(connection, queues) if place not in busy)
         place = next((place for place in open_to if not request.refuses(place)), None)
         if place is None:
-            return None
-        job_id = connection.scalar(order.next_at(place).with_for_update(skip_locked=True))
+            return []
+        job_id = _next_at(connection, place, request)
         if job_id is None:  # whatever there is, others are taking it
             busy.add(place)
         elif job := _take_or_pass(connection, job_id, request):
-            return job
-    return None  # the next claim goes on
+            return [job, *_take_companions(connection, job, request)]
+    return []  # the next claim goes on
+
+
+def _next_at(connection: Connection, place: Place, request: _Request) -> int | None:
+    """The job that comes next at a place, locked; one whose model is resident comes first."""
+    if request.resident:
+        found = order.preferred_at(connection, place, request.resident, LOOK_AHEAD)
+        mine = select(t.jobs.c.id).where(t.jobs.c.id == found, t.in_state(State.QUEUED))
+        if found is not None and connection.scalar(mine.with_for_update(skip_locked=True)):
+            return found
+    job_id: int | None = connection.scalar(order.next_at(place).with_for_update(skip_locked=True))
+    return job_id
 
 
 @dataclass(frozen=True)
@@ -73,6 +123,8 @@ class _Request:
     token: str
     lease: float
     offer: Offer | None
+    most: int
+    resident: Collection[str]
 
     @property
     def worker(self) -> str:
@@ -107,9 +159,66 @@ class _MisfitError(Exception):
 
 
 def _take(connection: Connection, job_id: int, request: _Request) -> Job:
-    row = connection.execute(
+    [row] = _run(connection, [job_id], request)
+    job, needs, seed = _understand(row)
+    offer = request.offer
+    if offer is not None and misfit(needs, offer):
+        raise _MisfitError(needs.key)
+    _begin(connection, [(job, row.started_at, seed)], request)
+    return job
+
+
+def _take_companions(connection: Connection, job: Job, request: _Request) -> list[Job]:
+    """Take the jobs that may run along with one that is taken."""
+    if job.batch_key is None:
+        return []
+    companions: list[Job] = []
+    more = request.most // _items_of(connection, job) - 1
+    if more > 0:
+        try:
+            with connection.begin_nested():
+                companions = _take_more(connection, job, more, request)
+        except Exception as error:
+            if not is_about_a_value(error):
+                raise  # else each is claimed by itself, and the one at fault fails then
+    _note_micro_batch(connection, [job, *companions], request.token)
+    return companions
+
+
+def _take_more(connection: Connection, job: Job, most: int, request: _Request) -> list[Job]:
+    """Take jobs of the same batch key; those that nobody could start fail."""
+    companions = order.companions_of(job, most).with_for_update(skip_locked=True)
+    rows = connection.execute(companions).all()
+    sound = [row.id for row in rows if _is_sound(connection, row, request)]
+    taken = [(row, *_understand(row)) for row in _run(connection, sound, request)]
+    _begin(connection, [(each, row.started_at, seed) for row, each, _, seed in taken], request)
+    return [each for _, each, _, _ in taken]
+
+
+def _items_of(connection: Connection, job: Job) -> int:
+    """How many items a job of its batch holds, on average."""
+    b = t.batches.c
+    row = connection.execute(select(b["items"], b.jobs).where(b.id == job.batch)).one_or_none()
+    return 1 if row is None else max(1, -(-row[0] // max(1, row[1])))
+
+
+def _is_sound(connection: Connection, row: Row[Any], request: _Request) -> bool:
+    """Whether a queued job can be started; one that nobody ever could start fails."""
+    try:
+        _understand(row)
+    except UsageError as error:
+        _fail_unclaimed(connection, row.id, str(error), request.worker)
+        return False
+    return True
+
+
+def _run(connection: Connection, job_ids: Sequence[int], request: _Request) -> Sequence[Row[Any]]:
+    """Let queued jobs run, under a lease of the worker that asks; their rows as they are then."""
+    if not job_ids:
+        return []
+    rows = connection.execute(
         update(t.jobs)
-        .where(t.jobs.c.id == job_id)
+        .where(t.jobs.c.id.in_(job_ids))
         .values(
             state=State.RUNNING,
             attempt=t.jobs.c.attempt + 1,
@@ -123,22 +232,38 @@ def _take(connection: Connection, job_id: int, request: _Request) -> Job:
             finished_at=None,
         )
         .returning(t.jobs)
-    ).one()
-    job, needs, seed = _understand(row)
-    offer = request.offer
-    if offer is not None and misfit(needs, offer):
-        raise _MisfitError(needs.key)
+    ).all()
+    places = {job_id: place for place, job_id in enumerate(job_ids)}
+    return sorted(rows, key=lambda row: places[row.id])
+
+
+def _begin(
+    connection: Connection, taken: Sequence[tuple[Job, Any, dict[str, Any]]], request: _Request
+) -> None:
+    """Enter the attempts of jobs that run now, each with its start and its seed."""
+    if not taken:
+        return
     connection.execute(
-        insert(t.attempts).values(
-            **request.attempt,
-            **seed,
-            job_id=job.id,
-            number=job.attempt,
-            started_at=row.started_at,
-        )
+        insert(t.attempts),
+        [
+            {**request.attempt, **seed, "job_id": job.id, "number": job.attempt, "started_at": at}
+            for job, at, seed in taken
+        ],
     )
-    add_event(connection, job.id, f"attempt {job.attempt} started", request.worker)
-    return job
+    add_attempt_events(
+        connection, [job.attempt_id for job, _, _ in taken], "started", request.worker
+    )
+
+
+def _note_micro_batch(connection: Connection, jobs: Sequence[Job], token: str) -> None:
+    """Write down which attempts run together."""
+    a = t.attempts.c
+    connection.execute(
+        update(t.attempts)
+        .where(a.job_id == bindparam("job"), a.number == bindparam("attempt"))
+        .values(micro_batch=token, micro_batch_size=len(jobs)),
+        [{"job": job.id, "attempt": job.attempt} for job in jobs],
+    )
 
 
 def _understand(row: Row[Any]) -> tuple[Job, Needs, dict[str, Any]]:

@@ -66,15 +66,22 @@ def still_held(
 
 def fence(connection: Connection, attempt: AttemptId) -> Job:
     """Lock the job's row and refuse whoever does not hold it."""
-    row = connection.execute(
+    jobs = fence_all(connection, [attempt])
+    if not jobs:
+        raise LeaseLostError(*attempt)
+    return jobs[0]
+
+
+def fence_all(connection: Connection, attempts: Collection[AttemptId]) -> list[Job]:
+    """Lock the rows of the jobs whose running attempt is one of these; leave the others out."""
+    wanted = set(attempts)
+    rows = connection.execute(
         select(t.jobs)
         .where(
-            t.jobs.c.id == attempt.job_id,
-            t.jobs.c.attempt == attempt.attempt,
+            t.jobs.c.id.in_([attempt.job_id for attempt in wanted]),
             t.jobs.c.state == State.RUNNING,
         )
+        .order_by(t.jobs.c.id)  # whoever locks several does so in one order
         .with_for_update()
-    ).one_or_none()
-    if row is None:
-        raise LeaseLostError(*attempt)
-    return Job.from_row(row)
+    ).all()
+    return [Job.from_row(row) for row in rows if AttemptId(row.id, row.attempt) in wanted]

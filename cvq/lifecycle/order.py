@@ -73,9 +73,37 @@ def places(connection: Connection, queues: Collection[str]) -> list[Place]:
 
 def next_at(place: Place) -> Select[Any]:
     """The id of the job that comes next at a place."""
+    return _at(place, t.jobs.c.id).limit(1)
+
+
+def preferred_at(
+    connection: Connection, place: Place, keys: Collection[str], most: int
+) -> int | None:
+    """The id of the first of the next `most` jobs at a place that has one of these batch keys."""
+    rows = connection.execute(_at(place, t.jobs.c.id, t.jobs.c.batch_key).limit(most)).all()
+    return next((int(row.id) for row in rows if row.batch_key in keys), None)
+
+
+def companions_of(job: Job, most: int) -> Select[Any]:
+    """The jobs of the same batch key that come next, and do not wait for others to have theirs.
+
+    None of another priority: a job that is more urgent than they are waits for none of them.
+    """
+    jobs = t.jobs.c
+    needs = select(jobs.needs).where(jobs.id == job.id).scalar_subquery()
+    alike = and_(
+        _queued(job.queue),
+        jobs.batch_key == job.batch_key,
+        jobs.priority == job.priority,
+        jobs.needs == needs,
+    )
+    return select(t.jobs).where(alike).order_by(*_BY_TURN).limit(most)
+
+
+def _at(place: Place, *columns: ColumnElement[Any]) -> Select[Any]:
     jobs = t.jobs.c
     alike = jobs.id == place.needs if isinstance(place.needs, int) else jobs.needs == place.needs
-    return select(jobs.id).where(_queued(place.queue), alike).order_by(*_BY_TURN).limit(1)
+    return select(*columns).where(_queued(place.queue), alike).order_by(*_BY_TURN)
 
 
 def ahead_of(connection: Connection, job: Job) -> int:

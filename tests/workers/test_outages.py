@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -457,3 +458,22 @@ def test_a_job_that_is_claimed_while_its_worker_leaves_goes_back_to_the_queue(
     assert left_behind == [State.QUEUED]
     job = found(database, job_id)
     assert (job.reason, job.attempt) == ("preempted", 1)
+
+
+def test_what_was_asked_just_before_a_hang_up_is_hung_up_on_as_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[float] = []
+    worker: Any = SimpleNamespace(
+        settings=SimpleNamespace(lease=15.0), db=SimpleNamespace(hang_up=limits.append)
+    )
+    heartbeat = Heartbeat(worker)
+    now = 1000.0
+    monkeypatch.setattr("cvq_workers.heartbeat.time.monotonic", lambda: now)
+    heartbeat._asked_at = 994.0
+    heartbeat.watch_database()
+    heartbeat._asked_at = None  # it has asked anew, and been answered
+    for now in (1004.0, 1011.0):  # noqa: B007 - read by the clock
+        heartbeat.watch_database()
+    assert limits[:2] == [5.0, 5.0]
+    assert limits[2] > 60.0
