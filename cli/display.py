@@ -25,6 +25,8 @@ class Form(StrEnum):
     TEXT = "text"
     JSON = "json"
     CSV = "csv"
+    LINES = "lines"  # of JSON
+    PARQUET = "parquet"
     QUIET = "quiet"
 
 

@@ -288,14 +288,14 @@ class KindGroup(click.Group):
 
     Args:
         action: called with the kind, the specification's values and the common options.
-        common: makes the options that every kind has.
+        common: makes the options that are no fields of its specification.
     """
 
     def __init__(
         self,
         *args: Any,
         action: Callable[[Kind, dict[str, Any], dict[str, Any]], Any],
-        common: Callable[[], Sequence[click.Parameter]],
+        common: Callable[[Kind], Sequence[click.Parameter]],
         **more: Any,
     ) -> None:
         # An option before the kind then reaches resolve_command, which explains.
@@ -319,7 +319,7 @@ class KindGroup(click.Group):
         from cvq.settings import Settings
 
         kind = get_kind(cmd_name, Settings.load())
-        common = list(self.common())
+        common = list(self.common(kind))
         words = [word for param in common for word in (*param.opts, *param.secondary_opts)]
         taken = frozenset(
             word.removeprefix("--").removeprefix("no-").replace("-", "_")

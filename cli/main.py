@@ -33,9 +33,12 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "wait": Entry("wait", "Wait for jobs to end; exit with their outcome."),
         "watch": Entry("watch", "Follow a job's progress and log until it ends."),
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
+        "retry": Entry("retry", "Queue again what has failed of a batch."),
     },
     "History": {
         "ls": Entry("ls", "List jobs, the newest first."),
+        "batches": Entry("batches", "List batches, the newest first."),
+        "results": Entry("results", "Print what came out of a batch, a row for each item."),
         "show": Entry("show", "Show everything known about a job."),
         "why": Entry(
             "why", "Explain why a job waits, is slow or failed, and what to do about it."

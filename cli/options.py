@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cvq.views.filters import Filter
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 DEFAULT_LIMIT = 20
 
@@ -136,6 +137,7 @@ timeout = click.option(
     "--timeout", type=DURATION, metavar="DURATION", help="Wait at most this long: 90s, 5m, 1h."
 )
 job = click.argument("reference", metavar="JOB", type=REFERENCE)
+batch = click.argument("reference", metavar="BATCH", type=Parser("batch", parse.reference))
 jobs = click.argument("references", metavar="JOB...", type=REFERENCE, nargs=-1, required=True)
 
 filters = together(
@@ -151,6 +153,10 @@ filters = together(
     click.option(
         "--user", type=CommaList(), multiple=True, metavar="USER,...",
         help="Only jobs of these users.",
+    ),
+    click.option(
+        "--batch", type=CommaList(REFERENCE), multiple=True, metavar="BATCH,...",
+        help="Only jobs of these batches: an id, or @ for your last.",
     ),
     click.option(
         "--tag", type=TAG_OR_KEY, multiple=True, metavar="KEY[=VALUE]",
@@ -171,10 +177,12 @@ filters = together(
 
 
 def make_filter(
+    client: Client,
     *,
     status: Sequence[list[str]],
     kind: Sequence[list[str]],
     user: Sequence[list[str]],
+    batch: Sequence[list[parse.Reference]],
     tag: Sequence[tuple[str, str | None]],
     since: Any,
     until: Any,
@@ -188,6 +196,7 @@ def make_filter(
         states=_flat(status),
         kinds=_flat(kind),
         users=_flat(user),
+        batches=resolve_batches(client, _flat(batch)),
         tags=tag,
         since=since,
         until=until,
@@ -228,6 +237,23 @@ def resolve_one(client: Client, reference: parse.Reference) -> int:
         return references.resolve_one(connection, client.settings.user, reference)
 
 
+def resolve_batches(client: Client, references: Sequence[parse.Reference]) -> list[int]:
+    """The ids of the batches that some references mean: see `cvq.views.references`."""
+    from cvq.views import references as views
+
+    if not references:
+        return []
+    with client.db.read() as connection:
+        return views.resolve_batches(connection, client.settings.user, references)
+
+
+def resolve_batch(client: Client, reference: parse.Reference) -> int:
+    """The id of the one batch that a reference means."""
+    if reference.first != reference.last:
+        raise UsageError(f"{reference.first}-{reference.last}: give one batch, not a range")
+    return resolve_batches(client, [reference])[0]
+
+
 def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -> None:
     """Refuse an attempt that none of some jobs has had: see `cvq.views.references`."""
     from cvq.views import references
@@ -236,7 +262,7 @@ def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -
         references.check_attempt(connection, job_ids, attempt)
 
 
-def _flat(lists: Iterable[list[str]]) -> list[str]:
+def _flat(lists: Iterable[list[T]]) -> list[T]:
     return [value for values in lists for value in values]
 
 

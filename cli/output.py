@@ -111,16 +111,17 @@ def hint(message: str) -> None:
 
 def dump(value: Any) -> None:
     """JSON for people and programs."""
-    say(_json(value, indent=2), wrap=False)
+    say(json_text(value, indent=2), wrap=False)
 
 
 def dump_line(value: Any) -> None:
     """One JSON value on one line, at once: for what goes on."""
-    say(_json(value), wrap=False)
+    say(json_text(value), wrap=False)
     sys.stdout.flush()
 
 
-def _json(value: Any, indent: int | None = None) -> str:
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON in characters that stdout can show, and none that steers a terminal."""
     utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
     text = json.dumps(value, indent=indent, ensure_ascii=not utf8, default=str)
     # Outside of words JSON has no such character but the end of a line.
@@ -136,10 +137,10 @@ def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([column.key or column.name for column in columns])
     for row in rows:
-        writer.writerow([_cell((column.raw or column.text)(row)) for column in columns])
+        writer.writerow([cell((column.raw or column.text)(row)) for column in columns])
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
     if not isinstance(value, str):
         return value

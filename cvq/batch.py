@@ -72,3 +72,10 @@ class Batch:
     def failed(self) -> int:
         """How many jobs have failed."""
         return self.states.get(State.FAILED, 0)
+
+    @property
+    def state(self) -> str:
+        """One state for all: what goes on, or how it ended, the worst first."""
+        ongoing = (State.RUNNING, State.QUEUED, State.WAITING)
+        order = (*ongoing, State.FAILED, State.CANCELLED)
+        return next((state for state in order if self.states.get(state)), State.SUCCEEDED)

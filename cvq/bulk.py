@@ -9,7 +9,7 @@ import os
 import shutil
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from contextlib import contextmanager
@@ -122,7 +122,7 @@ def prepare(
         UsageError: what the jobs have in common is wrong.
         SetupError: the store cannot be written.
     """
-    total = len(items) if isinstance(items, list | tuple) else None
+    total = len(items) if isinstance(items, Sized) else None
     with TemporaryDirectory(prefix="cvq-batch-") as scratch:
         rest = map(Item.of, items)
         seen, spec = _first(bulk, rest)

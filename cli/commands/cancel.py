@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,17 @@ import click
 
 from cvq.errors import UsageError
 from cvq.states import State
+from cvq.text import join
 
 from .. import options
+from ..batch_table import shape
 from ..display import Form, display, display_list, form
-from ..formats import clean, title
+from ..formats import clean, count, title
 from ..job_table import listing
-from ..output import note, say_each, show_table
+from ..output import note, on_terminal, say_each, show_table
 
 if TYPE_CHECKING:
+    from cvq.batch import Batch
     from cvq.client import Client
     from cvq.parse import Reference
     from cvq.records import Job
@@ -26,7 +30,8 @@ _UNFINISHED = (State.WAITING, State.QUEUED, State.RUNNING)
 
 @click.command(
     epilog="\b\nExamples:\n  cvq cancel @\n  cvq cancel 3-7 -y"
-    "\n  cvq cancel --all\n  cvq cancel --user ada --kind style-transfer --status queued"
+    "\n  cvq cancel --all\n  cvq cancel --batch 3"
+    "\n  cvq cancel --user ada --kind style-transfer --status queued"
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
 @options.filters
@@ -54,6 +59,8 @@ def cancel(
         if references:
             raise UsageError("give JOB, or --all")
         filters["user"] = filters["user"] or [[client.settings.user]]
+    if numbers := _whole_batches(client, references, filters, everything or dry_run):
+        return _cancel_batches(client, numbers, yes)
     jobs = _chosen(client, references, filters)
     if not jobs and form() is Form.TEXT:
         note("no jobs to cancel")
@@ -74,26 +81,61 @@ def cancel(
     return 0
 
 
+def _whole_batches(
+    client: Client, references: Sequence[Reference], filters: dict[str, Any], more: bool
+) -> list[int]:
+    """The batches, where nothing is said of which of their jobs."""
+    others = any(given for name, given in filters.items() if name != "batch")
+    if references or others or more:
+        return []
+    return options.resolve_batches(client, [one for group in filters["batch"] for one in group])
+
+
+def _cancel_batches(client: Client, numbers: Sequence[int], yes: bool) -> int:
+    """Cancel whole batches, each in one step."""
+    handles = [client.batch(number) for number in numbers]
+    left = sum(handle.batch.jobs - handle.batch.done for handle in handles)
+    if left > 1 and not yes and on_terminal() and sys.stdin.isatty():
+        of = join([f"batch {number}" for number in numbers])
+        if not click.confirm(f"Cancel {left} jobs of {of}?", err=True):
+            note("nothing was cancelled")
+            return 0
+    done = [(handle.cancel(), handle.batch) for handle in handles]
+    display(
+        done,
+        json=lambda done: [shape(batch) for _, batch in done],
+        quiet=lambda done: say_each(batch.id for _, batch in done),
+        text=lambda done: say_each(_what_ended(*each) for each in done),
+    )
+    return 0
+
+
+def _what_ended(number: int, batch: Batch) -> str:
+    running = batch.states.get(State.RUNNING, 0)
+    if not number:
+        return f"batch {batch.id} had already ended"
+    stopping = f", {running} of them running, which will stop" if running else ""
+    return f"batch {batch.id}: {count(number, 'job')} cancelled{stopping}"
+
+
 def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, Any]) -> list[Job]:
     filtered = any(filters.values())
     if not references and not filtered:
         raise UsageError("which jobs? Give JOB, --all (yours) or a filter such as --status queued")
-    for remark in client.check_filter(options.make_filter(**filters)):
+    for remark in client.check_filter(options.make_filter(client, **filters)):
         note(remark)
     if not references:
         filters["status"] = filters["status"] or [list(_UNFINISHED)]
-        return options.find(client, options.make_filter(**filters, sort="id"))
+        return options.find(client, options.make_filter(client, **filters, sort="id"))
     jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
     if not filtered:
         return jobs
-    wanted = {job.id for job in options.find(client, options.make_filter(**filters))}
+    wanted = {job.id for job in options.find(client, options.make_filter(client, **filters))}
     return [job for job in jobs if job.id in wanted]
 
 
 def _confirmed(client: Client, jobs: Sequence[Job]) -> bool:
     """Ask a person; a program that names several jobs means it."""
-    import sys
-
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     show_table(listing(client).columns(), jobs[:20])

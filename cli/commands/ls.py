@@ -49,7 +49,7 @@ def ls(limit: int, everything: bool, watch: bool, **filters: Any) -> None:
     from .. import job_table
 
     client = Client()
-    wanted = options.make_filter(**filters, limit=None if everything else limit)
+    wanted = options.make_filter(client, **filters, limit=None if everything else limit)
     remarks = client.check_filter(wanted)
     listing = job_table.listing(client)
     if watch:

@@ -32,7 +32,7 @@ _LOOK_S = 1.0  # how often a worker is looked for
 _GIVE_UP_S = 30.0  # how long a cancelled job may take to stop
 
 
-def _options() -> list[click.Parameter]:
+def _options(_: Kind) -> list[click.Parameter]:
     return [
         *saving.output_options(),
         *submitting.describing_options(),

@@ -10,7 +10,7 @@ import click
 
 from cvq.errors import CvqError
 
-from .. import submitting
+from .. import batching, submitting
 from ..formats import clean, moment, title
 from ..from_spec import KindGroup
 from ..holdups import Holdups
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from cvq.records import Job
 
 
-def _options() -> list[click.Parameter]:
+def _options(kind: Kind) -> list[click.Parameter]:
     wait = click.Option(["--wait"], is_flag=True, help="Follow the job; exit with its outcome.")
     return [
+        *batching.options(kind),
         *submitting.describing_options(),
         *submitting.queueing_options(),
         wait,
@@ -39,6 +40,9 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
 
     client = Client()
     options = submitting.client_options(client, common)
+    if batching.is_batch(kind, values, common):
+        batching.submit(kind, client, values, common, options)
+        return
     if common["dry_run"]:
         submitting.dry_run(client, kind, values, options)
         return
@@ -118,7 +122,10 @@ submit = KindGroup(
     action=_submit,
     common=_options,
     help="Queue a job.\n\nThe job is checked, its input files are stored, and it is entered in "
-    "the database before this command returns. `cvq submit KIND --help` lists a kind's options.",
+    "the database before this command returns. A folder, a list (@FILE, - for stdin), a zip or "
+    "tar, a table or a bucket's prefix in the place of pictures makes a batch: a job for each. "
+    "`cvq submit KIND --help` lists a kind's options.",
     epilog="\b\nExamples:\n  cvq submit style-transfer content.jpg style.jpg --wait"
-    "\n  cvq submit style-transfer a.jpg b.jpg --size 320 --tag for=poster --json",
+    "\n  cvq submit style-transfer a.jpg b.jpg --size 320 --tag for=poster --json"
+    "\n  cvq submit classify photos/ --model 42 --wait",
 )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cvq.errors import JobCancelledError, JobFailedError, WaitTimeoutError
+from cvq.errors import JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 
 from .. import options
+from ..batching import follow
 from ..display import Form, form
 from ..holdups import Holdups
 from ..output import dump, note
@@ -29,13 +30,22 @@ _WORST_FIRST = (
 
 @click.command(
     epilog="\b\nExamples:\n  cvq wait 12 && cvq get 12\n  cvq wait 3-7 --timeout 1h"
+    "\n  cvq wait --batch 3 && cvq results 3"
     "\n\nExit codes: 0 all succeeded, 1 one failed, 3 one was cancelled, 124 time ran out."
 )
-@options.jobs
+@click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
+@click.option(
+    "--batch",
+    type=options.REFERENCE,
+    metavar="BATCH",
+    help="Wait for a batch, with one bar for all its jobs.",
+)
 @options.timeout
 @options.as_json
 @options.flag("-q", "--quiet", help="Do not say why a job did not succeed.")
-def wait(references: Sequence[Reference], timeout: float | None, quiet: bool) -> int:
+def wait(
+    references: Sequence[Reference], batch: Reference | None, timeout: float | None, quiet: bool
+) -> int:
     """Wait for jobs to end; exit with their outcome.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Prints only why jobs failed,
@@ -44,6 +54,12 @@ def wait(references: Sequence[Reference], timeout: float | None, quiet: bool) ->
     from cvq.client import Client
 
     client = Client()
+    if (batch is None) is not bool(references):
+        raise UsageError("which jobs? Give JOB, or --batch BATCH")
+    if batch is not None:
+        handle = client.batch(options.resolve_batch(client, batch))
+        follow(handle, timeout=timeout, quiet=quiet, as_json=form() is Form.JSON)
+        return 0
     ids = options.resolve(client, references)
     deadline = None if timeout is None else time.monotonic() + timeout
     codes = {_outcome(client, job_id, deadline, quiet=quiet) for job_id in ids}

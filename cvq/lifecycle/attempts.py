@@ -137,6 +137,8 @@ def finish_batch(
         if job.attempt_id not in states:
             outcome = ended[job.attempt_id]
             states[job.attempt_id] = end(connection, job, outcome, by, outcome.result)
+    failed = [job.batch for job in jobs if states[job.attempt_id] == State.FAILED]
+    stop_failing(connection, failed, by)
     return states
 
 

@@ -12,9 +12,10 @@ from typing import Any
 from .. import queries
 from ..db import Database
 from ..records import Job
+from ..states import State
 
+OURS = ("name", "job", "state", "error")
 _CHUNK = 500  # jobs that are read at a time
-_OURS = frozenset({"name", "job", "state", "error"})
 
 
 def rows_of_batch(database: Database, batch_id: int) -> Iterator[dict[str, Any]]:
@@ -25,17 +26,26 @@ def rows_of_batch(database: Database, batch_id: int) -> Iterator[dict[str, Any]]
         with database.read() as connection:
             jobs = queries.get_jobs(connection, ids[start : start + _CHUNK])
         for job in jobs:
-            yield row_of(job.name, job, answer_of(job), job.error)
+            yield from _rows_of_job(job)
 
 
-def row_of(
-    name: str | None, job: Job, answer: Mapping[str, Any], error: str | None
+def _rows_of_job(job: Job) -> Iterator[dict[str, Any]]:
+    result = job.result if isinstance(job.result, dict) else {}
+    rows = result.get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        yield _row(job, job.name, result, job.error)
+        return
+    for row in rows:
+        answer = {name: value for name, value in row.items() if name not in ("name", "error")}
+        # A job of one item is named after it, with the folder that it lies in.
+        name = job.name if len(rows) == 1 else row.get("name")
+        yield _row(job, name, answer, row.get("error"))
+
+
+def _row(
+    job: Job, name: str | None, answer: Mapping[str, Any], error: str | None
 ) -> dict[str, Any]:
-    """A row of the results."""
-    own = {f"{key}_" if key in _OURS else key: value for key, value in answer.items()}
-    return {"name": name, "job": job.id, "state": job.state, **own, "error": error}
-
-
-def answer_of(job: Job) -> dict[str, Any]:
-    """What a job of one item says of it."""
-    return dict(job.result) if isinstance(job.result, dict) else {}
+    own = {f"{key}_" if key in OURS else key: value for key, value in answer.items()}
+    failed = error is not None and job.state == State.SUCCEEDED  # of several items, this one
+    state = State.FAILED if failed else job.state
+    return {"name": name, "job": job.id, "state": str(state), **own, "error": error}

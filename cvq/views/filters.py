@@ -39,6 +39,7 @@ class Filter:
     states: Sequence[str] = ()
     kinds: Sequence[str] = ()
     users: Sequence[str] = ()
+    batches: Sequence[int] = ()
     tags: Sequence[tuple[str, str | None]] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -68,6 +69,7 @@ def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         (jobs.state, wanted.states),
         (jobs.kind, wanted.kinds),
         (jobs.user, wanted.users),
+        (jobs.batch, wanted.batches),
     ):
         if values:
             found.append(column.in_(values))

@@ -11,6 +11,8 @@ from ..errors import UnknownJobError, UsageError
 from ..parse import Reference
 from ..text import join
 
+_MOST_BATCHES = 100  # of one reference
+
 
 def resolve(connection: Connection, user: str, references: Iterable[Reference]) -> list[int]:
     """The ids of the jobs that some references mean, each once, in the order given.
@@ -49,6 +51,30 @@ def resolve_one(connection: Connection, user: str, reference: Reference) -> int:
             f"{reference.first}-{reference.last} is {len(ids)} jobs: give one job, not a range"
         )
     return ids[0]
+
+
+def resolve_batches(
+    connection: Connection, user: str, references: Iterable[Reference]
+) -> list[int]:
+    """The ids of the batches that some references mean, in order; `@` is the user's last.
+
+    Raises:
+        UnknownBatchError: there is no such batch.
+        UsageError: the user has not submitted that many.
+    """
+    found: dict[int, None] = {}
+    for first, last, back in references:
+        if back is None:
+            if last - first > _MOST_BATCHES:
+                raise UsageError(f"{first}-{last}: more than {_MOST_BATCHES} batches")
+            numbers = [queries.get_batch(connection, n).id for n in range(first, last + 1)]
+        else:
+            own = queries.last_batches(connection, [user], back + 1)
+            if len(own) <= back:
+                raise UsageError(f"you ({user}) have not submitted that many batches")
+            numbers = [own[back].id]
+        found.update(dict.fromkeys(numbers))
+    return list(found)
 
 
 def check_attempt(connection: Connection, job_ids: Sequence[int], attempt: int | None) -> None:

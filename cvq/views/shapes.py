@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from .. import queries
+from ..batch import Batch
 from ..records import Artifact, Attempt, Job, StoredLine, StoredPoint, Worker
 from .status import Look
 
@@ -35,6 +36,7 @@ def job(row: Job, artifacts: Iterable[Artifact]) -> Json:
         "user": row.user,
         "name": row.name,
         "tags": row.tags,
+        "batch": row.batch,
         "spec": row.spec,
         "attempt": row.attempt,
         "max_attempts": row.max_attempts,
@@ -56,6 +58,23 @@ def jobs(connection: Connection, rows: Sequence[Job]) -> Iterator[Json]:
         artifacts = queries.artifacts_of(connection, [row.id for row in chunk])
         for row in chunk:
             yield job(row, artifacts[row.id])
+
+
+def batch(row: Batch) -> Json:
+    """Jobs that were submitted together, and how many of them are in each state."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "state": row.state,
+        "user": row.user,
+        "name": row.name,
+        "spec": row.spec,
+        "jobs": row.jobs,
+        "items": row.items,
+        "max_fails": row.max_fails,
+        "created_at": iso(row.created_at),
+        "states": dict(row.states),
+    }
 
 
 def artifact(file: Artifact) -> Json:

@@ -12,7 +12,9 @@ import pytest
 
 import cvq_cli
 from cvq import Client, Settings
-from cvq.records import Job
+from cvq.batch import NewBatch
+from cvq.lifecycle import batches
+from cvq.records import Job, NewJob
 from cvq.text import UNPRINTABLE, clean
 from cvq_cli.output import console
 
@@ -26,7 +28,9 @@ COMMANDS = [
     "artifacts 1", "artifacts 1 -q", "artifacts 1 --csv", "artifacts 1 --json", "metrics 1",
     "metrics 1 --csv", "metrics 1 --json", "status", "status --json", "workers", "workers --csv",
     "workers --json", "cancel 2", "ls --kind \x1b]0;x\x07", "get 1 \x1b[31m", "submit \x1b[31m",
-    "data check \x1b[31m", "show \x1b[31m",
+    "data check \x1b[31m", "show \x1b[31m", "batches", "batches --csv", "batches --json",
+    "results 1", "results 1 --csv", "results 1 --jsonl", "ls --batch 1", "retry 1 --failed",
+    "wait --batch 1",
 ]  # fmt: skip
 
 
@@ -43,6 +47,10 @@ def hostile(home: Path, client: Client, worker: FakeWorker) -> Job:
     worker.artifact(job, f"{EVIL}.png", b"pixels")
     worker.finish(job, "failed", reason=EVIL[:50], error=EVIL, traceback=EVIL, result={EVIL: EVIL})
     client.submit("selftest", name=FORMULA, tags={"tag": "-1+1"})
+    batch = NewBatch(EVIL, EVIL, {EVIL: EVIL}, 1, name=EVIL)
+    bad = NewJob("selftest", {EVIL: EVIL}, "0", EVIL, name=EVIL, error=EVIL)
+    with client.db.write() as connection:
+        batches.submit(connection, batch, [bad])
     return job
 
 

@@ -11,13 +11,16 @@ import pexpect
 import pytest
 
 from cvq import Client
+from cvq.batch import NewBatch
+from cvq.lifecycle import batches
+from cvq.records import NewJob
 
 from .conftest import FakeWorker
 
 NAME = "größe 日本 😀 …"
 COMMANDS = (
     "ls", "ls --csv", "show 1", "metrics 1", "artifacts 1", "logs 1", "why 1", "status",
-    "kinds selftest", "ls --kind 日本", "ls --json",
+    "kinds selftest", "batches", "results 1", "ls --kind 日本", "ls --json",
 )  # fmt: skip
 # One process for all of them; a start takes half a second.
 PROGRAM = """
@@ -40,6 +43,9 @@ def _job(client: Client, worker: FakeWorker) -> None:
     worker.log(job, NAME)
     worker.artifact(job, "größe.txt", b"x")
     worker.finish(job, "failed", reason="error", error=NAME)
+    bad = NewJob("selftest", {}, "0", NAME, name=NAME, error=NAME)
+    with client.db.write() as connection:
+        batches.submit(connection, NewBatch("selftest", NAME, {}, 1, name=NAME), [bad])
 
 
 @pytest.mark.slow
@@ -88,4 +94,4 @@ def test_a_terminal_that_understands_nothing(term: str | None) -> None:
         child.expect(pexpect.EOF)
         child.close()
         assert "\x1b" not in child.before
-        assert any(word in child.before for word in ("selftest", "jobs      1 failed", NAME))
+        assert any(word in child.before for word in ("selftest", "jobs      2 failed", NAME))

@@ -11,6 +11,7 @@ import io
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pexpect
@@ -19,7 +20,10 @@ from PIL import Image
 from rich.cells import cell_len
 
 from cvq import Client
+from cvq.batch import NewBatch
 from cvq.kinds import all_kinds
+from cvq.lifecycle import batches
+from cvq.records import NewJob
 from cvq_cli.main import COMMANDS
 from cvq_cli.widths import ending, items, middle, name, plain_blanks, whole, wrap
 from waiting import HANG_S
@@ -57,7 +61,8 @@ TEXTS = [
     ["samples", "."], ["doctor"],
     ["db", "check"], ["db", "current"], ["wait", "1", "2", "5"], ["drain", "nobody"],
     ["cancel", "1", "2", "-y"], ["cancel", "99"], ["get", "1", "-d", "here", "--force"],
-    ["get", "4"], ["submit", "selftest", "--queue", "nowhere", "--name", "日本語 の 名前 " * 5],
+    ["get", "4"], ["retry", "1", "--failed"],
+    ["submit", "selftest", "--queue", "nowhere", "--name", "日本語 の 名前 " * 5],
     ["submit", "selftest", "--steps", "0"], ["submit", "fmnist-cnnn"], ["lss"],
     ["kinds", "fmnist-cnn"], ["--help"], *([command, "--help"] for command in COMMANDS),
     *([verb, kind, "--help"] for verb in ("submit", "run") for kind in ("selftest", "vae")),
@@ -68,7 +73,7 @@ TABLES = [
     ["ls"], ["show", "1"], ["show", "2"], ["show", "3"], ["show", "4"], ["why", "3"],
     ["metrics", "1"],
     ["metrics", "1", "2"], ["artifacts", "1"], ["status"], ["workers"], ["kinds"], ["config"],
-    ["cancel", "1-5", "--dry-run"], ["watch", "1"], ["watch", "2"],
+    ["cancel", "1-5", "--dry-run"], ["batches"], ["results", "1"], ["watch", "1"], ["watch", "2"],
 ]  # fmt: skip
 
 
@@ -128,6 +133,10 @@ def history(home: Path, client: Client, worker: FakeWorker, tmp_path: Path) -> P
     with pytest.warns(UserWarning, match="job 1's training gave a warning: it ended"):
         client.submit("classify", images=tmp_path / "content.jpg", model=1)
     client.cancel(5)
+    good = NewJob("selftest", {}, "0", "ann", "a-queue-that-nobody-serves", name=f"{name}.png")
+    bad = replace(good, error=f"photos/{name}.png is not a picture that cvq reads")
+    with client.db.write() as connection:
+        batches.submit(connection, NewBatch("selftest", "ann", {}, 2, name=name), [good, bad])
     return tmp_path
 
 

@@ -46,8 +46,12 @@ class Sources:
     note: Callable[[str], None] = field(default=lambda _: None)
     tick: Callable[[], None] = field(default=lambda: None)
 
-    def items(self, words: Sequence[str]) -> Iterator[Item]:
+    def items(self, words: Sequence[str], lists: Sequence[str] = ()) -> Iterator[Item]:
         """The items of sources, in the order of these; files among them are items themselves.
+
+        Args:
+            words: sources and files.
+            lists: lists and tables, each by its own name, or `-`.
 
         Raises:
             InvalidInputError: a source cannot be read, or has nothing in it.
@@ -55,16 +59,23 @@ class Sources:
         """
         for word in words:
             yield from self._items(word)
+        for name in lists:
+            yield from self._lines(name)
+
+    def _lines(self, name: str) -> Iterator[Item]:
+        if name == STDIN and self.stdin is not None:
+            return lists.of_stream(self.stdin, self.files, self.tick)
+        if tables.is_table(name) and self.column is not None:
+            return tables.of_file(Path(name), self.column, self.files)
+        return lists.of_file(Path(name), self.files)
 
     def _items(self, word: str) -> Iterator[Item]:
-        if word == STDIN and self.stdin is not None:
-            yield from lists.of_stream(self.stdin, self.files, self.tick)
+        if word == STDIN:
+            yield from self._lines(word)
         elif name := list_name(word):
-            yield from lists.of_file(Path(name), self.files)
+            yield from self._lines(name)
         elif tables.is_table(word):
             yield from tables.of_file(Path(word), self.column, self.files)
-        elif not self.files:
-            raise InvalidInputError(f"{word}: give a list, as @FILE, or a table")
         elif buckets.is_bucket(word):
             yield from buckets.below(word, self.settings, self.note)
         elif Path(word).is_dir():

@@ -13,7 +13,7 @@ from cvq import tables as t
 from cvq.batch import Batch, NewBatch
 from cvq.db import Database
 from cvq.errors import UnknownBatchError, UnknownJobError
-from cvq.lifecycle import batches
+from cvq.lifecycle import attempts, batches
 from cvq.records import NewJob, Outcome
 from cvq.states import Reason, State
 
@@ -146,6 +146,14 @@ def test_too_many_failures_stop_the_rest(database: Database) -> None:
     assert get(database, third.id).cancel_requested
     finish(database, third.attempt_id, DONE)  # it was quicker
     assert look(database, batch_id).states == {"failed": 2, "succeeded": 1, "cancelled": 2}
+
+
+def test_failures_at_once_stop_the_rest(database: Database) -> None:
+    batch_id = enter(database, *(new(max_attempts=1) for _ in range(4)), max_fails=2)
+    first, second = (claimed(database).attempt_id for _ in range(2))
+    with database.write() as connection:
+        attempts.finish_batch(connection, {first: FAILED, second: FAILED}, "w")
+    assert look(database, batch_id).states == {"failed": 2, "cancelled": 2}
 
 
 def test_failures_without_a_limit_and_of_others_stop_nothing(database: Database) -> None:

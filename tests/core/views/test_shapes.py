@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from cvq.batch import Batch
 from cvq.records import Artifact, Attempt, Job, Worker
 from cvq.states import WorkerState
 from cvq.views import shapes
@@ -23,6 +24,10 @@ JOB = Job(
     cancel_requested=False, not_before=None, progress={"done": 1, "total": 2}, metrics={"m": 0.5},
     goals=None, result=None, error=None, created_at=TIME, queued_at=TIME, started_at=LATER,
     finished_at=None,
+)  # fmt: skip
+BATCH = Batch(
+    id=3, kind="classify", user="ann", name=None, spec={"top": 3}, jobs=2, items=2, max_fails=None,
+    created_at=TIME, states={"succeeded": 1, "running": 1},
 )  # fmt: skip
 ATTEMPT = Attempt(
     job_id=1, number=1, worker="w.1", host="h", pid=7, device="cpu", versions=None, seed=3,
@@ -50,11 +55,19 @@ def dumped(shape: Any) -> str:
     return json.dumps(shape)
 
 
+def test_a_batch() -> None:
+    assert dumped(shapes.batch(BATCH)) == (
+        '{"id": 3, "kind": "classify", "state": "running", "user": "ann", "name": null, '
+        '"spec": {"top": 3}, "jobs": 2, "items": 2, "max_fails": null, '
+        '"created_at": "2026-11-01T12:00:00.000Z", "states": {"succeeded": 1, "running": 1}}'
+    )
+
+
 def test_a_job_and_its_files() -> None:
     assert dumped(shapes.job(JOB, [FILE])) == (
         '{"id": 1, "kind": "selftest", "state": "running", "reason": null, "priority": 5, '
         '"queue": "default", "user": "ann", "name": null, "tags": {"a": "b"}, '
-        '"spec": {"steps": 3}, "attempt": 1, "max_attempts": 3, '
+        '"batch": null, "spec": {"steps": 3}, "attempt": 1, "max_attempts": 3, '
         '"created_at": "2026-11-01T12:00:00.000Z", "started_at": "2026-11-01T12:00:01.500Z", '
         '"finished_at": null, "progress": {"done": 1, "total": 2}, "metrics": {"m": 0.5}, '
         '"artifacts": [' + FILE_JSON + '], "result": null, "error": null}'

@@ -1,0 +1,78 @@
+"""The columns of a list of batches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cvq.states import State
+
+from . import formats
+from .display import Listing
+from .output import Column
+from .widths import ending, name
+
+if TYPE_CHECKING:
+    from cvq.batch import Batch
+    from cvq.client import Client
+
+
+def columns(now: datetime) -> list[Column[Batch]]:
+    """What `cvq batches` shows of a batch."""
+    from cvq.views.shapes import iso
+
+    def counted(state: str) -> Column[Batch]:
+        return Column(
+            state,
+            lambda batch: str(batch.states.get(state, "")),
+            lambda batch: batch.states.get(state, 0),
+            right=True,
+            rank=2 if state == State.CANCELLED else 1,
+        )
+
+    return [
+        Column("id", lambda batch: str(batch.id), lambda batch: batch.id, right=True),
+        Column(
+            "state",
+            lambda batch: batch.state,
+            style=lambda batch: formats.STATE_STYLES[batch.state],
+        ),
+        Column("kind", lambda batch: formats.clean(batch.kind), rank=4, least=10, short=ending),
+        Column("name", lambda batch: formats.clean(batch.name or ""), rank=5, least=8, short=name),
+        Column("user", lambda batch: formats.clean(batch.user), rank=7, least=8, short=ending),
+        Column(
+            "age",
+            lambda batch: formats.age(batch.created_at, now),
+            lambda batch: iso(batch.created_at),
+            "created_at",
+            right=True,
+            rank=6,
+        ),
+        Column("jobs", lambda batch: str(batch.jobs), lambda batch: batch.jobs, right=True),
+        Column("done", lambda batch: str(batch.done), lambda batch: batch.done, right=True),
+        counted(State.FAILED),
+        counted(State.CANCELLED),
+    ]
+
+
+def shape(batch: Batch) -> dict[str, Any]:
+    """A batch as JSON."""
+    from cvq.views import shapes
+
+    return shapes.batch(batch)
+
+
+def listing(client: Client) -> Listing[Batch]:
+    """A list of batches in every form."""
+    from cvq import queries
+
+    def now() -> datetime:
+        with client.db.read() as connection:
+            return queries.database_time(connection)
+
+    return Listing(
+        columns=lambda: columns(now()),
+        shape=lambda batches: map(shape, batches),
+        quiet=lambda batch: batch.id,
+        empty="no batches",
+    )

@@ -1,0 +1,120 @@
+"""`cvq results BATCH`: what came out, a row for each item."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cvq.errors import UsageError
+
+from .. import options
+from ..display import Form, form
+from ..formats import clean, count, number
+from ..output import Column, note, on_terminal, say, show_table
+from ..row_files import columns_of, write_csv, write_lines, write_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cvq.batch_handle import BatchHandle
+    from cvq.parse import Reference
+
+_SHOWN = 50  # rows, for people
+_ENDINGS = {
+    ".csv": Form.CSV, ".parquet": Form.PARQUET, ".jsonl": Form.LINES, ".ndjson": Form.LINES,
+}  # fmt: skip
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq results 3\n  cvq results @ --csv > answers.csv"
+    "\n  cvq results 3 -o answers.parquet"
+)
+@options.batch
+@options.as_csv
+@options.form("--jsonl", form=Form.LINES, help="Print a JSON object for each item, one a line.")
+@options.form("--parquet", form=Form.PARQUET, help="Write Parquet; needs -o FILE.")
+@click.option(
+    "-o", "--output", type=options.FilePath(), metavar="FILE",
+    help="Write here; the form follows from the ending: .csv, .jsonl, .parquet.",
+)  # fmt: skip
+def results(reference: Reference, output: str | None) -> None:
+    """Print what came out of a batch, a row for each item.
+
+    BATCH is an id, or @ for your last. The rows are in the order of the items, whether these have
+    succeeded or not: name, job, state, what the kind answers, and the error.
+    """
+    from cvq.client import Client
+
+    client = Client()
+    handle = client.batch(options.resolve_batch(client, reference))
+    wanted = _form(output)
+    if output is not None:
+        _write(handle, wanted, Path(output))
+    elif wanted is Form.PARQUET:
+        raise UsageError("Parquet is no text: give a file, as in -o answers.parquet")
+    elif wanted is Form.CSV:
+        write_csv(handle.results, sys.stdout)
+    elif wanted is Form.LINES:
+        write_lines(handle.results, sys.stdout)
+    else:
+        _show(handle)
+    if not handle.batch.finished:
+        left = handle.batch.jobs - handle.batch.done
+        note(f"{count(left, 'job')} of batch {handle.id} {'has' if left == 1 else 'have'} not "
+             "ended yet")  # fmt: skip
+
+
+def _form(output: str | None) -> Form:
+    asked = form()
+    if asked is not Form.TEXT or output is None:
+        return asked
+    ending = Path(output).suffix.lower()
+    if ending not in _ENDINGS:
+        raise UsageError(f"-o {output}: give --csv, --jsonl or --parquet, or a name that ends so")
+    return _ENDINGS[ending]
+
+
+def _write(handle: BatchHandle, wanted: Form, path: Path) -> None:
+    """Write a file, whole or not at all."""
+    from cvq.files import atomic
+
+    with atomic(path) as partial:
+        if wanted is Form.PARQUET:
+            write_parquet(handle.results, partial)
+        else:
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                write = write_csv if wanted is Form.CSV else write_lines
+                write(handle.results, file)
+    note(f"{clean(path)}: {count(handle.batch.items, 'row')}")
+
+
+def _show(handle: BatchHandle) -> None:
+    rows = list(itertools.islice(handle.results(), _SHOWN if on_terminal() else None))
+    names = list(columns_of(rows))
+    show_table([_column(name) for name in names], rows)
+    if (more := handle.batch.items - len(rows)) > 0 and on_terminal():
+        say()
+        note(f"… {more} more: --csv, --jsonl or -o FILE for all")
+
+
+def _column(name: str) -> Column[Mapping[str, Any]]:
+    important = ("name", "job", "state").index(name) if name in ("name", "job", "state") else None
+    return Column(
+        clean(name),
+        lambda row: _text(row.get(name)),
+        right=name == "job",
+        rank=0 if important is not None else 2 if name == "error" else 1,
+        least=8,
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return number(value)
+    return clean(value)
