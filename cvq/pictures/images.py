@@ -40,6 +40,9 @@ _FRAMED = ("GIF", "TIFF", "WEBP", "PNG")  # in a JPEG a second picture is a mere
 
 _most_pixels = 100_000_000
 _opening = threading.Lock()
+_quieting = threading.Lock()
+_decoding = 0  # threads
+_filters: warnings.catch_warnings[None]
 
 
 class PictureError(ValueError):
@@ -158,23 +161,44 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _decoded(source: Path | bytes, most: int, draft: tuple[str, tuple[int, int]] | None) -> Loaded:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a picture that decodes is good, whatever its tags
-        with _opened(source) as image:
-            width, height = image.size
-            if width * height > most:
-                raise PictureError(
-                    f"has {width} x {height} pixels; the limit is {most / 1e6:g} megapixels "
-                    "(CVQ_MAX_PIXELS)"
-                )
-            frames = 1
-            if image.format in _FRAMED:
-                with suppress(Exception):  # what is wrong with later ones is no matter
-                    frames = getattr(image, "n_frames", 1)
-            if draft:
-                image.draft(*draft)
-            image.load()
-            return Loaded(image, orientation_of(image), frames)
+    with _without_warnings(), _opened(source) as image:
+        width, height = image.size
+        if width * height > most:
+            raise PictureError(
+                f"has {width} x {height} pixels; the limit is {most / 1e6:g} megapixels "
+                "(CVQ_MAX_PIXELS)"
+            )
+        frames = 1
+        if image.format in _FRAMED:
+            with suppress(Exception):  # what is wrong with later ones is no matter
+                frames = getattr(image, "n_frames", 1)
+        if draft:
+            image.draft(*draft)
+        image.load()
+        return Loaded(image, orientation_of(image), frames)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """A picture that decodes is good, whatever its tags.
+
+    Filters of warnings belong to the whole process, and several threads may decode: the first puts
+    them aside, and the last one puts them back.
+    """
+    global _decoding, _filters
+    with _quieting:
+        if not _decoding:
+            _filters = warnings.catch_warnings()
+            _filters.__enter__()
+            warnings.simplefilter("ignore")
+        _decoding += 1
+    try:
+        yield
+    finally:
+        with _quieting:
+            _decoding -= 1
+            if not _decoding:
+                _filters.__exit__(None, None, None)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -122,14 +123,12 @@ class Sight:
             array = decode_picture(
                 picture.read(), self.channels, self.size, paper=self.paper, note=notes.append
             )
-        pixels = torch.from_numpy(array.reshape(self.size, self.size, self.channels).copy())
-        pixels = pixels.permute(2, 0, 1).contiguous()
-        light = bool(_borders(pixels[None]) > _MIDDLE)
-        by_itself = self.polarity is None and self.invert is None
-        if self.invert or (by_itself and light):
+        pixels = array.reshape(self.size, self.size, self.channels).transpose(2, 0, 1)
+        light = _border(pixels) > _MIDDLE
+        if self.invert or (self.polarity is None and self.invert is None and light):
             pixels, light = 255 - pixels, not light
         is_negative = self.polarity in _POLARITIES and light != (self.polarity == DARK_ON_LIGHT)
-        return Seen(pixels, tuple(notes), is_negative)
+        return Seen(torch.from_numpy(pixels.copy(order="C")), tuple(notes), is_negative)
 
     @property
     def negative(self) -> str:
@@ -179,3 +178,16 @@ def _borders(images: Tensor) -> Tensor:
     grey = images.float().mean(1)
     edges = [grey[:, 0], grey[:, -1], grey[:, :, 0], grey[:, :, -1]]
     return torch.cat(edges, dim=1).mean(1)
+
+
+def _border(pixels: Bytes) -> float:
+    """The same of one picture (C, size, size)."""
+    edges = pixels.reshape(len(pixels), -1)[:, _edges(pixels.shape[-1])]
+    return int(edges.sum()) / edges.size
+
+
+@cache
+def _edges(size: int) -> NDArray[np.intp]:
+    """Where the outermost pixels of a square lie, row by row; its corners are there twice."""
+    places = np.arange(size * size).reshape(size, size)
+    return np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])

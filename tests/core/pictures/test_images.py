@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -186,3 +189,14 @@ def test_what_the_machine_cannot_do_is_no_damage(
         with pytest.raises(type(error)) as caught:
             load(source)
         assert caught.value is error
+
+
+def test_warnings_are_as_before_when_several_threads_have_decoded() -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(content, "PNG")
+    before = list(warnings.filters)
+    for _ in range(20):
+        with ThreadPoolExecutor(4) as pool:
+            for loaded in pool.map(load, [content.getvalue()] * 40):
+                assert loaded.image.size == (64, 64)
+        assert list(warnings.filters) == before
