@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import create_model
 
-from cvq import Client, Kind, Settings, Spec, TrainingSpec
+from cvq import Client, ImagesFile, InferenceSpec, Kind, Settings, Spec, TrainingSpec
 from cvq.goals import Goal
-from cvq.kinds import all_kinds, builtin, find_kinds, get_kind
+from cvq.kinds import all_kinds, builtin, find_kinds, get_kind, make_spec
 from cvq.kinds.kind import OF_EVERY_JOB
 from cvq.kinds.spec import Auto
 
@@ -118,3 +118,39 @@ def test_a_kind_declares_its_figures_or_takes_those_of_its_specifications_base()
     assert (own.headline, own.goals, own.endings) == (("gloss",), {"drips": "min"}, ("png",))
     assert get_kind("vae", Settings.load()).headline == ("val_loss", "val_kl", "loss")
     assert get_kind("fmnist-mlp", Settings.load()).headline[0] == "val_accuracy"
+
+
+class AskSpec(InferenceSpec):
+    """Ask about pictures."""
+
+    images: list[ImagesFile]
+
+
+def test_a_kind_with_an_inference_needs_no_function_to_run() -> None:
+    with pytest.raises(ValueError, match="names neither a function to run nor an inference"):
+        Kind("ask", AskSpec, summary="Ask.")
+    with pytest.raises(ValueError, match="name the field of its items"):
+        Kind("ask", AskSpec, inference="ask:Ask")
+    assert Kind("ask", AskSpec, inference="ask:Ask", items="images").run == ""
+
+
+def test_shards_are_answered_by_the_inference_of_a_kind() -> None:
+    kind = get_kind("classify", Settings.load())
+    alone, sharded = (
+        make_spec(kind, {"images": [name], "model": 1}) for name in ("x.png", "x.tar")
+    )
+    assert kind.load(alone).__module__ == "cvq_workers.models.classify"
+    assert kind.load(sharded).func.__module__ == "cvq_workers.inference.bulk"
+    assert kind.load(sharded).args == (kind,)
+
+
+def test_jobs_that_differ_in_their_items_alone_share_a_batch() -> None:
+    kind = get_kind("classify", Settings.load())
+    given = {"images": ["x.png"], "model": {"name": "model of job 1", "job": 1}}
+    keys = [
+        kind.batch_key(make_spec(kind, {**given, **values}).model_dump(mode="json"))
+        for values in ({}, {"images": ["y.png", "z.tar"]}, {"exact": True}, {"top": 1})
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert get_kind("selftest", Settings.load()).batch_key({}) is None

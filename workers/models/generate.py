@@ -8,6 +8,7 @@ Output:   `samples.png`, a grid of generated pictures, and `walks.png`, walks be
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -78,6 +79,12 @@ def run(spec: GenerateSpec, ctx: Context) -> dict[str, Any]:
     return Report(ctx, figures, model.warnings).result()
 
 
+def _seed(first: int, number: int) -> int:
+    """A seed that follows from another, such as a specification may have."""
+    digest = hashlib.sha256(f"{first}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
 @dataclass(frozen=True)
 class Latent:
     """What a picture is drawn from: a seed, and the latent (numbers,) that it gives."""
@@ -96,9 +103,9 @@ class Generate(Inference):
 
     spec: GenerateSpec
 
-    def items(self, spec: Any) -> range:
-        """The seeds of a job's pictures: its own, and those after it."""
-        return range(spec.seed, spec.seed + spec.count)
+    def items(self, spec: Any) -> list[int]:
+        """The seeds of a job's pictures: its own, and others that follow from it."""
+        return [spec.seed, *(_seed(spec.seed, number) for number in range(1, spec.count))]
 
     def load(self, model: Any) -> Model:
         """Load a generator. It draws on the CPU, where a seed means the same on every machine."""

@@ -14,7 +14,7 @@ from ..kind import Kind
 class GenerateSpec(InferenceSpec):
     """Draw new pictures from a trained variational autoencoder.
 
-    In a batch, each picture is an item, drawn by a seed of its own: `seed` and those after it.
+    In a batch, each picture has a seed of its own, which its row tells: the first has `seed`.
     """
 
     model: Annotated[ModelFile, ModelOf("generator")] = Field(

@@ -5,48 +5,24 @@ The networks have learnt nothing: what matters is which kernels run, and in whic
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from cvq import Answer, LocalContext, Settings
-from cvq.inputs.data import DataSource
 from cvq.inputs.models import ModelFile
 from cvq.kinds import get_kind, make_spec
 from cvq_workers.inference.loading import load_runner
 from cvq_workers.inference.runner import Runner
-from cvq_workers.training.saved import NAME, save_model
+from untrained import Drawn, untrained
 
-DIGITS = DataSource.model_validate({"name": "digits"})
 COUNT = 12
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A picture of noise, grey or in colours."""
-
-    number: int
-    size: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        return f"{self.number}.png"
-
-    def read(self) -> bytes:
-        noise = np.random.default_rng(self.number).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        content = io.BytesIO()
-        Image.fromarray(noise).resize(self.size, Image.Resampling.BICUBIC).save(content, "PNG")
-        return content.getvalue()
 
 
 def pictures() -> list[Drawn]:
@@ -97,26 +73,6 @@ CASES = [
 ITEMS = {"classify": "images", "reconstruct": "images", "colorize": "images"}
 
 
-def model_file(case: Case, ctx: LocalContext) -> ModelFile:
-    """A model file of a network that has learnt nothing."""
-    trained = get_kind(case.trained, Settings.load())
-    data = {"data": DIGITS} if "data" in trained.spec.model_fields else {}
-    spec = make_spec(trained, {**data, **case.values})
-    size = case.values.get("size", 28)
-    channels = 3 if case.trained in ("colorizer", "face-vae") else 1
-    seen = {
-        "channels": channels, "size": size, "background": "white", "polarity": "light on dark",
-    }  # fmt: skip
-    facts = {
-        "size": size, "seen": seen, "classes": list("abcdefghij"), "mean": 110.0,
-        "deviation": 70.0, "latent": 3, "unit": 10.0,
-    }  # fmt: skip
-    torch.manual_seed(5)
-    network = trained.load_network()(spec, facts)
-    save_model(network, kind=trained.name, spec=spec, facts=facts, ctx=ctx)  # type: ignore[arg-type]
-    return ModelFile(name="model of job 7", job=7, path=ctx.folder / NAME)
-
-
 def specification(case: Case, model: ModelFile, **values: Any) -> Any:
     kind = get_kind(case.kind, Settings.load())
     if case.kind in ITEMS:
@@ -128,7 +84,9 @@ def specification(case: Case, model: ModelFile, **values: Any) -> Any:
 
 def runner(case: Case, ctx: LocalContext) -> Runner:
     kind = get_kind(case.kind, Settings.load())
-    return load_runner(kind, specification(case, model_file(case, ctx)), threads=2)
+    return load_runner(
+        kind, specification(case, untrained(case.trained, ctx, **case.values)), threads=2
+    )
 
 
 def told(found: Sequence[Any]) -> list[tuple[str, dict[str, bytes]]]:
@@ -180,7 +138,7 @@ def test_a_job_of_its_own_says_the_same(case: Case, ctx: LocalContext, tmp_path:
     for item in case.items():
         files.append(tmp_path / item.name)
         files[-1].write_bytes(item.read())
-    model = model_file(case, ctx)
+    model = untrained(case.trained, ctx, **case.values)
     with runner(case, ctx) as answers:
         together = [each.row for each in answers.answer(case.items()) if isinstance(each, Answer)]
     kind = get_kind(case.kind, Settings.load())
