@@ -38,7 +38,10 @@ def options(kind: Kind) -> list[click.Parameter]:
         ),
         click.Option(["--column"], metavar="NAME",
                      help="The column of a .csv, .tsv or .parquet file that has the items."),
-        click.Option(["--each"], is_flag=True, help="A job for each, of a few files too."),
+        click.Option(["--each"], is_flag=True,
+                     help="A job for each, of a few files and of very many."),
+        click.Option(["--single"], is_flag=True,
+                     help="Few jobs of 1,000 pictures each, as for more than 2,000."),
         click.Option(["--strict"], is_flag=True, help="Queue nothing where an item is bad."),
         click.Option(
             ["--max-fails"], type=int, metavar="N",
@@ -59,7 +62,9 @@ def is_batch(kind: Kind, values: Mapping[str, Any], common: Mapping[str, Any]) -
         return False
     words = _words(kind, values)
     many = len(words) > _most(kind)
-    if common["lists"] or common["each"] or many or any(map(is_source, words)):
+    if common["each"] and common["single"]:
+        raise UsageError("--each and --single cannot be combined: give one")
+    if common["lists"] or common["each"] or common["single"] or many or any(map(is_source, words)):
         return True
     if given := [name for name in _ALONE if common[name]]:
         raise UsageError(
@@ -108,7 +113,8 @@ def submit(
         rest = {name: value for name, value in values.items() if name != kind.items}
         handle = client.submit_many(
             kind.name, items, on_item=look, strict=common["strict"],
-            max_fails=common["max_fails"], **more, **rest,
+            max_fails=common["max_fails"], each=common["each"], single=common["single"],
+            **more, **rest,
         )  # fmt: skip
     waits = common["wait"] or common["timeout"] is not None
     if not (waits and (common["as_json"] or common["quiet"])):
@@ -131,7 +137,7 @@ def _items(
     if (words + list(lists)).count(STDIN) > 1:
         raise UsageError("stdin can be read once")
     if not (words or lists):
-        raise UsageError(f"--each: give the {kind.items} of each job as a list: --list FILE")
+        raise UsageError(f"give the {kind.items} of the batch as a list: --list FILE")
     if not lists and not any(map(is_source, words)):
         return words  # of which the number is known
     stdin = sys.stdin.buffer
@@ -184,6 +190,8 @@ def _queued_line(handle: BatchHandle) -> str:
     queued = batch.jobs - batch.done
     state = "waiting" if batch.states.get("waiting") else "queued"
     line = f"batch {batch.id}: {formats.count(queued, 'job')} {state}"
+    if batch.items > batch.jobs:
+        line += f" with {formats.count(batch.items, 'item')}"
     return line + (f" ({batch.failed} failed: {_first_error(handle)})" if batch.failed else "")
 
 

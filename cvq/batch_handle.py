@@ -145,7 +145,7 @@ class BatchHandle:
             UnknownBatchError: there is no such batch.
         """
         self.refresh()
-        return rows_of_batch(self.client.db, self.id)
+        return rows_of_batch(self.client.db, self.client.artifacts, self.id)
 
 
 def raise_for_states(batch: Batch) -> None:

@@ -8,24 +8,26 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYetError
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 from .batch import NewBatch
 from .checks import JobOptions
 from .errors import InvalidInputError, SetupError, SpecError, StoreError, UsageError
-from .inputs.items import Item
+from .in_order import THREADS, in_order
+from .inputs import shards
+from .inputs.files import ImageFile
+from .inputs.images import ImagesFile
+from .inputs.items import Item, label
 from .inputs.submission import InputChecks, take_in
 from .kinds import make_spec
 from .records import NewJob
+from .text import count
 from .views.models import JobModels
 
 if TYPE_CHECKING:
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
     from .kinds.spec import Spec
 
 MOST_JOBS = 250_000  # of one batch
-_THREADS = min(16, 4 + (os.cpu_count() or 1))
-_AHEAD = 16 * _THREADS  # items that are begun before the first of them is done
-_LOOK_S = 0.1
+MOST_EACH = 2_000  # items that get a job each, where nothing else is asked for
+SHARD = 1_000  # items of a shard
+
+T = TypeVar("T")
 
 OnItem: TypeAlias = Callable[[int, int | None], None]
 """Told how many items are done, and of how many where that is known; may raise to end it all."""
@@ -51,7 +54,8 @@ class Bulk:
         values: the other fields of their specifications.
         options: what each is submitted with; the name is the batch's.
         strict: refuse all where one item cannot be used.
-        max_fails: how many jobs may fail until the rest is cancelled.
+        max_fails: how many items may fail until the rest is cancelled.
+        single: whether many pictures share a job, in a shard; None: where there are very many.
 
     Raises:
         UsageError: this kind takes no batch, or an option is out of bounds.
@@ -62,15 +66,29 @@ class Bulk:
     options: JobOptions
     strict: bool = False
     max_fails: int | None = None
+    single: bool | None = None
 
     def __post_init__(self) -> None:
-        name, field = self.kind.name, self.kind.items
-        if field is None:
+        name, items = self.kind.name, self.kind.items
+        if items is None:
             raise UsageError(f"{name} takes no batch: its kind names no field of items")
-        if field in self.values:
-            raise UsageError(f"{name}: the {field} of a batch are its items: give them once")
+        if items in self.values:
+            raise UsageError(f"{name}: the {items} of a batch are its items: give them once")
         if self.max_fails is not None and self.max_fails < 1:
             raise UsageError(f"max_fails {self.max_fails}: give at least 1")
+        if self.single and not self.may_have_shards:
+            raise UsageError(f"{name} has no shards of pictures: each of its items is a job")
+
+    @property
+    def may_have_shards(self) -> bool:
+        """Whether a job's items may be those of a shard."""
+        taken = get_args(self.kind.spec.model_fields[self.field].annotation)
+        return any(isinstance(one, type) and issubclass(one, ImagesFile) for one in taken)
+
+    def has_shards(self, items: int) -> bool:
+        """Whether so many items go into shards."""
+        many = self.single is None and items > MOST_EACH
+        return self.may_have_shards and (many or bool(self.single))
 
     @property
     def field(self) -> str:
@@ -86,12 +104,13 @@ class Bulk:
         """
         return make_spec(self.kind, {**self.values, self.field: item.value})
 
-    def batch(self, jobs: list[NewJob]) -> NewBatch:
+    def batch(self, prepared: Prepared) -> NewBatch:
         """The batch of these jobs.
 
         Raises:
             UsageError: nothing can be queued, or something cannot and `strict` is set.
         """
+        jobs = prepared.jobs
         if not jobs:
             raise UsageError(f"{self.kind.name}: there are no items")
         if len(jobs) > MOST_JOBS:
@@ -101,7 +120,7 @@ class Bulk:
             raise UsageError(_refusal(refused, len(jobs)))
         spec = {name: value for name, value in jobs[0].spec.items() if name != self.field}
         name, user = self.options.name, jobs[0].user
-        return NewBatch(self.kind.name, user, spec, len(jobs), name, self.max_fails)
+        return NewBatch(self.kind.name, user, spec, prepared.items, name, self.max_fails)
 
 
 def _refusal(refused: list[NewJob], total: int) -> str:
@@ -113,32 +132,53 @@ def _refusal(refused: list[NewJob], total: int) -> str:
     return f"nothing was queued, as {which}: {refused[0].error}{more}"
 
 
+@dataclass
+class Prepared:
+    """The jobs of a batch, in order, and how many items they have together."""
+
+    jobs: list[NewJob] = field(default_factory=list)
+    items: int = 0
+
+
 def prepare(
     client: Client, bulk: Bulk, items: Iterable[Any], on_item: OnItem | None = None
-) -> list[NewJob]:
-    """Check and store items, in threads; return their jobs in order, of bad items failed ones.
+) -> Prepared:
+    """Check and store items, in threads; of bad items the jobs are failed ones.
 
     Raises:
         UsageError: what the jobs have in common is wrong.
         SetupError: the store cannot be written.
     """
     total = len(items) if isinstance(items, Sized) else None
+    found = Prepared()
     with TemporaryDirectory(prefix="cvq-batch-") as scratch:
         rest = map(Item.of, items)
         seen, spec = _first(bulk, rest)
         if spec is None:
-            return []
+            return found
         maker = _Maker(client, bulk, spec, Path(scratch))
-        found: list[NewJob] = []
-        for job in _in_order(maker, chain(seen, rest), lambda: _tell(on_item, len(found), total)):
-            found.append(job)
-            _tell(on_item, len(found), total)
-        return found
+        if bulk.may_have_shards and bulk.single is None:
+            seen += islice(rest, MOST_EACH + 1 - len(seen))
+        each = chain(seen, rest)
+
+        def look() -> None:
+            if on_item is not None:
+                on_item(found.items, total)
+
+        if bulk.has_shards(len(seen)):
+            made = in_order(maker.shard, _groups(each), look, ahead=2 * THREADS)
+        else:
+            made = in_order(maker.job, each, look)
+        for job, number in made:
+            found.jobs.append(job)
+            found.items += number
+            look()
+    return found
 
 
-def _tell(on_item: OnItem | None, done: int, total: int | None) -> None:
-    if on_item is not None:
-        on_item(done, total)
+def _groups(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while group := list(islice(items, SHARD)):
+        yield group
 
 
 def _first(bulk: Bulk, items: Iterable[Item]) -> tuple[list[Item], Spec | None]:
@@ -178,7 +218,8 @@ class _Maker:
         self._waits_for = checked.waits_for
         self._key = bulk.kind.batch_key(self._json)
 
-    def __call__(self, number: int, item: Item) -> NewJob:
+    def job(self, number: int, item: Item) -> tuple[NewJob, int]:
+        """The job of one item."""
         given: Any = []
         try:
             with _folder(self._scratch / str(number)) as place:
@@ -189,29 +230,77 @@ class _Maker:
             if isinstance(error, StoreError):
                 raise
             said = str(error).replace(f"{self._scratch / str(number)}{os.sep}", "")
-            return self._job(item, given, said)
-        stored = found.spec.model_dump(mode="json", include={self._bulk.field})
-        return self._job(item, stored[self._bulk.field])
+            return self._job(item.name, given, said), 1
+        return self._job(item.name, self._stored(found)), 1
+
+    def shard(self, number: int, items: list[Item]) -> tuple[NewJob, int]:
+        """The job of many items, whose files go into one."""
+        with _folder(self._scratch / str(number)) as place:
+            place.mkdir()
+            path = place / f"shard-{number + 1:05}{shards.ENDING}"
+            files = ((item.name, self._file(item, place / "item")) for item in items)
+            shards.write(path, self._emptied(files, place / "item"), in_order=True)
+            spec = self._bulk.spec(Item(path.name, path)).model_copy(update=self._common)
+            found = self._taken_in(spec, place, lambda name: name == self._bulk.field)
+        name = f"{count(len(items), 'item')}: {items[0].name} … {items[-1].name}"
+        return self._job(label(name), self._stored(found)), len(items)
+
+    def _file(self, item: Item, place: Path) -> Path | shards.Problem:
+        """An item's file on this machine, or why there is none."""
+        try:
+            if item.error is not None:
+                raise InvalidInputError(item.error)
+            file = ImageFile.model_validate(self._on_disk(item, place).value)
+            if file.address is not None:
+                place.mkdir(exist_ok=True)
+                file = file.fetch(place / "fetched", self._client.settings, download=True)
+            if self._bulk.strict:
+                from .pictures.images import check_image
+
+                check_image(file.given_path, self._client.settings.max_pixels, item.name)
+        except (UsageError, SetupError) as error:
+            if self._bulk.strict:
+                raise InvalidInputError(f"nothing was queued: {error}") from None
+            return shards.Problem(_behind(item.name, str(error).replace(f"{place}{os.sep}", "")))
+        return file.given_path
+
+    def _emptied(self, files: Iterable[T], place: Path) -> Iterator[T]:
+        """The same; what was brought for each is gone after it."""
+        for each in files:
+            with _folder(place):
+                yield each
+
+    def _stored(self, found: InputChecks) -> Any:
+        return found.spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]
 
     def _brought(self, item: Item, place: Path) -> Spec:
         if item.error is not None:
             raise InvalidInputError(item.error)
-        if item.bring is not None:
-            place.mkdir()
-            path = place / str(item.value)
-            item.bring(path)
-            item = replace(item, value=path)
+        item = self._on_disk(item, place)
         return self._bulk.spec(item).model_copy(update=self._common)
+
+    def _on_disk(self, item: Item, place: Path) -> Item:
+        if item.bring is None:
+            return item
+        place.mkdir()
+        path = place / str(item.value)
+        item.bring(path)
+        return replace(item, value=path)
 
     def _taken_in(self, spec: Spec, place: Path, fields: Callable[[str], bool]) -> InputChecks:
         client = self._client
         return take_in(spec, fields, client.settings, self._models, client.artifacts, place)
 
-    def _job(self, item: Item, given: Any, error: str | None = None) -> NewJob:
+    def _job(self, name: str, given: Any, error: str | None = None) -> NewJob:
         bulk, user = self._bulk, self._client.settings.user
         spec = {**self._json, bulk.field: given}
         job = bulk.options.job(bulk.kind, spec, user, self._waits_for)
-        return replace(job, name=item.name, batch_key=self._key, error=error)
+        return replace(job, name=name, batch_key=self._key, error=error)
+
+
+def _behind(name: str, error: str) -> str:
+    """An error so that it reads on behind a name."""
+    return error.removeprefix(f"{name} ") if error.startswith(name) else f"has none: {error}"
 
 
 @contextmanager
@@ -222,33 +311,3 @@ def _folder(path: Path) -> Iterator[Path]:
     finally:
         if path.exists():
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _in_order(
-    work: Callable[[int, Item], NewJob], items: Iterable[Item], look: Callable[[], None]
-) -> Iterator[NewJob]:
-    """The jobs of items, in order; a few at a time, so that an endless source fills no memory.
-
-    `look` is called now and then while none is done.
-    """
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="cvq-store")
-    begun: deque[Future[NewJob]] = deque()
-    try:
-        for number, item in enumerate(items):
-            begun.append(pool.submit(work, number, item))
-            while begun and (begun[0].done() or len(begun) >= _AHEAD):
-                yield _result(begun.popleft(), look)
-        while begun:
-            yield _result(begun.popleft(), look)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _result(future: Future[NewJob], look: Callable[[], None]) -> NewJob:
-    while True:
-        try:
-            return future.result(_LOOK_S)
-        except NotYetError:
-            if future.done():  # it was its own
-                raise
-            look()

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from . import parse, queries, schema
 from .artifacts import ArtifactStore, open_store
 from .batch_handle import BatchHandle
 from .broker.queue import Broker
-from .bulk import Bulk, OnItem, prepare
 from .checks import JobOptions
 from .db import Database
 from .errors import (
@@ -35,6 +34,9 @@ from .settings import Settings
 from .states import State
 from .views import filters, shapes, spelling
 from .views.models import JobModels
+
+if TYPE_CHECKING:
+    from .bulk import OnItem
 
 _MOST_DOORBELLS = 256
 
@@ -167,12 +169,15 @@ class Client:
         queue: str | None = None,
         strict: bool = False,
         max_fails: int | None = None,
+        single: bool = False,
+        each: bool = False,
         on_item: OnItem | None = None,
         **values: Any,
     ) -> BatchHandle:
         """Submit a job for each item, all of them as one batch: at once, or none.
 
         A bad item becomes a job that has failed, with its reason, and stops none of the others.
+        More than 2,000 pictures go into shards of 1,000, a job each.
 
         Args:
             kind: a job kind whose jobs have items, such as `classify`.
@@ -180,7 +185,9 @@ class Client:
                 `cvq.inputs.sources.expand` for a folder and the like.
             name: of the batch. Each job is named after its item.
             strict: refuse all where one item is bad.
-            max_fails: once so many jobs have failed, cancel the rest.
+            max_fails: once so many items have failed, cancel the rest.
+            single: shards in any case.
+            each: a job for each item in any case.
             on_item: told how many items are stored, and of how many where that is known; also
                 called while none is ready. What it raises ends the submission.
             values: the other fields of the specification, the same for all.
@@ -191,6 +198,8 @@ class Client:
             UsageError: a value is wrong, or no item can be used; nothing was queued.
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
+        from .bulk import Bulk, prepare  # which a single job need not load
+
         options = JobOptions(
             priority=priority,
             name=name,
@@ -204,14 +213,15 @@ class Client:
             queue=queue,
         )
         found = get_kind(kind, self.settings)
-        wanted = Bulk(found, _with_ids(values), options, strict, max_fails)
+        shards = True if single else False if each else None
+        wanted = Bulk(found, _with_ids(values), options, strict, max_fails, shards)
         self._broker_trouble()  # before the long work, which would be for nothing
         new = prepare(self, wanted, items, on_item)
         batch = wanted.batch(new)
         trouble = self._broker_trouble()
         with self.db.write() as connection:
-            batch_id = batches.submit(connection, batch, new)
-        runnable = sum(job.error is None for job in new)
+            batch_id = batches.submit(connection, batch, new.jobs)
+        runnable = sum(job.error is None for job in new.jobs)
         self.notify(options.place, f"batch {batch_id}", runnable, trouble)
         return BatchHandle(self, batch_id)
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from PIL import Image
 from pydantic import Field
 
-from cvq import Argument, ImageFile, Kind, ModelFile, Spec
+from cvq import Argument, ImagesFile, Kind, ModelFile, Spec
 
 
 class BrightnessSpec(Spec):
     """How bright pictures are."""
 
-    images: Annotated[list[ImageFile], Argument("IMAGE...")] = Field(
+    images: Annotated[list[ImagesFile], Argument("IMAGE...")] = Field(
         min_length=1, max_length=1000, description="Pictures to look at."
     )
     scale: float = Field(1.0, gt=0, description="What to multiply with.")

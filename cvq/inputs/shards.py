@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ..errors import PermanentError
 from ..files import atomic, why
@@ -22,12 +23,19 @@ from ..text import one_line
 
 ENDING = ".tar"
 MOST_BYTES = 256 << 20  # of one file in it
-_PROBLEM = "CVQ.problem"  # in a pax header: why a file could not be packed
+# In pax headers: why a file could not be packed, and its name where a tar should not have such.
+_PROBLEM, _NAME = "CVQ.problem", "CVQ.name"
 _BLOCK = 512
 
 
 class ShardError(ValueError):
     """What is wrong with a shard; it reads on behind the shard's name."""
+
+
+class Problem(NamedTuple):
+    """Why there is nothing to pack under a name; it reads on behind the name."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -100,36 +108,50 @@ def count(path: Path) -> int:
     return sum(1 for _ in members(path))
 
 
-def write(target: Path, files: Iterable[tuple[str, Path | bytes]]) -> None:
-    """Write a shard; one whose content cannot be read is in it as such.
+def write(
+    target: Path, files: Iterable[tuple[str, Path | bytes | Problem]], *, in_order: bool = False
+) -> None:
+    """Write a shard; a file whose content cannot be read is in it as such.
 
     Args:
         target: the `.tar`.
         files: names below some folder, with `/`, and what they hold or where that lies. Surrogate
             escapes in a name stand for bytes that are not UTF-8, as the system gives them.
+        in_order: as they come, one by one, and not sorted.
 
     Raises:
         StoreError: it cannot be written.
     """
-    ordered = sorted(files, key=lambda each: each[0].encode("utf-8", "surrogateescape"))
+    if not in_order:
+        files = sorted(files, key=lambda each: each[0].encode("utf-8", "surrogateescape"))
     with (
         atomic(target) as partial,
         tarfile.open(
             partial, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
         ) as tar,
     ):
-        for name, source in ordered:
-            info = tarfile.TarInfo(name)  # of nobody, and of 1970
+        for name, source in files:
+            info = tarfile.TarInfo(_inside(name))  # of nobody, and of 1970
             content, problem = _content(source)
             info.size = len(content)
-            if problem:
-                info.pax_headers = {_PROBLEM: problem}
+            told = {_PROBLEM: problem, _NAME: name if info.name != name else None}
+            info.pax_headers = {key: value for key, value in told.items() if value}
             tar.addfile(info, BytesIO(content))
             tar.members.clear()  # type: ignore[attr-defined]
 
 
-def _content(source: Path | bytes) -> tuple[bytes, str | None]:
+def _inside(name: str) -> str:
+    """A name that leads nowhere out of a folder in which somebody unpacks the shard."""
+    way = PurePosixPath(name)
+    if not (way.is_absolute() or ".." in way.parts):
+        return name
+    return "/".join(part for part in way.parts if part not in ("/", "//", "..")) or "_"
+
+
+def _content(source: Path | bytes | Problem) -> tuple[bytes, str | None]:
     """What a file holds, and why that could not be read."""
+    if isinstance(source, Problem):
+        return b"", source.text
     if isinstance(source, bytes):
         return source, None
     try:
@@ -144,7 +166,8 @@ def _content(source: Path | bytes) -> tuple[bytes, str | None]:
 
 
 def _member(path: Path, info: tarfile.TarInfo) -> Member:
-    name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    name = info.pax_headers.get(_NAME, info.name)
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return Member(name, path, info.offset_data, info.size, _problem(info))
 
 

@@ -27,7 +27,7 @@ from ..ids import AttemptId
 from ..records import Artifact, Job, LogLine, MetricPoint, Outcome
 from ..states import FINAL, Reason, Role, State
 from ..tables import now
-from .cancelling import stop_failing
+from .cancelling import FAILED_ITEMS, stop_failing
 from .endings import silence
 from .events import add_attempt_events, add_event
 from .leases import fence, fence_all
@@ -109,9 +109,16 @@ def finish(
     result = send_ahead(connection, outcome.result)
     job = fence(connection, attempt)
     state = end(connection, job, outcome, by, result)
-    if state == State.FAILED:
+    if job.batch and _has_failures(state, outcome):
         stop_failing(connection, [job.batch], by)
     return state
+
+
+def _has_failures(state: str, outcome: Outcome) -> bool:
+    """Whether a job has failed, or items of it have, and will not be tried again."""
+    if state == State.SUCCEEDED:
+        return summaries.numbers_of(outcome.result).get(FAILED_ITEMS, 0) > 0
+    return state == State.FAILED
 
 
 def finish_batch(
@@ -137,7 +144,11 @@ def finish_batch(
         if job.attempt_id not in states:
             outcome = ended[job.attempt_id]
             states[job.attempt_id] = end(connection, job, outcome, by, outcome.result)
-    failed = [job.batch for job in jobs if states[job.attempt_id] == State.FAILED]
+    failed = [
+        job.batch
+        for job in jobs
+        if job.batch and _has_failures(states[job.attempt_id], ended[job.attempt_id])
+    ]
     stop_failing(connection, failed, by)
     return states
 

@@ -12,6 +12,8 @@ from ..states import State
 from ..tables import now
 from .events import CANCEL_REQUESTED, add_events
 
+# What the result of a job of many items calls those without an answer.
+FAILED_ITEMS = "failed"
 _VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
 
 
@@ -51,9 +53,9 @@ def request_cancel(
 def stop_failing(connection: Connection, batches: Iterable[int | None], by: str) -> None:
     """Cancel what is left of batches of which as many items have failed as may.
 
-    To be called once in a transaction, at its end, with the batches of the jobs that have failed
-    in it: it locks their rows, in order, so that of several failures at a time each sees those
-    before it.
+    To be called once in a transaction, at its end, with the batches of jobs that have failed, or
+    in which an item has: it locks their rows, in order, so that of several failures at a time
+    each sees those before it.
     """
     known = {batch for batch in batches if batch is not None}
     if not known:
@@ -67,10 +69,26 @@ def stop_failing(connection: Connection, batches: Iterable[int | None], by: str)
     ).all()
     for batch, most in limited:
         of_batch = t.jobs.c.batch == batch
-        failed = select(t.jobs.c.id).where(of_batch, t.in_state(State.FAILED)).limit(most)
-        if connection.scalar(select(func.count()).select_from(failed.subquery())) == most:
+        if _failed(connection, of_batch, most) >= most:
             # Whoever holds one of them may be waiting for the row of this batch.
             request_cancel(connection, of_batch, by, skip_locked=True)
+
+
+def _failed(connection: Connection, of_batch: ColumnElement[bool], most: int) -> float:
+    """How many jobs of a batch have failed, `most` at most; and items within the others."""
+    jobs = select(t.jobs.c.id).where(of_batch, t.in_state(State.FAILED)).limit(most)
+    within = (
+        select(func.sum(t.summaries.c.value))
+        .join(t.jobs, t.jobs.c.id == t.summaries.c.job_id)
+        .where(
+            of_batch,
+            t.in_state(State.SUCCEEDED),
+            t.summaries.c.name == FAILED_ITEMS,
+            t.summaries.c.source == "result",
+        )
+    )
+    whole = connection.scalar(select(func.count()).select_from(jobs.subquery()))
+    return (whole or 0) + (connection.scalar(within) or 0)
 
 
 def _change(connection: Connection, job_ids: list[int], **values: Any) -> None:

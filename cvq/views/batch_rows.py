@@ -7,26 +7,80 @@ is none. A name of the kind's own that is one of these gets a `_` behind it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .. import queries
+from ..artifacts import ArtifactStore
 from ..db import Database
+from ..errors import MissingExtraError
+from ..inputs import shards
 from ..records import Job
 from ..states import State
 
 OURS = ("name", "job", "state", "error")
+TABLE = "rows.parquet"  # what a job with a shard leaves
 _CHUNK = 500  # jobs that are read at a time
 
 
-def rows_of_batch(database: Database, batch_id: int) -> Iterator[dict[str, Any]]:
-    """The rows of a batch; few are in memory at a time."""
+def rows_of_batch(
+    database: Database, artifacts: ArtifactStore, batch_id: int
+) -> Iterator[dict[str, Any]]:
+    """The rows of a batch; few are in memory at a time.
+
+    Pictures that a kind draws are not among them: they are in the files of its jobs.
+
+    Raises:
+        StoreError: what a job has left is not in the store, or damaged.
+        MissingExtraError: it is a table, and pyarrow is not installed.
+    """
     with database.read() as connection:
         ids = queries.ids_of_batch(connection, batch_id)
-    for start in range(0, len(ids), _CHUNK):
-        with database.read() as connection:
-            jobs = queries.get_jobs(connection, ids[start : start + _CHUNK])
-        for job in jobs:
-            yield from _rows_of_job(job)
+    with TemporaryDirectory(prefix="cvq-rows-") as scratch:
+        for start in range(0, len(ids), _CHUNK):
+            some = ids[start : start + _CHUNK]
+            with database.read() as connection:
+                jobs = queries.get_jobs(connection, some)
+                files = queries.artifacts_of(connection, [job.id for job in jobs if _shard(job)])
+            for job in jobs:
+                if (shard := _shard(job)) is None:
+                    yield from _rows_of_job(job)
+                    continue
+                table = next((file for file in files[job.id] if file.name == TABLE), None)
+                if job.state == State.SUCCEEDED and table is not None:
+                    yield from _rows_of_table(job, artifacts.fetch_readable(table, Path(scratch)))
+                else:
+                    yield from _rows_of_shard(job, artifacts.fetch_input(shard, Path(scratch)))
+
+
+def _shard(job: Job) -> str | None:
+    """The SHA-256 of the shard that a job answers; None of one that has none."""
+    given = (one for value in job.spec.values() if isinstance(value, list) for one in value)
+    for one in given:
+        if isinstance(one, dict) and str(one.get("name")).lower().endswith(shards.ENDING):
+            return one.get("sha256")
+    return None
+
+
+def _rows_of_table(job: Job, path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow.parquet as parquet
+        from pyarrow.types import is_binary
+    except ModuleNotFoundError:
+        raise MissingExtraError("parquet", "a table of results") from None
+    with parquet.ParquetFile(path) as file:
+        names = [one.name for one in file.schema_arrow if not is_binary(one.type)]
+        for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
+            for row in batch.to_pylist():
+                answer = {name: row[name] for name in names if name not in ("name", "error")}
+                yield _row(job, row["name"], answer, row["error"])
+
+
+def _rows_of_shard(job: Job, path: Path) -> Iterator[dict[str, Any]]:
+    """A row for each item of a job that has no answers, or none yet."""
+    for member in shards.members(path):
+        yield _row(job, member.name, {}, job.error)
 
 
 def _rows_of_job(job: Job) -> Iterator[dict[str, Any]]:

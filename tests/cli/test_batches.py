@@ -94,7 +94,7 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["submit", "brightness", "photos", "--max-fails", "0"], "max_fails 0: give at least 1"),
         (["submit", "brightness", "photos/1.png", "--strict"], "--strict is for batches"),
         (["submit", "brightness", "photos", "--dry-run"], "--dry-run is for single jobs"),
-        (["submit", "add", "1", "2", "--each"], "--each: give the numbers of each job as a list"),
+        (["submit", "add", "1", "2", "--each"], "give the numbers of the batch as a list"),
         (["submit", "brightness", "-", "--list", "-"], "stdin can be read once"),
         (["submit", "brightness", "-"], "brightness: there are no items"),
         (["retry", "1"], "which jobs? Give --failed, --cancelled or both"),

@@ -14,9 +14,10 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from PIL import Image
 
-from cvq import Client, Settings, bulk
+from cvq import Client, JobHandle, Settings, bulk
 from cvq.errors import (
     BrokerError,
+    InvalidInputError,
     JobCancelledError,
     JobFailedError,
     SpecError,
@@ -25,6 +26,8 @@ from cvq.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from cvq.in_order import AHEAD
+from cvq.inputs import shards
 from cvq.inputs.items import Item, label
 from cvq.lifecycle import attempts, claims
 from cvq.records import Job, Outcome
@@ -219,8 +222,8 @@ def test_an_endless_source_is_ended_by_whoever_is_told(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        client.submit_many("brightness", endless(), on_item=stop)
-    assert len(given) <= bulk._AHEAD + 3
+        client.submit_many("brightness", endless(), on_item=stop, each=True)
+    assert len(given) <= AHEAD + 3
     assert client.jobs() == []
     assert not [t for t in threading.enumerate() if t.name.startswith("cvq-store")]
 
@@ -282,6 +285,107 @@ def test_rows_have_the_names_of_the_kind_and_ours(client: Client, pictures: list
          "error": "nowhere.png does not exist"},
         {"name": str(pictures[1]), "job": 3, "state": "queued", "error": None},
     ]  # fmt: skip
+
+
+# --- Shards -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "MOST_EACH", 4)
+    monkeypatch.setattr(bulk, "SHARD", 2)
+
+
+def members(client: Client, job: JobHandle) -> list[tuple[str, bytes | str]]:
+    """What is in a job's shard: names with contents, or what is wrong."""
+    path = client.artifacts.fetch_input(job.spec["images"][0]["sha256"], Path())
+    return [(each.name, each.problem or each.read()) for each in shards.members(path)]
+
+
+@pytest.mark.usefixtures("small")
+def test_very_many_items_go_into_shards(
+    client: Client, pictures: list[Path], tmp_path: Path
+) -> None:
+    def bring(target: Path) -> None:
+        target.write_bytes(b"brought")
+
+    def damaged(target: Path) -> None:
+        raise InvalidInputError("x.zip/b.png is damaged: Bad CRC")
+
+    items = [
+        *pictures[:2], tmp_path / "nowhere.png", Item("x.zip/a.png", "a.png", bring=bring),
+        Item("x.zip/b.png", "b.png", bring=damaged),
+    ]  # fmt: skip
+    told: list[int] = []
+    handle = client.submit_many(
+        "brightness", items, on_item=lambda done, _: told.append(done), max_fails=9
+    )
+    assert (handle.batch.jobs, handle.batch.items) == (3, 5)
+    first, second, third = handle.jobs
+    assert first.spec["images"][0]["name"] == "shard-00001.tar"
+    assert first.name == label(f"2 items: {pictures[0]} … {pictures[1]}")
+    assert len({job.batch_key for job in handle.jobs}) == 1
+    assert members(client, first) == [(str(p), p.read_bytes()) for p in pictures[:2]]
+    assert members(client, second) == [
+        (str(items[2]), "does not exist"), ("x.zip/a.png", b"brought"),
+    ]  # fmt: skip
+    assert members(client, third) == [("x.zip/b.png", "is damaged: Bad CRC")]
+    assert told[-1] == 5
+
+
+@pytest.mark.usefixtures("small")
+def test_who_wants_shards_or_none_says_so(client: Client, pictures: list[Path]) -> None:
+    assert client.submit_many("brightness", pictures, single=True).batch.jobs == 2
+    many = pictures * 2
+    assert client.submit_many("brightness", many).batch.jobs == 3
+    assert client.submit_many("brightness", many, each=True).batch.jobs == 6
+    assert client.submit_many("add", [(1, 2)] * 6).batch.jobs == 6
+    with pytest.raises(UsageError, match="add has no shards of pictures"):
+        client.submit_many("add", [(1, 2)], single=True)
+    with pytest.raises(UsageError, match=r"^nothing was queued: nowhere\.png does not exist$"):
+        client.submit_many("brightness", [*many, "nowhere.png"], strict=True)
+
+
+@pytest.mark.usefixtures("small")
+def test_rows_of_shards(client: Client, pictures: list[Path], tmp_path: Path) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    handle = client.submit_many("brightness", [*pictures, *pictures], max_fails=3)
+    done = claim(client)
+    table = {
+        "name": ["0.png", "1.png"], "brightness": [1.5, None], "shown": [b"png", None],
+        "notes": [None, None], "error": [None, "is no picture"],
+    }  # fmt: skip
+    parquet.write_table(arrow.table(table), tmp_path / "rows.parquet")
+    made = client.artifacts.put_artifact(
+        done.attempt_id, tmp_path / "rows.parquet", name="rows.parquet", role="result"
+    )
+    with client.db.write() as connection:
+        attempts.report(connection, done.attempt_id, artifacts=[made])
+    end(client, done, Outcome("succeeded", result={"items": 2, "failed": 1}))
+    end(client, claim(client), Outcome("failed", "error", "the model is gone"))
+    common = {"job": 1, "notes": None}
+    assert list(handle.results()) == [
+        {"name": "0.png", "state": "succeeded", "brightness": 1.5, "error": None, **common},
+        {"name": "1.png", "state": "failed", "brightness": None, "error": "is no picture",
+         **common},
+        *({"name": str(pictures[n]), "job": 2, "state": "failed", "error": "the model is gone"}
+          for n in (2, 0)),
+        *({"name": str(pictures[n]), "job": 3, "state": "queued", "error": None}
+          for n in (1, 2)),
+    ]  # fmt: skip
+    end(client, claim(client), Outcome("succeeded", result={"items": 2, "failed": 1}))
+    assert handle.refresh().states == {"succeeded": 2, "failed": 1}
+
+
+@pytest.mark.usefixtures("small")
+def test_items_that_fail_within_jobs_count(client: Client, pictures: list[Path]) -> None:
+    handle = client.submit_many("brightness", pictures * 2, max_fails=2)
+    end(client, claim(client), Outcome("succeeded", result={"items": 2, "failed": 1}))
+    assert handle.refresh().states == {"succeeded": 1, "queued": 2}
+    end(client, claim(client), Outcome("succeeded", result={"items": 2, "failed": 1}))
+    assert handle.refresh().states == {"succeeded": 2, "cancelled": 1}
 
 
 @trying(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import lzma
 import shutil
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from ...datasets.inventory import Inventory, is_picture, of_zip, readable, take
+from ...datasets.inventory import Inventory, is_picture, of_zip, take
 from ...errors import InvalidInputError
 from ...files import why
-from ...text import count
+from .. import shards
 from ..items import Item, label
 from .folders import tell
 
@@ -71,58 +70,38 @@ def _of_tar(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
     found, pictures, cut = Inventory(), 0, None
     try:
         size = path.stat().st_size
-        with tarfile.open(path, "r:") as archive:
-            while entry := archive.next():
-                archive.members = []  # type: ignore[attr-defined] # which it would keep, all of them
-                if item := _of_entry(path, entry, size, found):
-                    pictures += 1
-                    yield item
-    except tarfile.TarError as error:
+        for member in shards.members(path):
+            if not is_picture(member.name):
+                found.leave_out(member.name, "no pictures")
+            elif PurePosixPath(member.name).name.startswith("."):
+                found.leave_out(member.name, "hidden")
+            else:
+                pictures += 1
+                yield _of_member(path, member, size)
+    except shards.ShardError as error:
         if not pictures:
-            raise InvalidInputError(f"{path} cannot be read: {error}") from None
+            raise InvalidInputError(f"{path} {error}") from None
         cut = error
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {why(error)}") from None
     if cut is not None:
-        what = f"{path} is cut off after {count(pictures, 'picture')} ({cut})"
-        yield Item(label(f"{path}/"), "", error=what)
+        yield Item(label(f"{path}/"), "", error=f"{path} {cut}")
     tell(found, str(path), pictures, note)
 
 
-def _of_entry(path: Path, entry: tarfile.TarInfo, size: int, found: Inventory) -> Item | None:
-    name = readable(entry.name)
-    if entry.isdir():
-        return None
-    if not entry.isfile() or entry.issparse():
-        found.leave_out(name, "no regular file")
-    elif PurePosixPath(name).name.startswith("."):
-        found.leave_out(name, "hidden")
-    elif not is_picture(name):
-        found.leave_out(name, "no pictures")
-    else:
-        called = label(f"{path}/{name}")
-        start, length = entry.offset_data, entry.size
-        if start + length > size:
-            return Item(called, "", error=f"{called} is cut off: the archive ends before it does")
-        return Item(called, _basename(name), bring=_Untar(path, start, length, called))
-    return None
+def _of_member(path: Path, member: shards.Member, size: int) -> Item:
+    name, problem = label(f"{path}/{member.name}"), member.problem
+    if problem is None and member.offset + member.size > size:
+        problem = "is cut off: the archive ends before it does"
+    if problem is not None:
+        return Item(name, "", error=f"{name} {problem}")
+    return Item(
+        name, _basename(member.name), bring=lambda target: _untar(member, target)
+    )  # fmt: skip
 
 
-class _Untar:
-    """Writes a part of a file to a path."""
-
-    def __init__(self, path: Path, start: int, length: int, name: str) -> None:
-        self._path, self._start, self._length, self._name = path, start, length, name
-
-    def __call__(self, target: Path) -> None:
-        with self._path.open("rb") as source, target.open("wb") as file:
-            source.seek(self._start)
-            left = self._length
-            while left and (part := source.read(min(left, 1 << 20))):
-                file.write(part)
-                left -= len(part)
-        if left:
-            raise InvalidInputError(f"{self._name} is cut off: the archive was changed")
+def _untar(member: shards.Member, target: Path) -> None:
+    target.write_bytes(member.read())
 
 
 def _basename(name: str) -> str:

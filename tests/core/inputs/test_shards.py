@@ -15,7 +15,7 @@ from cvq.errors import InvalidInputError, PermanentError
 from cvq.inputs import shards
 from cvq.inputs.files import ImageFile
 from cvq.inputs.images import ImagesFile
-from cvq.inputs.shards import ShardError, members
+from cvq.inputs.shards import Problem, ShardError, members
 from cvq.inputs.submission import Submission
 from cvq.kinds.builtin.classify import ClassifySpec
 from cvq.settings import Settings
@@ -46,6 +46,19 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
+
+
+def test_files_stay_in_order_under_any_name_where_that_is_asked(tmp_path: Path) -> None:
+    names = ["b.png", "/data/a.png", "../c.png", "b.png", "é/../../d.png", "/", "e.png"]
+    files: list[tuple[str, Path | bytes | Problem]] = [(name, name.encode()) for name in names]
+    files[-1] = ("e.png", Problem("is cut off"))
+    shards.write(tmp_path / "1.tar", files, in_order=True)
+    found = read(tmp_path / "1.tar")
+    assert [name for name, _ in found] == names
+    assert [content for _, content in found[:-1]] == [name.encode() for name in names[:-1]]
+    assert found[-1][1] == "e.png is cut off"
+    with tarfile.open(tmp_path / "1.tar") as tar:
+        assert not any(name.startswith("/") or ".." in name for name in tar.getnames())
 
 
 def test_files_are_sorted_and_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_a_tar_that_is_cut_off(read: Callable[..., list[Item]], here: Path) -> N
     assert cut.error == "p.tar/b.png is cut off: the archive ends before it does"
     assert all(item.error for item in rest)
     path.write_bytes(b"no tar at all")
-    with pytest.raises(InvalidInputError, match=r"^p\.tar cannot be read"):
+    with pytest.raises(InvalidInputError, match=r"^p\.tar is not a \.tar that can be read"):
         read("p.tar")
     Path("p.tar.gz").touch()
     with pytest.raises(InvalidInputError, match="unpack it"):
