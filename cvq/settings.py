@@ -139,6 +139,30 @@ class Settings(BaseModel):
         [],
         description="Environment variables that jobs get besides the usual ones: WANDB_API_KEY.",
     )
+    micro_batch: int = Field(
+        256,
+        ge=1,
+        le=10_000,
+        description="Most items of small jobs that a slot takes at a time.",
+    )
+    warm_models: int = Field(
+        4_000_000_000,
+        ge=0,
+        description="Most bytes of models that a slot keeps loaded between small jobs.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    warm_memory: int = Field(
+        16_000_000_000,
+        ge=0,
+        description="Memory beyond which a slot's warm process is replaced.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    warm_hours: float = Field(
+        12.0,
+        gt=0,
+        description="Time after which a slot's warm process is replaced.",
+        json_schema_extra={"unit": "hours"},
+    )
     start_method: str | None = Field(
         None,
         pattern="^(fork|spawn)$",

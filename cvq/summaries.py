@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from . import tables as t
-from .goals import goal_of
+from .goals import Goal, goal_of
 from .ids import AttemptId
 from .records import EncodedJson, Job
 
@@ -123,13 +123,26 @@ def _on_curve(connection: Connection, attempt: AttemptId, name: str) -> ColumnEl
     return and_(own, or_(*parts))
 
 
+class Measured(Protocol):
+    """What is needed of a job whose result has come."""
+
+    @property
+    def id(self) -> int: ...  # noqa: D102
+    @property
+    def attempt(self) -> int: ...  # noqa: D102
+    @property
+    def metrics(self) -> dict[str, float | None]: ...  # noqa: D102
+    @property
+    def goals(self) -> dict[str, Goal] | None: ...  # noqa: D102
+
+
 def add_result(connection: Connection, job: Job, numbers: Mapping[str, float]) -> dict[str, float]:
     """Take the numbers of a job's result into the summaries; return those of metrics."""
     return add_results(connection, [(job, numbers)])[job.id]
 
 
 def add_results(
-    connection: Connection, results: Sequence[tuple[Job, Mapping[str, float]]]
+    connection: Connection, results: Sequence[tuple[Measured, Mapping[str, float]]]
 ) -> dict[int, dict[str, float]]:
     """Take the numbers of jobs' results into the summaries; return those of metrics, by job."""
     kept = {
@@ -155,7 +168,7 @@ def add_results(
     return kept
 
 
-def _of_result(job: Job, name: str, value: float, *, is_metric: bool) -> dict[str, Any]:
+def _of_result(job: Measured, name: str, value: float, *, is_metric: bool) -> dict[str, Any]:
     whole = None if is_metric else value  # a metric has these of its whole curve
     return {
         "job_id": job.id, "name": name, "source": RESULT, "attempt": job.attempt,

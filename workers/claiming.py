@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import Counter
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from cvq.devices import Slot
@@ -20,12 +22,16 @@ log = logging.getLogger("cvq.worker")
 
 _PAUSES_S = (0.2, 1.0, 5.0, None)  # after each try at a claim; None is the last
 _LOCKED_S = 0.05  # between two looks at a row that is locked
+_IN_TURN = 8  # of so many claims of a slot one takes whoever is first
 
 
 class Claim(NamedTuple):
-    """A job that is this worker's now, and the time before which its lease cannot have begun."""
+    """Jobs that are this worker's now, and the time before which their leases cannot have begun.
 
-    job: Job
+    More than one have a batch key in common.
+    """
+
+    jobs: list[Job]
     asked_at: float  # by `lease_clock`
 
 
@@ -38,6 +44,8 @@ class Claiming:
         # Of slots (by identity) whose last claim has had no answer: its token, and when it was
         # asked first.
         self._unanswered: dict[int, tuple[str, float]] = {}
+        # How many claims of a slot in a row may have overtaken others.
+        self._overtaking: Counter[int] = Counter()
 
     def announce(self, kinds: dict[str, Any] | None) -> None:
         """Let the slots offer what the worker announces that it can run."""
@@ -48,19 +56,25 @@ class Claiming:
         """Whether a job may have been claimed by a claim without an answer."""
         return bool(self._unanswered)
 
-    def claim(self, slot: Slot) -> Claim | None:
-        """The best job for a slot, or None where there is none.
+    def claim(self, slot: Slot, resident: Collection[str] = ()) -> Claim | None:
+        """The best job for a slot and what may run along with it, or None where there is none.
 
         A claim that has had no answer may have been committed: its token is kept, and the slot's
-        next claim asks for the same job.
+        next claim asks for the same jobs.
+
+        Args:
+            slot: free, and the caller's.
+            resident: batch keys whose model the slot has loaded, which are preferred; but now and
+                then whoever is first is taken, so that nobody waits for ever.
         """
+        resident = resident if self._may_overtake(slot) else ()
         token, asked_at = self._unanswered.get(id(slot)) or (uuid.uuid4().hex, lease_clock())
         self._unanswered[id(slot)] = token, asked_at
         departure = self._worker.departure
         for pause in _PAUSES_S:
             leaving = departure.asked.is_set()
             try:
-                claimed = self._ask(slot, token, asked_at)
+                claimed = self._ask(slot, token, asked_at, resident)
                 del self._unanswered[id(slot)]
                 return claimed
             except DatabaseError as error:
@@ -73,10 +87,16 @@ class Claiming:
                 break
         return None  # the next wake-up tries again
 
-    def _ask(self, slot: Slot, token: str, asked_at: float) -> Claim | None:
+    def _may_overtake(self, slot: Slot) -> bool:
+        self._overtaking[id(slot)] += 1
+        return bool(self._overtaking[id(slot)] % _IN_TURN)
+
+    def _ask(
+        self, slot: Slot, token: str, asked_at: float, resident: Collection[str]
+    ) -> Claim | None:
         worker = self._worker
         with worker.db.write() as connection:
-            job = claims.claim(
+            jobs = claims.claim_batch(
                 connection,
                 worker=worker.id,
                 host=worker.settings.host,
@@ -86,24 +106,28 @@ class Claiming:
                 device=slot.device,
                 versions=worker.versions,
                 offer=self._offers[slot.kind],
+                most=worker.settings.micro_batch,
+                resident=resident,
             )
-        if job is not None and lease_clock() - asked_at > worker.settings.lease / 2:
+        if jobs and lease_clock() - asked_at > worker.settings.lease / 2:
             # The database kept us waiting. No process is born under a lease half gone.
             asked_at = lease_clock()
-            job = job if self._renew(job.attempt_id) else None
-        return None if job is None else Claim(job, asked_at)
+            ours = self._renew([job.attempt_id for job in jobs])
+            jobs = [job for job in jobs if job.attempt_id in ours]
+        return Claim(jobs, asked_at) if jobs else None
 
-    def _renew(self, attempt: AttemptId) -> bool:
-        """Renew a lease, as soon as its row is not locked; return whether it is still ours."""
+    def _renew(self, attempts: Collection[AttemptId]) -> set[AttemptId]:
+        """Renew leases, each as soon as its row is not locked; return which are still ours."""
         worker = self._worker
-        while True:
+        left, renewed = set(attempts), set[AttemptId]()
+        while left:
             with worker.db.write() as connection:
-                if leases.renew(connection, worker.id, worker.settings.lease, [attempt]):
-                    return True
-                if not leases.still_held(connection, worker.id, [attempt]):
-                    return False
-            if worker.departure.asked.wait(_LOCKED_S):
-                return False
+                kept = leases.renew(connection, worker.id, worker.settings.lease, left)
+                left = leases.still_held(connection, worker.id, left - kept.keys())
+            renewed |= kept.keys()
+            if left and worker.departure.asked.wait(_LOCKED_S):
+                break
+        return renewed
 
     def queued(self) -> dict[str, int]:
         """How many jobs wait on each of this worker's queues that one of its slots may take."""

@@ -3,11 +3,15 @@
     job ──events──▶ worker            Progress, Metrics, ArtifactWritten, Confirm,
                                       Result, Error, Stopped
     job ◀──pulse──▶ worker            Beat, Stop, Confirmed; Begun, Alive, Abandoned
+    warm process ──events──▶ worker   Served, and Progress, ArtifactWritten, Result, Error
+    warm process ◀──pulse──▶ worker   Ping, Serve; Up, Alive
     supervisor ◀──leash──▶ worker     Terminate, Kill; Started, Ended
     fork server ◀──────▶ worker       Preload, StartJob; Ready
     a job's folder, job.json          Request
+    a warm process's, warm.json       WarmRequest
+    a micro-batch's, batch.json       BatchRequest
 
-Each message but the last is a line of JSON. What is about a job names it and its attempt. A
+Each message but the last three is a line of JSON. What is about a job names it and its attempt. A
 process that the job has started can write on the job's sockets, too, and a kill cuts a line off:
 what does not hold what it should is no message. The checks stand in the types of the fields.
 """
@@ -26,6 +30,7 @@ from cvq.ids import AttemptId
 # Bytes of a line that one call can write without its being mixed with another process's.
 LONGEST_EVENT = 60_000
 EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop, to be run again elsewhere
+WARM = "warm.json"  # what a warm process's request is called
 EXIT_CUT = 94  # the connection is closed: by the job itself, or nobody is left who could ask
 
 _INT64 = 1 << 63
@@ -183,6 +188,23 @@ class Abandoned:
     why: _Text
 
 
+@dataclass(frozen=True)
+class Up:
+    """A warm process waits for its first micro-batch."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A warm process has ended every attempt of a micro-batch, and waits for the next.
+
+    `resident` are the batch keys whose model it has loaded; `memory` is in bytes.
+    """
+
+    file: _Text
+    resident: _Texts
+    memory: _Whole
+
+
 # ---------------------------------------------------------------------------- worker → job
 
 
@@ -201,6 +223,18 @@ class Stop(_OfAttempt):
 @dataclass(frozen=True)
 class Confirmed(_OfAttempt):
     """All that was said before the last `Confirm` is stored."""
+
+
+@dataclass(frozen=True)
+class Ping:
+    """A warm process is to show that it lives."""
+
+
+@dataclass(frozen=True)
+class Serve:
+    """A micro-batch is to be answered; its `BatchRequest` lies in this file."""
+
+    file: _Text
 
 
 @dataclass(frozen=True)
@@ -241,6 +275,51 @@ class Request:
     def read(cls, path: Path) -> Request:
         """What `write` has written."""
         return cls(**json.loads(path.read_text()))
+
+
+@dataclass(frozen=True)
+class WarmRequest:
+    """What a warm process is told at its start; `models` is how many bytes of them it may hold."""
+
+    folder: str
+    cache: str
+    device: str
+    threads: int
+    environment: dict[str, str]
+    kinds: list[str]
+    max_pixels: int
+    models: int
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """A job of a micro-batch; `inputs` as in `Request`."""
+
+    job_id: int
+    attempt: int
+    spec: dict[str, Any]
+    spec_hash: str
+    inputs: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """Jobs of one batch key, to be answered together."""
+
+    batch_key: str
+    kind: str
+    folder: str
+    jobs: list[BatchJob]
+
+    def write(self, path: Path) -> None:
+        """Write it for `read`."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> BatchRequest:
+        """What `write` has written."""
+        said = json.loads(path.read_text())
+        return cls(**{**said, "jobs": [BatchJob(**job) for job in said["jobs"]]})
 
 
 # ---------------------------------------------------------------------------- supervisor
@@ -302,20 +381,20 @@ class Ready:
 # ---------------------------------------------------------------------------- lines
 
 Event: TypeAlias = Progress | Metrics | ArtifactWritten | Confirm | Result | Error | Stopped
-EVENTS: tuple[type[Event], ...] = (
+EVENTS: tuple[type[Event | Served], ...] = (
     *(Progress, Metrics, ArtifactWritten, Confirm),
-    *(Result, Error, Stopped),
+    *(Result, Error, Stopped, Served),
 )
-PulseOfJob: TypeAlias = Begun | Alive | Abandoned
-PULSE_OF_JOB: tuple[type[PulseOfJob], ...] = (Begun, Alive, Abandoned)
-PulseOfWorker: TypeAlias = Beat | Stop | Confirmed
-PULSE_OF_WORKER: tuple[type[PulseOfWorker], ...] = (Beat, Stop, Confirmed)
+PulseOfJob: TypeAlias = Begun | Up | Alive | Abandoned
+PULSE_OF_JOB: tuple[type[PulseOfJob], ...] = (Begun, Up, Alive, Abandoned)
+PulseOfWorker: TypeAlias = Beat | Stop | Confirmed | Ping | Serve
+PULSE_OF_WORKER: tuple[type[PulseOfWorker], ...] = (Beat, Stop, Confirmed, Ping, Serve)
 Order: TypeAlias = Terminate | Kill
 ORDERS: tuple[type[Order], ...] = (Terminate, Kill)
 Report: TypeAlias = Started | Ended
 REPORTS: tuple[type[Report], ...] = (Started, Ended)
 Launch: TypeAlias = Preload | StartJob | Ready
-Message: TypeAlias = Event | PulseOfJob | PulseOfWorker | Order | Report | Launch
+Message: TypeAlias = Event | Served | PulseOfJob | PulseOfWorker | Order | Report | Launch
 
 _M = TypeVar("_M", bound=Message)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

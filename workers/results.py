@@ -73,6 +73,7 @@ def _write(result: Any, folder: Path) -> bytes | None:
             break
     else:
         return b"".join(head)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE).open("wb") as file:
         file.write(b"".join(head))
         for piece in encoded:

@@ -18,11 +18,10 @@ from cvq.presence import Presence
 from cvq.settings import Settings
 
 from .announce import announcement
-from .attempt.attempt import Attempt
-from .attempt.execution import Execution, Site
-from .claiming import Claim, Claiming
+from .claiming import Claiming
 from .heartbeat import Heartbeat
 from .launch.launcher import Launcher
+from .running import Running
 from .slots import Slots
 from .sparse_log import Sparse
 from .upkeep import Upkeep
@@ -68,6 +67,7 @@ class Runtime:
         self._launcher = Launcher(
             settings.start_method, settings.preload, settings.kinds, settings.pass_env
         )
+        self.running = Running(self.worker, self._launcher)
         self._presence: Presence | None = None
         self._threads: list[threading.Thread] = []
         self._closing = threading.Lock()
@@ -134,31 +134,14 @@ class Runtime:
             return 0  # every slot is busy, and each looks for more by itself
         done = 0
         try:
-            while not self.worker.departure.draining and (claim := self.claiming.claim(slot)):
-                self.run(claim, slot)
-                done += 1
+            while not self.worker.departure.draining and (
+                claim := self.claiming.claim(slot, self.running.resident(slot))
+            ):
+                self.running.run(claim, slot)
+                done += len(claim.jobs)
         finally:
             self.worker.slots.give_back(slot)
         return done
-
-    def run(self, claim: Claim, slot: Slot) -> None:
-        """Run a claimed attempt to its end."""
-        worker = self.worker
-        attempt = Attempt(claim.job, worker.settings, claim.asked_at)
-        site = Site(worker.id, worker.settings, worker.db, worker.artifacts, self._launcher)
-        execution = Execution(attempt, slot, site)
-        worker.attempts.add(attempt)
-        log.info("job %s attempt %s: %s on %s", *attempt.id, claim.job.kind, slot.device)
-        started = time.monotonic()
-        try:
-            state = execution.run()
-        except BaseException as error:  # a slot outlives whatever goes wrong for a job
-            log.exception("job %s attempt %s: the worker failed", *attempt.id)
-            state = execution.fail(error)
-        finally:
-            worker.attempts.discard(attempt)
-        seconds = time.monotonic() - started
-        log.info("job %s attempt %s: %s in %.1f s", *attempt.id, state or "lost", seconds)
 
     # ------------------------------------------------------------ the end
 
@@ -189,6 +172,7 @@ class Runtime:
         with contextlib.suppress(CvqError), worker.db.write() as connection:
             workers.deregister(connection, worker.id)
         departure.left.set()
+        self.running.close()
         self._launcher.close()
         if self._presence is not None:
             self._presence.leave()

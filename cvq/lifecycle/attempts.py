@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     and_,
     bindparam,
     delete,
@@ -23,6 +24,8 @@ from sqlalchemy import (
 
 from .. import summaries
 from .. import tables as t
+from ..damage import read_row
+from ..goals import Goal
 from ..ids import AttemptId
 from ..records import Artifact, Job, LogLine, MetricPoint, Outcome
 from ..states import FINAL, Reason, Role, State
@@ -30,7 +33,7 @@ from ..tables import now
 from .cancelling import FAILED_ITEMS, stop_failing
 from .endings import silence
 from .events import add_attempt_events, add_event
-from .leases import fence, fence_all
+from .leases import fence, lock
 from .order import returning_rank
 from .retries import next_try
 from .values import fit, send_ahead, storable
@@ -136,29 +139,44 @@ def finish_batch(
     if again:
         found = {id_: _ended_as(connection, id_, outcome) for id_, outcome in ended.items()}
         states = {id_: state for id_, state in found.items() if state}
-    jobs = fence_all(connection, [attempt for attempt in ended if attempt not in states])
-    done = [job for job in jobs if ended[job.attempt_id].state == State.SUCCEEDED]
-    _succeed(connection, [(job, ended[job.attempt_id]) for job in done], by)
-    states |= {job.attempt_id: State.SUCCEEDED for job in done}
-    for job in jobs:
-        if job.attempt_id not in states:
-            outcome = ended[job.attempt_id]
-            states[job.attempt_id] = end(connection, job, outcome, by, outcome.result)
+    left = {attempt: ended[attempt] for attempt in ended if attempt not in states}
+    held = {AttemptId(row.id, row.attempt): row for row in lock(connection, left, *_OF_SUCCESS)}
+    done = [id_ for id_ in held if left[id_].state == State.SUCCEEDED]
+    _succeed(connection, [(_Succeeded.of(held[id_]), left[id_].result) for id_ in done], by)
+    states |= dict.fromkeys(done, State.SUCCEEDED)
+    for id_ in [id_ for id_ in held if id_ not in states]:
+        states[id_] = end(connection, fence(connection, id_), left[id_], by, left[id_].result)
     failed = [
-        job.batch
-        for job in jobs
-        if job.batch and _has_failures(states[job.attempt_id], ended[job.attempt_id])
+        row.batch
+        for id_, row in held.items()
+        if row.batch and _has_failures(states[id_], left[id_])
     ]
     stop_failing(connection, failed, by)
     return states
 
 
-def _succeed(connection: Connection, ended: Sequence[tuple[Job, Outcome]], by: str) -> None:
+class _Succeeded(NamedTuple):
+    """What is needed of a job to end it well; its whole row takes longer to read than all else."""
+
+    id: int
+    attempt: int
+    metrics: dict[str, float | None]
+    goals: dict[str, Goal] | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> _Succeeded:
+        return cls(**read_row(row, cls._fields)[0])
+
+
+_OF_SUCCESS = [t.jobs.c[name] for name in (*_Succeeded._fields, "batch")]
+
+
+def _succeed(connection: Connection, ended: Sequence[tuple[_Succeeded, Any]], by: str) -> None:
     """What `end` does of one job that has succeeded, for many in as many statements."""
     if not ended:
         return
     at = connection.scalar(select(now()))
-    numbers = [(job, storable(summaries.numbers_of(outcome.result))) for job, outcome in ended]
+    numbers = [(job, storable(summaries.numbers_of(result))) for job, result in ended]
     kept = summaries.add_results(connection, numbers)
     connection.execute(
         update(t.jobs)
@@ -172,10 +190,10 @@ def _succeed(connection: Connection, ended: Sequence[tuple[Job, Outcome]], by: s
             {
                 "job": job.id,
                 "at": at,
-                "value": storable(outcome.result),
+                "value": storable(result),
                 "figures": job.metrics | kept[job.id],
             }
-            for job, outcome in ended
+            for job, result in ended
         ],
     )  # fmt: skip
     connection.execute(
@@ -184,7 +202,8 @@ def _succeed(connection: Connection, ended: Sequence[tuple[Job, Outcome]], by: s
         .values(finished_at=bindparam("at"), outcome=State.SUCCEEDED, last_lines=[]),
         [{"job": job.id, "nth": job.attempt, "at": at} for job, _ in ended],
     )
-    add_attempt_events(connection, [job.attempt_id for job, _ in ended], State.SUCCEEDED, by)
+    ids = [AttemptId(job.id, job.attempt) for job, _ in ended]
+    add_attempt_events(connection, ids, State.SUCCEEDED, by)
     _drop_checkpoints(connection, [job.id for job, _ in ended])
 
 

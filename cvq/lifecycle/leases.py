@@ -6,9 +6,10 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from .. import tables as t
 from ..errors import LeaseLostError
@@ -66,17 +67,27 @@ def still_held(
 
 def fence(connection: Connection, attempt: AttemptId) -> Job:
     """Lock the job's row and refuse whoever does not hold it."""
-    jobs = fence_all(connection, [attempt])
-    if not jobs:
+    rows = lock(connection, [attempt], t.jobs)
+    if not rows:
         raise LeaseLostError(*attempt)
-    return jobs[0]
+    return Job.from_row(rows[0])
 
 
-def fence_all(connection: Connection, attempts: Collection[AttemptId]) -> list[Job]:
-    """Lock the rows of the jobs whose running attempt is one of these; leave the others out."""
+def lock(
+    connection: Connection, attempts: Collection[AttemptId], *columns: Any
+) -> Sequence[Row[Any]]:
+    """Lock the rows of the jobs whose running attempt is one of these; leave the others out.
+
+    Args:
+        connection: the transaction that holds them.
+        attempts: the attempts.
+        columns: of `jobs`, what is read of each; `id` and `attempt` among them.
+    """
     wanted = set(attempts)
+    if not wanted:
+        return []
     rows = connection.execute(
-        select(t.jobs)
+        select(*columns)
         .where(
             t.jobs.c.id.in_([attempt.job_id for attempt in wanted]),
             t.jobs.c.state == State.RUNNING,
@@ -84,4 +95,4 @@ def fence_all(connection: Connection, attempts: Collection[AttemptId]) -> list[J
         .order_by(t.jobs.c.id)  # whoever locks several does so in one order
         .with_for_update()
     ).all()
-    return [Job.from_row(row) for row in rows if AttemptId(row.id, row.attempt) in wanted]
+    return [row for row in rows if AttemptId(row.id, row.attempt) in wanted]

@@ -268,7 +268,7 @@ def test_a_slot_outlives_whatever_a_job_does_to_it(
 
     job = running(database, max_attempts=1)
     monkeypatch.setattr(Execution, "run", fall)
-    runtime_of(database).run(Claim(job, 0.0), SLOT)
+    runtime_of(database).running.run(Claim([job], 0.0), SLOT)
     found = ended(database, job)
     assert (found.state, found.attempt) == ("failed", 1)
     assert found.error
@@ -283,7 +283,7 @@ def test_a_worker_without_descriptors_fails_no_job_for_good(
 
     job = running(database, max_attempts=2)
     monkeypatch.setattr("cvq_workers.attempt.execution.JobProcess", fall)
-    runtime_of(database).run(Claim(job, lease_clock()), SLOT)
+    runtime_of(database).running.run(Claim([job], lease_clock()), SLOT)
     found = ended(database, job)
     assert (found.state, found.reason) == ("waiting", "error")
     assert "Too many open files" in str(found.error)
@@ -322,7 +322,7 @@ def test_a_claim_without_an_answer_is_asked_for_again_later(
     between = lease_clock()
     claimed = claiming.claim(SLOT)
     assert claimed is not None
-    assert (claimed.job.id, claimed.job.attempt) == (job_id, 1)
+    assert [(job.id, job.attempt) for job in claimed.jobs] == [(job_id, 1)]
     assert begun <= claimed.asked_at <= between  # its lease began when it was asked for first
     assert claiming.claim(SLOT) is None  # with a token of its own
     assert not claiming.unanswered
@@ -345,7 +345,7 @@ def test_a_claim_that_is_not_answered_is_asked_for_once_more_by_a_worker_that_le
     monkeypatch.setattr(runtime.worker.departure.asked, "wait", told_to_leave)
     claimed = runtime.claiming.claim(SLOT)
     assert claimed is not None
-    assert (claimed.job.id, claimed.job.attempt) == (job_id, 1)
+    assert [(job.id, job.attempt) for job in claimed.jobs] == [(job_id, 1)]
     deaf.engine.dispose()
 
 
@@ -354,21 +354,21 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
 ) -> None:
     now = [0.0]
     runtime = runtime_of(database)
-    claim, renew = claims.claim, runtime.claiming._renew
+    claim, renew = claims.claim_batch, runtime.claiming._renew
     tried: list[AttemptId] = []
 
-    def late(*given: Any, **more: Any) -> Job | None:
+    def late(*given: Any, **more: Any) -> list[Job]:
         now[0] += 0.0 if tried else 0.6 * database.settings.lease
         return claim(*given, **more)
 
-    def fail_once(attempt: AttemptId) -> bool:
-        tried.append(attempt)
+    def fail_once(attempts: list[AttemptId]) -> set[AttemptId]:
+        tried.extend(attempts)
         if len(tried) == 1:
             raise DatabaseAwayError("gone")
-        return renew(attempt)
+        return renew(attempts)
 
     monkeypatch.setattr("cvq_workers.claiming.lease_clock", lambda: now[0])
-    monkeypatch.setattr(claims, "claim", late)
+    monkeypatch.setattr(claims, "claim_batch", late)
     monkeypatch.setattr(runtime.claiming, "_renew", fail_once)
     monkeypatch.setattr(runtime.worker.departure.asked, "wait", lambda _: False)
     with database.write() as connection:
@@ -376,7 +376,7 @@ def test_a_renewal_that_fails_makes_no_lease_longer_than_it_is(
     claimed = runtime.claiming.claim(SLOT)
     assert claimed is not None
     # It counts from a renewal, and not from one that has failed.
-    assert tried == [claimed.job.attempt_id] * 2
+    assert tried == [claimed.jobs[0].attempt_id] * 2
 
 
 def test_a_beat_that_fails_holds_up_no_other(
@@ -411,7 +411,7 @@ def test_a_worker_that_is_done_does_not_leave_while_a_slot_claims(
     left: list[str] = []
     slots: list[Slot] = []
 
-    def claim(of: Slot) -> None:
+    def claim(of: Slot, _resident: object) -> None:
         slots.append(of)
         runtime.upkeep.look()
         runtime.heartbeat.apply_drain(Drain.FINISH)
@@ -431,7 +431,7 @@ def test_a_job_that_is_claimed_while_its_worker_leaves_goes_back_to_the_queue(
     runtime = runtime_of(database)
     with database.write() as connection:
         job_id = jobs.submit(connection, NewJob("selftest", {"seed": 1}, "0", "ann"))
-    slots, claim, deregister = runtime.worker.slots, claims.claim, workers.deregister
+    slots, claim, deregister = runtime.worker.slots, claims.claim_batch, workers.deregister
     wait, waits = slots.wait_until_idle, threading.Event()
     closer = threading.Thread(target=runtime.close)
     left_behind: list[str] = []
@@ -440,7 +440,7 @@ def test_a_job_that_is_claimed_while_its_worker_leaves_goes_back_to_the_queue(
         waits.set()
         wait()
 
-    def claim_late(*given: Any, **more: Any) -> Job | None:
+    def claim_late(*given: Any, **more: Any) -> list[Job]:
         if not waits.is_set():
             closer.start()
             assert waits.wait(HANG_S)
@@ -451,7 +451,7 @@ def test_a_job_that_is_claimed_while_its_worker_leaves_goes_back_to_the_queue(
         deregister(connection, worker)
 
     monkeypatch.setattr(slots, "wait_until_idle", wait_until_idle)
-    monkeypatch.setattr(claims, "claim", claim_late)
+    monkeypatch.setattr(claims, "claim_batch", claim_late)
     monkeypatch.setattr(workers, "deregister", deregister_last)
     assert runtime.work() == 1
     closer.join(HANG_S)

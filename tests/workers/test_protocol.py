@@ -137,9 +137,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "until": NUMBER,
     "exit": st.none() | WHOLE,
     "signal": st.none() | WHOLE,
-    **dict.fromkeys(["modules", "kinds"], st.lists(TEXT)),
+    **dict.fromkeys(["modules", "kinds", "resident"], st.lists(TEXT)),
     **dict.fromkeys(["path", "name", "role"], LABEL),
-    **dict.fromkeys(["unit", "message", "why", "job_file"], TEXT),
+    **dict.fromkeys(["unit", "message", "why", "job_file", "file"], TEXT),
 }
 
 

@@ -111,6 +111,17 @@ class Attempt:
         late = None if self.kill_at is None else time.monotonic() - self.kill_at
         return late if late is not None and late >= 0 else None
 
+    def restart(self) -> None:
+        """Its time begins now: what was before was not its own."""
+        self._started = time.monotonic()
+
+    def limit_reached(self) -> Outcome | None:
+        """The end of an attempt that has taken as long as its job may."""
+        limit = self.job.time_limit or self.job.soft_time_limit
+        if limit is None or time.monotonic() - self._started <= limit:
+            return None
+        return _timeout(endings.timeout(limit, soft=self.job.time_limit is None))
+
     def check_limits(self) -> None:
         """Request the end of a job that has reached a time limit."""
         ran = time.monotonic() - self._started

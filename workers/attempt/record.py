@@ -125,7 +125,7 @@ class Record:
             if not is_about_a_value(error):
                 raise
             log.warning("job %s: its end cannot be stored as it is: %s", self._job.id, error)
-            outcome = _storable(outcome, error)
+            outcome = storable_end(outcome, error)
             state = self._db.write(write)
         self._remove(spent)
         return state
@@ -164,7 +164,7 @@ class Record:
         discard(self._artifacts, self._job.id, artifacts)
 
 
-def _storable(outcome: Outcome, error: Exception) -> Outcome:
+def storable_end(outcome: Outcome, error: Exception) -> Outcome:
     """An end that any database can hold, after it has refused the real one for a value in it."""
     if outcome.state == State.SUCCEEDED:
         said = plain(f"its result cannot be stored: {error}")

@@ -10,7 +10,7 @@ from cvq.context import base
 from cvq.goals import Goal
 
 from ..protocol import ArtifactWritten, Metrics, Progress, Request
-from .control import Control
+from .sockets import JobSockets
 
 # Which fit into one event, each with a name of 100 characters of six bytes.
 _METRICS_AT_ONCE = 80
@@ -19,7 +19,7 @@ _METRICS_AT_ONCE = 80
 class JobContext(base.BaseContext):
     """The `Context` of a job that runs under a worker."""
 
-    def __init__(self, request: Request, control: Control, goals: Mapping[str, Goal]) -> None:
+    def __init__(self, request: Request, control: JobSockets, goals: Mapping[str, Goal]) -> None:
         super().__init__(
             job_id=request.job_id,
             attempt=request.attempt,

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from cvq.pictures import images
 from cvq.settings import Settings
 
 from .. import results
-from ..failures import describe
+from ..failures import Failure, describe
 from ..prctl import die_with_parent
-from ..protocol import EXIT_STOPPED, Error, Request, Result, Stopped
+from ..protocol import EXIT_STOPPED, WARM, Error, Request, Result, Stopped
 from .context import JobContext
 from .control import Control
+from .sockets import JobSockets
 
 _SHORT = 2_000  # characters of a message that fit into one event, whatever they are
 _LINE_BUFFERED = 1  # _IOLBF of every C library
@@ -48,13 +50,19 @@ def main(job_file: Path, events: int, pulse: int) -> int:
         pulse: of the one that carries beats and their answers.
     """
     die_with_parent()
+    if job_file.name == WARM:
+        from .warm import serve
+
+        return serve(job_file, events, pulse)
     request = Request.read(job_file)
     attempt = request.attempt_id
     control = Control(attempt, events, pulse)
     control.begin()
     code = 1
     try:
-        _prepare_process(request)
+        prepare_process(Path(request.folder), request.environment)
+        for note in request.notes:
+            log.warning("%s", note)
         encoded = results.write(_run(request, control), Path(request.folder))
     except StopRequestedError:
         code = EXIT_STOPPED
@@ -63,24 +71,30 @@ def main(job_file: Path, events: int, pulse: int) -> int:
     except SystemExit as error:
         code = _exit_code(error)
         if control.is_own and not isinstance(error.code, int | None):
-            _send_error(control, attempt, error)
+            send_failure(control, attempt, describe(error))
     except BaseException as error:
         if control.is_own:
-            _send_error(control, attempt, error)
+            send_failure(control, attempt, describe(error))
         else:
             traceback.print_exc()
     else:
         code = 0
         if control.is_own:
-            value = None if encoded is None else json.loads(encoded)
-            control.send(Result(*attempt, value, in_file=encoded is None))
+            send_result(control, attempt, encoded)
     if not control.is_own:
         os._exit(code)  # a child that the job has forked: the job itself goes on
     return code
 
 
-def _send_error(control: Control, attempt: AttemptId, error: BaseException) -> None:
-    event = Error(*attempt, **asdict(describe(error)))
+def send_result(control: JobSockets, attempt: AttemptId, encoded: bytes | None) -> None:
+    """Say what came out, as `results.write` has encoded it."""
+    value = None if encoded is None else json.loads(encoded)
+    control.send(Result(*attempt, value, in_file=encoded is None))
+
+
+def send_failure(control: JobSockets, attempt: AttemptId, failure: Failure) -> None:
+    """Say that an attempt has failed."""
+    event = Error(*attempt, **asdict(failure))
     try:
         control.send(event)
     except PermanentError:  # too long, in characters of several bytes each
@@ -106,10 +120,10 @@ def _run(request: Request, control: Control) -> Any:
     return run_kind(kind, spec, JobContext(request, control, kind.goals))
 
 
-def _prepare_process(request: Request) -> None:
+def prepare_process(folder: Path, environment: Mapping[str, str]) -> None:
     """Make this process the job's own: device, folder, output."""
-    os.environ.update(request.environment)
-    os.chdir(request.folder)
+    os.environ.update(environment)
+    os.chdir(folder)
     # Unbuffered, so that the last line before a crash is kept.
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(descriptor, "w", closefd=False)
@@ -124,8 +138,6 @@ def _prepare_process(request: Request) -> None:
         c.setvbuf(ctypes.c_void_p.in_dll(c, "stdout"), None, _LINE_BUFFERED, 0)
     # It says of itself that it has found the fonts, which is no word of the job's.
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    for note in request.notes:
-        log.warning("%s", note)
 
 
 if __name__ == "__main__":

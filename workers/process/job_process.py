@@ -25,9 +25,12 @@ from ..protocol import (
     Ended,
     Event,
     Kill,
+    Ping,
     PulseOfWorker,
+    Served,
     Started,
     Terminate,
+    Up,
     decode,
     encode,
 )
@@ -49,8 +52,13 @@ class JobProcess:
     """One process for jobs, from before its start until after its end.
 
     It knows no job. What the process says about an attempt goes to the handler that is registered
-    for it; what it says about any other is no report. `beat`, `tell` and `terminate` may be called
-    from other threads; `launch` from one, once.
+    for it; what it says about any other is no report. `beat`, `ping`, `tell` and `terminate` may
+    be called from other threads; `launch` from one, once.
+
+    Attributes:
+        pid: the process's number; None before it runs.
+        gone: whether nothing more will be heard.
+        served: what a warm process has said of its last micro-batch.
 
     Args:
         launcher: starts it.
@@ -61,7 +69,8 @@ class JobProcess:
         self, launcher: Launcher, *, output: Callable[[str], Callable[[bytes], None]]
     ) -> None:
         self.pid: int | None = None
-        self.gone = False  # nothing more will be heard
+        self.gone = False
+        self.served: Served | None = None
         self._end: Ended | None = None
         self._abandoned: str | None = None
         self._silence = Silence()
@@ -88,6 +97,10 @@ class JobProcess:
         """Let an attempt's messages go to `handler`, in the thread that calls `read`."""
         self._handlers[attempt] = handler
 
+    def forget(self, attempt: AttemptId) -> None:
+        """What is said about an attempt from now on is no report."""
+        self._handlers.pop(attempt, None)
+
     # ------------------------------------------------------------ start
 
     def launch(self, job_file: Path) -> None:
@@ -111,6 +124,18 @@ class JobProcess:
         if self._runs:
             self._silence.ask()
             self.tell(Beat(*attempt, until))
+
+    def ping(self) -> None:
+        """Let a warm process show that it lives."""
+        self._oom.look(self.pid)
+        if self._runs:
+            self._silence.ask()
+            self.tell(Ping())
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process has begun, and hears what it is told."""
+        return self._runs
 
     def tell(self, message: PulseOfWorker) -> None:
         """Say something on the pulse; a process that reads nothing misses it."""
@@ -175,6 +200,8 @@ class JobProcess:
             return
         if isinstance(message, Abandoned):
             self._abandoned = message.why
+        elif isinstance(message, Up):
+            self._runs = True
         elif isinstance(message, Begun) and message.attempt_id in self._handlers:
             self._runs = True
             self._handlers[message.attempt_id](message)
@@ -186,6 +213,9 @@ class JobProcess:
             return
         try:
             event = decode(line, EVENTS)
+            if isinstance(event, Served):
+                self.served = event
+                return
             handler = self._handlers[event.attempt_id]
         except (ValueError, KeyError):
             # Cut off by a kill, or written by who has found the socket: the job's own loss.

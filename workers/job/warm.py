@@ -1,0 +1,234 @@
+"""The inside of a warm process: it keeps models loaded, and answers one micro-batch after another.
+
+    worker ──Serve──▶ load the model, or find it ─▶ answer all items ─▶ a Result or Error for
+                      each attempt, then Served
+
+It holds no lease: all that it does reaches the world through its worker, which writes under the
+lease of each attempt. It ends with the connection to its worker.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cvq.context.base import StopRequestedError
+from cvq.errors import PermanentError
+from cvq.ids import AttemptId
+from cvq.inference import Answer
+from cvq.kinds import get_kind, make_spec
+from cvq.kinds.kind import Kind, has_shards
+from cvq.kinds.spec import Spec
+from cvq.names import safe_name
+from cvq.pictures import images
+from cvq.settings import Settings
+
+from .. import results
+from ..failures import Failure, describe
+from ..inference.bulk import answer
+from ..inference.runner import DeviceLostError, Runner
+from ..protocol import (
+    Alive,
+    ArtifactWritten,
+    BatchJob,
+    BatchRequest,
+    Ping,
+    PulseOfWorker,
+    Request,
+    Serve,
+    Served,
+    Up,
+    WarmRequest,
+)
+from .context import JobContext
+from .main import prepare_process, send_failure, send_result
+from .models import LoadedModels
+from .sockets import JobSockets
+
+log = logging.getLogger("cvq.job")
+
+
+class WarmControl(JobSockets):
+    """The sockets of a warm process."""
+
+    def __init__(self, events: int, pulse: int) -> None:
+        super().__init__(events, pulse)
+        self._files: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def begin(self) -> None:
+        """Answer the worker from now on, and say that the process waits for work."""
+        self._listen_in_thread("cvq-pulse")
+        self._answer(Up())
+
+    def next(self) -> str:
+        """The file of the next micro-batch; waits for it."""
+        return self._files.get()
+
+    def confirm(self) -> None:
+        """Nothing that an inference does could be confirmed."""
+        raise PermanentError("ctx.confirm() is for jobs with a process of their own")
+
+    def _check(self) -> None:
+        """It holds no lease that could end."""
+
+    def _hear(self, message: PulseOfWorker) -> None:
+        if isinstance(message, Ping):
+            self._answer(Alive())
+        elif isinstance(message, Serve):
+            self._files.put(message.file)
+
+
+def serve(warm_file: Path, events: int, pulse: int) -> int:
+    """Answer micro-batches until the worker hangs up.
+
+    Args:
+        warm_file: a `WarmRequest` as JSON.
+        events, pulse: descriptors of the sockets to the worker.
+    """
+    request = WarmRequest(**json.loads(warm_file.read_text()))
+    control = WarmControl(events, pulse)
+    prepare_process(Path(request.folder), request.environment)
+    images.limit_pixels(request.max_pixels)
+    settings = Settings.model_validate({"kinds": request.kinds})
+    kind_of = cache(lambda name: get_kind(name, settings))  # looking for plug-ins takes 50 ms
+    models = LoadedModels(request.device, request.models, request.threads)
+    control.begin()
+    while True:
+        file = control.next()
+        _MicroBatch(BatchRequest.read(Path(file)), request, control, models, kind_of).run()
+        memory = psutil.Process().memory_info().rss
+        control.send(Served(file, models.keys, memory))
+
+
+class _MicroBatch:
+    """Jobs of one batch key on their way from a request to an end of each."""
+
+    def __init__(
+        self,
+        batch: BatchRequest,
+        warm: WarmRequest,
+        control: WarmControl,
+        models: LoadedModels,
+        kind_of: Callable[[str], Kind],
+    ) -> None:
+        self._batch, self._warm, self._control = batch, warm, control
+        self._models, self._kind_of = models, kind_of
+
+    def run(self) -> None:
+        """Answer all items; what goes wrong for all fails each.
+
+        Raises:
+            DeviceLostError: the process is of no use any more; who is at fault is not known.
+        """
+        ended: set[AttemptId] = set()
+        try:
+            kind = self._kind_of(self._batch.kind)
+            jobs = [(job, self._spec_of(kind, job)) for job in self._batch.jobs]
+            runner = self._models.runner(self._batch.batch_key, kind, jobs[0][1])
+            self._answer(kind, runner, jobs, ended)
+        except DeviceLostError:
+            raise
+        except Exception as error:
+            failure = describe(error)
+            for job in self._batch.jobs:
+                if (attempt := _attempt_of(job)) not in ended:
+                    send_failure(self._control, attempt, failure)
+
+    def _spec_of(self, kind: Kind, job: BatchJob) -> Spec:
+        spec = make_spec(kind, job.spec)
+        files = zip(spec.inputs(), job.inputs, strict=True)
+        return spec.with_inputs(file.placed(staged) for file, staged in files)
+
+    def _answer(
+        self,
+        kind: Kind,
+        runner: Runner,
+        jobs: Sequence[tuple[BatchJob, Spec]],
+        ended: set[AttemptId],
+    ) -> None:
+        """Jobs of one item share batches; one with a shard fills batches by itself."""
+        single: list[tuple[BatchJob, Any]] = []
+        for job, spec in jobs:
+            if (item := _only_item(runner, spec)) is not None:
+                single.append((job, item[0]))
+                continue
+            self._answer_alone(kind, runner, job, spec)
+            ended.add(_attempt_of(job))
+        answers = runner.stream(item for _, item in single)
+        for (job, _), found in zip(single, answers, strict=True):
+            self._end(job, found, runner)
+            ended.add(_attempt_of(job))
+
+    def _end(self, job: BatchJob, found: Answer | Failure, runner: Runner) -> None:
+        """Say how the only item of a job has ended."""
+        attempt = _attempt_of(job)
+        if isinstance(found, Failure):
+            send_failure(self._control, attempt, found)
+            return
+        folder = self._folder_of(job)
+        try:
+            for name, content in found.files.items():
+                path = folder / safe_name(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                self._control.send(ArtifactWritten(*attempt, str(path), name, "result", None))
+            notes = [*getattr(runner.model, "warnings", ()), *found.notes]
+            result = {**found.row, **({"warnings": notes} if notes else {})}
+            send_result(self._control, attempt, results.write(result, folder))
+        except Exception as error:  # a full disk, a result that is too large
+            send_failure(self._control, attempt, describe(error))
+
+    def _answer_alone(self, kind: Kind, runner: Runner, job: BatchJob, spec: Spec) -> None:
+        attempt, folder = _attempt_of(job), self._folder_of(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        context = JobContext(self._request_of(kind, job), self._control, kind.goals)
+        try:
+            result = answer(runner, spec, context)
+            send_result(self._control, attempt, results.write(result, folder))
+        except DeviceLostError:
+            raise
+        except (Exception, StopRequestedError) as error:
+            send_failure(self._control, attempt, describe(error))
+
+    def _folder_of(self, job: BatchJob) -> Path:
+        return Path(self._batch.folder) / f"{job.job_id}-{job.attempt}"
+
+    def _request_of(self, kind: Kind, job: BatchJob) -> Request:
+        return Request(
+            job_id=job.job_id,
+            attempt=job.attempt,
+            kind=kind.name,
+            spec=job.spec,
+            spec_hash=job.spec_hash,
+            inputs=job.inputs,
+            folder=str(self._folder_of(job)),
+            cache=self._warm.cache,
+            device=self._warm.device,
+            threads=self._warm.threads,
+            environment={},
+            kinds=self._warm.kinds,
+            checkpoint=None,
+            checkpoint_every=3600.0,
+            max_pixels=self._warm.max_pixels,
+            notes=[],
+        )
+
+
+def _attempt_of(job: BatchJob) -> AttemptId:
+    return AttemptId(job.job_id, job.attempt)
+
+
+def _only_item(runner: Runner, spec: Spec) -> tuple[Any] | None:
+    """The item of a job that has just one, and no shard."""
+    if has_shards(spec):
+        return None
+    found = list(islice(runner.inference.items(spec), 2))
+    return (found[0],) if len(found) == 1 else None

@@ -1,0 +1,121 @@
+"""What was claimed, run to its end: in a process of its own, or on the slot's warm one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Collection
+
+from cvq.devices import Slot
+from cvq.errors import CvqError
+from cvq.ids import AttemptId
+from cvq.kinds import get_kind
+from cvq.kinds.kind import Kind
+from cvq.records import Job
+
+from .attempt.attempt import Attempt
+from .attempt.execution import Execution, Site
+from .claiming import Claim
+from .launch.launcher import Launcher
+from .warm.micro_batch import MicroBatch
+from .warm.warm_process import WarmProcess
+from .worker import Worker
+
+log = logging.getLogger("cvq.worker")
+
+
+class Running:
+    """Runs claims in the slots of a worker, each in the thread that calls.
+
+    Args:
+        worker: whose slots they are.
+        launcher: starts processes.
+    """
+
+    def __init__(self, worker: Worker, launcher: Launcher) -> None:
+        self._worker = worker
+        self._launcher = launcher
+        self._warm: dict[int, WarmProcess] = {}  # by the identity of its slot
+        self._kinds: dict[str, Kind] = {}  # looking for plug-ins takes 50 ms
+
+    def resident(self, slot: Slot) -> Collection[str]:
+        """The batch keys whose model a slot has loaded."""
+        warm = self._warm.get(id(slot))
+        return warm.resident if warm else ()
+
+    def run(self, claim: Claim, slot: Slot) -> None:
+        """Run what was claimed to its end, whatever goes wrong: a slot outlives it."""
+        kind = self._kind_for_warm(claim.jobs[0])
+        if kind is not None:
+            self._run_together(claim, kind, slot)
+            return
+        warm = self._warm.get(id(slot))
+        if warm is not None and slot.kind != "cpu":
+            warm.close()  # this job may need the room that its models take
+        for job in claim.jobs:
+            self._run_alone(job, claim.asked_at, slot)
+
+    def _kind_for_warm(self, job: Job) -> Kind | None:
+        """The kind of a job that may share a batch; None where it gets a process of its own."""
+        if job.batch_key is None:
+            return None
+        if job.kind not in self._kinds:
+            with contextlib.suppress(CvqError):  # its own attempt will say so
+                self._kinds[job.kind] = get_kind(job.kind, self._worker.settings)
+        kind = self._kinds.get(job.kind)
+        return kind if kind is not None and kind.inference is not None else None
+
+    def close(self) -> None:
+        """End the warm processes."""
+        for warm in self._warm.values():
+            warm.close()
+
+    @property
+    def _site(self) -> Site:
+        worker = self._worker
+        return Site(worker.id, worker.settings, worker.db, worker.artifacts, self._launcher)
+
+    def _run_alone(self, job: Job, asked_at: float, slot: Slot) -> None:
+        """Run an attempt in a process of its own."""
+        attempt = Attempt(job, self._worker.settings, asked_at)
+        execution = Execution(attempt, slot, self._site)
+        self._worker.attempts.add(attempt)
+        log.info("job %s attempt %s: %s on %s", *attempt.id, job.kind, slot.device)
+        started = time.monotonic()
+        try:
+            state = execution.run()
+        except BaseException as error:
+            log.exception("job %s attempt %s: the worker failed", *attempt.id)
+            state = execution.fail(error)
+        finally:
+            self._worker.attempts.discard(attempt)
+        seconds = time.monotonic() - started
+        log.info("job %s attempt %s: %s in %.1f s", *attempt.id, state or "lost", seconds)
+
+    def _run_together(self, claim: Claim, kind: Kind, slot: Slot) -> None:
+        """Run attempts of one batch key on the slot's warm process."""
+        attempts = [Attempt(job, self._worker.settings, claim.asked_at) for job in claim.jobs]
+        warm = self._warm.setdefault(id(slot), WarmProcess(slot, self._site))
+        for attempt in attempts:
+            self._worker.attempts.add(attempt)
+        started = time.monotonic()
+        states: dict[AttemptId, str] = {}
+        try:
+            states = MicroBatch(attempts, kind, self._site, warm).run()
+        except BaseException:  # the leases run out, and say so
+            log.exception("a micro-batch of %d jobs: the worker failed", len(attempts))
+            warm.close()
+        finally:
+            for attempt in attempts:
+                self._worker.attempts.discard(attempt)
+        if warm.is_worn:
+            warm.close()
+        told = Counter(states.get(attempt.id, "lost") for attempt in attempts)
+        shown = ", ".join(f"{count} {state}" for state, count in told.items())
+        log.info(
+            "micro-batch of job %s, %s on %s: %s in %.2f s",
+            *(attempts[0].id.job_id, kind.name, slot.device),
+            *(shown, time.monotonic() - started),
+        )
