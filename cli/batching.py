@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cvq.errors import UsageError
+from cvq.states import State
 
 from . import batch_table, formats
 from .from_spec import shape_of
+from .holdups import Holdups
 from .interrupts import Interrupts
 from .options import FilePath
 from .output import console, dump, hint, is_dumb, note, on_terminal, say
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from cvq.batch_handle import BatchHandle
     from cvq.client import Client
     from cvq.kinds.kind import Kind
+    from cvq.records import Job
 
 _ALONE = ("strict", "max_fails", "column")  # which mean nothing to a single job
 
@@ -183,6 +186,7 @@ def _tell(handle: BatchHandle, common: Mapping[str, Any], *, waits: bool) -> Non
         if not waits:
             hint(f"`cvq batches` shows how far it is, `cvq results {batch.id}` what came out, "
                  f"`cvq ls --batch {batch.id}` each job")  # fmt: skip
+            _Holdups(handle)()
 
 
 def _queued_line(handle: BatchHandle) -> str:
@@ -196,12 +200,31 @@ def _queued_line(handle: BatchHandle) -> str:
 
 
 def _first_error(handle: BatchHandle) -> str:
+    first = _first(handle, State.FAILED)
+    return formats.cut((first and first.error) or "", 120)
+
+
+def _first(handle: BatchHandle, *states: str) -> Job | None:
+    """The first job that is in one of some states."""
     from cvq import queries
 
     with handle.client.db.read() as connection:
-        failed = queries.ids_of_batch(connection, handle.id, ["failed"])
-        [first] = queries.get_jobs(connection, failed[:1])
-    return formats.cut(first.error or "", 120)
+        found = queries.ids_of_batch(connection, handle.id, states, 1)
+        return queries.get_job(connection, found[0]) if found else None
+
+
+class _Holdups:
+    """Says, once a second, what keeps the first unfinished job of a batch from starting."""
+
+    def __init__(self, handle: BatchHandle, tell: Callable[[str], None] = note) -> None:
+        self._handle, self._holdups = handle, Holdups(handle.client, tell, busy=False)
+        self._look_at = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + 1.0
+            if first := _first(self._handle, State.WAITING, State.QUEUED):
+                self._holdups(first)
 
 
 def follow(
@@ -218,10 +241,13 @@ def follow(
 
     try:
         with Interrupts() as interrupts, closing(_view(quiet)) as view:
+            holdups = _Holdups(handle, view.say)
 
             def look(batch: Batch) -> None:
                 interrupts.check()
                 view.show(batch)
+                if not quiet:
+                    holdups()
 
             handle.wait(timeout, check=False, on_look=look)
     except KeyboardInterrupt:
@@ -292,6 +318,9 @@ class _Bar:
         line = f"batch {batch.id}  {_line(batch, self._pace)}"
         self._bar.update(self._task, description=line, completed=batch.done, total=batch.jobs)
 
+    def say(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def close(self) -> None:
         self._bar.stop()
 
@@ -307,6 +336,9 @@ class _Lines:
         if not self._quiet and (share >= self._next or batch.finished):
             self._next = share + 0.1
             note(f"batch {batch.id} {batch.state}  {_line(batch, self._pace)}")
+
+    def say(self, text: str) -> None:
+        note(text)
 
     def close(self) -> None:
         pass

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, get_origin
 
 from .batch import NewBatch
 from .checks import JobOptions
@@ -102,7 +102,14 @@ class Bulk:
         Raises:
             SpecError: a value is wrong.
         """
-        return make_spec(self.kind, {**self.values, self.field: item.value})
+        value = item.value
+        if isinstance(value, list) and len(value) == 1 and not self._takes_lists:
+            value = value[0]  # as a line of a list has it
+        return make_spec(self.kind, {**self.values, self.field: value})
+
+    @property
+    def _takes_lists(self) -> bool:
+        return get_origin(self.kind.spec.model_fields[self.field].annotation) in (list, tuple)
 
     def batch(self, prepared: Prepared) -> NewBatch:
         """The batch of these jobs.

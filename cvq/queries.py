@@ -101,10 +101,15 @@ def states_of_batches(
     return found
 
 
-def ids_of_batch(connection: Connection, batch_id: int, states: Collection[str] = ()) -> list[int]:
+def ids_of_batch(
+    connection: Connection,
+    batch_id: int,
+    states: Collection[str] = (),
+    limit: int | None = None,
+) -> list[int]:
     """The ids of a batch's jobs, of all or of those in some states, in the order of its items."""
     jobs = t.jobs.c
-    query = select(jobs.id).where(jobs.batch == batch_id).order_by(jobs.id)
+    query = select(jobs.id).where(jobs.batch == batch_id).order_by(jobs.id).limit(limit)
     return list(connection.scalars(query.where(jobs.state.in_(states)) if states else query))
 
 

@@ -26,6 +26,12 @@ class AddSpec(Spec):
     numbers: Annotated[list[float], Argument("NUMBER...")] = Field(min_length=2, max_length=2)
 
 
+class RepeatSpec(Spec):
+    """Say a number again."""
+
+    number: int = 0
+
+
 def run(spec: BrightnessSpec, ctx: Any) -> dict[str, Any]:
     with Image.open(spec.images[0].local_path) as picture:
         low, high = picture.convert("L").getextrema()
@@ -44,5 +50,9 @@ KINDS = [
     Kind(
         name="add", spec=AddSpec, run="batched:add", summary="Add numbers.",
         inference="batched:Add", items="numbers",
+    ),
+    Kind(
+        name="repeat", spec=RepeatSpec, run="batched:add", summary="Say a number again.",
+        inference="batched:Add", items="number",
     ),
 ]  # fmt: skip

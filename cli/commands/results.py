@@ -14,7 +14,7 @@ from cvq.errors import UsageError
 from .. import options
 from ..display import Form, form
 from ..formats import clean, count, number
-from ..output import Column, note, on_terminal, say, show_table
+from ..output import Column, json_text, note, on_terminal, say, show_table
 from ..row_files import columns_of, write_csv, write_lines, write_parquet
 
 if TYPE_CHECKING:
@@ -117,4 +117,4 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return number(value)
-    return clean(value)
+    return clean(value if isinstance(value, str) else json_text(value))

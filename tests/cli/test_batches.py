@@ -51,9 +51,10 @@ def added(run: Cli, client: Client, worker: FakeWorker) -> list[Job]:
 def test_a_folder_makes_a_batch(run: Cli, client: Client, folder: Path) -> None:
     said = run("submit", "brightness", folder, "--scale", "2", "--tag", "for=poster")
     assert said.out == "batch 1: 3 jobs queued\n"
-    assert said.err == (
-        "photos: left out: 1 file (neither pictures, IDX files nor CIFAR batches): notes.txt\n"
-    )
+    assert said.err.splitlines() == [
+        "photos: left out: 1 file (neither pictures, IDX files nor CIFAR batches): notes.txt",
+        "job 1: No live worker serves the queue 'default'. `cvq up -d` starts one.",
+    ]
     jobs = list(client.batch(1).jobs)
     assert [job.name for job in jobs] == ["photos/1.png", "photos/2.png", "photos/b/3.png"]
     assert {(job.spec["scale"], job.tags["for"]) for job in jobs} == {(2.0, "poster")}

@@ -148,6 +148,15 @@ def test_values_are_items_too(client: Client) -> None:
         client.submit_many("add", ["x", "y"])
 
 
+def test_an_item_may_be_one_value(client: Client) -> None:
+    handle = client.submit_many("repeat", range(3))
+    assert [job.spec["number"] for job in handle.jobs] == [0, 1, 2]
+    handle = client.submit_many("repeat", [["7"], ["x"]])
+    assert [job.error for job in handle.jobs] == [
+        None, "repeat: number 'x': give a whole number",
+    ]  # fmt: skip
+
+
 def test_a_job_that_is_awaited(client: Client, pictures: list[Path]) -> None:
     first = client.submit("selftest")
     handle = client.submit_many("brightness", pictures, after=first)
