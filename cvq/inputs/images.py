@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
 from ..errors import InvalidInputError, PermanentError
 from . import shards
 from .files import ImageFile
@@ -16,7 +18,12 @@ class ImagesFile(ImageFile):
 
     A picture is decoded before the job is queued. Of a shard it is made sure that it is a whole
     tar and holds files; one that is no picture is a failed row of the job's answer.
+
+    Attributes:
+        items: how many files a shard holds, once it was looked at.
     """
+
+    items: int | None = Field(None, ge=1)
 
     @classmethod
     def _parse(cls, value: Any) -> Any:
@@ -39,7 +46,11 @@ class ImagesFile(ImageFile):
             raise InvalidInputError(f"{self.path} {_told(error)}") from None
         if not found:
             raise InvalidInputError(f"{self.path} holds no files: a shard is a .tar of pictures")
-        return InputCheck(self)
+        return InputCheck(self.model_copy(update={"items": found}))
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in handler(self).items() if k != "items" or v is not None}
 
     def members(self) -> Iterator[shards.Member]:
         """The files of a shard, in its order, on the machine that runs its job.

@@ -18,7 +18,8 @@ from typing import Any
 
 from cvq.context import Context
 from cvq.errors import PermanentError, TemporaryError
-from cvq.inference import Answer
+from cvq.inference import Answer, Inference
+from cvq.inputs.images import ImagesFile
 from cvq.kinds.kind import Kind, has_shards
 from cvq.kinds.spec import Spec
 from cvq.text import count
@@ -95,6 +96,16 @@ def _leave(found: Answer, prefix: str, ctx: Context) -> None:
             path.write_bytes(content)
 
 
+def _count(inference: Inference, spec: Spec) -> int:
+    """How many items a job has: as it was when shards were looked at, or else by counting."""
+    given = getattr(spec, inference.field)
+    if isinstance(given, list) and all(isinstance(each, ImagesFile) for each in given):
+        known = [each.items if each.is_shard else 1 for each in given]
+        if all(known):
+            return sum(known)
+    return sum(1 for _ in inference.items(spec))
+
+
 class _Tally:
     """Counts what becomes of a job's items."""
 
@@ -108,7 +119,7 @@ class _Tally:
     def over(self, spec: Spec, ctx: Context) -> Iterator[tuple[str, Answer | Failure]]:
         """The name of each item, and what was found; progress is told meanwhile."""
         inference = self._runner.inference
-        total = sum(1 for _ in inference.items(spec))
+        total = _count(inference, spec)
         names: deque[str] = deque()  # of items that are not answered yet
 
         def items() -> Iterator[Any]:
