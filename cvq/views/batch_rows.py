@@ -48,7 +48,8 @@ def rows_of_batch(
                     yield from _rows_of_job(job)
                     continue
                 table = next((file for file in files[job.id] if file.name == TABLE), None)
-                if job.state == State.SUCCEEDED and table is not None:
+                # One that failed with all its rows has left them, each with its own reason.
+                if job.state in (State.SUCCEEDED, State.FAILED) and table is not None:
                     yield from _rows_of_table(job, artifacts.fetch_readable(table, Path(scratch)))
                 else:
                     yield from _rows_of_shard(job, artifacts.fetch_input(shard, Path(scratch)))

@@ -389,6 +389,28 @@ def test_rows_of_shards(client: Client, pictures: list[Path], tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("small")
+def test_rows_of_a_job_that_had_no_answer_have_their_own_reasons(
+    client: Client, pictures: list[Path], tmp_path: Path
+) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    handle = client.submit_many("brightness", pictures[:2], single=True)
+    done = claim(client)
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(
+        arrow.table({"name": ["0", "1"], "error": ["is empty", "is a text"]}), path
+    )
+    made = client.artifacts.put_artifact(done.attempt_id, path, name=path.name, role="result")
+    with client.db.write() as connection:
+        attempts.report(connection, done.attempt_id, artifacts=[made])
+    end(client, done, Outcome("failed", "error", "none of 2 items has an answer"))
+    assert [(row["state"], row["error"]) for row in handle.results()] == [
+        ("failed", "is empty"), ("failed", "is a text"),
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("small")
 def test_items_that_fail_within_jobs_count(client: Client, pictures: list[Path]) -> None:
     handle = client.submit_many("brightness", pictures * 2, max_fails=2)
     end(client, claim(client), Outcome("succeeded", result={"items": 2, "failed": 1}))

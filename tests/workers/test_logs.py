@@ -66,7 +66,7 @@ def ran(
             file.path = None
     with caplog.at_level(logging.INFO, "cvq.job"):
         caplog.clear()
-        result = KINDS[kind].load()(spec, ctx)
+        result = KINDS[kind].load(spec)(spec, ctx)
     return list(caplog.messages), result
 
 

@@ -38,6 +38,6 @@ KIND = Kind(
     extra="worker",
     inference="cvq_workers.models.classify:Classify",
     items="images",
-    headline=("answer",),
+    headline=("answer", "class", "probability"),
     endings=("json",),
 )

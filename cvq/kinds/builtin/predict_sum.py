@@ -37,6 +37,6 @@ KIND = Kind(
     extra="worker",
     inference="cvq_workers.models.sum_regressor:PredictSum",
     items="numbers",
-    headline=("answer",),
+    headline=("answer", "sum"),
     endings=("json",),
 )

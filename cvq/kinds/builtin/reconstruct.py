@@ -37,6 +37,6 @@ KIND = Kind(
     extra="worker",
     inference="cvq_workers.models.reconstruct:Reconstruct",
     items="images",
-    headline=("answer",),
+    headline=("answer", "mse"),
     endings=("png",),
 )
