@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from . import parse, queries, schema
 from .artifacts import ArtifactStore, open_store
 from .batch_handle import BatchHandle
+from .broker.endings import listening
 from .broker.queue import Broker
 from .checks import JobOptions
 from .db import Database
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from .bulk import OnItem
 
 _MOST_DOORBELLS = 256
+_LISTEN_S = 0.5  # between two looks at a job of whose end nothing is heard
 
 
 class Client:
@@ -139,18 +143,79 @@ class Client:
             gpu=gpu,
             queue=queue,
         )
+        return self._submit(found, spec, options, on_pack)
+
+    def _submit(
+        self,
+        kind: Kind,
+        spec: Spec,
+        options: JobOptions,
+        on_pack: Callable[[int, int], None] | None = None,
+        *,
+        warm: bool = False,
+    ) -> JobHandle:
+        """Store the inputs, enter the job, and notify the workers; `warm` is for a warm slot."""
         with fetched_inputs(spec, self.settings, download=True) as fetched:
             checked = self._checked(fetched)
             trouble = self._broker_trouble()
             database = self.db
             spec = store_inputs(checked.spec, self.artifacts, on_pack)
         job = options.job(
-            found, spec.model_dump(mode="json"), self.settings.user, checked.waits_for
+            kind, spec.model_dump(mode="json"), self.settings.user, checked.waits_for
         )
+        if warm:
+            job = replace(job, batch_key=kind.batch_key(job.spec))
         with database.write() as connection:
             job_id = jobs.submit(connection, job)
         self.notify(job.queue, f"job {job_id}", trouble=trouble)
         return JobHandle(self, job_id)
+
+    def infer(
+        self,
+        kind: str,
+        item: Any,
+        *,
+        timeout: float | None = 60.0,
+        priority: int = 9,
+        gpu: bool | None = None,
+        queue: str | None = None,
+        **values: Any,
+    ) -> dict[str, Any]:
+        """Have one item answered by a model that a worker keeps loaded, and return its answer.
+
+        It is a job like any other: in the history, leased, tried again. A worker that is free and
+        has the model loaded answers within some tens of milliseconds.
+
+            client.infer("classify", "shoe.png", model=42)["class"]
+
+        Args:
+            kind: a job kind with an inference.
+            item: the item: a path, or whatever the kind's field of items takes.
+            timeout: seconds until this gives up; the job goes on.
+            priority: 0 to 9, 9 first.
+            gpu, queue: as for `submit`.
+            values: the other fields of the specification.
+
+        Raises:
+            UsageError: a value or the item is wrong, or the kind has no inference.
+            WaitTimeoutError: there was no answer in time.
+            JobFailedError: the item has no answer; the message says why.
+        """
+        found = get_kind(kind, self.settings)
+        if found.inference is None or found.items is None:
+            raise UsageError(f"{kind} jobs are not answered by a loaded model: submit them")
+        spec = make_spec(found, _with_ids({**values, found.items: item}))
+        options = JobOptions(priority=priority, gpu=gpu, queue=queue)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with listening(self.broker) as listener:
+            handle = self._submit(found, spec, options, warm=True)
+            while not handle.refresh().finished:
+                left = math.inf if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    raise overdue(handle.job, timeout or 0)
+                listener.wait([handle.id], min(left, _LISTEN_S))
+        raise_for_state(handle.job)
+        return dict(handle.result)
 
     def submit_many(
         self,

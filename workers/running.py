@@ -18,6 +18,7 @@ from cvq.records import Job
 from .attempt.attempt import Attempt
 from .attempt.execution import Execution, Site
 from .claiming import Claim
+from .ended import EndedJobs
 from .launch.launcher import Launcher
 from .warm.micro_batch import MicroBatch
 from .warm.warm_process import WarmProcess
@@ -38,6 +39,7 @@ class Running:
         self._worker = worker
         self._launcher = launcher
         self._warm: dict[int, WarmProcess] = {}  # by the identity of its slot
+        self._ended = EndedJobs(worker.settings)
         self._kinds: dict[str, Kind] = {}  # looking for plug-ins takes 50 ms
 
     def resident(self, slot: Slot) -> Collection[str]:
@@ -110,6 +112,7 @@ class Running:
         finally:
             for attempt in attempts:
                 self._worker.attempts.discard(attempt)
+        self._ended.tell(id_.job_id for id_ in states)
         if warm.is_worn:
             warm.close()
         told = Counter(states.get(attempt.id, "lost") for attempt in attempts)

@@ -114,6 +114,29 @@ class Broker:
         messages = [wakeup_message(queue) for _ in range(times)]
         self._do(lambda client: client.lpush(name, *messages), {name: "list"})
 
+    def publish(self, channel: str, message: str) -> None:
+        """Say something to whoever listens now.
+
+        Raises:
+            BrokerError: Redis does not answer.
+        """
+        self._do(lambda client: client.publish(channel, message), {})
+
+    def subscribe(self, channel: str) -> Any:
+        """A subscription of redis-py's to a channel, which has begun.
+
+        Raises:
+            BrokerError: Redis does not answer.
+        """
+
+        def begin(client: redis.Redis) -> Any:
+            subscription: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+            subscription.subscribe(channel)
+            subscription.get_message(timeout=_TIMEOUT_S)  # that it has begun
+            return subscription
+
+        return self._do(begin, {})
+
     def lengths(self, queues: list[str]) -> dict[str, int]:
         """How many messages wait on each queue.
 

@@ -17,6 +17,7 @@ from conftest import TESTS, Worker
 from cvq import Client, Settings
 from cvq import tables as t
 from cvq.batch_handle import BatchHandle
+from cvq.errors import BrokerError, JobFailedError, UsageError, WaitTimeoutError
 from cvq.records import Job
 from waiting import eventually
 
@@ -210,3 +211,38 @@ def test_a_process_is_replaced_when_its_time_is_up(
     start("--slots", "1", CVQ_WARM_HOURS="1e-9")
     first, second = (ended(client, submit(n))[0].result["pid"] for n in (1, 2))
     assert first != second
+
+
+def test_one_item_is_answered_at_once(
+    client: Client, start: Start, submit: Callable[..., BatchHandle], told: Path
+) -> None:
+    start("--slots", "1")
+    answers = [client.infer("double", [number], log=str(told)) for number in (3.0, 4.0)]
+    assert [answer["value"] for answer in answers] == [6.0, 8.0]
+    assert answers[0]["pid"] == answers[1]["pid"]
+    assert [job.state for job in client.jobs()] == ["succeeded"] * 2
+    with pytest.raises(JobFailedError, match="this is no number"):
+        client.infer("double", [NO_NUMBER], log=str(told))
+
+
+def test_who_asks_is_answered_although_redis_says_nothing(
+    client: Client, start: Start, submit: Callable[..., BatchHandle], told: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    start("--slots", "1")
+
+    def refuse(*_: object) -> None:
+        raise BrokerError("gone")
+
+    monkeypatch.setattr(client.broker, "subscribe", refuse)
+    assert client.infer("double", [3.0], log=str(told))["value"] == 6.0
+
+
+def test_who_asks_gives_up_in_time_and_the_job_goes_on(
+    client: Client, submit: Callable[..., BatchHandle], told: Path
+) -> None:
+    with pytest.raises(WaitTimeoutError):
+        client.infer("double", [3.0], log=str(told), timeout=0.05)
+    assert client.job(1).state == "queued"
+    with pytest.raises(UsageError, match="submit them"):
+        client.infer("selftest", 3)
