@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 
 from .batch import NewBatch
 from .checks import JobOptions
@@ -39,7 +39,6 @@ MOST_JOBS = 250_000  # of one batch
 MOST_EACH = 2_000  # items that get a job each, where nothing else is asked for
 SHARD = 1_000  # items of a shard
 
-T = TypeVar("T")
 
 OnItem: TypeAlias = Callable[[int, int | None], None]
 """Told how many items are done, and of how many where that is known; may raise to end it all."""
@@ -241,16 +240,28 @@ class _Maker:
         return self._job(item.name, self._stored(found)), 1
 
     def shard(self, number: int, items: list[Item]) -> tuple[NewJob, int]:
-        """The job of many items, whose files go into one."""
+        """The job of many items, whose files go into one; a failed one where none can be used."""
+        name = label(f"{count(len(items), 'item')}: {items[0].name} … {items[-1].name}")
         with _folder(self._scratch / str(number)) as place:
             place.mkdir()
             path = place / f"shard-{number + 1:05}{shards.ENDING}"
-            files = ((item.name, self._file(item, place / "item")) for item in items)
-            shards.write(path, self._emptied(files, place / "item"), in_order=True)
+            shards.write(path, self._files(items, place / "item"), in_order=True)
+            bad = [member for member in shards.members(path) if member.problem]
             spec = self._bulk.spec(Item(path.name, path)).model_copy(update=self._common)
             found = self._taken_in(spec, place, lambda name: name == self._bulk.field)
-        name = f"{count(len(items), 'item')}: {items[0].name} … {items[-1].name}"
-        return self._job(label(name), self._stored(found)), len(items)
+        error = None
+        if len(bad) == len(items):
+            first = f"{bad[0].name} {bad[0].problem}"
+            error = f"{first} (and so on: none of {len(items)} can be used)"
+        return self._job(name, self._stored(found), error), len(items)
+
+    def _files(
+        self, items: list[Item], place: Path
+    ) -> Iterator[tuple[str, Path | shards.Problem]]:
+        """The files of items, for as long as each is asked for."""
+        for item in items:
+            with _folder(place):
+                yield item.name, self._file(item, place)
 
     def _file(self, item: Item, place: Path) -> Path | shards.Problem:
         """An item's file on this machine, or why there is none."""
@@ -270,12 +281,6 @@ class _Maker:
                 raise InvalidInputError(f"nothing was queued: {error}") from None
             return shards.Problem(_behind(item.name, str(error).replace(f"{place}{os.sep}", "")))
         return file.given_path
-
-    def _emptied(self, files: Iterable[T], place: Path) -> Iterator[T]:
-        """The same; what was brought for each is gone after it."""
-        for each in files:
-            with _folder(place):
-                yield each
 
     def _stored(self, found: InputChecks) -> Any:
         return found.spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]

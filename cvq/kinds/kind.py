@@ -28,6 +28,8 @@ OF_EVERY_JOB = frozenset(
     {"self", "kind", "priority", "name", "tags", "after", "at", "retries", "time_limit",
      "soft_time_limit", "gpu", "queue", "on_pack"}
 )  # fmt: skip
+# What `Client.submit_many` takes besides these, of a kind with items.
+OF_EVERY_BATCH = frozenset({"items", "strict", "max_fails", "single", "each", "on_item"})
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Kind:
                 f"a kind is called {self.name!r}: a name has letters, digits, '-', '_' and '.', "
                 "begins with a letter or digit, and has 100 characters at most"
             )
-        if taken := sorted(OF_EVERY_JOB.intersection(self.spec.model_fields)):
+        of_all = OF_EVERY_JOB | (OF_EVERY_BATCH if self.items else frozenset())
+        if taken := sorted(of_all.intersection(self.spec.model_fields)):
             raise ValueError(
                 f"kind {self.name} has a field '{taken[0]}', which every job has: rename it"
             )

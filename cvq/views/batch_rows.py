@@ -1,7 +1,8 @@
 """What came out of a batch: a row for each item, in the order in which they were given.
 
-A row has `name`, `job` and `state`, then what the kind answers, and `error` last, None where there
-is none. A name of the kind's own that is one of these gets a `_` behind it.
+A row has `name`, `job` and `state`, then what the kind answers, `notes` where there are any, and
+`error` last, None where there is none. A name of the kind's own that is `job` or `state` gets a
+`_` behind it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..states import State
 
 OURS = ("name", "job", "state", "error")
 TABLE = "rows.parquet"  # what a job with a shard leaves
+_APART = ("name", "notes", "warnings", "error")  # of a row of a job of few items
 _CHUNK = 500  # jobs that are read at a time
 
 
@@ -81,17 +83,19 @@ def _rows_of_table(job: Job, path: Path) -> Iterator[dict[str, Any]]:
 def _rows_of_shard(job: Job, path: Path) -> Iterator[dict[str, Any]]:
     """A row for each item of a job that has no answers, or none yet."""
     for member in shards.members(path):
-        yield _row(job, member.name, {}, job.error)
+        problem = member.problem if job.state == State.FAILED else None
+        yield _row(job, member.name, {}, f"{member.name} {problem}" if problem else job.error)
 
 
 def _rows_of_job(job: Job) -> Iterator[dict[str, Any]]:
     result = job.result if isinstance(job.result, dict) else {}
     rows = result.get("rows")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        yield _row(job, job.name, result, job.error)
-        return
+        rows = [{**result, "notes": result.get("warnings"), "error": job.error}]
     for row in rows:
-        answer = {name: value for name, value in row.items() if name not in ("name", "error")}
+        answer = {name: value for name, value in row.items() if name not in _APART}
+        if notes := row.get("notes"):
+            answer["notes"] = "; ".join(notes) if isinstance(notes, list) else notes
         # A job of one item is named after it, with the folder that it lies in.
         name = job.name if len(rows) == 1 else row.get("name")
         yield _row(job, name, answer, row.get("error"))

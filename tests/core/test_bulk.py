@@ -323,13 +323,13 @@ def test_very_many_items_go_into_shards(
 
     items = [
         *pictures[:2], tmp_path / "nowhere.png", Item("x.zip/a.png", "a.png", bring=bring),
-        Item("x.zip/b.png", "b.png", bring=damaged),
+        Item("x.zip/b.png", "b.png", bring=damaged), pictures[2],
     ]  # fmt: skip
     told: list[int] = []
     handle = client.submit_many(
         "brightness", items, on_item=lambda done, _: told.append(done), max_fails=9
     )
-    assert (handle.batch.jobs, handle.batch.items) == (3, 5)
+    assert (handle.batch.jobs, handle.batch.items) == (3, 6)
     first, second, third = handle.jobs
     assert first.spec["images"][0]["name"] == "shard-00001.tar"
     assert first.name == label(f"2 items: {pictures[0]} … {pictures[1]}")
@@ -338,8 +338,27 @@ def test_very_many_items_go_into_shards(
     assert members(client, second) == [
         (str(items[2]), "does not exist"), ("x.zip/a.png", b"brought"),
     ]  # fmt: skip
-    assert members(client, third) == [("x.zip/b.png", "is damaged: Bad CRC")]
-    assert told[-1] == 5
+    assert members(client, third) == [
+        ("x.zip/b.png", "is damaged: Bad CRC"), (str(pictures[2]), pictures[2].read_bytes()),
+    ]  # fmt: skip
+    assert told[-1] == 6
+
+
+@pytest.mark.usefixtures("small")
+def test_a_shard_of_which_nothing_can_be_used_is_refused(
+    client: Client, pictures: list[Path]
+) -> None:
+    handle = client.submit_many("brightness", ["a.png", "b.png", *pictures])
+    assert handle.states == {"failed": 1, "queued": 2}
+    told = "a.png does not exist (and so on: none of 2 can be used)"
+    assert next(handle.jobs).error == told
+    rows = list(handle.results())
+    assert [row["name"] for row in rows] == ["a.png", "b.png", *map(str, pictures)]
+    assert [row["error"] for row in rows[:3]] == [
+        "a.png does not exist", "b.png does not exist", None,
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"none of 3 items can be used: a\.png does not exist"):
+        client.submit_many("brightness", ["a.png", "b.png"] * 3)
 
 
 @pytest.mark.usefixtures("small")

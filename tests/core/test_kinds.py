@@ -15,7 +15,7 @@ from pydantic import create_model
 from cvq import Client, ImagesFile, InferenceSpec, Kind, Settings, Spec, TrainingSpec
 from cvq.goals import Goal
 from cvq.kinds import all_kinds, builtin, find_kinds, get_kind, make_spec
-from cvq.kinds.kind import OF_EVERY_JOB
+from cvq.kinds.kind import OF_EVERY_BATCH, OF_EVERY_JOB
 from cvq.kinds.spec import Auto
 
 _MODULE = """
@@ -45,6 +45,12 @@ def test_a_field_that_submitting_takes_for_the_job_itself_is_refused() -> None:
         spec = create_model("Fields", __base__=Spec, **{name: (int, 0)})
         with pytest.raises(ValueError, match=f"a field '{name}', which every job has: rename it"):
             Kind(name="fields", spec=spec, run="x:run", summary="")
+    of_batches = set(inspect.signature(Client.submit_many).parameters) - {"values"}
+    assert of_batches == (OF_EVERY_JOB | OF_EVERY_BATCH) - {"on_pack"}
+    strict = create_model("Strict", __base__=Spec, strict=(int, 0))
+    assert Kind(name="fields", spec=strict, run="x:run", summary="")
+    with pytest.raises(ValueError, match="a field 'strict'"):
+        Kind(name="fields", spec=strict, summary="", inference="x:X", items="seed")
 
 
 @pytest.mark.parametrize(
