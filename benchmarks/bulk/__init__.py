@@ -1,0 +1,1 @@
+"""Small jobs in bulk, against plain Celery and against the bare model."""
