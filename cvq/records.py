@@ -264,6 +264,9 @@ class Attempt:
         reason: as in `Outcome`, and `worker-lost` where its worker fell silent.
         peak_memory: of the job's process, in bytes.
         last_lines: the last lines that it wrote, kept when it ended; None while it runs.
+        micro_batch: a word that it shares with the attempts that were claimed along with it, to be
+            answered together on a warm slot, and how many these are; None of one that had a
+            process of its own.
     """
 
     job_id: int
@@ -282,6 +285,8 @@ class Attempt:
     traceback: str | None
     peak_memory: int | None
     last_lines: list[str] | None
+    micro_batch: str | None = None
+    micro_batch_size: int | None = None
 
     @classmethod
     def from_row(cls, row: Row[Any]) -> Attempt:

@@ -196,6 +196,9 @@ def _show_attempts(job: Job, attempts: Sequence[Attempt], now: datetime) -> None
         attempts,
     )  # fmt: skip
     for attempt in attempts:
+        if attempt.micro_batch_size and attempt.micro_batch_size > 1:
+            others = formats.count(attempt.micro_batch_size - 1, "other job")
+            say(f"attempt {attempt.number}: answered together with {others}")
         # The last one's error has a section of its own.
         if attempt.error and not (attempt is attempts[-1] and attempt.error == job.error):
             say(f"attempt {attempt.number}: {formats.one_line(attempt.error)}")

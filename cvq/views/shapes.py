@@ -106,6 +106,8 @@ def attempt(row: Attempt) -> Json:
         "traceback": row.traceback,
         "peak_memory": row.peak_memory,
         "last_lines": row.last_lines,
+        "micro_batch": row.micro_batch,
+        "micro_batch_size": row.micro_batch_size,
     }
 
 

@@ -244,6 +244,7 @@ class TestShowAttempts:
         assert set(first) == {
             "number", "worker", "host", "pid", "device", "seed", "started_at", "finished_at",
             "outcome", "reason", "error", "traceback", "peak_memory", "last_lines",
+            "micro_batch", "micro_batch_size",
         }  # fmt: skip
         assert (first["number"], first["outcome"], first["reason"]) == (1, "failed", "worker-lost")
         assert first["started_at"].endswith("Z")

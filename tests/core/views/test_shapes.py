@@ -79,7 +79,7 @@ def test_an_attempt() -> None:
         '{"number": 1, "worker": "w.1", "host": "h", "pid": 7, "device": "cpu", "seed": 3, '
         '"started_at": "2026-11-01T12:00:00.000Z", "finished_at": null, "outcome": null, '
         '"reason": null, "error": null, "traceback": null, "peak_memory": null, '
-        '"last_lines": null}'
+        '"last_lines": null, "micro_batch": null, "micro_batch_size": null}'
     )
 
 
