@@ -123,17 +123,18 @@ class Bulk:
             raise UsageError(f"{len(jobs)} jobs are too many: a batch has {MOST_JOBS} at most")
         refused = [job for job in jobs if job.error is not None]
         if refused and (self.strict or len(refused) == len(jobs)):
-            raise UsageError(_refusal(refused, len(jobs)))
+            raise UsageError(_refusal(refused, prepared))
         spec = {name: value for name, value in jobs[0].spec.items() if name != self.field}
         name, user = self.options.name, jobs[0].user
         return NewBatch(self.kind.name, user, spec, prepared.items, name, self.max_fails)
 
 
-def _refusal(refused: list[NewJob], total: int) -> str:
-    if len(refused) == total:
+def _refusal(refused: list[NewJob], prepared: Prepared) -> str:
+    total = prepared.items
+    if len(refused) == len(prepared.jobs):
         which = f"none of {total} items can be used" if total > 1 else "the item cannot be used"
-    else:
-        which = f"{len(refused)} of {total} items cannot be used"
+        return f"nothing was queued, as {which}: {refused[0].error}"
+    which = f"{len(refused)} of {total} items cannot be used"
     more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
     return f"nothing was queued, as {which}: {refused[0].error}{more}"
 
@@ -245,14 +246,14 @@ class _Maker:
         with _folder(self._scratch / str(number)) as place:
             place.mkdir()
             path = place / f"shard-{number + 1:05}{shards.ENDING}"
-            shards.write(path, self._files(items, place / "item"), in_order=True)
-            bad = [member for member in shards.members(path) if member.problem]
+            files = self._files(items, place / "item")
+            root = _root([item.name for item in items])
+            wrong = shards.write(path, files, in_order=True, root=root)
             spec = self._bulk.spec(Item(path.name, path)).model_copy(update=self._common)
             found = self._taken_in(spec, place, lambda name: name == self._bulk.field)
         error = None
-        if len(bad) == len(items):
-            first = f"{bad[0].name} {bad[0].problem}"
-            error = f"{first} (and so on: none of {len(items)} can be used)"
+        if len(wrong) == len(items):
+            error = f"{wrong[0]} (and so on: none of {len(items)} can be used)"
         return self._job(name, self._stored(found), error), len(items)
 
     def _files(
@@ -308,6 +309,12 @@ class _Maker:
         spec = {**self._json, bulk.field: given}
         job = bulk.options.job(bulk.kind, spec, user, self._waits_for)
         return replace(job, name=name, batch_key=self._key, error=error)
+
+
+def _root(names: list[str]) -> str:
+    """The folder that all names lie in, as they are written."""
+    common = os.path.commonprefix(names)  # noqa: RUF071 - cut at a slash below
+    return "".join(common.rpartition("/")[:2])
 
 
 def _behind(name: str, error: str) -> str:

@@ -23,8 +23,9 @@ from ..text import one_line
 
 ENDING = ".tar"
 MOST_BYTES = 256 << 20  # of one file in it
-# In pax headers: why a file could not be packed, and its name where a tar should not have such.
-_PROBLEM, _NAME = "CVQ.problem", "CVQ.name"
+# In pax headers: why a file could not be packed; its name, where a tar should not have such; and
+# what all names begin with.
+_PROBLEM, _NAME, _ROOT = "CVQ.problem", "CVQ.name", "CVQ.root"
 _BLOCK = 512
 
 
@@ -109,35 +110,48 @@ def count(path: Path) -> int:
 
 
 def write(
-    target: Path, files: Iterable[tuple[str, Path | bytes | Problem]], *, in_order: bool = False
-) -> None:
+    target: Path,
+    files: Iterable[tuple[str, Path | bytes | Problem]],
+    *,
+    in_order: bool = False,
+    root: str = "",
+) -> list[str]:
     """Write a shard; a file whose content cannot be read is in it as such.
+
+    Returns what is wrong with these.
 
     Args:
         target: the `.tar`.
         files: names below some folder, with `/`, and what they hold or where that lies. Surrogate
             escapes in a name stand for bytes that are not UTF-8, as the system gives them.
         in_order: as they come, one by one, and not sorted.
+        root: what all names begin with, such as `/data/photos/`.
 
     Raises:
         StoreError: it cannot be written.
     """
     if not in_order:
         files = sorted(files, key=lambda each: each[0].encode("utf-8", "surrogateescape"))
+    wrong = []
     with (
         atomic(target) as partial,
         tarfile.open(
-            partial, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
+            partial, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape",
+            pax_headers={_ROOT: root} if root else {},
         ) as tar,
-    ):
+    ):  # fmt: skip
         for name, source in files:
-            info = tarfile.TarInfo(_inside(name))  # of nobody, and of 1970
+            below = name.removeprefix(root)
+            info = tarfile.TarInfo(_inside(below))  # of nobody, and of 1970
             content, problem = _content(source)
             info.size = len(content)
-            told = {_PROBLEM: problem, _NAME: name if info.name != name else None}
+            told = {_PROBLEM: problem, _NAME: below if info.name != below else None}
             info.pax_headers = {key: value for key, value in told.items() if value}
             tar.addfile(info, BytesIO(content))
             tar.members.clear()  # type: ignore[attr-defined]
+            if problem:
+                wrong.append(f"{name} {problem}")
+    return wrong
 
 
 def _inside(name: str) -> str:
@@ -166,7 +180,7 @@ def _content(source: Path | bytes | Problem) -> tuple[bytes, str | None]:
 
 
 def _member(path: Path, info: tarfile.TarInfo) -> Member:
-    name = info.pax_headers.get(_NAME, info.name)
+    name = info.pax_headers.get(_ROOT, "") + info.pax_headers.get(_NAME, info.name)
     name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return Member(name, path, info.offset_data, info.size, _problem(info))
 

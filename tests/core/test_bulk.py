@@ -116,7 +116,7 @@ def test_strict_refuses_all(client: Client, pictures: list[Path]) -> None:
     [
         ([], {}, "brightness: there are no items"),
         (["nowhere.png"], {}, "the item cannot be used: nowhere.png does not exist"),
-        (["no.png", "so.png"], {}, r"none of 2 items can be used: no.png .* \(and 1 more\)"),
+        (["no.png", "so.png"], {}, "none of 2 items can be used: no.png does not exist$"),
         (["x.png"], {"images": "y.png"}, "the images of a batch are its items"),
         (["x.png"], {"scale": -1}, "scale"),
         (["x.png"], {"max_fails": 0}, "max_fails 0"),
@@ -357,7 +357,7 @@ def test_a_shard_of_which_nothing_can_be_used_is_refused(
     assert [row["error"] for row in rows[:3]] == [
         "a.png does not exist", "b.png does not exist", None,
     ]  # fmt: skip
-    with pytest.raises(UsageError, match=r"none of 3 items can be used: a\.png does not exist"):
+    with pytest.raises(UsageError, match=r"none of 6 items can be used: a\.png does not exist"):
         client.submit_many("brightness", ["a.png", "b.png"] * 3)
 
 

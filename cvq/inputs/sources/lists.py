@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
+import select
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from queue import Empty, Queue
 from typing import BinaryIO
 
 from ...errors import InvalidInputError
@@ -16,8 +15,8 @@ from ..addresses import address_of
 from ..items import Item, label
 
 _BOM = b"\xef\xbb\xbf"
-_LONGEST = 1 << 16  # bytes of a line
-_AHEAD = 10_000  # lines of stdin
+_LONGEST = 1 << 20  # bytes of a line
+_BLOCK = 1 << 16
 _LOOK_S = 0.1
 
 
@@ -30,7 +29,8 @@ def of_file(path: Path, files: bool) -> Iterator[Item]:
     if path.exists() and not path.is_file():
         raise InvalidInputError(f"{path} is not a list: give a file with a name a line")
     try:
-        with path.open("rb") as lines:
+        with path.open("rb") as file:
+            lines = iter(lambda: file.readline(_LONGEST), b"")
             yield from items_of(lines, path.parent, files, str(path))
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {why(error)}") from None
@@ -38,33 +38,34 @@ def of_file(path: Path, files: bool) -> Iterator[Item]:
 
 def of_stream(stream: BinaryIO, files: bool, tick: Callable[[], None]) -> Iterator[Item]:
     """The items of a stream that may never end; `tick` is called while it says nothing."""
-    lines: Queue[bytes | Exception | None] = Queue(_AHEAD)
+    yield from items_of(_lines(stream, tick), Path(), files, "stdin")
 
-    def read() -> None:
+
+def _lines(stream: BinaryIO, tick: Callable[[], None]) -> Iterator[bytes]:
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # it is in memory
+        yield from stream
+        return
+    rest = b""
+    while True:
+        # A read would wait for ever, and so would a thread that is left behind in it.
+        if not select.select([descriptor], [], [], _LOOK_S)[0]:
+            tick()
+            continue
         try:
-            while line := stream.readline(_LONGEST):
-                lines.put(line)
-            lines.put(None)
-        except Exception as error:
-            lines.put(error)
-
-    # A read cannot be interrupted: it is left behind.
-    threading.Thread(target=read, name="cvq-stdin", daemon=True).start()
-
-    def said() -> Iterator[bytes]:
-        while True:
-            try:
-                line = lines.get(timeout=_LOOK_S)
-            except Empty:
-                tick()
-                continue
-            if isinstance(line, Exception):
-                raise InvalidInputError(f"stdin cannot be read: {line}") from None
-            if line is None:
-                return
-            yield line
-
-    yield from items_of(said(), Path(), files, "stdin")
+            said = os.read(descriptor, _BLOCK)
+        except OSError as error:
+            raise InvalidInputError(f"stdin cannot be read: {why(error)}") from None
+        *lines, rest = (rest + said).split(b"\n")
+        yield from lines
+        if len(rest) > _LONGEST:
+            raise InvalidInputError(
+                "stdin has a line that is too long to be a name: is it a list?"
+            )
+        if not said:
+            yield rest
+            return
 
 
 def items_of(lines: Iterable[bytes], folder: Path, files: bool, source: str) -> Iterator[Item]:
@@ -75,8 +76,15 @@ def items_of(lines: Iterable[bytes], folder: Path, files: bool, source: str) -> 
         folder: where files are looked for.
         files: whether a line is a file; else it has values.
         source: what the list is called.
+
+    Raises:
+        InvalidInputError: a line is no name, by its length.
     """
     for number, line in enumerate(lines, 1):
+        if len(line) >= _LONGEST:
+            raise InvalidInputError(
+                f"{source} has a line that is too long for a name: is it a list?"
+            )
         text = line.removeprefix(_BOM if number == 1 else b"").rstrip(b"\r\n")
         if text.strip():
             yield item_of(os.fsdecode(text), folder, files, f"{source}, line {number}")

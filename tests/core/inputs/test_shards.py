@@ -52,13 +52,22 @@ def test_files_stay_in_order_under_any_name_where_that_is_asked(tmp_path: Path) 
     names = ["b.png", "/data/a.png", "../c.png", "b.png", "é/../../d.png", "/", "e.png"]
     files: list[tuple[str, Path | bytes | Problem]] = [(name, name.encode()) for name in names]
     files[-1] = ("e.png", Problem("is cut off"))
-    shards.write(tmp_path / "1.tar", files, in_order=True)
+    wrong = shards.write(tmp_path / "1.tar", files, in_order=True)
+    assert wrong == ["e.png is cut off"]
     found = read(tmp_path / "1.tar")
     assert [name for name, _ in found] == names
     assert [content for _, content in found[:-1]] == [name.encode() for name in names[:-1]]
     assert found[-1][1] == "e.png is cut off"
     with tarfile.open(tmp_path / "1.tar") as tar:
         assert not any(name.startswith("/") or ".." in name for name in tar.getnames())
+
+
+def test_what_all_names_begin_with_is_written_once(tmp_path: Path) -> None:
+    files = [(f"/dätä/../{name}", b"x") for name in ("a.png", "b/c.png", "/d.png")]
+    shards.write(tmp_path / "1.tar", files, in_order=True, root="/dätä/../")
+    assert read(tmp_path / "1.tar") == files
+    with tarfile.open(tmp_path / "1.tar") as tar:
+        assert tar.getnames() == ["a.png", "b/c.png", "d.png"]
 
 
 def test_files_are_sorted_and_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:

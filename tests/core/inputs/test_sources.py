@@ -198,10 +198,31 @@ def test_an_endless_stdin_can_be_left(read: Callable[..., list[Item]]) -> None:
         items = Sources(Settings.load(), stdin=stdin, tick=tick).items(["-"])
         os.write(sink, b"a.png\n")
         assert next(items).name == "a.png"
+        os.write(sink, b"half a na")
         with pytest.raises(KeyboardInterrupt):
             next(items)
-        os.close(sink)
     assert ticks.is_set()
+    os.close(sink)
+
+
+def test_stdin_comes_in_pieces(read: Callable[..., list[Item]]) -> None:
+    source, sink = os.pipe()
+    lines = b"".join(b"%d.png\r\n" % number for number in range(20_000)) + b"last.png"
+    writer = threading.Thread(target=lambda: (os.write(sink, lines), os.close(sink)))
+
+    with os.fdopen(source, "rb") as stdin:
+        writer.start()
+        found = read("-", stdin=stdin)
+    writer.join()
+    assert names(found) == [*(f"{number}.png" for number in range(20_000)), "last.png"]
+
+
+def test_what_is_no_list_is_not_read_for_ever(read: Callable[..., list[Item]]) -> None:
+    with Path("/dev/zero").open("rb") as zeros, pytest.raises(InvalidInputError, match="is it a"):
+        read("-", stdin=zeros)
+    Path("zeros").write_bytes(bytes(3 << 20))
+    with pytest.raises(InvalidInputError, match=r"^zeros has a line that is too long"):
+        read("@zeros")
 
 
 def test_values_stand_in_lines(read: Callable[..., list[Item]]) -> None:
