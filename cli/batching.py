@@ -106,19 +106,25 @@ def submit(
     """Submit a batch, say so, and where that is asked follow it to its end."""
     if common["dry_run"]:
         raise UsageError("--dry-run is for single jobs: a batch is checked as it is stored")
-    with Interrupts() as interrupts, _storing(common["quiet"]) as show:
+    handle = None
+    try:
+        with Interrupts() as interrupts, _storing(common["quiet"]) as show:
 
-        def look(done: int, total: int | None) -> None:
-            interrupts.check()
-            show(done, total)
+            def look(done: int, total: int | None) -> None:
+                interrupts.check()
+                show(done, total)
 
-        items = _items(kind, client, values, common, interrupts.check)
-        rest = {name: value for name, value in values.items() if name != kind.items}
-        handle = client.submit_many(
-            kind.name, items, on_item=look, strict=common["strict"],
-            max_fails=common["max_fails"], each=common["each"], single=common["single"],
-            **more, **rest,
-        )  # fmt: skip
+            items = _items(kind, client, values, common, interrupts.check)
+            rest = {name: value for name, value in values.items() if name != kind.items}
+            handle = client.submit_many(
+                kind.name, items, on_item=look, strict=common["strict"],
+                max_fails=common["max_fails"], each=common["each"], single=common["single"],
+                **more, **rest,
+            )  # fmt: skip
+    except (KeyboardInterrupt, SystemExit):
+        if handle is not None:  # it came too late
+            note(f"batch {handle.id} is queued: `cvq cancel --batch {handle.id}` cancels it")
+        raise
     waits = common["wait"] or common["timeout"] is not None
     if not (waits and (common["as_json"] or common["quiet"])):
         _tell(handle, common, waits=waits)
@@ -135,10 +141,15 @@ def _items(
     check: Callable[[], None],
 ) -> Any:
     from cvq.inputs.sources import STDIN, Sources, is_source
+    from cvq.inputs.sources.tables import is_table
 
-    words, lists = _words(kind, values), common["lists"]
-    if (words + list(lists)).count(STDIN) > 1:
+    words, lists = _words(kind, values), list(common["lists"])
+    if (words + lists).count(STDIN) > 1:
         raise UsageError("stdin can be read once")
+    if lists and kind.items in values and not _takes_files(kind):
+        raise UsageError(f"give the {kind.items} of the batch once: as a list, or as values")
+    if common["column"] and not any(map(is_table, words + lists)):
+        raise UsageError("--column: there is no .csv, .tsv or .parquet file to look into")
     if not (words or lists):
         raise UsageError(f"give the {kind.items} of the batch as a list: --list FILE")
     if not lists and not any(map(is_source, words)):

@@ -87,6 +87,7 @@ def _show_job(seen: JobDetails) -> None:
             ("name", job.name),
             ("user", job.user),
             ("tags", "  ".join(f"{key}={value}" for key, value in job.tags.items())),
+            ("batch", job.batch),
             ("queue", queue),
             ("device", {"gpu": "only a GPU", "cpu": "no GPU"}.get(job.device or "")),
             ("time limit", formats.duration(job.time_limit)),

@@ -113,7 +113,7 @@ def finish(
     job = fence(connection, attempt)
     state = end(connection, job, outcome, by, result)
     if job.batch and _has_failures(state, outcome):
-        stop_failing(connection, [job.batch], by)
+        stop_failing(connection, [job.batch])
     return state
 
 
@@ -151,7 +151,7 @@ def finish_batch(
         for id_, row in held.items()
         if row.batch and _has_failures(states[id_], left[id_])
     ]
-    stop_failing(connection, failed, by)
+    stop_failing(connection, failed)
     return states
 
 
@@ -256,7 +256,7 @@ def reap(
             outcome = Outcome(State.FAILED, reason=Reason.WORKER_LOST, error=error, retry=True)
         if end(connection, job, outcome, by) == State.FAILED:
             failed.append(job.batch)
-    stop_failing(connection, failed, by)
+    stop_failing(connection, failed)
     return ended
 
 

@@ -63,7 +63,7 @@ def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> i
         ]
         connection.execute(insert(t.jobs), rows)
     _enter(connection, batch_id, first, at)
-    stop_failing(connection, [batch_id], first.user)
+    stop_failing(connection, [batch_id])
     return batch_id
 
 

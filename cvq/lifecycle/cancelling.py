@@ -50,7 +50,7 @@ def request_cancel(
     return len(rows)
 
 
-def stop_failing(connection: Connection, batches: Iterable[int | None], by: str) -> None:
+def stop_failing(connection: Connection, batches: Iterable[int | None]) -> None:
     """Cancel what is left of batches of which as many items have failed as may.
 
     To be called once in a transaction, at its end, with the batches of jobs that have failed, or
@@ -71,7 +71,9 @@ def stop_failing(connection: Connection, batches: Iterable[int | None], by: str)
         of_batch = t.jobs.c.batch == batch
         if _failed(connection, of_batch, most) >= most:
             # Whoever holds one of them may be waiting for the row of this batch.
-            request_cancel(connection, of_batch, by, skip_locked=True)
+            request_cancel(
+                connection, of_batch, f"the failures of batch {batch}", skip_locked=True
+            )
 
 
 def _failed(connection: Connection, of_batch: ColumnElement[bool], most: int) -> float:

@@ -188,5 +188,5 @@ def promote(connection: Connection, by: str) -> int:
             joining_ranks(connection, ready),
         )
     add_events(connection, [row.id for row in ready], State.QUEUED, by)
-    stop_failing(connection, batches, by)
+    stop_failing(connection, batches)
     return len(ready)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from cvq import Client, Settings
+from cvq.inputs import items
+from cvq.lifecycle import batches
 from cvq.records import Job
 
 from .conftest import Cli, FakeWorker
@@ -98,6 +101,8 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["submit", "add", "1", "2", "--each"], "give the numbers of the batch as a list"),
         (["submit", "brightness", "-", "--list", "-"], "stdin can be read once"),
         (["submit", "brightness", "-"], "brightness: there are no items"),
+        (["submit", "add", "1", "2", "--list", "-"], "give the numbers of the batch once"),
+        (["submit", "brightness", "photos", "--column", "x"], "--column: there is no .csv"),
         (["retry", "1"], "which jobs? Give --failed, --cancelled or both"),
         (["retry", "1", "--failed"], "no batch 1: `cvq batches` lists batches"),
         (["results", "1-3"], "1-3: give one batch, not a range"),
@@ -224,6 +229,31 @@ def test_waiting_for_a_batch(
     assert "2/2" in said.err
     found: dict[str, Any] = run("wait", "--batch", "1", "--json", code=code).json
     assert found["id"] == 1
+
+
+def test_ctrl_c_leaves_nothing_queued_or_says_what_is(
+    run: Cli, client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = items.label
+
+    def interrupted(name: str) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return label(name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(items, "label", interrupted)
+        said = run("submit", "brightness", folder / "1.png", "--each", code=130)
+    assert said.out == ""
+    assert run("batches", "-q").out == ""
+    real = batches.submit
+
+    def submit(*given: Any) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return real(*given)
+
+    monkeypatch.setattr(batches, "submit", submit)
+    said = run("submit", "add", "--list", "-", input="1 2", code=143)
+    assert said.err == "batch 1 is queued: `cvq cancel --batch 1` cancels it\n"
 
 
 def test_submit_waits_for_its_batch(run: Cli, client: Client) -> None:

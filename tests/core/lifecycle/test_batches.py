@@ -144,6 +144,8 @@ def test_too_many_failures_stop_the_rest(database: Database) -> None:
     finish(database, second.attempt_id, FAILED)
     assert look(database, batch_id).states == {"failed": 2, "running": 1, "cancelled": 2}
     assert get(database, third.id).cancel_requested
+    stopped = ids(database, batch_id, State.CANCELLED)[0]
+    assert history(database, stopped)[-1] == ("cancelled", f"the failures of batch {batch_id}")
     finish(database, third.attempt_id, DONE)  # it was quicker
     assert look(database, batch_id).states == {"failed": 2, "succeeded": 1, "cancelled": 2}
 
