@@ -121,11 +121,18 @@ class Table:
     def _group(self) -> Any:
         if strange := [name for name in _columns(self._rows) if name not in self._schema.names]:
             raise ValueError(f"'{strange[0]}' is in no row before")
-        columns = [
-            self._arrow.array([row.get(field.name) for row in self._rows], type=field.type)
-            for field in self._schema
-        ]
+        columns = [self._column(field) for field in self._schema]
         return self._arrow.Table.from_arrays(columns, schema=self._schema)
+
+    def _column(self, field: Any) -> Any:
+        """The values of a column; a type wider than that of the groups before is refused."""
+        arrow = self._arrow
+        values = [row.get(field.name) for row in self._rows]
+        found = arrow.field(field.name, arrow.array(values).type)
+        schemas = [arrow.schema([field]), arrow.schema([found])]
+        if arrow.unify_schemas(schemas, promote_options="permissive").field(0).type != field.type:
+            raise ValueError(f"'{field.name}' was {field.type} before, and is {found.type}")
+        return arrow.array(values, type=field.type)
 
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, None]:

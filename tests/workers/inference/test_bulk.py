@@ -6,6 +6,7 @@ import builtins
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,9 @@ from cvq import Answer, Argument, ImagesFile, Inference, Kind, LocalContext, Spe
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError, TemporaryError
 from cvq.inputs import shards
 from cvq.pictures.decoding import decode_picture
+from cvq_workers.failures import is_full
 from cvq_workers.inference import table
+from cvq_workers.inference.table import Table
 
 
 class BrightnessSpec(Spec):
@@ -178,6 +181,8 @@ def test_a_truncated_shard_is_refused_before_the_job_is_queued(tmp_path: Path) -
         (lambda n: {"error": 1}, "a field 'error', which every row has"),
         (lambda n: {"x": "text" if n == 1100 else n}, "make no table"),
         (lambda n: {"x": n, **({"y": 1} if n == 1100 else {})}, "'y' is in no row before"),
+        (lambda n: {"x": 0.5 if n == 1100 else n}, "'x' was int64 before, and is double"),
+        (lambda n: {"x": {"b" if n == 1100 else "a": n}}, "'x' was struct<a: int64> before"),
     ],
 )
 def test_rows_that_make_no_table_fail_the_job_and_say_why(
@@ -193,6 +198,42 @@ def test_rows_that_make_no_table_fail_the_job_and_say_why(
     path = shard(tmp_path / "x.tar", 1200)
     with pytest.raises(PermanentError, match=told):
         LocalContext(tmp_path / "out").run(KIND, images=[path])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (None, 1.5), (0.5, 2), ([1.5], []), ({"a": 1, "b": 2}, {"b": 3}), ("a", None),
+    ],
+)  # fmt: skip
+def test_values_may_be_missing_or_narrower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: tuple[Any, Any]
+) -> None:
+    numbers = iter(range(10_000))
+
+    def infer(self: Any, model: None, batch: Sequence[Any]) -> Iterator[Any]:
+        for _ in batch:
+            number = next(numbers)
+            yield {"x": values[0] if number else values[1]} if number < 1000 else {"x": values[1]}
+
+    monkeypatch.setattr(Brightness, "infer", infer)
+    ctx = LocalContext(tmp_path / "out")
+    ctx.run(KIND, images=[shard(tmp_path / "x.tar", 1100)])
+    found = [row["x"] for row in rows(ctx)]
+    for place, value in ((0, values[1]), (1, values[0]), (1050, values[1])):
+        expected = {"a": None, **value} if isinstance(value, dict) else value
+        assert found[place] == expected
+
+
+def test_a_disk_that_is_full_is_told_as_such() -> None:
+    def fill() -> None:
+        with Table(Path("/dev/full")) as full:
+            for number in range(5000):
+                full.add(str(number), Answer({"x": number}, {"noise": os.urandom(2000)}))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fill()
+    assert is_full(caught.value)
 
 
 def test_rows_of_large_files_are_written_sooner(
