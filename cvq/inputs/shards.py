@@ -10,12 +10,14 @@ make the same bytes.
 
 from __future__ import annotations
 
+import os
+import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ..errors import PermanentError
 from ..files import atomic, why
@@ -27,6 +29,7 @@ MOST_BYTES = 256 << 20  # of one file in it
 # what all names begin with.
 _PROBLEM, _NAME, _ROOT = "CVQ.problem", "CVQ.name", "CVQ.root"
 _BLOCK = 512
+_OCTAL = re.compile(rb"[0-7]+[ \0]")
 
 
 class ShardError(ValueError):
@@ -66,9 +69,40 @@ class Member:
         """
         if self.problem:
             raise PermanentError(f"{self.name} {self.problem}")
-        with self.shard.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        descriptor = os.open(self.shard, os.O_RDONLY)  # half the time of a file object
+        try:
+            return os.pread(descriptor, self.size, self.offset)
+        finally:
+            os.close(descriptor)
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is read in a third of the time, where it is that of a plain file.
+
+    Owner, times and permissions are left out.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a block; any other header as tarfile does."""
+        name = bytes(buf[:100]).rstrip(b"\0")
+        plain = (
+            len(buf) == _BLOCK
+            and buf[156:157] == b"0"
+            and buf[257:263] == b"ustar\0"
+            and buf[345:500] == bytes(155)  # the rest of a long name
+            and name.isascii()
+            and b"\0" not in name
+            and not name.endswith(b"/")
+            and _OCTAL.fullmatch(buf[124:136])
+            and _OCTAL.fullmatch(buf[148:155])
+            and int(buf[148:154], 8) == sum(buf[:148]) + 8 * ord(" ") + sum(buf[156:])
+        )
+        if not plain:
+            return super().frombuf(buf, encoding, errors)
+        header = cls(name.decode())
+        header.size = int(buf[124:135], 8)
+        return header
 
 
 def members(path: Path) -> Iterator[Member]:
@@ -80,7 +114,7 @@ def members(path: Path) -> Iterator[Member]:
     """
     found = 0
     try:
-        with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as tar:
+        with _opened(path) as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep all
                 if not info.isdir():
@@ -97,6 +131,10 @@ def members(path: Path) -> Iterator[Member]:
     if last != bytes(_BLOCK):
         what = "damaged" if len(last) == _BLOCK else "truncated"
         raise ShardError(f"is {what} after {found} files: there is no end mark")
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    return tarfile.open(path, "r:", tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
 
 
 def count(path: Path) -> int:

@@ -169,6 +169,32 @@ def test_a_shard_that_is_damaged_is_never_taken_for_a_shorter_one(tmp_path: Path
         shards.count(path)
 
 
+def test_headers_are_read_as_tarfile_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.tar"
+    shards.write(path, FILES)
+    whole = path.read_bytes()
+
+    def found(header: type[tarfile.TarInfo]) -> list[tuple[str, int, int]] | None:
+        monkeypatch.setattr(shards, "_Header", header)
+        try:
+            return [(each.name, each.offset, each.size) for each in members(path)]
+        except ShardError:
+            return None
+
+    quick, refused = shards._Header, 0
+    assert found(quick) == found(tarfile.TarInfo)
+    for bit in range(0, 8 * 512, 3):
+        content = bytearray(whole)
+        content[1024 + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        told = found(quick)
+        assert told == found(tarfile.TarInfo), bit
+        refused += told is None
+    assert refused > 1300  # all but what stands behind the checksum
+
+
 def checked(path: Path) -> Any:
     settings = Settings.load()
     file = ImagesFile.model_validate(str(path))
