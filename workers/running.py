@@ -49,7 +49,7 @@ class Running:
 
     def run(self, claim: Claim, slot: Slot) -> None:
         """Run what was claimed to its end, whatever goes wrong: a slot outlives it."""
-        kind = self._kind_for_warm(claim.jobs[0])
+        kind = self._kind_for_warm(claim.jobs[0], slot)
         if kind is not None:
             self._run_together(claim, kind, slot)
             return
@@ -59,9 +59,9 @@ class Running:
         for job in claim.jobs:
             self._run_alone(job, claim.asked_at, slot)
 
-    def _kind_for_warm(self, job: Job) -> Kind | None:
+    def _kind_for_warm(self, job: Job, slot: Slot) -> Kind | None:
         """The kind of a job that may share a batch; None where it gets a process of its own."""
-        if job.batch_key is None:
+        if job.batch_key is None or (job.device == "cpu" and slot.kind != "cpu"):
             return None
         if job.kind not in self._kinds:
             with contextlib.suppress(CvqError):  # its own attempt will say so

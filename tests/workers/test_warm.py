@@ -246,3 +246,25 @@ def test_who_asks_gives_up_in_time_and_the_job_goes_on(
     assert client.job(1).state == "queued"
     with pytest.raises(UsageError, match="submit them"):
         client.infer("selftest", 3)
+
+
+def test_a_process_that_died_while_nothing_was_to_do_costs_the_next_job_nothing(
+    client: Client, start: Start, submit: Callable[..., BatchHandle]
+) -> None:
+    start("--slots", "1")
+    pid = ended(client, submit(1))[0].result["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(pid))
+    [job] = ended(client, submit(2))
+    assert (job.state, job.attempt) == ("succeeded", 1)
+
+
+def test_what_was_drawn_before_a_crash_is_kept(
+    client: Client, start: Start, submit: Callable[..., BatchHandle]
+) -> None:
+    start("--slots", "1")
+    jobs = ended(client, submit(DRAWS, CRASHES, DRAWS, retries=0))
+    assert [job.state for job in jobs] == ["succeeded", "failed", "succeeded"]
+    assert [[file.name for file in client.artifacts_of(job.id)] for job in jobs] == [
+        ["drawn.txt"], [], ["drawn.txt"]
+    ]  # fmt: skip

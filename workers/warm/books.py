@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from cvq.db_errors import is_about_a_value
-from cvq.errors import DatabaseError, LeaseLostError, PermanentError
+from cvq.errors import DatabaseError, LeaseLostError, PermanentError, StoreError
 from cvq.ids import AttemptId
 from cvq.lifecycle import attempts as lifecycle
 from cvq.names import Names
@@ -74,20 +74,29 @@ class Books:
             names=names,
         )  # fmt: skip
 
-    def await_files(self, watch: Callable[[], object]) -> None:
-        """Wait for the files that are on their way."""
-        while wait_for(self._uploads, timeout=0.1).not_done:
-            watch()
+    def await_files(self) -> None:
+        """Wait for the files that are on their way, as long as somebody wants one of them."""
+        while waiting := wait_for(self._uploads, timeout=0.1).not_done:
+            if not any(self._is_wanted(self._uploads[future]) for future in waiting):
+                return
+
+    def _is_wanted(self, attempt: AttemptId) -> bool:
+        held = self._attempts[attempt]
+        return not held.lost and held.overdue_s is None
 
     def error_of(self, attempt: AttemptId) -> BaseException | None:
-        """Why a file of an attempt could not be stored."""
-        own = (future for future, owner in self._uploads.items() if owner == attempt)
-        return next((error for future in own if (error := future.exception())), None)
+        """Why a file of an attempt was not stored."""
+        for future, owner in self._uploads.items():
+            if owner == attempt and not future.done():
+                return StoreError("a file was still on its way into the store")
+            if owner == attempt and (error := future.exception()):
+                return error
+        return None
 
     def _artifacts(self) -> dict[AttemptId, list[Artifact]]:
         found: dict[AttemptId, list[Artifact]] = {}
         for future, owner in self._uploads.items():
-            if future.exception() is None:
+            if future.done() and future.exception() is None:
                 found.setdefault(owner, []).append(future.result())
         return found
 

@@ -74,14 +74,14 @@ class MicroBatch:
         """Run all to their ends; return the new states of the jobs that were not lost."""
         try:
             try:
-                self._bring_inputs()
-                self._answer_all()
+                if self._bring_inputs():
+                    self._answer_all()
             except LeaseLostError as error:  # of all of them
                 log.warning("%s", error)
             except Exception as error:
                 log.exception("a micro-batch of %d jobs", len(self._attempts))
                 self._end_rest(failure_of(error))
-            self._books.await_files(self._watch)
+            self._books.await_files()
             return self._books.finish(self._outcomes())
         finally:
             self._books.close()
@@ -89,16 +89,20 @@ class MicroBatch:
 
     # ------------------------------------------------------------ inputs
 
-    def _bring_inputs(self) -> None:
-        """Bring the inputs of all here; one whose inputs cannot be had fails alone."""
+    def _bring_inputs(self) -> bool:
+        """Bring the inputs of all here; return whether somebody still wants an answer.
+
+        A job whose inputs cannot be had fails alone.
+        """
         work = Background(self._stage_all, "cvq-stage")
         work.start()
         while work.is_alive():
             work.join(TICK_S)
             if not self._watch():
-                return  # left to itself
+                return False  # left to itself
         if work.error is not None:
             raise RuntimeError(f"inputs could not be brought: {work.error}") from work.error
+        return True
 
     def _stage_all(self) -> None:
         models: dict[Any, dict[str, Any]] = {}

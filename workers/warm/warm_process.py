@@ -58,10 +58,12 @@ class WarmProcess:
         Raises:
             TemporaryError: it cannot be started.
         """
+        if self.alive:
+            self.read(0)  # it may have died while nobody heard it
         for _ in range(_STARTS):
-            if self._process is not None and not self._process.gone:
+            if self.alive:
                 return
-            self.close()
+            self._end()
             if not self._start(watch):
                 return
         raise TemporaryError(f"{_STARTS} warm processes ended before they were up")
@@ -113,6 +115,11 @@ class WarmProcess:
 
     def close(self) -> None:
         """End the process; it holds nothing that would be missed."""
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self) -> None:
+        """End the process, and leave what lies in its folder to whoever is at it still."""
         process, self._process = self._process, None
         self.resident = frozenset()
         if process is not None:
@@ -123,7 +130,6 @@ class WarmProcess:
             if not process.gone:
                 process.kill_directly()
             process.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def alive(self) -> bool:
