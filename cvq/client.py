@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from . import parse, queries, schema
+from . import queries, schema
 from .artifacts import ArtifactStore, open_store
 from .batch_handle import BatchHandle
 from .broker.endings import listening
@@ -34,7 +34,6 @@ from .kinds.spec import Spec
 from .lifecycle import batches, jobs
 from .records import Artifact, Job
 from .settings import Settings
-from .states import State
 from .views import filters, shapes, spelling
 from .views.models import JobModels
 
@@ -220,7 +219,7 @@ class Client:
     def submit_many(
         self,
         kind: str,
-        items: Iterable[Any],
+        items: Iterable[Any] | str | Path,
         *,
         priority: int = 5,
         name: str | None = None,
@@ -246,8 +245,8 @@ class Client:
 
         Args:
             kind: a job kind whose jobs have items, such as `classify`.
-            items: paths, addresses, or values of the field that has a kind's items; those of
-                `cvq.inputs.sources.expand` for a folder and the like.
+            items: paths, addresses, or values of the field that has a kind's items. A single path
+                is a source: `photos/`, `@list.txt`, `photos.zip`; see `cvq.inputs.sources`.
             name: of the batch. Each job is named after its item.
             strict: refuse all where one item is bad.
             max_fails: once so many items have failed, cancel the rest.
@@ -264,6 +263,7 @@ class Client:
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
         from .bulk import Bulk, prepare  # which a single job need not load
+        from .inputs.sources import Sources
 
         options = JobOptions(
             priority=priority,
@@ -280,6 +280,8 @@ class Client:
         found = get_kind(kind, self.settings)
         shards = True if single else False if each else None
         wanted = Bulk(found, _with_ids(values), options, strict, max_fails, shards)
+        if isinstance(items, str | Path):
+            items = Sources(self.settings, note=warnings.warn).items([str(items)])
         self._broker_trouble()  # before the long work, which would be for nothing
         new = prepare(self, wanted, items, on_item)
         batch = wanted.batch(new)
@@ -350,6 +352,7 @@ class Client:
         kind: str | Sequence[str] = (),
         state: str | Sequence[str] = (),
         user: str | Sequence[str] = (),
+        batch: int | Sequence[int] = (),
         tag: str | Sequence[str] | Mapping[str, str] = (),
         where: str | Sequence[str] = (),
         since: datetime | str | None = None,
@@ -363,6 +366,7 @@ class Client:
             kind: one kind or several, as `state` and `user`.
             state: waiting, queued, running, succeeded, failed or cancelled.
             user: who submitted them.
+            batch: the id of a batch that they are of, or of several.
             tag: `key`, `key=value`, several of these, or a dictionary.
             where: conditions on a metric or a number of the result: `val_accuracy>0.9`.
             since: submitted since then; an aware time, or as on the command line: `2d`.
@@ -373,14 +377,15 @@ class Client:
         Raises:
             UsageError: a condition cannot be read, or a name in it is one that nothing has.
         """
-        asked = filters.Filter(
-            kinds=_several(kind),
-            states=[_state(each) for each in _several(state)],
-            users=_several(user),
-            tags=_tags(tag),
-            where=[parse.comparison(text) for text in _several(where)],
-            since=_moment(since),
-            until=_moment(until),
+        asked = filters.asked(
+            kind=kind,
+            state=state,
+            user=user,
+            batch=batch,
+            tag=tag,
+            where=where,
+            since=since,
+            until=until,
             sort=sort,
             limit=limit,
         )
@@ -522,24 +527,3 @@ def _with_ids(values: Mapping[str, Any]) -> dict[str, Any]:
         return id_of(value) if isinstance(value, Job | JobHandle) else value
 
     return {name: plain(value) for name, value in values.items()}
-
-
-def _several(value: str | Sequence[str]) -> Sequence[str]:
-    """One word as a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
-def _state(given: str) -> str:
-    if given not in list(State):
-        raise UsageError(f"state '{given}': give {', '.join(State)}")
-    return given
-
-
-def _tags(given: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str | None]]:
-    if isinstance(given, Mapping):
-        return [(str(key), str(value)) for key, value in given.items()]
-    return [parse.tag(text, value_needed=False) for text in _several(given)]
-
-
-def _moment(given: datetime | str | None) -> datetime | None:
-    return parse.moment(given, ago=True) if isinstance(given, str) else given

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, nulls_last, select
 
+from .. import parse
 from .. import tables as t
+from ..errors import UsageError
 from ..parse import Comparison, Field, field
 from ..records import Job
+from ..states import State
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -46,6 +49,38 @@ class Filter:
     where: Sequence[Comparison] = ()
     sort: str | None = None
     limit: int | None = None
+
+
+def asked(
+    *,
+    kind: str | Sequence[str] = (),
+    state: str | Sequence[str] = (),
+    user: str | Sequence[str] = (),
+    batch: int | Sequence[int] = (),
+    tag: str | Sequence[str] | Mapping[str, str] = (),
+    where: str | Sequence[str] = (),
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+) -> Filter:
+    """The filter that a program's words mean: see `Client.jobs`.
+
+    Raises:
+        UsageError: a condition cannot be read.
+    """
+    return Filter(
+        kinds=_several(kind),
+        states=[_state(each) for each in _several(state)],
+        users=_several(user),
+        batches=[batch] if isinstance(batch, int) else batch,
+        tags=_tags(tag),
+        where=[parse.comparison(text) for text in _several(where)],
+        since=_moment(since),
+        until=_moment(until),
+        sort=sort,
+        limit=limit,
+    )
 
 
 def find(connection: Connection, wanted: Filter) -> list[Job]:
@@ -144,3 +179,24 @@ def is_column(asked: Field, columns: Iterable[str]) -> bool:
     """Whether a figure that is asked for is a column of the table `jobs`."""
     plain = asked.of == "value" and asked.source is None and not asked.quoted
     return plain and asked.name in columns
+
+
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    """One word as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _state(given: str) -> str:
+    if given not in list(State):
+        raise UsageError(f"state '{given}': give {', '.join(State)}")
+    return given
+
+
+def _tags(given: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str | None]]:
+    if isinstance(given, Mapping):
+        return [(str(key), str(value)) for key, value in given.items()]
+    return [parse.tag(text, value_needed=False) for text in _several(given)]
+
+
+def _moment(given: datetime | str | None) -> datetime | None:
+    return parse.moment(given, ago=True) if isinstance(given, str) else given

@@ -79,11 +79,20 @@ def test_each_item_becomes_a_job(client: Client, pictures: list[Path]) -> None:
     for job, path in zip(jobs[:2], pictures[:2], strict=True):
         stored = client.artifacts.fetch_input(job.spec["images"][0]["sha256"], Path())
         assert stored.read_bytes() == path.read_bytes()
+    assert {job.id for job in client.jobs(batch=handle.id)} == {job.id for job in jobs}
+    assert client.jobs(batch=[77]) == []
     assert handle.batch.name == "three"
     assert handle.batch.spec == {"seed": 0, "scale": 2, "model": None}
     assert handle.states == {"queued": 3}
     assert client.broker.lengths(["default"]) == {"default": 3}
     assert told[-1] == (3, 3)
+
+
+def test_a_folder_is_a_source(client: Client, pictures: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.warns(UserWarning, match=r"left out: 1 file .*notes\.txt"):
+        handle = client.submit_many("brightness", tmp_path)
+    assert [job.name for job in handle.jobs] == list(map(str, pictures))
 
 
 def test_a_batch_is_the_same_job_as_one_by_itself(client: Client, pictures: list[Path]) -> None:
