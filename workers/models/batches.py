@@ -27,7 +27,9 @@ def in_batches(
     found = []
     with torch.no_grad():
         for part in torch.split(items, most):
-            missing = most - len(part) if exact else 0
-            filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
+            filled = part
+            if exact and len(part) < most:
+                last = part[-1:].expand(most - len(part), *part.shape[1:])
+                filled = torch.cat([part, last])
             found.append([each[: len(part)] for each in answer(filled)])
     return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
