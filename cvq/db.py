@@ -104,7 +104,7 @@ class Database:
                 # pre_ping: a server that was restarted costs nobody an error.
                 server = create_engine(
                     self.url.set(query=connect_options(self.url.query, self.settings.lease)),
-                    json_serializer=_json,
+                    json_serializer=as_json,
                     pool_pre_ping=True,
                     **_POOL,
                 )
@@ -117,7 +117,7 @@ class Database:
             engine = create_engine(
                 self.url,
                 connect_args={"timeout": _SQLITE_BUSY_MS / 1000},
-                json_serializer=_json,
+                json_serializer=as_json,
                 **(_POOL if in_file else {}),
             )
         except ModuleNotFoundError as error:
@@ -164,7 +164,8 @@ def _url(settings: Settings) -> URL:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """JSON as it is stored."""
     return value.text if isinstance(value, EncodedJson) else _ENCODER.encode(value)
 
 

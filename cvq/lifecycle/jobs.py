@@ -30,6 +30,7 @@ from .cancelling import request_cancel, stop_failing
 from .events import CANCEL_REQUESTED, SUBMITTED, add_event, add_events
 from .order import joining_ranks, new_rank
 from .retries import LONGEST_PAUSE_S
+from .values import storable
 
 
 def submit(connection: Connection, job: NewJob) -> int:
@@ -89,7 +90,7 @@ def columns(job: NewJob, rank: int, at: datetime) -> dict[str, Any]:
         "batch_key": job.batch_key,
         "state": state,
         "reason": Reason.ERROR if state == State.FAILED else None,
-        "error": job.error,
+        "error": storable(job.error),
         "attempt": 0,
         "max_attempts": job.max_attempts,
         "cancel_requested": False,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -58,6 +61,29 @@ def test_a_batch_has_its_jobs_in_order(database: Database) -> None:
     assert (batch.kind, batch.user, batch.spec) == ("selftest", "ann", {"seed": 7})
     for job in (jobs[0], jobs[-1]):
         assert history(database, job.id) == [("submitted", "ann")]
+
+
+def test_each_job_has_what_it_would_have_by_itself(database: Database) -> None:
+    spec = {"größe": [1, 2.0, 1e-7, None, True], "b": {"a": 'x"\\', "c": "日本\u2028"}}
+    at = datetime(2030, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+    more: dict[str, Any] = {
+        "tags": {"ä": "ö"}, "goals": {"loss": "min"}, "headline": ("loss",), "time_limit": 1.5,
+        "device": "gpu", "queue": "q", "priority": 7, "max_attempts": 4, "not_before": at,
+    }  # fmt: skip
+    wanted = [
+        replace(new(name=f"ü{number}", **more), spec={**spec, "n": number}, spec_hash=f"{number}")
+        for number in range(4)
+    ]
+    wanted[2] = replace(wanted[2], error="caf\udce9\0 is bad")
+    alone = [get(database, number) for number in submit(database, *wanted)]
+    batch_id = enter(database, *wanted)
+    with database.read() as connection:
+        found = queries.get_jobs(connection, ids(database, batch_id))
+    for one, other in zip(alone, found, strict=True):
+        same = {name: getattr(one, name) for name in ("id", "batch", "created_at", "finished_at")}
+        assert replace(other, **same) == one
+        assert (other.finished_at is None) is (one.finished_at is None)
+        assert json.dumps(other.spec["größe"]) == json.dumps(one.spec["größe"])
 
 
 def test_an_unknown_batch_is_named(database: Database) -> None:
