@@ -3,7 +3,7 @@
     job ──events──▶ worker            Progress, Metrics, ArtifactWritten, Confirm,
                                       Result, Error, Stopped
     job ◀──pulse──▶ worker            Beat, Stop, Confirmed; Begun, Alive, Abandoned
-    warm process ──events──▶ worker   Served, and Progress, ArtifactWritten, Result, Error
+    warm process ──events──▶ worker   Loaded, Served, Progress, ArtifactWritten, Result, Error
     warm process ◀──pulse──▶ worker   Ping, Serve; Up, Alive
     supervisor ◀──leash──▶ worker     Terminate, Kill; Started, Ended
     fork server ◀──────▶ worker       Preload, StartJob; Ready
@@ -194,6 +194,13 @@ class Up:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A warm process has the model of a micro-batch, and begins with its items."""
+
+    file: _Text
+
+
+@dataclass(frozen=True)
 class Served:
     """A warm process has ended every attempt of a micro-batch, and waits for the next.
 
@@ -381,9 +388,9 @@ class Ready:
 # ---------------------------------------------------------------------------- lines
 
 Event: TypeAlias = Progress | Metrics | ArtifactWritten | Confirm | Result | Error | Stopped
-EVENTS: tuple[type[Event | Served], ...] = (
+EVENTS: tuple[type[Event | Loaded | Served], ...] = (
     *(Progress, Metrics, ArtifactWritten, Confirm),
-    *(Result, Error, Stopped, Served),
+    *(Result, Error, Stopped, Loaded, Served),
 )
 PulseOfJob: TypeAlias = Begun | Up | Alive | Abandoned
 PULSE_OF_JOB: tuple[type[PulseOfJob], ...] = (Begun, Up, Alive, Abandoned)
@@ -394,7 +401,7 @@ ORDERS: tuple[type[Order], ...] = (Terminate, Kill)
 Report: TypeAlias = Started | Ended
 REPORTS: tuple[type[Report], ...] = (Started, Ended)
 Launch: TypeAlias = Preload | StartJob | Ready
-Message: TypeAlias = Event | Served | PulseOfJob | PulseOfWorker | Order | Report | Launch
+Message: TypeAlias = Event | Loaded | Served | PulseOfJob | PulseOfWorker | Order | Report | Launch
 
 _M = TypeVar("_M", bound=Message)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -56,8 +56,13 @@ class Running:
         warm = self._warm.get(id(slot))
         if warm is not None and slot.kind != "cpu":
             warm.close()  # this job may need the room that its models take
-        for job in claim.jobs:
-            self._run_alone(job, claim.asked_at, slot)
+        # More than one where this worker's kind has no inference, as an older one: the leases of
+        # those that wait for their turn are kept, too.
+        attempts = [Attempt(job, self._worker.settings, claim.asked_at) for job in claim.jobs]
+        for attempt in attempts:
+            self._worker.attempts.add(attempt)
+        for attempt in attempts:
+            self._run_alone(attempt, slot)
 
     def _kind_for_warm(self, job: Job, slot: Slot) -> Kind | None:
         """The kind of a job that may share a batch; None where it gets a process of its own."""
@@ -79,12 +84,11 @@ class Running:
         worker = self._worker
         return Site(worker.id, worker.settings, worker.db, worker.artifacts, self._launcher)
 
-    def _run_alone(self, job: Job, asked_at: float, slot: Slot) -> None:
+    def _run_alone(self, attempt: Attempt, slot: Slot) -> None:
         """Run an attempt in a process of its own."""
-        attempt = Attempt(job, self._worker.settings, asked_at)
+        attempt.restart()
         execution = Execution(attempt, slot, self._site)
-        self._worker.attempts.add(attempt)
-        log.info("job %s attempt %s: %s on %s", *attempt.id, job.kind, slot.device)
+        log.info("job %s attempt %s: %s on %s", *attempt.id, attempt.job.kind, slot.device)
         started = time.monotonic()
         try:
             state = execution.run()

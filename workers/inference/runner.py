@@ -109,7 +109,7 @@ class Runner:
     def _decoded_one(self, item: Any) -> Any:
         try:
             return self.inference.decode(self.model, item)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return describe(error)
 
     # --- Answering ------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Runner:
         """An answer or a failure for each; halves that fail are tried by themselves."""
         try:
             return self._forward(batch)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._assert_device_answers(error)
             failure = describe(error)
         if len(batch) == 1:
@@ -154,7 +154,7 @@ class Runner:
             raise PermanentError(f"infer gave {len(found)} answers for {size} items")
         return found
 
-    def _assert_device_answers(self, error: Exception) -> None:
+    def _assert_device_answers(self, error: BaseException) -> None:
         """Tell an item that fails from a device that is gone for this process.
 
         Raises:

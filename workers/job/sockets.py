@@ -25,6 +25,7 @@ from ..protocol import (
     PULSE_OF_WORKER,
     Abandoned,
     Event,
+    Loaded,
     PulseOfJob,
     PulseOfWorker,
     Served,
@@ -80,7 +81,7 @@ class JobSockets(ABC):
         """Whether this is the job's process, and not a child that it has forked."""
         return os.getpid() == self._owner
 
-    def send(self, event: Event | Served) -> None:
+    def send(self, event: Event | Loaded | Served) -> None:
         """Send one event, also from a thread or a child of the job's.
 
         Raises:

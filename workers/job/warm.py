@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -40,6 +41,7 @@ from ..protocol import (
     ArtifactWritten,
     BatchJob,
     BatchRequest,
+    Loaded,
     Ping,
     PulseOfWorker,
     Request,
@@ -54,6 +56,8 @@ from .models import LoadedModels
 from .sockets import JobSockets
 
 log = logging.getLogger("cvq.job")
+
+_T = TypeVar("_T")
 
 
 class WarmControl(JobSockets):
@@ -77,7 +81,9 @@ class WarmControl(JobSockets):
         raise PermanentError("ctx.confirm() is for jobs with a process of their own")
 
     def _check(self) -> None:
-        """It holds no lease that could end."""
+        """End a child that an inference has forked: its answers are nobody's."""
+        if not self.is_own:
+            os._exit(0)
 
     def _hear(self, message: PulseOfWorker) -> None:
         if isinstance(message, Ping):
@@ -103,7 +109,9 @@ def serve(warm_file: Path, events: int, pulse: int) -> int:
     control.begin()
     while True:
         file = control.next()
-        _MicroBatch(BatchRequest.read(Path(file)), request, control, models, kind_of).run()
+        loaded = partial(control.send, Loaded(file))
+        batch = BatchRequest.read(Path(file))
+        _MicroBatch(batch, request, control, models, kind_of).run(loaded)
         memory = psutil.Process().memory_info().rss
         control.send(Served(file, models.keys, memory))
 
@@ -122,50 +130,64 @@ class _MicroBatch:
         self._batch, self._warm, self._control = batch, warm, control
         self._models, self._kind_of = models, kind_of
 
-    def run(self) -> None:
+    def run(self, loaded: Callable[[], None]) -> None:
         """Answer all items; what goes wrong for all fails each.
+
+        Args:
+            loaded: called once the model is there.
 
         Raises:
             DeviceLostError: the process is of no use any more; who is at fault is not known.
         """
-        ended: set[AttemptId] = set()
+        jobs = self._batch.jobs
         try:
             kind = self._kind_of(self._batch.kind)
-            jobs = [(job, self._spec_of(kind, job)) for job in self._batch.jobs]
-            runner = self._models.runner(self._batch.batch_key, kind, jobs[0][1])
-            self._answer(kind, runner, jobs, ended)
-        except DeviceLostError:
-            raise
+            specs = self._each(jobs, partial(self._spec_of, kind))
+            if not specs:
+                return
+            runner = self._models.runner(self._batch.batch_key, kind, specs[0][1])
         except Exception as error:
-            failure = describe(error)
-            for job in self._batch.jobs:
-                if (attempt := _attempt_of(job)) not in ended:
-                    send_failure(self._control, attempt, failure)
+            self._fail(jobs, describe(error))
+            return
+        loaded()
+        self._answer(kind, runner, specs)
+
+    def _each(
+        self, jobs: Iterable[BatchJob], act: Callable[[BatchJob], _T]
+    ) -> list[tuple[BatchJob, _T]]:
+        """What comes out for each job; one for which that fails, fails alone."""
+        found = []
+        for job in jobs:
+            try:
+                found.append((job, act(job)))
+            except Exception as error:
+                self._fail([job], describe(error))
+        return found
+
+    def _fail(self, jobs: Iterable[BatchJob], failure: Failure) -> None:
+        for job in jobs:
+            send_failure(self._control, _attempt_of(job), failure)
 
     def _spec_of(self, kind: Kind, job: BatchJob) -> Spec:
         spec = make_spec(kind, job.spec)
         files = zip(spec.inputs(), job.inputs, strict=True)
         return spec.with_inputs(file.placed(staged) for file, staged in files)
 
-    def _answer(
-        self,
-        kind: Kind,
-        runner: Runner,
-        jobs: Sequence[tuple[BatchJob, Spec]],
-        ended: set[AttemptId],
-    ) -> None:
+    def _answer(self, kind: Kind, runner: Runner, jobs: Sequence[tuple[BatchJob, Spec]]) -> None:
         """Jobs of one item share batches; one with a shard fills batches by itself."""
+        specs = {_attempt_of(job): spec for job, spec in jobs}
+        only = self._each(
+            (job for job, _ in jobs), lambda job: _only_item(runner, specs[_attempt_of(job)])
+        )
         single: list[tuple[BatchJob, Any]] = []
-        for job, spec in jobs:
-            if (item := _only_item(runner, spec)) is not None:
+        for job, item in only:
+            if item is not None:
                 single.append((job, item[0]))
-                continue
-            self._answer_alone(kind, runner, job, spec)
-            ended.add(_attempt_of(job))
+            else:
+                self._answer_alone(kind, runner, job, specs[_attempt_of(job)])
         answers = runner.stream(item for _, item in single)
         for (job, _), found in zip(single, answers, strict=True):
             self._end(job, found, runner)
-            ended.add(_attempt_of(job))
 
     def _end(self, job: BatchJob, found: Answer | Failure, runner: Runner) -> None:
         """Say how the only item of a job has ended."""
@@ -175,8 +197,9 @@ class _MicroBatch:
             return
         folder = self._folder_of(job)
         try:
-            for name, content in found.files.items():
-                path = folder / safe_name(name)
+            for number, (name, content) in enumerate(found.files.items()):
+                # Beside no other: two names may be alike as files, or one that of the result.
+                path = folder / "files" / str(number) / safe_name(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 self._control.send(ArtifactWritten(*attempt, str(path), name, "result", None))

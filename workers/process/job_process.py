@@ -25,6 +25,7 @@ from ..protocol import (
     Ended,
     Event,
     Kill,
+    Loaded,
     Ping,
     PulseOfWorker,
     Served,
@@ -58,7 +59,7 @@ class JobProcess:
     Attributes:
         pid: the process's number; None before it runs.
         gone: whether nothing more will be heard.
-        served: what a warm process has said of its last micro-batch.
+        loaded, served: what a warm process has said of its last micro-batch.
 
     Args:
         launcher: starts it.
@@ -70,6 +71,7 @@ class JobProcess:
     ) -> None:
         self.pid: int | None = None
         self.gone = False
+        self.loaded: Loaded | None = None
         self.served: Served | None = None
         self._end: Ended | None = None
         self._abandoned: str | None = None
@@ -213,6 +215,9 @@ class JobProcess:
             return
         try:
             event = decode(line, EVENTS)
+            if isinstance(event, Loaded):
+                self.loaded = event
+                return
             if isinstance(event, Served):
                 self.served = event
                 return

@@ -6,9 +6,10 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,6 +75,20 @@ class Books:
             names=names,
         )  # fmt: skip
 
+    def restart(self, attempts: Collection[AttemptId]) -> None:
+        """These are answered anew: what they have left so far counts no more."""
+        for future, owner in list(self._uploads.items()):
+            if owner in attempts:
+                del self._uploads[future]
+                if not future.cancel():
+                    future.add_done_callback(partial(self._discard, owner))
+        for id_ in attempts:
+            self._names.pop(id_, None)
+
+    def _discard(self, owner: AttemptId, future: Future[Artifact]) -> None:
+        if future.exception() is None:
+            discard(self._site.artifacts, owner.job_id, [future.result()])
+
     def await_files(self) -> None:
         """Wait for the files that are on their way, as long as somebody wants one of them."""
         while waiting := wait_for(self._uploads, timeout=0.1).not_done:
@@ -116,13 +131,30 @@ class Books:
             with self._site.database.write() as connection:
                 for id_, progress in told.items():
                     if progress is not None and not self._attempts[id_].lost:
-                        lifecycle.report(connection, id_, progress=progress)
+                        with contextlib.suppress(LeaseLostError):  # which is its own alone
+                            lifecycle.report(connection, id_, progress=progress)
         except DatabaseError as error:
             log.warning("%s", error)
 
     def finish(self, outcomes: Mapping[AttemptId, Outcome]) -> dict[AttemptId, str]:
         """Write all ends in one transaction; return the new states of jobs that were not lost."""
         artifacts = self._artifacts()
+        try:
+            states = self._finish_all(outcomes, artifacts)
+        except Exception as error:
+            if not is_about_a_value(error):
+                raise
+            states = self._finish_each(outcomes, artifacts)
+        for id_, left in artifacts.items():
+            if id_ not in states:
+                discard(self._site.artifacts, id_.job_id, left)
+        return states
+
+    def _finish_all(
+        self,
+        outcomes: Mapping[AttemptId, Outcome],
+        artifacts: Mapping[AttemptId, list[Artifact]],
+    ) -> dict[AttemptId, str]:
         tried = False
 
         def write(connection: Connection) -> dict[AttemptId, str]:
@@ -133,35 +165,24 @@ class Books:
                     lifecycle.report(connection, id_, number=1, artifacts=artifacts[id_])
             return lifecycle.finish_batch(connection, outcomes, self._site.worker, again=again)
 
-        try:
-            states = self._persist(write)
-        except Exception as error:
-            if not is_about_a_value(error):
-                raise
-            states = self._finish_each(outcomes)
-        for id_, left in artifacts.items():
-            if id_ not in states:
-                discard(self._site.artifacts, id_.job_id, left)
-        return states
+        return self._persist(write)
 
-    def _finish_each(self, outcomes: Mapping[AttemptId, Outcome]) -> dict[AttemptId, str]:
+    def _finish_each(
+        self,
+        outcomes: Mapping[AttemptId, Outcome],
+        artifacts: Mapping[AttemptId, list[Artifact]],
+    ) -> dict[AttemptId, str]:
         """One by one, as the database refuses a value of one of them."""
         states: dict[AttemptId, str] = {}
         for id_, outcome in outcomes.items():
             try:
-                states |= self._finish_one(id_, outcome)
+                states |= self._finish_all({id_: outcome}, artifacts)
             except Exception as error:
                 if not is_about_a_value(error):
                     raise
-                states |= self._finish_one(id_, storable_end(outcome, error))
+                states |= self._finish_all({id_: storable_end(outcome, error)}, {})
+                discard(self._site.artifacts, id_.job_id, artifacts.get(id_, ()))
         return states
-
-    def _finish_one(self, id_: AttemptId, outcome: Outcome) -> dict[AttemptId, str]:
-        return self._persist(
-            lambda connection: lifecycle.finish_batch(
-                connection, {id_: outcome}, self._site.worker, again=True
-            )
-        )
 
     def _persist(self, act: Callable[[Connection], _T]) -> _T:
         """Write, again and again while the database is away and a lease lasts."""

@@ -4,7 +4,8 @@
 
 Each attempt has its lease, may be cancelled, and ends for itself. Where the process dies, is
 frozen or takes longer than a job may, those without an end are halved and tried again until the
-one that is at fault is alone with its cause.
+one that is at fault is alone with its cause. Where that happens again and again while the model is
+loaded, no item is at fault, and all end so.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ from .warm_process import TICK_S, WarmProcess
 
 log = logging.getLogger("cvq.worker")
 
+_LOADS = 3  # of a model that ends the process: somebody else may have struck that
+
 
 class MicroBatch:
     """Runs the attempts of one claim in a slot's thread.
@@ -69,6 +72,7 @@ class MicroBatch:
         self._ends: dict[AttemptId, Outcome] = {}
         self._books = Books(site, self._attempts, self._folder)
         self._jobs: dict[AttemptId, BatchJob] = {}
+        self._loads = 0  # in which the process ended
 
     def run(self) -> dict[AttemptId, str]:
         """Run all to their ends; return the new states of the jobs that were not lost."""
@@ -105,7 +109,7 @@ class MicroBatch:
         return True
 
     def _stage_all(self) -> None:
-        models: dict[Any, dict[str, Any]] = {}
+        models: dict[Any, dict[str, Any] | Exception] = {}
         for id_, attempt in self._attempts.items():
             if self._is_over(id_):
                 continue
@@ -114,7 +118,7 @@ class MicroBatch:
             except Exception as error:
                 self._ends.setdefault(id_, failure_of(error))
 
-    def _staged(self, job: Job, models: dict[Any, dict[str, Any]]) -> BatchJob:
+    def _staged(self, job: Job, models: dict[Any, dict[str, Any] | Exception]) -> BatchJob:
         site = self._site
         spec = make_spec(self._kind, job.spec)
         staging = Staging(
@@ -124,8 +128,11 @@ class MicroBatch:
         for file in spec.inputs():
             if isinstance(file, ModelFile):  # the same for all of them
                 key = file.model_dump_json()
-                models[key] = models.get(key) or file.stage(staging)
-                inputs.append(models[key])
+                if key not in models:
+                    models[key] = _found_or_not(partial(file.stage, staging))
+                if isinstance(found := models[key], Exception):
+                    raise found
+                inputs.append(found)
             else:
                 inputs.append(file.stage(staging))
         return BatchJob(*job.attempt_id, job.spec, job.spec_hash, inputs)
@@ -153,16 +160,29 @@ class MicroBatch:
                 return
             cause = self._answer(group)
             left = [id_ for id_ in group if not self._is_over(id_)]
-            if cause is None or not left:
-                continue
-            if len(left) == 1:
-                self._ends[left[0]] = cause()
+            if cause is None:
+                groups.appendleft(left)
+            elif not self._process.loaded:
+                self._end_unloaded(left, cause)
+                groups.appendleft(left)
+            elif len(left) == 1:
+                self._ends[left[0]] = cause
             else:
                 half = len(left) // 2
                 groups.extendleft([left[half:], left[:half]])
 
-    def _answer(self, group: Sequence[AttemptId]) -> Callable[[], Outcome] | None:
-        """Have a group answered; why those without an end have none."""
+    def _end_unloaded(self, group: Sequence[AttemptId], cause: Outcome) -> None:
+        """The process came to its end while it loaded the model, which is no item's fault."""
+        if cause.reason == Reason.TIMEOUT:  # each has its own
+            late = {id_: self._attempts[id_].limit_reached() for id_ in group}
+            self._ends |= {id_: end for id_, end in late.items() if end is not None}
+            return
+        self._loads += 1
+        if self._loads == _LOADS:
+            self._end_rest(cause)
+
+    def _answer(self, group: Sequence[AttemptId]) -> Outcome | None:
+        """Have a group answered; why those without an end have none; None: not their fault."""
         first = self._attempts[group[0]].job
         request = BatchRequest(
             first.batch_key or "",
@@ -170,43 +190,51 @@ class MicroBatch:
             str(self._folder),
             [self._jobs[id_] for id_ in group],
         )
-        for id_ in group:
-            self._attempts[id_].restart()
+        self._books.restart(group)
+        self._restart(group)
         self._process.serve(request, self._receive)
+        loaded = False
         try:
             while self._process.alive:
                 if self._process.read() is not None:
-                    return partial(failure_of, RuntimeError("the inference gave no answer"))
+                    return failure_of(RuntimeError("the inference gave no answer"))
+                if self._process.loaded and not loaded:
+                    loaded = True
+                    self._restart(group)  # nobody's own, either
+                self._books.flush_progress()
+                if self._is_in_the_way(group):
+                    self._process.kill()
+                    return None
                 if (cause := self._disturbance(group)) is not None:
                     self._process.kill()
                     return cause
-            return partial(outcome_of, Ending(process=self._process.end))
+            return outcome_of(Ending(process=self._process.end))
         finally:
             self._process.forget(request)
 
-    def _disturbance(self, group: Sequence[AttemptId]) -> Callable[[], Outcome] | None:
+    def _restart(self, group: Sequence[AttemptId]) -> None:
+        for id_ in group:
+            self._attempts[id_].restart()
+
+    def _is_in_the_way(self, group: Sequence[AttemptId]) -> bool:
+        """Whether the process is busy with what nobody wants, and others wait for it."""
+        left = any(not self._is_over(id_) for id_ in group)
+        patience = self._site.settings.grace if left else 0.0
+        return any(self._overdue(id_, patience) for id_ in group)
+
+    def _disturbance(self, group: Sequence[AttemptId]) -> Outcome | None:
         """Why the process is to be killed now, if it is."""
-        self._watch()
-        self._books.flush_progress()
-        left = [self._attempts[id_] for id_ in group if not self._is_over(id_)]
         if (silent := self._process.frozen()) is not None:
             error = f"the warm process was frozen: it answered nothing for {silent:.0f} s"
-            return lambda: Outcome(State.FAILED, Reason.FREEZE, error, retry=True)
-        if not left and any(self._overdue(id_) for id_ in group):
-            return lambda: Outcome(State.CANCELLED)  # of nobody: all have their ends
-        for attempt in left:
-            if (end := attempt.limit_reached()) is not None:
-                return lambda: end
-        return None
+            return Outcome(State.FAILED, Reason.FREEZE, error, retry=True)
+        left = (self._attempts[id_] for id_ in group if not self._is_over(id_))
+        return next((end for each in left if (end := each.limit_reached()) is not None), None)
 
     def _receive(self, message: Event | Begun) -> None:
         id_ = message.attempt_id
         match message:
             case Result():
-                value = message.value
-                if message.in_file:
-                    value = results.read(self._folder / f"{id_.job_id}-{id_.attempt}")
-                self._ends.setdefault(id_, Outcome(State.SUCCEEDED, result=value))
+                self._ends.setdefault(id_, self._success(message))
             case Error(_, _, reason, said, traceback, retry):
                 end = Outcome(State.FAILED, reason, said, traceback, retry=retry)
                 self._ends.setdefault(id_, end)
@@ -214,6 +242,15 @@ class MicroBatch:
                 self._books.upload(message)
             case Progress():
                 self._books.note_progress(message)
+
+    def _success(self, message: Result) -> Outcome:
+        if not message.in_file:
+            return Outcome(State.SUCCEEDED, result=message.value)
+        try:
+            found = results.read(self._folder / f"{message.job_id}-{message.attempt}")
+        except (PermanentError, OSError) as error:
+            return failure_of(error)
+        return Outcome(State.SUCCEEDED, result=found)
 
     # ------------------------------------------------------------ ends
 
@@ -230,10 +267,13 @@ class MicroBatch:
             attempt.requested.state == State.CANCELLED or attempt.overdue_s is not None
         )
 
-    def _overdue(self, id_: AttemptId) -> bool:
-        """Whether the process has no more time for an attempt whose end was requested."""
+    def _overdue(self, id_: AttemptId, patience: float) -> bool:
+        """Whether the process has had no more time for an attempt for so many seconds."""
         attempt = self._attempts[id_]
-        return id_ not in self._ends and (attempt.lost or attempt.overdue_s is not None)
+        if id_ in self._ends:
+            return False
+        late = attempt.overdue_s
+        return (attempt.lost and not patience) or (late is not None and late >= patience)
 
     def _end_rest(self, outcome: Outcome) -> None:
         for id_ in self._attempts:
@@ -250,3 +290,10 @@ class MicroBatch:
             error = self._books.error_of(id_)
             return end if error is None else failure_of(error)
         return attempt.requested or end or Outcome(State.QUEUED, Reason.PREEMPTED)
+
+
+def _found_or_not(look: Callable[[], dict[str, Any]]) -> dict[str, Any] | Exception:
+    try:
+        return look()
+    except Exception as error:  # raised for each that asks
+        return error

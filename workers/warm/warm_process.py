@@ -153,8 +153,15 @@ class WarmProcess:
         request.write(self._file)
         for job in request.jobs:
             self._process.register(AttemptId(job.job_id, job.attempt), handler)
-        self._process.served = None
+        self._process.loaded = self._process.served = None
         self._process.tell(Serve(str(self._file)))
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it has the model of the micro-batch that it was given last."""
+        process = self._process
+        told = None if process is None else process.loaded
+        return told is not None and told.file == str(self._file)
 
     def forget(self, request: BatchRequest) -> None:
         """The micro-batch is over."""
