@@ -41,8 +41,8 @@ class _Display:
             disable=not console.is_terminal,
         )
         self._plain = not console.is_terminal
-        self._total = options.jobs
-        self._task = self._bar.add_task("the cluster starts", total=options.jobs)
+        self._total = options.jobs + options.items
+        self._task = self._bar.add_task("the cluster starts", total=self._total)
 
     def __enter__(self) -> _Display:
         self._bar.start()
@@ -64,6 +64,7 @@ class _Display:
 
 @click.command()
 @click.option("--jobs", default=1000, show_default=True, help="Jobs to submit.")
+@click.option("--items", default=500, show_default=True, help="Items in batches beside them.")
 @click.option("--seed", default=1, show_default=True, help="Of the plan.")
 @click.option("--minutes", default=10.0, show_default=True, help="How long acts go on.")
 @click.option("--database", type=click.Choice(["sqlite", "postgres"]), default="sqlite")

@@ -19,6 +19,7 @@ from .cluster import Cluster, Worker, wait_until
 from .ledger import FINAL, Strike
 from .plan import Act, Plan
 from .submit import Submitter
+from .warm import warm_processes
 
 _MOST_DEATHS = 30  # of workers that nobody killed: there is no point in going on
 _TURN_S = 0.02
@@ -93,10 +94,10 @@ class Storm:
             if self.seconds >= look_at:
                 look_at = self.seconds + _LOOK_S
                 self._look()
-                watch(self.seconds, len(submitter.ids), self.states, len(self.strikes))
+                watch(self.seconds, submitter.submitted, self.states, len(self.strikes))
                 final = sum(self.states.get(state, 0) for state in FINAL)
                 over = self.seconds >= options.seconds and not acts
-                if over and final >= len(self.plan.jobs):
+                if over and final >= len(self.plan.jobs) + len(self.plan.items):
                     return
                 if self.seconds > options.seconds + options.settle:
                     return
@@ -149,6 +150,8 @@ class Storm:
             "kill-job": self._strike_job,
             "freeze-job": self._strike_job,
             "kill-supervisor": self._strike_job,
+            "kill-warm": self._strike_warm,
+            "freeze-warm": self._strike_warm,
             "kill-worker": self._strike_worker,
             "freeze-worker": self._strike_worker,
             "suspend-worker": self._strike_worker,
@@ -185,6 +188,21 @@ class Storm:
             hit.process.suspend()
             if act.thaw_after is not None:
                 self._thaw_later(act.thaw_after, partial(_resume, [hit.process]))
+        self.strikes.append(strike)
+        return True
+
+    def _strike_warm(self, act: Act) -> bool:
+        found = warm_processes(self.cluster)
+        if not found:
+            return False
+        worker, process = found[act.draw % len(found)]
+        strike = _now(act, worker=worker)
+        if act.kind == "kill-warm":
+            process.kill()
+        else:
+            process.suspend()
+            if act.thaw_after is not None:
+                self._thaw_later(act.thaw_after, partial(_resume, [process]))
         self.strikes.append(strike)
         return True
 

@@ -33,7 +33,7 @@ from cvq.views import filters
 from .plan import StormOptions
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("benchmarks.storm.kind", "benchmarks.recovery.kind")
+KINDS = ("benchmarks.storm.kind", "benchmarks.storm.items", "benchmarks.recovery.kind")
 _GRACE_S = 3.0
 _PAUSE_S = 0.02
 _SQLITE_WRITER = 120  # the byte of the shared-memory file that the writer locks (SQLite's wal.c)

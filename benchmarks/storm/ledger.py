@@ -16,8 +16,8 @@ from .kind import output_line, padding, result_text
 FINAL = ("succeeded", "failed", "cancelled")
 # The reasons that acts leave, each with the acts. A process that hears no beats kills itself.
 _KINDS_OF = {
-    "signal:KILL": ("kill-job", "freeze-worker", "suspend-worker"),
-    "freeze": ("freeze-job",),
+    "signal:KILL": ("kill-job", "kill-warm", "freeze-worker", "suspend-worker"),
+    "freeze": ("freeze-job", "freeze-warm"),
     "preempted": ("drain-worker",),
     "worker-lost": ("kill-worker", "freeze-worker", "suspend-worker", "kill-supervisor"),
 }
@@ -175,22 +175,21 @@ def judge(
     for job in jobs:
         own = of_number.pop(job.number, [])
         _judge_lost(job, own, verdict)
-        _judge_results(job, verdict)
         _judge_doubled(job, own, strikes, verdict)
         _judge_log(job, verdict)
-        _judge_records(job, strikes, verdict)
+        judge_records(job, strikes, verdict)
     verdict.doubled += [f"job {number} of the ledger is nobody's" for number in of_number]
     return verdict
 
 
 def _judge_lost(job: JobRecord, effects: list[Effect], verdict: Verdict) -> None:
-    name = _name(job)
+    name = name_of(job)
     if not job.ids:
         verdict.lost.append(f"{name} is not in the database")
     elif job.state == "cancelled" and job.cancel_asked:
         return
     elif job.state != "succeeded":
-        verdict.lost.append(f"{name} is {job.state}, reason {_last_reason(job)}")
+        verdict.lost.append(f"{name} is {job.state}, reason {last_reason(job)}")
     else:
         winner = _succeeded(job)
         number = winner[0].number if winner else 0
@@ -210,7 +209,7 @@ def _judge_lost(job: JobRecord, effects: list[Effect], verdict: Verdict) -> None
 
 
 def _judge_results(job: JobRecord, verdict: Verdict) -> None:
-    name, winners = _name(job), _succeeded(job)
+    name, winners = name_of(job), _succeeded(job)
     if len(job.ids) > 1:
         verdict.two_results.append(f"{name} was entered as {job.ids}")
     if len(winners) > 1:
@@ -227,7 +226,7 @@ def _judge_results(job: JobRecord, verdict: Verdict) -> None:
 def _judge_doubled(
     job: JobRecord, effects: list[Effect], strikes: Sequence[Strike], verdict: Verdict
 ) -> None:
-    name = _name(job)
+    name = name_of(job)
     records = {attempt.number: attempt for attempt in job.attempts}
     winners = _succeeded(job)
     for token, own in _by_token(effects).items():
@@ -290,19 +289,25 @@ def _judge_run_again(
     verdict: Verdict,
 ) -> None:
     """Whether a job that had done all its work was run again for a reason."""
-    forced = record.outcome in ("failed", "stopped") and record.reason in _KINDS_OF
-    struck = [strike.kind for strike in strikes if strike.explains(job.ids[0], record)]
+    struck = [strike.kind for strike in forced_by(job, record, strikes)]
     text = f"{who} had written its end and is recorded as {record.outcome} ({record.reason})"
-    if forced and struck:
+    if struck:
         verdict.run_again_after_end.append(f"{text}, after {', '.join(struck)}")
     else:
         verdict.doubled.append(f"{text}; the job was run again, and the storm had not struck it")
 
 
+def forced_by(job: JobRecord, attempt: AttemptRecord, strikes: Sequence[Strike]) -> list[Strike]:
+    """The acts that may have ended an attempt, which has ended as if by one."""
+    if attempt.outcome not in ("failed", "stopped") or attempt.reason not in _KINDS_OF:
+        return []
+    return [strike for strike in strikes if strike.explains(job.ids[0], attempt)]
+
+
 def _judge_log(job: JobRecord, verdict: Verdict) -> None:
     if job.state != "succeeded":
         return
-    name = _name(job)
+    name = name_of(job)
     steps = range(1, job.steps + 1)
     if list(job.output) != [output_line(job.number, step, job.steps) for step in steps]:
         verdict.log_faults.append(
@@ -313,8 +318,17 @@ def _judge_log(job: JobRecord, verdict: Verdict) -> None:
         verdict.log_faults.append(f"{name}: the stored metric has steps {job.metric_steps}")
 
 
-def _judge_records(job: JobRecord, strikes: Sequence[Strike], verdict: Verdict) -> None:
-    name, attempts, winners = _name(job), job.attempts, _succeeded(job)
+def judge_records(
+    job: JobRecord, strikes: Sequence[Strike], verdict: Verdict, own: str | None = None
+) -> None:
+    """Look whether a job's history holds together.
+
+    Args:
+        job, strikes, verdict: what was found is added to the verdict.
+        own: a reason for which an attempt of this job fails by itself.
+    """
+    _judge_results(job, verdict)
+    name, attempts, winners = name_of(job), job.attempts, _succeeded(job)
     broken: Callable[[str], None] = verdict.broken_records.append
     if [attempt.number for attempt in attempts] != list(range(1, len(attempts) + 1)):
         broken(f"{name}: attempts are numbered {[attempt.number for attempt in attempts]}")
@@ -326,7 +340,8 @@ def _judge_records(job: JobRecord, strikes: Sequence[Strike], verdict: Verdict) 
             ending = f"{who} {attempt.outcome} ({attempt.reason})"
             if not attempt.reason:
                 broken(f"{ending} has no reason")
-            if not any(strike.explains(job.ids[0], attempt) for strike in strikes):
+            struck = any(strike.explains(job.ids[0], attempt) for strike in strikes)
+            if not struck and attempt.reason != own:
                 verdict.unexplained.append(f"{ending} and the storm had not struck it")
     if job.state == "succeeded" and (not winners or winners != [attempts[-1]]):
         broken(f"{name} succeeded, but not by its last attempt alone")
@@ -408,9 +423,11 @@ def _succeeded(job: JobRecord) -> list[AttemptRecord]:
     return [attempt for attempt in job.attempts if attempt.outcome == "succeeded"]
 
 
-def _last_reason(job: JobRecord) -> str | None:
+def last_reason(job: JobRecord) -> str | None:
+    """Why its last attempt has ended."""
     return job.attempts[-1].reason if job.attempts else None
 
 
-def _name(job: JobRecord) -> str:
+def name_of(job: JobRecord) -> str:
+    """How a job is called in a line."""
     return f"job {job.ids[0]} (number {job.number})" if job.ids else f"job number {job.number}"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .items import HEALTHY, POISONS
 from .kind import TRAITS
 
 # Acts come in bags: each bag holds all of these once, shuffled, so that none is left out.
@@ -30,6 +31,9 @@ BAG = (
     "drain-worker",
     "kill-forkserver",
     "kill-supervisor",
+    "kill-warm",
+    "kill-warm",
+    "freeze-warm",
     "kill-redis",
     "flush-redis",
 )
@@ -40,6 +44,7 @@ _LOAD = 0.6  # of the slots, so that most acts find something to hit
 _MOST_STRETCHED = 20.0
 _NEVER_THAWED = 0.25  # of the frozen jobs
 _REAPED_AFTER_S = 2.5  # the end of the lease
+_BATCH = 20  # items; one in so many is a poison
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class StormOptions:
 
     Attributes:
         jobs: how many are submitted, over the first half of the time.
+        items: small jobs that are submitted in batches beside them.
         seed: of the plan.
         minutes: how long acts go on; the storm ends when all jobs are final after that.
         database: `sqlite` or `postgres`.
@@ -61,6 +67,7 @@ class StormOptions:
     """
 
     jobs: int = 1000
+    items: int = 500
     seed: int = 1
     minutes: float = 10.0
     database: str = "sqlite"
@@ -95,6 +102,28 @@ class PlannedJob:
 
 
 @dataclass(frozen=True)
+class PlannedItem:
+    """An item of the storm; the temper is what it does to who answers it."""
+
+    number: int
+    temper: str
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """Items that are submitted together.
+
+    Poisons are a batch of their own, as they are not tried as often; whoever answers items takes
+    those of all batches together.
+    """
+
+    number: int
+    at: float
+    items: tuple[PlannedItem, ...]
+    poisonous: bool
+
+
+@dataclass(frozen=True)
 class Act:
     """Something done to the cluster, `at` seconds after its start.
 
@@ -111,10 +140,16 @@ class Act:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs and all acts of a storm, each in the order of their times."""
+    """All jobs, batches and acts of a storm, each in the order of their times."""
 
     jobs: tuple[PlannedJob, ...]
+    batches: tuple[PlannedBatch, ...]
     acts: tuple[Act, ...]
+
+    @property
+    def items(self) -> list[PlannedItem]:
+        """Those of all batches."""
+        return [item for batch in self.batches for item in batch.items]
 
     @property
     def digest(self) -> str:
@@ -129,7 +164,8 @@ class Plan:
 def make_plan(options: StormOptions) -> Plan:
     """Draw the plan of these options."""
     draw = random.Random(f"cvq storm {options.seed}")
-    return Plan(tuple(_jobs(options, draw)), tuple(_acts(options, draw)))
+    jobs, acts = tuple(_jobs(options, draw)), tuple(_acts(options, draw))
+    return Plan(jobs, tuple(_batches(options, draw)), acts)
 
 
 def _jobs(options: StormOptions, draw: random.Random) -> Iterator[PlannedJob]:
@@ -155,6 +191,19 @@ def _jobs(options: StormOptions, draw: random.Random) -> Iterator[PlannedJob]:
         yield PlannedJob(
             number, round(at, 3), steps, round(pause, 4), priority, after, cancel_at, trait
         )
+
+
+def _batches(options: StormOptions, draw: random.Random) -> Iterator[PlannedBatch]:
+    number = 0
+    for start in range(0, options.items, _BATCH):
+        at = round(draw.uniform(0, options.seconds * _SUBMITTED_BY), 3)
+        tempers = [draw.choice(HEALTHY) for _ in range(min(_BATCH, options.items - start) - 1)]
+        tempers.append(POISONS[start // _BATCH % len(POISONS)])
+        items = tuple(PlannedItem(start + place, temper) for place, temper in enumerate(tempers))
+        for some, poisonous in ((items[:-1], False), (items[-1:], True)):
+            if some:
+                yield PlannedBatch(number, at, some, poisonous)
+                number += 1
 
 
 def _stretch(options: StormOptions) -> float:
@@ -186,6 +235,6 @@ def _thaw_after(kind: str, lease: float, draw: random.Random) -> float | None:
     share, never = draw.uniform(0.2, 2.5), draw.random() < _NEVER_THAWED
     if kind == "suspend-worker":  # always later, and when the lost jobs have begun elsewhere
         return round(lease * (1 + share / 2) + _REAPED_AFTER_S, 3)
-    if kind == "freeze-worker" or (kind == "freeze-job" and not never):
+    if kind == "freeze-worker" or (kind in ("freeze-job", "freeze-warm") and not never):
         return round(lease * share, 3)
     return None

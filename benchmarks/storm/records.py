@@ -50,6 +50,21 @@ def collect(cluster: Cluster, plan: Plan, cancel_asked: Iterable[int]) -> list[J
     return records
 
 
+def collect_items(cluster: Cluster, plan: Plan) -> list[JobRecord]:
+    """A record for each item of the plan, its temper as its trait."""
+    with cluster.client.db.read() as connection:
+        jobs = filters.find(connection, filters.Filter(kinds=["storm-item"]))
+    ids: dict[int, list[int]] = {}
+    for job in jobs:
+        ids.setdefault(int(job.spec["asked"][0].split()[0]), []).append(job.id)
+    records = []
+    for item in plan.items:
+        own = sorted(ids.get(item.number, ()))
+        state = _state_of(cluster, own[0]) if own else {"state": "missing"}
+        records.append(JobRecord(item.number, 0, tuple(own), trait=item.temper, **state))
+    return records
+
+
 def _state_of(cluster: Cluster, job_id: int) -> dict[str, Any]:
     with cluster.client.db.read() as connection:
         job = queries.get_job(connection, job_id)

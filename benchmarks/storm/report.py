@@ -28,7 +28,7 @@ class Report:
     Attributes:
         digest: of the plan.
         seconds: from the start of the storm until all jobs were final.
-        states: jobs by their state at the end.
+        states, items: jobs and items by their state at the end.
         acts: what was done, by kind.
         missed: acts that found nothing to hit, by kind.
         held_database: workers that were frozen while they, alone, could write to SQLite.
@@ -49,6 +49,7 @@ class Report:
     digest: str
     seconds: float
     states: dict[str, int]
+    items: dict[str, int]
     attempts: int
     effects: int
     acts: dict[str, int]
@@ -89,6 +90,7 @@ class Report:
             f"{done} jobs in {self.seconds:.0f} s ({rate:.1f} a second): "
             f"{_counts(self.states)}; {self.attempts} attempts, {self.effects} effects"
         )
+        yield f"{sum(self.items.values())} items: {_counts(self.items)}"
         yield f"acts: {sum(self.acts.values())}: {_counts(self.acts)}"
         if self.missed:
             yield f"  found nothing to hit: {_counts(self.missed)}"

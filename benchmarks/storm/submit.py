@@ -10,6 +10,7 @@ from cvq import Client
 from cvq.errors import CvqError, DatabaseError
 from cvq.views import filters
 
+from .batches import BatchSubmitter
 from .cluster import Cluster
 from .plan import Plan, PlannedJob
 
@@ -34,6 +35,7 @@ class Submitter(threading.Thread):
         self._plan = plan
         self._begun = started
         self._stopping = threading.Event()
+        self.batches = BatchSubmitter(self._client, plan, self._stopping.wait)
 
     def run(self) -> None:
         """Submit, then go on cancelling until `stop`."""
@@ -52,14 +54,21 @@ class Submitter(threading.Thread):
             if self._client.broker._client is not None:
                 self._client.broker._client.close()
 
+    @property
+    def submitted(self) -> int:
+        """How many jobs and items."""
+        return len(self.ids) + self.batches.submitted
+
     def stop(self) -> None:
         """Cancel nothing more."""
         self._stopping.set()
         self.join()
 
     def _turn(self) -> bool:
+        self.batches.submit_due(time.monotonic() - self._begun)
         with contextlib.suppress(DatabaseError):
             self._cancel_due()
+            self.batches.cancel_stuck()
         return self._stopping.wait(0.05)
 
     def _submit(self, job: PlannedJob) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.storm.answers import judge_items
 from benchmarks.storm.cluster import holds_sqlite
+from benchmarks.storm.items import HEALTHY, POISONS, digest, expected
 from benchmarks.storm.kind import output_line, result_text
 from benchmarks.storm.ledger import (
     AttemptRecord,
@@ -27,7 +29,7 @@ from benchmarks.storm.plan import BAG, POSTGRES_BAG, StormOptions, make_plan
 from benchmarks.storm.run import run_storm
 from waiting import HANG_S
 
-SHORT = StormOptions(jobs=25, minutes=0.2, every=0.7, workers=2, lease=2, settle=HANG_S)
+SHORT = StormOptions(jobs=25, items=60, minutes=0.2, every=0.7, workers=2, lease=2, settle=HANG_S)
 
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -38,6 +40,8 @@ def test_a_short_storm_loses_and_doubles_nothing(database: str) -> None:
     assert report.good, told
     assert report.states.keys() <= {"succeeded", "cancelled"}, told
     assert sum(report.states.values()) == SHORT.jobs, told
+    assert sum(report.items.values()) == SHORT.items, told
+    assert report.items["succeeded"] == SHORT.items - 3, told  # a poison in each batch
     # Each act was tried; what it found to hit is up to the machine's pace.
     tried = sum(report.acts.values()) + sum(report.missed.values())
     assert tried == len(make_plan(options).acts), told
@@ -70,6 +74,8 @@ def test_a_plan_has_every_kind_of_job_and_act(seed: int) -> None:
     assert parents
     assert not parents & cancelled
     assert all(number < job.number for job in plan.jobs for number in job.after)
+    assert {item.temper for item in plan.items} == {*HEALTHY, *POISONS}
+    assert [item.number for item in plan.items] == list(range(options.items))
 
 
 # ---------------------------------------------------------------------------- the judge
@@ -273,6 +279,78 @@ def test_a_writer_frozen_inside_its_change_explains_what_others_lost() -> None:
     assert held.explains(7, LOST_WORKER)
     assert not held.explains(7, dataclasses.replace(LOST_WORKER, reason="freeze"))
     assert not held.explains(7, dataclasses.replace(LOST_WORKER, finished=30.0))
+
+
+# ---------------------------------------------------------------------------- the items
+
+ITEM = JobRecord(
+    number=3,
+    steps=0,
+    ids=(9,),
+    state="succeeded",
+    trait="file",
+    result=expected(3, "file"),
+    attempts=(LOST_WORKER, SUCCEEDED),
+    results=((2, digest(3)),),
+)
+
+
+def poison(temper: str, reason: str, **values: Any) -> JobRecord:
+    end = AttemptRecord(1, "A", 10.0, 10.5, "failed", reason)
+    given = {"state": "failed", "result": None, "results": (), "attempts": (end,)} | values
+    return dataclasses.replace(ITEM, trait=temper, **given)
+
+
+def judged_item(item: JobRecord) -> Verdict:
+    verdict = Verdict()
+    judge_items([item], [KILL], verdict)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        ITEM,
+        poison("faulty", "error"),
+        poison("crash", "signal:SEGV"),
+        poison("hang", "timeout"),
+        poison("crash", "worker-lost", attempts=(LOST_WORKER,)),
+        poison("stuck", "", state="cancelled", attempts=()),
+    ],
+    ids=["healthy", "faulty", "crash", "hang", "a poison that was struck", "cancelled"],
+)
+def test_an_item_with_its_own_end_is_well(item: JobRecord) -> None:
+    assert only(judged_item(item))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        dataclasses.replace(ITEM, ids=(), attempts=(), state="missing"),
+        dataclasses.replace(ITEM, result=expected(4, "file")),
+        dataclasses.replace(ITEM, results=()),
+        dataclasses.replace(ITEM, results=((2, digest(4)),)),
+        dataclasses.replace(ITEM, trait="plain"),
+        poison("plain", "timeout"),
+        poison("crash", "timeout"),
+        dataclasses.replace(ITEM, trait="crash"),
+        dataclasses.replace(ITEM, trait="stuck"),
+    ],
+    ids=[
+        "not there", "another's answer", "no file", "another's file", "a file too many",
+        "a healthy one failed", "another's cause", "a poison answered", "never cancelled",
+    ],
+)  # fmt: skip
+def test_an_item_with_another_end_is_seen(item: JobRecord) -> None:
+    assert judged_item(item).lost
+
+
+def test_an_item_that_pays_for_another_is_seen() -> None:
+    paid = AttemptRecord(1, "A", 10.0, 13.0, "failed", "signal:SEGV")
+    item = dataclasses.replace(ITEM, attempts=(paid, SUCCEEDED))
+    assert only(judged_item(item), "broken_records")
+    twice = dataclasses.replace(ITEM, results=(*ITEM.results, *ITEM.results))
+    assert judged_item(twice).two_results
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this system lists no locks")

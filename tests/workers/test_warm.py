@@ -158,6 +158,18 @@ def test_one_is_cancelled_and_the_others_are_answered(
     assert values(ended(client, submit(6))) == [12.0]
 
 
+def test_others_do_not_wait_for_one_that_hangs_and_was_cancelled(
+    client: Client, start: Start, submit: Callable[..., BatchHandle], told: Path
+) -> None:
+    start("--slots", "1", CVQ_GRACE="0.5")
+    batch = submit(1, HANGS, 2)
+    eventually(lambda: told.exists() and "forward" in told.read_text())
+    client.cancel(2)
+    jobs = ended(client, batch)
+    assert [job.state for job in jobs] == ["succeeded", "cancelled", "succeeded"]
+    assert {job.attempt for job in jobs} == {1}
+
+
 def test_a_worker_that_leaves_gives_its_jobs_back(
     client: Client, start: Start, submit: Callable[..., BatchHandle], told: Path
 ) -> None:

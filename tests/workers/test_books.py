@@ -1,0 +1,86 @@
+"""What the attempts of a micro-batch leave: each for itself, whatever becomes of another's."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from steps import claimed, new, submit
+
+from cvq import Client
+from cvq.ids import AttemptId
+from cvq.lifecycle import attempts as lifecycle
+from cvq.records import Job, Outcome
+from cvq.states import State
+from cvq_workers.attempt.attempt import Attempt
+from cvq_workers.attempt.execution import Site
+from cvq_workers.protocol import ArtifactWritten, Progress
+from cvq_workers.warm.books import Books
+
+
+@pytest.fixture
+def jobs(client: Client) -> list[Job]:
+    submit(client.db, new(), new())
+    return [claimed(client.db), claimed(client.db)]
+
+
+@pytest.fixture
+def books(client: Client, jobs: list[Job], tmp_path: Path) -> Any:
+    launcher: Any = None
+    site = Site("w", client.settings, client.db, client.artifacts, launcher)
+    now = time.monotonic()
+    attempts = {job.attempt_id: Attempt(job, client.settings, now) for job in jobs}
+    books = Books(site, attempts, tmp_path)
+    yield books
+    books.close()
+
+
+def leave(books: Books, attempt: AttemptId, folder: Path, content: str) -> None:
+    """A file of an attempt, as its process announces it."""
+    path = folder / f"{attempt.job_id}-{content}"
+    path.write_text(content)
+    books.upload(ArtifactWritten(*attempt, str(path), "drawn.txt", "result", None))
+
+
+def test_a_value_that_is_refused_costs_no_other_job_its_files(
+    client: Client, books: Books, jobs: list[Job], tmp_path: Path
+) -> None:
+    first, second = (job.attempt_id for job in jobs)
+    leave(books, first, tmp_path, "kept")
+    books.await_files(lambda: True)
+    bad = Outcome(State.SUCCEEDED, result={"number": 1, "bad": object()})
+    books.finish({first: Outcome(State.SUCCEEDED, result={"number": 2}), second: bad})
+    assert client.job(first.job_id).state == "succeeded"
+    assert client.job(second.job_id).state == "failed"
+    assert [file.name for file in client.artifacts_of(first.job_id)] == ["drawn.txt"]
+
+
+def test_what_is_answered_anew_leaves_its_files_once(
+    client: Client, books: Books, jobs: list[Job], tmp_path: Path
+) -> None:
+    first, second = (job.attempt_id for job in jobs)
+    leave(books, first, tmp_path, "before the crash")
+    leave(books, second, tmp_path, "answered")
+    books.restart([first])
+    leave(books, first, tmp_path, "after it")
+    books.await_files(lambda: True)
+    books.finish({id_: Outcome(State.SUCCEEDED, result={}) for id_ in (first, second)})
+    [file] = client.artifacts_of(first.job_id)
+    assert (file.name, file.bytes) == ("drawn.txt", len("after it"))
+    [file] = client.artifacts_of(second.job_id)
+    assert file.bytes == len("answered")
+
+
+def test_a_lease_that_one_has_lost_keeps_no_other_from_telling_its_progress(
+    client: Client, books: Books, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (job.attempt_id for job in jobs)
+    monkeypatch.setattr("cvq_workers.warm.books._PROGRESS_S", 0.0)
+    with client.db.write() as connection:
+        lifecycle.finish(connection, first, Outcome(State.CANCELLED), "somebody")
+    for id_ in (first, second):
+        books.note_progress(Progress(*id_, 1, 2, "item", None))
+    books.flush_progress()
+    assert (client.job(second.job_id).progress or {})["done"] == 1
