@@ -49,10 +49,9 @@ def _judge_end(item: JobRecord, strikes: Sequence[Strike], verdict: Verdict) -> 
 
 
 def _judge_poison(item: JobRecord, strikes: Sequence[Strike], verdict: Verdict) -> None:
-    last = item.attempts[-1] if item.attempts else None
-    if item.state == "failed" and last is not None:
-        if last.reason == CAUSES[item.trait] or forced_by(item, last, strikes):
-            return
+    last = item.attempts[-1] if item.attempts and item.state == "failed" else None
+    if last is not None and (last.reason == CAUSES[item.trait] or forced_by(item, last, strikes)):
+        return
     verdict.lost.append(
         f"{name_of(item)} is a {item.trait} item, and {item.state}, reason {last_reason(item)}"
     )
