@@ -49,7 +49,7 @@ def test_a_value_that_is_refused_costs_no_other_job_its_files(
 ) -> None:
     first, second = (job.attempt_id for job in jobs)
     leave(books, first, tmp_path, "kept")
-    books.await_files(lambda: True)
+    books.await_files()
     bad = Outcome(State.SUCCEEDED, result={"number": 1, "bad": object()})
     books.finish({first: Outcome(State.SUCCEEDED, result={"number": 2}), second: bad})
     assert client.job(first.job_id).state == "succeeded"
@@ -65,7 +65,7 @@ def test_what_is_answered_anew_leaves_its_files_once(
     leave(books, second, tmp_path, "answered")
     books.restart([first])
     leave(books, first, tmp_path, "after it")
-    books.await_files(lambda: True)
+    books.await_files()
     books.finish({id_: Outcome(State.SUCCEEDED, result={}) for id_ in (first, second)})
     [file] = client.artifacts_of(first.job_id)
     assert (file.name, file.bytes) == ("drawn.txt", len("after it"))
