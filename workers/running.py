@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from cvq.devices import Slot
 from cvq.errors import CvqError
@@ -108,15 +108,22 @@ class Running:
             self._worker.attempts.add(attempt)
         started = time.monotonic()
         states: dict[AttemptId, str] = {}
+
+        def note(ended: Mapping[AttemptId, str]) -> None:
+            states.update(ended)
+            for attempt in attempts:
+                if attempt.id in ended:
+                    self._worker.attempts.discard(attempt)
+            self._ended.tell(id_.job_id for id_ in ended)
+
         try:
-            states = MicroBatch(attempts, kind, self._site, warm).run()
+            MicroBatch(attempts, kind, self._site, warm, note).run()
         except BaseException:  # the leases run out, and say so
             log.exception("a micro-batch of %d jobs: the worker failed", len(attempts))
             warm.close()
         finally:
             for attempt in attempts:
                 self._worker.attempts.discard(attempt)
-        self._ended.tell(id_.job_id for id_ in states)
         if warm.is_worn:
             warm.close()
         told = Counter(states.get(attempt.id, "lost") for attempt in attempts)

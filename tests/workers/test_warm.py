@@ -170,6 +170,18 @@ def test_others_do_not_wait_for_one_that_hangs_and_was_cancelled(
     assert {job.attempt for job in jobs} == {1}
 
 
+def test_an_answer_is_stored_although_another_hangs(
+    client: Client, start: Start, submit: Callable[..., BatchHandle], told: Path
+) -> None:
+    start("--slots", "1")
+    batch = client.submit_many("double", [[1.0, 2.0], [HANGS]], log=str(told))
+    first, hangs = (job.id for job in batch.jobs)
+    eventually(lambda: client.job(first).state == "succeeded")
+    assert client.job(hangs).state == "running"
+    batch.cancel()
+    assert [job.state for job in ended(client, batch)] == ["succeeded", "cancelled"]
+
+
 def test_a_worker_that_leaves_gives_its_jobs_back(
     client: Client, start: Start, submit: Callable[..., BatchHandle], told: Path
 ) -> None:

@@ -108,11 +108,17 @@ class Books:
                 return error
         return None
 
-    def _artifacts(self) -> dict[AttemptId, list[Artifact]]:
+    def is_uploading(self, attempt: AttemptId) -> bool:
+        """Whether a file of an attempt is on its way."""
+        return any(not f.done() for f, owner in self._uploads.items() if owner == attempt)
+
+    def _take_artifacts(self, of: Collection[AttemptId]) -> dict[AttemptId, list[Artifact]]:
         found: dict[AttemptId, list[Artifact]] = {}
-        for future, owner in self._uploads.items():
-            if future.done() and future.exception() is None:
-                found.setdefault(owner, []).append(future.result())
+        for future, owner in list(self._uploads.items()):
+            if owner in of and future.done():
+                del self._uploads[future]
+                if future.exception() is None:
+                    found.setdefault(owner, []).append(future.result())
         return found
 
     # ------------------------------------------------------------ the database
@@ -137,8 +143,8 @@ class Books:
             log.warning("%s", error)
 
     def finish(self, outcomes: Mapping[AttemptId, Outcome]) -> dict[AttemptId, str]:
-        """Write all ends in one transaction; return the new states of jobs that were not lost."""
-        artifacts = self._artifacts()
+        """Write ends in one transaction; return the new states of jobs that were not lost."""
+        artifacts = self._take_artifacts(outcomes)
         try:
             states = self._finish_all(outcomes, artifacts)
         except Exception as error:
@@ -204,6 +210,7 @@ class Books:
         return not any(each.holds(state.upcoming_sleep) for each in self._attempts.values())
 
     def close(self) -> None:
-        """Leave no thread behind."""
+        """Leave no thread behind, and no file that is nobody's."""
+        self.restart(self._attempts.keys())
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)

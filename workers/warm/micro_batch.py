@@ -14,7 +14,7 @@ import logging
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,7 @@ from .warm_process import TICK_S, WarmProcess
 
 log = logging.getLogger("cvq.worker")
 
+_SETTLE_S = 1.0  # for which an end may wait to be written with the others
 _LOADS = 3  # of a model that ends the process: somebody else may have struck that
 
 
@@ -59,10 +60,16 @@ class MicroBatch:
         kind: of all of them.
         site: where they run.
         process: the slot's.
+        told: takes the new states of jobs as soon as they are written; not of those lost.
     """
 
     def __init__(
-        self, attempts: Sequence[Attempt], kind: Kind, site: Site, process: WarmProcess
+        self,
+        attempts: Sequence[Attempt],
+        kind: Kind,
+        site: Site,
+        process: WarmProcess,
+        told: Callable[[Mapping[AttemptId, str]], None],
     ) -> None:
         self._kind = kind
         self._attempts = {attempt.id: attempt for attempt in attempts}
@@ -73,9 +80,12 @@ class MicroBatch:
         self._books = Books(site, self._attempts, self._folder)
         self._jobs: dict[AttemptId, BatchJob] = {}
         self._loads = 0  # in which the process ended
+        self._told = told
+        self._settled: set[AttemptId] = set()
+        self._settled_at = time.monotonic()
 
-    def run(self) -> dict[AttemptId, str]:
-        """Run all to their ends; return the new states of the jobs that were not lost."""
+    def run(self) -> None:
+        """Run all to their ends."""
         try:
             try:
                 if self._bring_inputs():
@@ -86,7 +96,7 @@ class MicroBatch:
                 log.exception("a micro-batch of %d jobs", len(self._attempts))
                 self._end_rest(failure_of(error))
             self._books.await_files()
-            return self._books.finish(self._outcomes())
+            self._finish(self._outcomes())
         finally:
             self._books.close()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -202,6 +212,7 @@ class MicroBatch:
                     loaded = True
                     self._restart(group)  # nobody's own, either
                 self._books.flush_progress()
+                self._settle()
                 if self._is_in_the_way(group):
                     self._process.kill()
                     return None
@@ -279,9 +290,27 @@ class MicroBatch:
         for id_ in self._attempts:
             self._ends.setdefault(id_, outcome)
 
+    def _settle(self) -> None:
+        """Write the ends that are known where the others take longer."""
+        if time.monotonic() - self._settled_at < _SETTLE_S:
+            return
+        self._settled_at = time.monotonic()
+        known = [id_ for id_ in self._ends if not self._books.is_uploading(id_)]
+        outcomes = self._outcomes()
+        self._finish({id_: outcomes[id_] for id_ in known if id_ in outcomes})
+
+    def _finish(self, outcomes: Mapping[AttemptId, Outcome]) -> None:
+        if outcomes:
+            self._told(self._books.finish(outcomes))
+            self._settled |= outcomes.keys()
+
     def _outcomes(self) -> dict[AttemptId, Outcome]:
-        """The end of each attempt that is still ours."""
-        held = {id_: each for id_, each in self._attempts.items() if not each.lost}
+        """The end of each attempt that is still ours, and not yet written."""
+        held = {
+            id_: attempt
+            for id_, attempt in self._attempts.items()
+            if not attempt.lost and id_ not in self._settled
+        }
         return {id_: self._outcome(id_, attempt) for id_, attempt in held.items()}
 
     def _outcome(self, id_: AttemptId, attempt: Attempt) -> Outcome:
