@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 # A folder of its own, so that a demo touches nothing of yours; `make demo DEMO=...` moves it.
 DEMO ?= .demo
 
-# Many tests wait for real processes, so three at a time keep two cores busy; whichever is done
+# Many tests wait for real processes, so four at a time keep two cores busy; whichever is done
 # first takes over tests of the others.
-JOBS ?= 3
+JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # make storm SEED=7 DATABASE=postgres
 SEED ?= 1
