@@ -35,8 +35,10 @@ os.environ["XDG_CONFIG_HOME"] = os.devnull
 # Whose tests take a minute or more each: they begin first, lest all wait for one in the end.
 LONGEST = {"test_docs.py", "test_training_jobs.py", "test_own_training.py"}
 
-# What starts processes is slow, and so is whatever is marked as such.
+# What starts processes or computes is slow, and so is whatever is marked as such; of what is tried
+# on both databases, the half on Postgres.
 STARTS_PROCESSES = {"start_worker", "shell", "terminal"}
+COMPUTES = {"models", "training", "data", "inference"}  # folders of tests
 
 # A shell starts background jobs with SIGINT ignored, which every child would inherit: the tests of
 # Ctrl-C would then wait for nothing.
@@ -47,7 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test-fast` leaves out, and put the longest first."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
-        if STARTS_PROCESSES.intersection(getattr(item, "fixturenames", ())):
+        starts = STARTS_PROCESSES.intersection(getattr(item, "fixturenames", ()))
+        if starts or item.path.parent.name in COMPUTES or "postgres" in item.name:
             item.add_marker("slow")
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from cvq.broker.embedded import stop_redis
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = {
     "cvq": "cvq",

@@ -41,6 +41,8 @@ from cvq_workers.protocol import Metrics
 from cvq_workers.runtime import Runtime
 from waiting import HANG_S, eventually
 
+pytestmark = pytest.mark.slow
+
 
 class Cut:
     """A worker whose network to Postgres can be cut, and a client whose network cannot."""

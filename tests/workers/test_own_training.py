@@ -19,6 +19,8 @@ from cvq.errors import UsageError
 from cvq.kinds import all_kinds
 from cvq_workers.training.saved import NAME, read_model
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = TESTS.parent / "examples"
 DOCUMENTATION = TESTS.parent / "docs" / "training.md"
 

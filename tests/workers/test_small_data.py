@@ -40,6 +40,8 @@ from cvq_workers.models import (
 from cvq_workers.training import plots, report, verdicts
 from cvq_workers.training.report import Report
 
+pytestmark = pytest.mark.slow
+
 KINDS: dict[str, tuple[Any, type[ImageTrainingSpec], dict[str, Any]]] = {
     "fmnist-mlp": (fmnist_mlp, MlpSpec, {}),
     "fmnist-cnn": (fmnist_cnn, CnnSpec, {"arch": "resnet", "width": 8, "epochs": 1}),

@@ -29,6 +29,8 @@ from benchmarks.storm.plan import BAG, POSTGRES_BAG, StormOptions, make_plan
 from benchmarks.storm.run import run_storm
 from waiting import HANG_S
 
+pytestmark = pytest.mark.slow
+
 SHORT = StormOptions(jobs=25, items=60, minutes=0.2, every=0.7, workers=2, lease=2, settle=HANG_S)
 
 
