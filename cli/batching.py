@@ -13,7 +13,7 @@ import click
 from cvq.errors import UsageError
 from cvq.states import State
 
-from . import batch_table, formats
+from . import batch_table, formats, submitting
 from .from_spec import shape_of
 from .holdups import Holdups
 from .interrupts import Interrupts
@@ -167,21 +167,8 @@ def _storing(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     if quiet or not on_terminal(err=True) or is_dumb():
         yield lambda done, total: None
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    screen = console(err=True)
-    size = max(1, min(40, screen.width - 36))  # beside the words and figures
-    bar = Progress(
-        TextColumn("storing"), BarColumn(size), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=screen, transient=True,
-    )  # fmt: skip
-    task = bar.add_task("", total=None)
+    bar = submitting.counting_bar(beside=36)
+    task = bar.add_task("storing", total=None)
     with bar:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -17,6 +17,8 @@ from .output import console, dump, note, on_terminal, say
 from .widths import whole
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from cvq.client import Client
     from cvq.handle import JobHandle
     from cvq.kinds.kind import Kind
@@ -117,20 +119,7 @@ def _packing() -> Iterator[Callable[[int, int], None] | None]:
     if not on_terminal(err=True):
         yield None
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    screen = console(err=True)
-    size = max(1, min(40, screen.width - 30))  # beside the words and figures
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(size), MofNCompleteColumn(),
-        TimeRemainingColumn(), console=screen, transient=True,
-    )  # fmt: skip
+    bar = counting_bar(beside=30)
 
     def show(done: int, total: int) -> None:
         if not bar.tasks:
@@ -142,6 +131,24 @@ def _packing() -> Iterator[Callable[[int, int], None] | None]:
         yield show
     finally:
         bar.stop()
+
+
+def counting_bar(*, beside: int) -> Progress:
+    """What is done, of how many, and the time left; `beside` columns are for words and figures."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = console(err=True)
+    size = max(1, min(40, screen.width - beside))
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(size), MofNCompleteColumn(),
+        TimeRemainingColumn(), console=screen, transient=True,
+    )  # fmt: skip
 
 
 def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:

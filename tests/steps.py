@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cvq import Settings, queries
+from sqlalchemy import select
+
+from cvq import Client, Settings, queries
+from cvq import tables as t
+from cvq.batch_handle import BatchHandle
 from cvq.db import Database
 from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, jobs, workers
 from cvq.matching import Offer
 from cvq.records import Job, NewJob, Outcome, Worker
 from cvq.states import State
+from waiting import eventually
 
 QUEUE = "default"
 DONE = Outcome(State.SUCCEEDED, result={})
@@ -96,3 +101,15 @@ def reap_and_promote(database: Database) -> None:
     with database.write() as connection:
         attempts.reap(connection, "reaper")
         jobs.promote(connection, "reaper")
+
+
+def ended(client: Client, batch: BatchHandle) -> list[Job]:
+    """The jobs of a batch, once all have ended."""
+
+    def look() -> list[Job] | None:
+        with client.db.read() as connection:
+            query = select(t.jobs).where(t.jobs.c.batch == batch.id).order_by(t.jobs.c.id)
+            found = [Job.from_row(row) for row in connection.execute(query)]
+        return found if all(job.finished for job in found) else None
+
+    return eventually(look)

@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from steps import ended
 
 from conftest import TESTS, Worker
 from cvq import Client, Settings
-from cvq import tables as t
 from cvq.batch_handle import BatchHandle
-from cvq.records import Job
-from waiting import eventually
 
 
 @pytest.fixture
@@ -37,18 +34,6 @@ def start(start_worker: Callable[..., Worker], submit: Callable[..., BatchHandle
     return lambda *words, **more: start_worker(
         "--slots", "1", *words, **{"CVQ_KINDS": "rude_kinds", **more}
     )
-
-
-def ended(client: Client, batch: BatchHandle) -> list[Job]:
-    """The jobs of a batch, once all have ended."""
-
-    def jobs() -> list[Job] | None:
-        with client.db.read() as connection:
-            query = select(t.jobs).where(t.jobs.c.batch == batch.id).order_by(t.jobs.c.id)
-            found = [Job.from_row(row) for row in connection.execute(query)]
-        return found if all(job.finished for job in found) else None
-
-    return eventually(jobs)
 
 
 # What each word leaves: a field of the result and its value, or words of the error.

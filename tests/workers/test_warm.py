@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from sqlalchemy import select
+from steps import ended
 from warm_kinds import CRASHES, DRAWS, FAULTY, HANGS, NO_NUMBER, PASSES
 
 from conftest import TESTS, Worker
@@ -47,18 +48,6 @@ def submit(
 @pytest.fixture
 def start(start_worker: Start, submit: Callable[..., BatchHandle]) -> Start:
     return lambda *words, **more: start_worker(*words, **{"CVQ_KINDS": "warm_kinds", **more})
-
-
-def ended(client: Client, batch: BatchHandle) -> list[Job]:
-    """The jobs of a batch, once all have ended."""
-
-    def jobs() -> list[Job] | None:
-        with client.db.read() as connection:
-            query = select(t.jobs).where(t.jobs.c.batch == batch.id).order_by(t.jobs.c.id)
-            found = [Job.from_row(row) for row in connection.execute(query)]
-        return found if all(job.finished for job in found) else None
-
-    return eventually(jobs)
 
 
 def values(jobs: list[Job]) -> list[Any]:

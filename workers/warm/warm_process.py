@@ -190,11 +190,10 @@ class WarmProcess:
         """For how long it has been frozen, or None where it is not."""
         return None if self._process is None else self._process.frozen(self._site.settings.lease)
 
-    def kill(self) -> ProcessEnd | None:
-        """Kill the process at once; how it ended."""
+    def kill(self) -> None:
+        """Kill the process at once."""
         if self._process is not None and not self._process.gone:
             self._process.kill_directly()
-        return self.end
 
     @property
     def end(self) -> ProcessEnd | None:
