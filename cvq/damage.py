@@ -24,6 +24,11 @@ def read_row(row: Row[Any], names: Iterable[str]) -> tuple[dict[str, Any], dict[
     mapping: Mapping[Any, Any] = row._mapping
     for name in names:
         value = mapping[name]
+        if (value is None and name not in _NEVER_NULL) or (
+            type(value) in _PLAIN and name not in _SHAPES
+        ):
+            values[name] = value  # as nearly all are: there are dozens of columns
+            continue
         # SQLite gives bytes where a text was overwritten with what is none.
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         fits, instead = _SHAPES.get(name, (_is_readable, text))
@@ -95,4 +100,5 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], Any]] = {
     "kinds": (_is_record, None),
     "peak_memory": (_is_number, None),
 }
+_PLAIN = frozenset((str, int, float, bool))
 _NEVER_NULL = ("tags", "spec", "metrics", "devices", "queues")

@@ -11,12 +11,11 @@ from sqlalchemy import Connection, Select, Table, func, select
 from . import tables as t
 from .batch import Batch
 from .errors import UnknownBatchError, UnknownJobError, UsageError
+from .given import among
 from .ids import AttemptId
 from .records import Artifact, Attempt, Event, Job, Lease, StoredLine, StoredPoint, Summary, Worker
 from .states import Role, State, WorkerState
 from .tables import now
-
-_VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
 
 
 def get_job(connection: Connection, job_id: int) -> Job:
@@ -33,7 +32,7 @@ def get_job(connection: Connection, job_id: int) -> Job:
 
 def get_jobs(connection: Connection, job_ids: Collection[int]) -> list[Job]:
     """The jobs of these ids that there are, in order."""
-    query = select(t.jobs).where(t.jobs.c.id.in_(job_ids)).order_by(t.jobs.c.id)
+    query = select(t.jobs).where(among(t.jobs.c.id, job_ids)).order_by(t.jobs.c.id)
     return [Job.from_row(row) for row in connection.execute(query).all()]
 
 
@@ -120,13 +119,11 @@ def artifacts_of(connection: Connection, job_ids: Iterable[int]) -> dict[int, li
     """
     ids = list(job_ids)
     found: dict[int, dict[str, Artifact]] = {job_id: {} for job_id in ids}
-    for start in range(0, len(ids), _VALUES):
-        some = t.artifacts.c.job_id.in_(ids[start : start + _VALUES])
-        query = select(t.artifacts).where(some).order_by(t.artifacts.c.id)
-        for row in connection.execute(query).all():
-            named = found[row.job_id]
-            named.pop(row.name, None)
-            named[row.name] = Artifact.from_row(row)
+    query = select(t.artifacts).where(among(t.artifacts.c.job_id, ids)).order_by(t.artifacts.c.id)
+    for row in connection.execute(query).all():
+        named = found[row.job_id]
+        named.pop(row.name, None)
+        named[row.name] = Artifact.from_row(row)
     return {job_id: list(named.values()) for job_id, named in found.items()}
 
 

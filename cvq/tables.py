@@ -66,24 +66,30 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Put the zone back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """Read a time, or `UNREADABLE_TIME`."""
-        return _tolerant(super().result_processor(dialect, coltype), lambda _: UNREADABLE_TIME)
+        """Read a time and put the zone back, or read `UNREADABLE_TIME`."""
+        impl = self.impl_instance.dialect_impl(dialect)
+        read: Callable[[Any], Any] = impl.result_processor(dialect, coltype) or (lambda x: x)
+
+        def aware(value: Any) -> datetime:
+            time: datetime = read(value)
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+        return _tolerant(aware, lambda _: UNREADABLE_TIME)
 
 
 def _tolerant(read: Callable[[Any], Any] | None, instead: Callable[[Any], Any]) -> Any:
-    """A result processor that gives something else where a value cannot be read."""
+    """A result processor that gives something else where a value cannot be read.
+
+    It is called for each value of each row: what is NULL, as most are, is told first.
+    """
     if read is None:
         return None
 
     def process(value: Any) -> Any:
-        if isinstance(value, Unreadable):
+        if value is None:
+            return None
+        if type(value) is Unreadable:
             return instead(value)
         try:
             return read(value)

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
-    bindparam,
     delete,
     insert,
     select,
@@ -25,9 +24,11 @@ from sqlalchemy import (
 from .. import summaries
 from .. import tables as t
 from ..damage import read_row
+from ..db import as_json
+from ..given import Given, among
 from ..goals import Goal
 from ..ids import AttemptId
-from ..records import Artifact, Job, LogLine, MetricPoint, Outcome
+from ..records import Artifact, EncodedJson, Job, LogLine, MetricPoint, Outcome
 from ..states import FINAL, Reason, Role, State
 from ..tables import now
 from .cancelling import FAILED_ITEMS, stop_failing
@@ -39,6 +40,7 @@ from .retries import next_try
 from .values import fit, send_ahead, storable
 
 _LAST_LINES = 10
+_SMALL = 1 << 16  # characters of a result
 
 
 def report(
@@ -141,7 +143,7 @@ def finish_batch(
         states = {id_: state for id_, state in found.items() if state}
     left = {attempt: ended[attempt] for attempt in ended if attempt not in states}
     held = {AttemptId(row.id, row.attempt): row for row in lock(connection, left, *_OF_SUCCESS)}
-    done = [id_ for id_ in held if left[id_].state == State.SUCCEEDED]
+    done = [id_ for id_ in held if _succeeds_alike(left[id_])]
     _succeed(connection, [(_Succeeded.of(held[id_]), left[id_].result) for id_ in done], by)
     states |= dict.fromkeys(done, State.SUCCEEDED)
     for id_ in [id_ for id_ in held if id_ not in states]:
@@ -153,6 +155,12 @@ def finish_batch(
     ]
     stop_failing(connection, failed)
     return states
+
+
+def _succeeds_alike(outcome: Outcome) -> bool:
+    """Whether an attempt may end in one statement with others: its result is small."""
+    size = len(outcome.result.text) if isinstance(outcome.result, EncodedJson) else 0
+    return outcome.state == State.SUCCEEDED and size <= _SMALL
 
 
 class _Succeeded(NamedTuple):
@@ -178,40 +186,49 @@ def _succeed(connection: Connection, ended: Sequence[tuple[_Succeeded, Any]], by
     at = connection.scalar(select(now()))
     numbers = [(job, storable(summaries.numbers_of(result))) for job, result in ended]
     kept = summaries.add_results(connection, numbers)
-    connection.execute(
-        update(t.jobs)
-        .where(t.jobs.c.id == bindparam("job"))
-        .values(
-            state=State.SUCCEEDED, reason=None, error=None, lease_owner=None, lease_until=None,
-            claim_token=None, finished_at=bindparam("at"), result=bindparam("value"),
-            metrics=bindparam("figures"),
-        ),
+    given = Given(
+        connection,
         [
             {
-                "job": job.id,
-                "at": at,
-                "value": storable(result),
-                "figures": job.metrics | kept[job.id],
+                "id": job.id,
+                "attempt": job.attempt,
+                "result": _stored(result),
+                "metrics": as_json(job.metrics | kept[job.id]),
             }
             for job, result in ended
         ],
+    )
+    jobs, a = t.jobs.c, t.attempts.c
+    job_id = given.cell("id", jobs.id.type)
+    connection.execute(
+        update(t.jobs)
+        .where(jobs.id == job_id)
+        .values(
+            state=State.SUCCEEDED, reason=None, error=None, lease_owner=None, lease_until=None,
+            claim_token=None, finished_at=at, result=given.cell("result", jobs.result.type),
+            metrics=given.cell("metrics", jobs.metrics.type),
+        )
     )  # fmt: skip
     connection.execute(
         update(t.attempts)
-        .where(t.attempts.c.job_id == bindparam("job"), t.attempts.c.number == bindparam("nth"))
-        .values(finished_at=bindparam("at"), outcome=State.SUCCEEDED, last_lines=[]),
-        [{"job": job.id, "nth": job.attempt, "at": at} for job, _ in ended],
+        .where(a.job_id == job_id, a.number == given.cell("attempt", a.number.type))
+        .values(finished_at=at, outcome=State.SUCCEEDED, last_lines=[])
     )
     ids = [AttemptId(job.id, job.attempt) for job, _ in ended]
     add_attempt_events(connection, ids, State.SUCCEEDED, by)
     _drop_checkpoints(connection, [job.id for job, _ in ended])
 
 
+def _stored(result: Any) -> str | None:
+    """A result as the text that is stored."""
+    return None if result is None else as_json(storable(result))
+
+
 def _drop_checkpoints(connection: Connection, job_ids: Sequence[int]) -> None:
     """Those of jobs that have succeeded have served; the caller removes the files."""
     connection.execute(
         delete(t.artifacts).where(
-            t.artifacts.c.job_id.in_(job_ids), t.artifacts.c.role == Role.CHECKPOINT
+            among(t.artifacts.c.job_id, job_ids), t.artifacts.c.role == Role.CHECKPOINT
         )
     )
 
@@ -234,7 +251,7 @@ def reap(
     condition = (
         t.jobs.c.lease_until < now()
         if suspects is None
-        else t.jobs.c.id.in_([attempt.job_id for attempt in suspects])
+        else among(t.jobs.c.id, (attempt.job_id for attempt in suspects))
     )
     rows = connection.execute(
         select(t.jobs)

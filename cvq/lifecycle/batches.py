@@ -7,20 +7,14 @@ submission that dies leaves nothing behind and can be made again.
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    TableValuedAlias,
-    Text,
     and_,
     case,
-    cast,
-    column,
-    func,
     insert,
     literal,
     or_,
@@ -32,6 +26,7 @@ from sqlalchemy import (
 from .. import tables as t
 from ..batch import NewBatch
 from ..db import as_json
+from ..given import Given
 from ..queries import database_time
 from ..records import Job, NewJob, Outcome
 from ..states import Reason, State
@@ -84,17 +79,13 @@ def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> i
 
 
 def _insert_alike(connection: Connection, like: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert jobs that are another in all but these columns.
-
-    They are sent as one text, of which the database makes them: to encode and send each column of
-    each row takes several times as long.
-    """
+    """Insert jobs that are another in all but these columns."""
     own = [{name: row[name] for name in _OWN} | {"spec": as_json(row["spec"])} for row in rows]
-    given = literal(json.dumps(own), Text)
-    each, nth, cell = _cells(given, postgres=connection.dialect.name == "postgresql")
-    state, at = cell("state"), t.jobs.c.created_at
+    given = Given(connection, own)
+    cells = {name: given.cell(name, t.jobs.c[name].type) for name in _OWN}
+    state, at = cells["state"], t.jobs.c.created_at
     made: dict[str, ColumnElement[Any]] = {
-        **{name: cell(name) for name in _OWN},
+        **cells,
         "queued_at": case((state == State.QUEUED, at)),
         "finished_at": case((state == State.FAILED, at)),
     }
@@ -103,25 +94,11 @@ def _insert_alike(connection: Connection, like: int, rows: Sequence[Mapping[str,
         insert(t.jobs).from_select(
             [*(column.name for column in same), *made],
             select(*same, *made.values())
-            .select_from(t.jobs.join(each, true()))
+            .select_from(t.jobs.join(given.table, true()))
             .where(t.jobs.c.id == like)
-            .order_by(nth),
+            .order_by(given.nth),
         )
     )
-
-
-def _cells(
-    given: ColumnElement[str], *, postgres: bool
-) -> tuple[TableValuedAlias, ColumnElement[int], Callable[[str], ColumnElement[Any]]]:
-    """A list of records in JSON as rows, their order, and what gives a cell of these."""
-    if not postgres:
-        each = func.json_each(given).table_valued("value", "key")
-        return each, each.c.key, lambda name: func.json_extract(each.c.value, f"$.{name}")
-    from sqlalchemy.dialects.postgresql import JSONB
-
-    rows = func.jsonb_array_elements(cast(given, JSONB))
-    found = rows.table_valued(column("value", JSONB), with_ordinality="nth").render_derived()
-    return found, found.c.nth, lambda name: cast(found.c.value[name].astext, t.jobs.c[name].type)
 
 
 def _enter(connection: Connection, batch_id: int, first: NewJob, at: Any) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from .. import tables as t
+from ..given import among
 from ..states import State
 from ..tables import now
 from .events import CANCEL_REQUESTED, add_events
 
 # What the result of a job of many items calls those without an answer.
 FAILED_ITEMS = "failed"
-_VALUES = 10_000  # in one statement: Postgres takes 65,535, some SQLite 32,766
 
 
 def request_cancel(
@@ -94,10 +94,5 @@ def _failed(connection: Connection, of_batch: ColumnElement[bool], most: int) ->
 
 
 def _change(connection: Connection, job_ids: list[int], **values: Any) -> None:
-    for some in _parts(job_ids):
-        connection.execute(update(t.jobs).where(t.jobs.c.id.in_(some)).values(**values))
-
-
-def _parts(job_ids: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(job_ids), _VALUES):
-        yield job_ids[start : start + _VALUES]
+    if job_ids:
+        connection.execute(update(t.jobs).where(among(t.jobs.c.id, job_ids)).values(**values))

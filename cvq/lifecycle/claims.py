@@ -6,20 +6,21 @@ With it may come others of its batch key, which a worker runs together: a micro-
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, literal, select, update
 
 from .. import tables as t
 from ..db_errors import is_about_a_value, reason_of
 from ..errors import UsageError
+from ..given import among
 from ..matching import Needs, Offer, misfit
 from ..records import Job
 from ..states import Reason, State
 from ..tables import now
 from . import order
-from .events import add_attempt_events, add_event
+from .events import add_attempt_events_of, add_event
 from .order import Place
 from .values import fit, plain
 
@@ -164,7 +165,9 @@ def _take(connection: Connection, job_id: int, request: _Request) -> Job:
     offer = request.offer
     if offer is not None and misfit(needs, offer):
         raise _MisfitError(needs.key)
-    _begin(connection, [(job, row.started_at, seed)], request)
+    begun = {"job_id": job.id, "number": job.attempt, "started_at": row.started_at}
+    connection.execute(insert(t.attempts).values(**request.attempt, **seed, **begun))
+    add_event(connection, job.id, f"attempt {job.attempt} started", request.worker)
     return job
 
 
@@ -176,44 +179,86 @@ def _take_companions(connection: Connection, job: Job, request: _Request) -> lis
     more = request.most // _items_of(connection, job) - 1
     if more > 0:
         try:
-            with connection.begin_nested():
-                companions = _take_more(connection, job, more, request)
+            companions = _take_more(connection, job, more, request)
         except Exception as error:
             if not is_about_a_value(error):
                 raise  # else each is claimed by itself, and the one at fault fails then
-    _note_micro_batch(connection, [job, *companions], request.token)
+    together = {"micro_batch": request.token, "micro_batch_size": 1 + len(companions)}
+    a = t.attempts.c
+    own = and_(a.job_id == job.id, a.number == job.attempt)
+    connection.execute(update(t.attempts).where(own).values(**together))
     return companions
 
 
 def _take_more(connection: Connection, job: Job, most: int, request: _Request) -> list[Job]:
     """Take jobs of the same batch key; those that nobody could start fail."""
     companions = order.companions_of(job, most).with_for_update(skip_locked=True)
-    queued: dict[int, tuple[Job, dict[str, Any]]] = {}
-    for row in connection.execute(companions).all():
+    ids = list(connection.scalars(companions).all())
+    while ids:
         try:
-            each, _, seed = _understand(row)
+            with connection.begin_nested():
+                return _take_all(connection, ids, job, request)
+        except _DamagedError as damaged:
+            for job_id, why in damaged.found.items():
+                _fail_unclaimed(connection, job_id, why, request.worker)
+            ids = [job_id for job_id in ids if job_id not in damaged.found]
+    return []
+
+
+class _DamagedError(Exception):
+    """Rows of jobs cannot be read: why, by the id of each."""
+
+    def __init__(self, found: dict[int, str]) -> None:
+        self.found = found
+
+
+def _take_all(
+    connection: Connection, ids: Sequence[int], leader: Job, request: _Request
+) -> list[Job]:
+    """Take queued jobs, in this order, to run along with one that is taken.
+
+    Raises:
+        _DamagedError: some cannot be started; nothing that was done is to stay.
+    """
+    taken: dict[int, Job] = {}
+    seeds: dict[int, Any] = {}
+    damaged: dict[int, str] = {}
+    for row in _run(connection, ids, request):
+        try:
+            taken[row.id], _, seeds[row.id] = _understand(row)
         except UsageError as error:
-            _fail_unclaimed(connection, row.id, str(error), request.worker)
-        else:
-            queued[row.id] = each, seed
-    # Only what the statement changes: to read whole rows again takes longer than all the rest.
-    changed = [t.jobs.c[name] for name in ("id", "attempt", "lease_until", "started_at")]
-    started = {row.id: row for row in _run(connection, list(queued), request, changed)}
-    taken = [
-        (_running(each, started[id_], request), started[id_].started_at, seed)
-        for id_, (each, seed) in queued.items()
+            damaged[row.id] = str(error)
+    if damaged:
+        raise _DamagedError(damaged)
+    _begin_all(connection, leader, 1 + len(taken), request)
+    given = [
+        {"job": job_id, "attempt": taken[job_id].attempt, **seed}
+        for job_id, seed in seeds.items()
+        if seed["seed"] is not None
     ]
-    _begin(connection, taken, request)
-    return [each for each, _, _ in taken]
+    if given:
+        a = t.attempts.c
+        own = and_(a.job_id == bindparam("job"), a.number == bindparam("attempt"))
+        connection.execute(update(t.attempts).where(own), given)
+    return [taken[job_id] for job_id in ids]
 
 
-def _running(job: Job, row: Row[Any], request: _Request) -> Job:
-    """A job as its row is once it runs."""
-    return replace(
-        job, state=State.RUNNING, attempt=row.attempt, lease_owner=request.worker,
-        lease_until=row.lease_until, started_at=row.started_at, finished_at=None,
-        reason=None, error=None, progress=None,
-    )  # fmt: skip
+def _begin_all(connection: Connection, leader: Job, size: int, request: _Request) -> None:
+    """Enter the attempts of all jobs of this claim but the first, which has its own.
+
+    The database makes them of the jobs: to send each takes several times as long.
+    """
+    jobs = t.jobs.c
+    companions = and_(jobs.claim_token == request.token, jobs.id != leader.id)
+    attempt = {**request.attempt, "micro_batch": request.token, "micro_batch_size": size}
+    given = [literal(value, t.attempts.c[name].type) for name, value in attempt.items()]
+    connection.execute(
+        insert(t.attempts).from_select(
+            ["job_id", "number", "started_at", *attempt],
+            select(jobs.id, jobs.attempt, jobs.started_at, *given).where(companions),
+        )
+    )
+    add_attempt_events_of(connection, companions, "started", request.worker)
 
 
 def _items_of(connection: Connection, job: Job) -> int:
@@ -223,18 +268,11 @@ def _items_of(connection: Connection, job: Job) -> int:
     return 1 if row is None else max(1, -(-row[0] // max(1, row[1])))
 
 
-def _run(
-    connection: Connection,
-    job_ids: Sequence[int],
-    request: _Request,
-    columns: Sequence[Any] = (t.jobs,),
-) -> Sequence[Row[Any]]:
+def _run(connection: Connection, job_ids: Sequence[int], request: _Request) -> Sequence[Row[Any]]:
     """Let queued jobs run, under a lease of the worker that asks; their rows as they are then."""
-    if not job_ids:
-        return []
     return connection.execute(
         update(t.jobs)
-        .where(t.jobs.c.id.in_(job_ids))
+        .where(among(t.jobs.c.id, job_ids))
         .values(
             state=State.RUNNING,
             attempt=t.jobs.c.attempt + 1,
@@ -247,37 +285,8 @@ def _run(
             started_at=now(),
             finished_at=None,
         )
-        .returning(*columns)
+        .returning(t.jobs)
     ).all()
-
-
-def _begin(
-    connection: Connection, taken: Sequence[tuple[Job, Any, dict[str, Any]]], request: _Request
-) -> None:
-    """Enter the attempts of jobs that run now, each with its start and its seed."""
-    if not taken:
-        return
-    connection.execute(
-        insert(t.attempts),
-        [
-            {**request.attempt, **seed, "job_id": job.id, "number": job.attempt, "started_at": at}
-            for job, at, seed in taken
-        ],
-    )
-    add_attempt_events(
-        connection, [job.attempt_id for job, _, _ in taken], "started", request.worker
-    )
-
-
-def _note_micro_batch(connection: Connection, jobs: Sequence[Job], token: str) -> None:
-    """Write down which attempts run together."""
-    a = t.attempts.c
-    connection.execute(
-        update(t.attempts)
-        .where(a.job_id == bindparam("job"), a.number == bindparam("attempt"))
-        .values(micro_batch=token, micro_batch_size=len(jobs)),
-        [{"job": job.id, "attempt": job.attempt} for job in jobs],
-    )
 
 
 def _understand(row: Row[Any]) -> tuple[Job, Needs, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import ColumnElement, Connection, Text, cast, insert, literal, select
 
 from .. import tables as t
 from ..ids import AttemptId
@@ -28,6 +28,17 @@ def add_attempt_events(
         jobs.setdefault(number, []).append(job_id)
     for number, job_ids in jobs.items():
         add_events(connection, job_ids, f"attempt {number} {what}", by)
+
+
+def add_attempt_events_of(
+    connection: Connection, which: ColumnElement[bool], what: str, by: str
+) -> None:
+    """Add the same event about the current attempt of each of some jobs to their histories."""
+    jobs = t.jobs.c
+    said = literal("attempt ") + cast(jobs.attempt, Text) + literal(f" {what}")
+    who = literal(fit(t.events, by=by)["by"])
+    rows = select(jobs.id, now(), said, who).where(which).order_by(jobs.id)
+    connection.execute(insert(t.events).from_select(["job_id", "time", "what", "by"], rows))
 
 
 def add_events(connection: Connection, job_ids: Iterable[int], what: str, by: str) -> None:

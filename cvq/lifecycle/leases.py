@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from .. import tables as t
 from ..errors import LeaseLostError
+from ..given import among
 from ..ids import AttemptId
 from ..records import Job
 from ..states import State
@@ -33,7 +34,7 @@ def renew(
     free = (
         select(t.jobs.c.id)
         .where(
-            t.jobs.c.id.in_([attempt.job_id for attempt in wanted]),
+            among(t.jobs.c.id, (attempt.job_id for attempt in wanted)),
             t.jobs.c.lease_owner == worker,
             t.jobs.c.state == State.RUNNING,
         )
@@ -57,7 +58,7 @@ def still_held(
         return set()
     rows = connection.execute(
         select(t.jobs.c.id, t.jobs.c.attempt).where(
-            t.jobs.c.id.in_([attempt.job_id for attempt in attempts]),
+            among(t.jobs.c.id, (attempt.job_id for attempt in attempts)),
             t.jobs.c.lease_owner == worker,
             t.jobs.c.state == State.RUNNING,
         )
@@ -89,7 +90,7 @@ def lock(
     rows = connection.execute(
         select(*columns)
         .where(
-            t.jobs.c.id.in_([attempt.job_id for attempt in wanted]),
+            among(t.jobs.c.id, (attempt.job_id for attempt in wanted)),
             t.jobs.c.state == State.RUNNING,
         )
         .order_by(t.jobs.c.id)  # whoever locks several does so in one order

@@ -85,7 +85,7 @@ def preferred_at(
 
 
 def companions_of(job: Job, most: int) -> Select[Any]:
-    """The jobs of the same batch key that come next, and do not wait for others to have theirs.
+    """The ids of jobs of the same batch key that come next, and wait for no others.
 
     None of another priority: a job that is more urgent than they are waits for none of them.
     """
@@ -97,7 +97,7 @@ def companions_of(job: Job, most: int) -> Select[Any]:
         jobs.priority == job.priority,
         jobs.needs == needs,
     )
-    return select(t.jobs).where(alike).order_by(*_BY_TURN).limit(most)
+    return select(jobs.id).where(alike).order_by(*_BY_TURN).limit(most)
 
 
 def _at(place: Place, *columns: ColumnElement[Any]) -> Select[Any]:
