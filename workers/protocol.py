@@ -320,7 +320,9 @@ class BatchRequest:
 
     def write(self, path: Path) -> None:
         """Write it for `read`."""
-        path.write_text(json.dumps(asdict(self)))
+        # Not `asdict`, which copies each specification, and takes longer than all the rest.
+        said = {**vars(self), "jobs": [vars(job) for job in self.jobs]}
+        path.write_text(json.dumps(said))
 
     @classmethod
     def read(cls, path: Path) -> BatchRequest:

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from cvq.devices import Slot
 from cvq.errors import CvqError
@@ -21,6 +22,7 @@ from .claiming import Claim
 from .ended import EndedJobs
 from .launch.launcher import Launcher
 from .warm.micro_batch import MicroBatch
+from .warm.relay import Relay
 from .warm.warm_process import WarmProcess
 from .worker import Worker
 
@@ -47,12 +49,23 @@ class Running:
         warm = self._warm.get(id(slot))
         return warm.resident if warm else ()
 
-    def run(self, claim: Claim, slot: Slot) -> None:
-        """Run what was claimed to its end, whatever goes wrong: a slot outlives it."""
-        kind = self._kind_for_warm(claim.jobs[0], slot)
-        if kind is not None:
-            self._run_together(claim, kind, slot)
-            return
+    def run(self, claim: Claim | None, slot: Slot, more: Callable[[], Claim | None]) -> None:
+        """Run what was claimed to its end, whatever goes wrong: a slot outlives it.
+
+        Args:
+            claim: of jobs.
+            slot: where they run.
+            more: claims what comes next, while this runs.
+        """
+        while claim is not None:
+            kind = self._kind_for_warm(claim.jobs[0], slot)
+            if kind is None:
+                self._run_each(claim, slot)
+                return
+            claim = self._run_together(claim, kind, slot, more)
+
+    def _run_each(self, claim: Claim, slot: Slot) -> None:
+        """Run each job in a process of its own."""
         warm = self._warm.get(id(slot))
         if warm is not None and slot.kind != "cpu":
             warm.close()  # this job may need the room that its models take
@@ -100,36 +113,57 @@ class Running:
         seconds = time.monotonic() - started
         log.info("job %s attempt %s: %s in %.1f s", *attempt.id, state or "lost", seconds)
 
-    def _run_together(self, claim: Claim, kind: Kind, slot: Slot) -> None:
-        """Run attempts of one batch key on the slot's warm process."""
-        attempts = [Attempt(job, self._worker.settings, claim.asked_at) for job in claim.jobs]
+    def _run_together(
+        self, claim: Claim, kind: Kind, slot: Slot, more: Callable[[], Claim | None]
+    ) -> Claim | None:
+        """Run jobs of one batch key on the slot's warm process, and those that follow.
+
+        Returns a claim of others that came next.
+        """
         warm = self._warm.setdefault(id(slot), WarmProcess(slot, self._site))
+        others: Claim | None = None
+
+        def following() -> MicroBatch | None:
+            nonlocal others
+            if warm.is_worn or (found := more()) is None:
+                return None
+            kind = self._kind_for_warm(found.jobs[0], slot)
+            if kind is None:
+                others = found
+                return None
+            return self._micro_batch(found, kind, warm)
+
+        try:
+            relay = Relay(following, partial(self._note_end, slot))
+            relay.run(self._micro_batch(claim, kind, warm))
+        except BaseException:
+            log.exception("jobs of %s: the worker failed", kind.name)
+            warm.close()
+        if warm.is_worn:
+            warm.close()
+        return others
+
+    def _micro_batch(self, claim: Claim, kind: Kind, warm: WarmProcess) -> MicroBatch:
+        attempts = [Attempt(job, self._worker.settings, claim.asked_at) for job in claim.jobs]
         for attempt in attempts:
             self._worker.attempts.add(attempt)
-        started = time.monotonic()
-        states: dict[AttemptId, str] = {}
 
-        def note(ended: Mapping[AttemptId, str]) -> None:
-            states.update(ended)
+        def told(ended: Mapping[AttemptId, str]) -> None:
             for attempt in attempts:
                 if attempt.id in ended:
                     self._worker.attempts.discard(attempt)
             self._ended.tell(id_.job_id for id_ in ended)
 
-        try:
-            MicroBatch(attempts, kind, self._site, warm, note).run()
-        except BaseException:  # the leases run out, and say so
-            log.exception("a micro-batch of %d jobs: the worker failed", len(attempts))
-            warm.close()
-        finally:
-            for attempt in attempts:
-                self._worker.attempts.discard(attempt)
-        if warm.is_worn:
-            warm.close()
-        told = Counter(states.get(attempt.id, "lost") for attempt in attempts)
-        shown = ", ".join(f"{count} {state}" for state, count in told.items())
+        return MicroBatch(attempts, kind, self._site, warm, told)
+
+    def _note_end(self, slot: Slot, one: MicroBatch) -> None:
+        """The attempts of a micro-batch are no longer here."""
+        for attempt in one.attempts:
+            self._worker.attempts.discard(attempt)
+        counts = Counter(one.states.get(attempt.id, "lost") for attempt in one.attempts)
+        shown = ", ".join(f"{count} {state}" for state, count in counts.items())
+        first = one.attempts[0].job
         log.info(
-            "micro-batch of job %s, %s on %s: %s in %.2f s",
-            *(attempts[0].id.job_id, kind.name, slot.device),
-            *(shown, time.monotonic() - started),
+            "micro-batch of job %s, %s on %s: %s, answered in %.2f s",
+            *(first.id, first.kind, slot.device, shown, one.seconds),
         )

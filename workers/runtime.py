@@ -18,7 +18,7 @@ from cvq.presence import Presence
 from cvq.settings import Settings
 
 from .announce import announcement
-from .claiming import Claiming
+from .claiming import Claim, Claiming
 from .heartbeat import Heartbeat
 from .launch.launcher import Launcher
 from .running import Running
@@ -133,12 +133,18 @@ class Runtime:
         if slot is None:
             return 0  # every slot is busy, and each looks for more by itself
         done = 0
+
+        def claim() -> Claim | None:
+            nonlocal done
+            if self.worker.departure.draining:
+                return None
+            found = self.claiming.claim(slot, self.running.resident(slot))
+            done += len(found.jobs) if found else 0
+            return found
+
         try:
-            while not self.worker.departure.draining and (
-                claim := self.claiming.claim(slot, self.running.resident(slot))
-            ):
-                self.running.run(claim, slot)
-                done += len(claim.jobs)
+            while found := claim():
+                self.running.run(found, slot, claim)
         finally:
             self.worker.slots.give_back(slot)
         return done

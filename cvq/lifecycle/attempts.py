@@ -25,6 +25,7 @@ from .. import summaries
 from .. import tables as t
 from ..damage import read_row
 from ..db import as_json
+from ..errors import UsageError
 from ..given import Given, among
 from ..goals import Goal
 from ..ids import AttemptId
@@ -214,14 +215,21 @@ def _succeed(connection: Connection, ended: Sequence[tuple[_Succeeded, Any]], by
         .where(a.job_id == job_id, a.number == given.cell("attempt", a.number.type))
         .values(finished_at=at, outcome=State.SUCCEEDED, last_lines=[])
     )
-    ids = [AttemptId(job.id, job.attempt) for job, _ in ended]
-    add_attempt_events(connection, ids, State.SUCCEEDED, by)
-    _drop_checkpoints(connection, [job.id for job, _ in ended])
+    ids = [job.id for job, _ in ended]
+    add_attempt_events(connection, among(jobs.id, ids), State.SUCCEEDED, by)
+    _drop_checkpoints(connection, ids)
 
 
 def _stored(result: Any) -> str | None:
-    """A result as the text that is stored."""
-    return None if result is None else as_json(storable(result))
+    """A result as the text that is stored.
+
+    Raises:
+        UsageError: it is no JSON.
+    """
+    try:
+        return None if result is None else as_json(storable(result))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a result cannot be stored: {error}") from error
 
 
 def _drop_checkpoints(connection: Connection, job_ids: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ from ..records import Job
 from ..states import Reason, State
 from ..tables import now
 from . import order
-from .events import add_attempt_events_of, add_event
+from .events import add_attempt_events, add_event
 from .order import Place
 from .values import fit, plain
 
@@ -258,7 +258,7 @@ def _begin_all(connection: Connection, leader: Job, size: int, request: _Request
             select(jobs.id, jobs.attempt, jobs.started_at, *given).where(companions),
         )
     )
-    add_attempt_events_of(connection, companions, "started", request.worker)
+    add_attempt_events(connection, companions, "started", request.worker)
 
 
 def _items_of(connection: Connection, job: Job) -> int:

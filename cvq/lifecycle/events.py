@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, Connection, Text, cast, insert, literal, select
 
 from .. import tables as t
-from ..ids import AttemptId
 from ..tables import now
 from .values import fit
 
@@ -20,17 +19,6 @@ def add_event(connection: Connection, job_id: int, what: str, by: str) -> None:
 
 
 def add_attempt_events(
-    connection: Connection, attempts: Iterable[AttemptId], what: str, by: str
-) -> None:
-    """Add the same event about an attempt to the histories of several jobs."""
-    jobs: dict[int, list[int]] = {}
-    for job_id, number in attempts:
-        jobs.setdefault(number, []).append(job_id)
-    for number, job_ids in jobs.items():
-        add_events(connection, job_ids, f"attempt {number} {what}", by)
-
-
-def add_attempt_events_of(
     connection: Connection, which: ColumnElement[bool], what: str, by: str
 ) -> None:
     """Add the same event about the current attempt of each of some jobs to their histories."""

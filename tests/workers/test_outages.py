@@ -270,7 +270,7 @@ def test_a_slot_outlives_whatever_a_job_does_to_it(
 
     job = running(database, max_attempts=1)
     monkeypatch.setattr(Execution, "run", fall)
-    runtime_of(database).running.run(Claim([job], 0.0), SLOT)
+    runtime_of(database).running.run(Claim([job], 0.0), SLOT, lambda: None)
     found = ended(database, job)
     assert (found.state, found.attempt) == ("failed", 1)
     assert found.error
@@ -285,7 +285,7 @@ def test_a_worker_without_descriptors_fails_no_job_for_good(
 
     job = running(database, max_attempts=2)
     monkeypatch.setattr("cvq_workers.attempt.execution.JobProcess", fall)
-    runtime_of(database).running.run(Claim([job], lease_clock()), SLOT)
+    runtime_of(database).running.run(Claim([job], lease_clock()), SLOT, lambda: None)
     found = ended(database, job)
     assert (found.state, found.reason) == ("waiting", "error")
     assert "Too many open files" in str(found.error)

@@ -14,7 +14,8 @@ import logging
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from cvq.ids import AttemptId
 from cvq.inputs.files import Staging
 from cvq.inputs.models import ModelFile
 from cvq.kinds import make_spec
-from cvq.kinds.kind import Kind
+from cvq.kinds.kind import Kind, has_shards
 from cvq.records import Job, Outcome
 from cvq.states import Reason, State
 
@@ -49,11 +50,12 @@ from .warm_process import TICK_S, WarmProcess
 log = logging.getLogger("cvq.worker")
 
 _SETTLE_S = 1.0  # for which an end may wait to be written with the others
+_QUICK_S = 1.0  # for the answers of a whole one
 _LOADS = 3  # of a model that ends the process: somebody else may have struck that
 
 
 class MicroBatch:
-    """Runs the attempts of one claim in a slot's thread.
+    """The attempts of one claim on their way: `bring`, `answer` in the slot's thread, `finish`.
 
     Args:
         attempts: of jobs with one batch key.
@@ -61,6 +63,11 @@ class MicroBatch:
         site: where they run.
         process: the slot's.
         told: takes the new states of jobs as soon as they are written; not of those lost.
+
+    Attributes:
+        attempts: of all its jobs.
+        states: the new ones of jobs whose end is written; without those that were lost.
+        seconds: that the answers took.
     """
 
     def __init__(
@@ -71,6 +78,8 @@ class MicroBatch:
         process: WarmProcess,
         told: Callable[[Mapping[AttemptId, str]], None],
     ) -> None:
+        self.attempts = tuple(attempts)
+        self.states: dict[AttemptId, str] = {}
         self._kind = kind
         self._attempts = {attempt.id: attempt for attempt in attempts}
         self._site = site
@@ -79,35 +88,61 @@ class MicroBatch:
         self._ends: dict[AttemptId, Outcome] = {}
         self._books = Books(site, self._attempts, self._folder)
         self._jobs: dict[AttemptId, BatchJob] = {}
+        self._wanted = self._has_shards = False
+        self.seconds = 0.0
         self._loads = 0  # in which the process ended
         self._told = told
         self._settled: set[AttemptId] = set()
         self._settled_at = time.monotonic()
 
-    def run(self) -> None:
-        """Run all to their ends."""
+    def bring(self) -> None:
+        """Bring the inputs of all here; a job whose inputs cannot be had fails alone."""
+        with self._ending_all():
+            self._wanted = self._bring_inputs()
+
+    def answer(self, look: Callable[[], None] = lambda: None) -> None:
+        """Have all of them answered whose inputs are here.
+
+        Args:
+            look: called now and then.
+        """
+        began = time.monotonic()
+        if self._wanted:
+            with self._ending_all():
+                self._answer_all(look)
+        self.seconds = self._process.answered_s = time.monotonic() - began
+
+    def finish(self) -> None:
+        """Write the ends of all; those that were not answered go back to the queue."""
         try:
-            try:
-                if self._bring_inputs():
-                    self._answer_all()
-            except LeaseLostError as error:  # of all of them
-                log.warning("%s", error)
-            except Exception as error:
-                log.exception("a micro-batch of %d jobs", len(self._attempts))
-                self._end_rest(failure_of(error))
             self._books.await_files()
             self._finish(self._outcomes())
         finally:
             self._books.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def is_quick_and_full(self) -> bool:
+        """Whether it will not take long, as the last one did not, and more may be queued."""
+        last = self._process.answered_s
+        full = self._has_shards or len(self.attempts) >= self._site.settings.micro_batch
+        return full and last is not None and last <= _QUICK_S
+
+    @contextmanager
+    def _ending_all(self) -> Iterator[None]:
+        """What goes wrong here is the end of all that have none."""
+        try:
+            yield
+        except LeaseLostError as error:  # of all of them
+            log.warning("%s", error)
+        except Exception as error:
+            log.exception("a micro-batch of %d jobs", len(self._attempts))
+            self._end_rest(failure_of(error))
+
     # ------------------------------------------------------------ inputs
 
     def _bring_inputs(self) -> bool:
-        """Bring the inputs of all here; return whether somebody still wants an answer.
-
-        A job whose inputs cannot be had fails alone.
-        """
+        """Bring the inputs of all here; return whether somebody still wants an answer."""
         work = Background(self._stage_all, "cvq-stage")
         work.start()
         while work.is_alive():
@@ -131,6 +166,7 @@ class MicroBatch:
     def _staged(self, job: Job, models: dict[Any, dict[str, Any] | Exception]) -> BatchJob:
         site = self._site
         spec = make_spec(self._kind, job.spec)
+        self._has_shards = self._has_shards or has_shards(spec)
         staging = Staging(
             site.artifacts, site.settings.home / "cache", site.settings.kinds, self._model
         )
@@ -159,7 +195,7 @@ class MicroBatch:
 
     # ------------------------------------------------------------ answers
 
-    def _answer_all(self) -> None:
+    def _answer_all(self, look: Callable[[], None]) -> None:
         groups = deque([[id_ for id_ in self._jobs if not self._is_over(id_)]])
         while groups:
             group = [id_ for id_ in groups.popleft() if not self._is_over(id_)]
@@ -168,7 +204,7 @@ class MicroBatch:
             self._process.ensure(self._watch)
             if not self._process.alive:
                 return
-            cause = self._answer(group)
+            cause = self._answer(group, look)
             left = [id_ for id_ in group if not self._is_over(id_)]
             if cause is None:
                 groups.appendleft(left)
@@ -191,7 +227,7 @@ class MicroBatch:
         if self._loads == _LOADS:
             self._end_rest(cause)
 
-    def _answer(self, group: Sequence[AttemptId]) -> Outcome | None:
+    def _answer(self, group: Sequence[AttemptId], look: Callable[[], None]) -> Outcome | None:
         """Have a group answered; why those without an end have none; None: not their fault."""
         first = self._attempts[group[0]].job
         request = BatchRequest(
@@ -213,6 +249,7 @@ class MicroBatch:
                     self._restart(group)  # nobody's own, either
                 self._books.flush_progress()
                 self._settle()
+                look()
                 if self._is_in_the_way(group):
                     self._process.kill()
                     return None
@@ -301,8 +338,10 @@ class MicroBatch:
 
     def _finish(self, outcomes: Mapping[AttemptId, Outcome]) -> None:
         if outcomes:
-            self._told(self._books.finish(outcomes))
+            states = self._books.finish(outcomes)
+            self.states |= states
             self._settled |= outcomes.keys()
+            self._told(states)
 
     def _outcomes(self) -> dict[AttemptId, Outcome]:
         """The end of each attempt that is still ours, and not yet written."""

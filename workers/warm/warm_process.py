@@ -35,10 +35,12 @@ class WarmProcess:
 
     Attributes:
         resident: batch keys whose model is loaded.
+        answered_s: seconds that its last micro-batch took; None before it had one.
     """
 
     def __init__(self, slot: Slot, site: Site) -> None:
         self.resident: frozenset[str] = frozenset()
+        self.answered_s: float | None = None
         self.folder = scratch_of(site.settings.home, site.worker) / f"warm-{uuid.uuid4().hex[:8]}"
         self._slot, self._site = slot, site
         self._process: JobProcess | None = None

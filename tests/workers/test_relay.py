@@ -1,0 +1,102 @@
+"""Micro-batches of a slot, one after another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from cvq_workers.warm import relay
+from cvq_workers.warm.micro_batch import MicroBatch
+from waiting import HANG_S, eventually
+
+
+class Step:
+    """A micro-batch of which each step can be waited for; `act` is done while it is answered."""
+
+    def __init__(
+        self, *, ahead: bool = True, act: Callable[[Callable[[], None]], None] = lambda look: None
+    ) -> None:
+        self.is_quick_and_full = ahead
+        self.brought, self.answered, self.finished = (threading.Event() for _ in range(3))
+        self._act = act
+
+    def bring(self) -> None:
+        self.brought.set()
+
+    def answer(self, look: Callable[[], None]) -> None:
+        assert self.brought.is_set()
+        self._act(look)
+        self.answered.set()
+
+    def finish(self) -> None:
+        self.finished.set()
+
+
+def run(*steps: Step) -> list[Step]:
+    """Run them in this order, each as soon as it is asked for; those that are over."""
+    rest, over = list(steps[1:]), list[MicroBatch]()
+
+    def more() -> MicroBatch | None:
+        return cast(MicroBatch, rest.pop(0)) if rest else None
+
+    relay.Relay(more, over.append).run(cast(MicroBatch, steps[0]))
+    return cast(list[Step], over)
+
+
+def waits_for(event: threading.Event) -> Callable[[Callable[[], None]], None]:
+    def act(_: Callable[[], None]) -> None:
+        assert event.wait(HANG_S)
+
+    return act
+
+
+def test_the_ends_of_one_are_written_and_the_next_claimed_while_one_is_answered() -> None:
+    third = Step()
+    first = Step()
+    second = Step(act=waits_for(third.brought))
+    first._act = waits_for(second.brought)
+    third._act = waits_for(second.finished)
+    assert run(first, second, third) == [first, second, third]
+    assert all(step.answered.is_set() and step.finished.is_set() for step in (first, second))
+
+
+def test_where_it_is_not_quick_and_full_nothing_is_claimed_early() -> None:
+    first, second = Step(ahead=False), Step()
+    assert run(first, second) == [first]
+    assert not second.brought.is_set()
+
+
+def test_the_next_is_given_back_where_this_one_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "_PATIENCE_S", 0.0)
+    second = Step()
+
+    def act(look: Callable[[], None]) -> None:
+        def given_back() -> bool:
+            look()
+            return second.finished.is_set()
+
+        eventually(given_back)
+
+    first = Step(act=act)
+    assert run(first, second) == [second, first]
+    assert not second.answered.is_set()
+
+
+def test_what_was_claimed_is_given_back_where_the_worker_fails() -> None:
+    second = Step()
+
+    def act(_: Callable[[], None]) -> None:
+        assert second.brought.wait(HANG_S)
+        raise KeyboardInterrupt
+
+    first = Step(act=act)
+    with pytest.raises(KeyboardInterrupt):
+        run(first, second)
+    assert first.finished.is_set()
+    assert second.finished.is_set()
+    assert not second.answered.is_set()

@@ -1,0 +1,94 @@
+"""A slot's micro-batches, one after another: its warm process does not wait for the database.
+
+    answered by the process        1 ────▶ 2 ────▶ 3 ────▶
+    written and claimed aside           2    1, 3    2, 4
+
+Only where they are quick, and full: what is claimed early waits here, and not where another slot
+could take it, or something more urgent overtake it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from ..attempt.background import Background
+from .micro_batch import MicroBatch
+
+log = logging.getLogger("cvq.worker")
+
+_PATIENCE_S = 5.0  # after which the next is given back
+
+
+class Relay:
+    """Runs micro-batches in a slot's thread.
+
+    Args:
+        more: claims the next; None where there is none that could follow.
+        over: told of each once its ends are written, or could not be.
+    """
+
+    def __init__(
+        self, more: Callable[[], MicroBatch | None], over: Callable[[MicroBatch], None]
+    ) -> None:
+        self._more, self._over = more, over
+        self._next: MicroBatch | None = None
+        self._give_back_at = 0.0
+
+    def run(self, first: MicroBatch) -> None:
+        """Run one to its end, and those that follow it."""
+        before: MicroBatch | None = None
+        current: MicroBatch | None = first
+        first.bring()
+        try:
+            while current is not None:
+                aside = self._start_aside(before, ahead=current.is_quick_and_full)
+                before = None
+                try:
+                    current.answer(self._look)
+                finally:
+                    before = current
+                    if aside is not None:
+                        aside.join()
+                current, self._next = self._next, None
+        finally:
+            for left in (before, self._next):
+                if left is not None:
+                    self._finish(left)
+
+    def _start_aside(self, before: MicroBatch | None, *, ahead: bool) -> Background | None:
+        """Begin to write the ends of the one before, and to bring the next."""
+
+        def work() -> None:
+            if before is not None:
+                self._finish(before)
+            if ahead:
+                self._bring_next()
+
+        if before is None and not ahead:
+            return None
+        aside = Background(work, "cvq-aside")
+        aside.start()
+        return aside
+
+    def _bring_next(self) -> None:
+        found = self._more()
+        if found is not None:
+            found.bring()
+            self._give_back_at = time.monotonic() + _PATIENCE_S
+            self._next = found
+
+    def _look(self) -> None:
+        """Give the next back where this one takes longer than was to be expected."""
+        if self._next is not None and time.monotonic() > self._give_back_at:
+            late, self._next = self._next, None
+            self._finish(late)
+
+    def _finish(self, one: MicroBatch) -> None:
+        try:
+            one.finish()
+        except BaseException:  # the leases run out, and say so
+            log.exception("the ends of a micro-batch could not be written")
+        finally:
+            self._over(one)
