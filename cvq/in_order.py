@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,6 +15,7 @@ R = TypeVar("R")
 
 THREADS = min(16, 4 + (os.cpu_count() or 1))
 AHEAD = 16 * THREADS
+_MOST_AT_ONCE = 32
 _LOOK_S = 0.1
 
 
@@ -33,20 +35,31 @@ def in_order(
         ahead: how many are begun before the first of them is done.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cvq-store")
-    begun: deque[Future[R]] = deque()
+    begun: deque[tuple[Future[list[R]], int]] = deque()
+    places = enumerate(given)
+    begun_items = done = 0
     try:
-        for place, each in enumerate(given):
-            begun.append(pool.submit(work, place, each))
+        # Few at a time at first, so that all threads have something to do; then more and more, as
+        # to hand over one costs as much as many take that are only looked at.
+        while some := list(islice(places, min(_MOST_AT_ONCE, 1 + done // (4 * THREADS)))):
+            begun.append((pool.submit(_each, work, some), len(some)))
+            begun_items += len(some)
             look()
-            while begun and (begun[0].done() or len(begun) >= ahead):
-                yield _result(begun.popleft(), look)
+            while begun and (begun[0][0].done() or begun_items - done >= ahead):
+                found, number = begun.popleft()
+                yield from _result(found, look)
+                done += number
         while begun:
-            yield _result(begun.popleft(), look)
+            yield from _result(begun.popleft()[0], look)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _result(future: Future[R], look: Callable[[], None]) -> R:
+def _each(work: Callable[[int, T], R], given: Iterable[tuple[int, T]]) -> list[R]:
+    return [work(place, each) for place, each in given]
+
+
+def _result(future: Future[list[R]], look: Callable[[], None]) -> list[R]:
     while True:
         try:
             return future.result(_LOOK_S)

@@ -45,5 +45,7 @@ class Item:
 
 def label(name: str) -> str:
     """A name as text that can be stored: what is no UTF-8 reads `\\xe9`, the start gives way."""
+    if name.isascii() and name.isprintable() and len(name) <= _LONGEST:  # as nearly all are
+        return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"

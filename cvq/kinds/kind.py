@@ -20,6 +20,8 @@ from .spec import Spec
 # As it is typed after `cvq submit`, and as the database has room for.
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 # `run(kind, spec, ctx)` for a kind that has an inference: the runner and a table of rows.
 _IN_BULK = "cvq_workers.inference.bulk:run"
 
@@ -145,5 +147,4 @@ def _loaded(reference: str) -> Any:
 
 def digest(kind: str, spec: dict[str, Any]) -> str:
     """The SHA-256 of a kind's name and a specification as JSON: equal for equal jobs."""
-    canonical = json.dumps([kind, spec], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode([kind, spec]).encode()).hexdigest()

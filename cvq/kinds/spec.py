@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
@@ -54,11 +55,10 @@ class Spec(BaseModel):
         """Take `images="x.png"` for a list of one, as the command line does."""
         if not isinstance(given, dict):
             return given
+        lists = _lists_of(cls)
         return {
             name: [value]
-            if name in cls.model_fields
-            and _is_list(cls.model_fields[name].annotation)
-            and isinstance(value, str | int | float | Path | InputFile)
+            if name in lists and isinstance(value, str | int | float | Path | InputFile)
             else value
             for name, value in given.items()
         }
@@ -75,7 +75,7 @@ class Spec(BaseModel):
     def inputs(self) -> Iterator[InputFile]:
         """Every input file of this specification, in field order."""
         for name in type(self).model_fields:
-            yield from _files_in(getattr(self, name))
+            yield from files_in(getattr(self, name))
 
     def with_inputs(self, files: Iterable[InputFile]) -> Self:
         """The same with other input files, as many and in the order of `inputs`."""
@@ -88,14 +88,22 @@ class Spec(BaseModel):
 
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return self.model_copy(
-            update={n: replaced(value) for n, value in given.items() if any(_files_in(value))}
+            update={n: replaced(value) for n, value in given.items() if any(files_in(value))}
         )
 
 
-def _files_in(value: Any) -> Iterator[InputFile]:
+def files_in(value: Any) -> Iterator[InputFile]:
+    """The input files that a field's value is or holds."""
     for item in value if isinstance(value, list | tuple) else (value,):
         if isinstance(item, InputFile):
             yield item
+
+
+@cache
+def _lists_of(spec: type[Spec]) -> frozenset[str]:
+    """The fields that take a list."""
+    fields = spec.model_fields.items()
+    return frozenset(name for name, field in fields if _is_list(field.annotation))
 
 
 def _is_list(annotation: Any) -> bool:
