@@ -17,6 +17,7 @@ import mimetypes
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,8 @@ from .records import Artifact
 from .settings import Settings, masked, without_secrets
 
 _CONNECT_TIMEOUT_S = 5.0  # as s3fs has it, whose are the settings' defaults, too
+_TICK_S = 2.0  # of the clock of any file system
+_MOST_KNOWN = 1000
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.
 _SPECIAL = re.compile(r"[?#*%:\[\]{}]")
 
@@ -62,6 +65,8 @@ class ArtifactStore:
             raise UsageError(f"CVQ_STORE_URL '{self}': {self._plain(error)}") from None
         self.is_local = "file" in _protocols(self.fs)
         self.root = self.root.rstrip("/")
+        # Files that were found whole, each with what its next write would change.
+        self._whole: dict[Path, tuple[str, int, int, int, int]] = {}
 
     def __str__(self) -> str:
         return masked(self.url)
@@ -162,15 +167,35 @@ class ArtifactStore:
     def fetch_readable(self, artifact: Artifact, folder: Path) -> Path:
         """A local path to read an artifact from: its own, or a copy in `folder`; checked.
 
+        A copy that is there already, and is whole, is not brought again. One that was found whole
+        is not read again as long as nobody has written to it.
+
         Raises:
             StoreError: it is not there, lies outside the store, or was changed.
         """
         key = self._key(artifact.uri)
         if not self.is_local:
-            return self.fetch(artifact, folder / PurePosixPath(key).name)
+            copy = folder / PurePosixPath(key).name
+            with self._errors(key):
+                there = copy.is_file() and self._is_whole(copy, artifact.sha256)
+            return copy if there else self.fetch(artifact, copy)
         with self._errors(key):
-            _check(Path(key), artifact.sha256, key)
+            if not self._is_whole(Path(key), artifact.sha256):
+                raise _damaged(key)
         return Path(key)
+
+    def _is_whole(self, path: Path, digest: str) -> bool:
+        found = path.stat()
+        known = (digest, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if self._whole.get(path) == known:
+            return True
+        if sha256_of(path) != digest:
+            return False
+        if time.time() - found.st_ctime > _TICK_S:  # else another write may have the same time
+            if len(self._whole) >= _MOST_KNOWN:
+                self._whole.clear()
+            self._whole[path] = known
+        return True
 
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact's file, if it is still there.
@@ -307,4 +332,8 @@ def _renamed(path: Path, target: Path) -> bool:
 
 def _check(path: Path, digest: str, key: str) -> None:
     if sha256_of(path) != digest:
-        raise StoreError(f"{key} is damaged: its content is not what was stored")
+        raise _damaged(key)
+
+
+def _damaged(key: str) -> StoreError:
+    return StoreError(f"{key} is damaged: its content is not what was stored")

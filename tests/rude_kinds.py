@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+import random
 import signal
 import sys
 import threading
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 
 from cvq import Answer, Argument, Inference, Kind, Spec
@@ -71,6 +74,12 @@ def _interrupt(batch: Sequence[str]) -> Iterator[Any]:
     raise KeyboardInterrupt
 
 
+def _shout() -> None:
+    os.write(1, b"from C\n")
+    logging.getLogger("rude").warning("a warning")
+    sys.stdout.write("and no end of it")
+
+
 _BATCHES: dict[str, Any] = {
     "too few": lambda batch: [{}] * (len(batch) - 1),
     "too many": lambda batch: [{}] * (len(batch) + 1),
@@ -85,6 +94,8 @@ _ACTS: dict[str, Callable[[], None]] = {
     "fork": _fork,
     "threads": lambda: threading.Thread(target=time.sleep, args=(3600,)).start(),
     "flood": _flood,
+    "shout": _shout,
+    "dtype": lambda: torch.set_default_dtype(torch.float64),
 }
 _ANSWERS: dict[str, Any] = {
     "odd": lambda: {"nan": math.nan, "nul": "a\0b", "half": "\ud800", 1: 2**100},
@@ -96,6 +107,17 @@ _ANSWERS: dict[str, Any] = {
 }
 
 
+class Calm(Inference):
+    """Says how its process is."""
+
+    def load(self, model: Any) -> None:
+        random.random()
+
+    def infer(self, model: None, batch: Sequence[str]) -> Any:
+        told = {"pid": os.getpid(), "dtype": str(torch.get_default_dtype())}
+        return [{**told, "random": random.random()} for _ in batch]
+
+
 def run(spec: RudeSpec, ctx: Any) -> dict[str, Any]:
     return {"alone": spec.words}
 
@@ -104,5 +126,9 @@ KINDS = [
     Kind(
         name="rude", spec=RudeSpec, run="rude_kinds:run", summary="Do as the words say.",
         inference="rude_kinds:Rude", items="words",
-    )
+    ),
+    Kind(
+        name="calm", spec=RudeSpec, summary="Say how the process is.",
+        inference="rude_kinds:Calm", items="words",
+    ),
 ]  # fmt: skip

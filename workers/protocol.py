@@ -204,12 +204,16 @@ class Loaded:
 class Served:
     """A warm process has ended every attempt of a micro-batch, and waits for the next.
 
-    `resident` are the batch keys whose model it has loaded; `memory` is in bytes.
+    `resident` are the batch keys whose model it has loaded; `memory` is in bytes; `changed` is
+    what its inferences have set for the whole process, in words; `crowded` is whether they have
+    left too many threads or descriptors behind.
     """
 
     file: _Text
     resident: _Texts
     memory: _Whole
+    changed: _Texts
+    crowded: _Flag
 
 
 # ---------------------------------------------------------------------------- worker → job
@@ -249,7 +253,8 @@ class Request:
     """What a job process is told, through a JSON file.
 
     `inputs` is what staging has found of each input, in the specification's order; `checkpoint`
-    the file to resume from; `notes` are lines for the job's log.
+    the file to resume from; `notes` are lines for the job's log; `in_batch` is whether the job is
+    one of a batch.
     """
 
     job_id: int
@@ -268,6 +273,7 @@ class Request:
     checkpoint_every: float
     max_pixels: int
     notes: list[str]
+    in_batch: bool
 
     @property
     def attempt_id(self) -> AttemptId:

@@ -14,7 +14,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, time
 from enum import Enum
 from pathlib import Path, PurePath
@@ -42,6 +42,17 @@ _OPENED: list[tuple[Any, Callable[[Any], Any]]] = [
     (BaseModel, lambda value: value.model_dump()),
 ]
 _ESCAPE = re.compile(r"\\(?:u0000|.)")
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A large result that `write` has left in a folder, and nobody has read yet."""
+
+    folder: Path
+
+    def read(self) -> EncodedJson:
+        """The result; raises what `read` does."""
+        return read(self.folder)
 
 
 def write(result: Any, folder: Path) -> bytes | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from PIL import Image
 
 from cvq import Client, Settings, queries, schema
@@ -19,7 +20,7 @@ from cvq.db import Database
 from cvq.samples import write_samples
 
 ROOT = Path(__file__).parents[2]
-_KIND = "benchmarks.bulk.kind"
+_KINDS = ["benchmarks.bulk.kind", "benchmarks.bulk.holder"]
 _SIDE = 28
 
 
@@ -70,16 +71,16 @@ class Site:
         return path
 
     @contextmanager
-    def worker(self) -> Iterator[None]:
+    def worker(self, **settings: str) -> Iterator[psutil.Process]:
         """A worker with one slot, as long as the block lasts; it is up when this begins."""
         words = [sys.executable, "-m", "cvq_workers", "--slots", "1", "--log-level", "error"]
-        process = subprocess.Popen(words, env=self.environment, cwd=ROOT)
+        process = subprocess.Popen(words, env=self.environment | settings, cwd=ROOT)
         try:
             while not self._is_up(process.pid):
                 if process.poll() is not None:
                     raise SystemExit("the worker stopped")
                 time.sleep(0.05)
-            yield
+            yield psutil.Process(process.pid)
         finally:
             process.terminate()
             process.wait()
@@ -92,9 +93,9 @@ class Site:
 @contextmanager
 def opened(home: Path, url: str | None = None) -> Iterator[Site]:
     """A site in this home; by default with a database of its own there."""
-    given = {"CVQ_HOME": str(home), "CVQ_KINDS": _KIND, "PYTHONPATH": str(ROOT)}
+    given = {"CVQ_HOME": str(home), "CVQ_KINDS": ",".join(_KINDS), "PYTHONPATH": str(ROOT)}
     given |= {"OMP_NUM_THREADS": "1"} | ({"CVQ_DATABASE_URL": url} if url else {})
-    settings = Settings.load(home=home, kinds=[_KIND], database_url=url)
+    settings = Settings.load(home=home, kinds=_KINDS, database_url=url)
     if url:
         database = Database(settings)
         schema.upgrade(database)

@@ -103,12 +103,17 @@ class Kind:
         if self.inference and self.items not in self.spec.model_fields:
             raise ValueError(f"kind {self.name}: name the field of its items, as items='images'")
 
-    def load(self, spec: Spec) -> Any:
+    def load(self, spec: Spec, *, in_batch: bool = False) -> Any:
         """Import and return the function that runs a job, called with `(spec, ctx)`.
 
-        A kind's own `run` knows no shards: their pictures are answered by its inference.
+        A kind's own `run` knows no shards: their pictures are answered by its inference. So are
+        the items of a batch, that all have answers of one shape.
+
+        Args:
+            spec: the job's.
+            in_batch: whether the job is one of a batch.
         """
-        if self.run and not (self.inference and has_shards(spec)):
+        if self.run and not (self.inference and (in_batch or has_shards(spec))):
             return _loaded(self.run)
         self.load_inference()
         return partial(_loaded(_IN_BULK), self)

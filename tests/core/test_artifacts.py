@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from cvq import Settings
+from cvq import Settings, artifacts
 from cvq.artifacts import ArtifactStore, open_store, safe_name
 from cvq.errors import MissingExtraError, StoreError, UsageError
-from cvq.files import atomic
+from cvq.files import atomic, sha256_of
 from cvq.ids import AttemptId
 from cvq.names import Names
 from cvq.records import Artifact
+from waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -260,3 +262,34 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
         atomic(tmp_path / "mine" / "a.png"),
     ):
         pass
+
+
+def test_a_file_is_read_again_only_where_somebody_has_written_to_it(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore((tmp_path / "store").as_uri())
+    left = store.put_artifact(AttemptId(1, 1), file, name="a.png", role="result")
+    path = store.fetch_readable(left, tmp_path)  # it is too young to be known
+    monkeypatch.setattr(artifacts, "_TICK_S", -1.0)
+    store.fetch_readable(left, tmp_path)
+    reads: list[Path] = []
+
+    def read(path: Path) -> str:
+        reads.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr(artifacts, "sha256_of", read)
+    assert store.fetch_readable(left, tmp_path) == path
+    assert reads == []
+    before = path.stat()
+
+    def written() -> bool:  # a tick of the file system's clock later
+        path.write_bytes(b"PIXELS")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return path.stat().st_ctime_ns != before.st_ctime_ns
+
+    eventually(written)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    with pytest.raises(StoreError, match="damaged"):
+        store.fetch_readable(left, tmp_path)
+    assert reads == [path]

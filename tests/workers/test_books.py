@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from steps import claimed, new, submit
 
-from cvq import Client
+from cvq import Client, queries
 from cvq.ids import AttemptId
 from cvq.lifecycle import attempts as lifecycle
 from cvq.records import Job, Outcome
 from cvq.states import State
+from cvq_workers import results
 from cvq_workers.attempt.attempt import Attempt
 from cvq_workers.attempt.execution import Site
 from cvq_workers.protocol import ArtifactWritten, Progress
 from cvq_workers.warm.books import Books
+from cvq_workers.warm.transcript import Transcript
 
 
 @pytest.fixture
@@ -27,12 +29,17 @@ def jobs(client: Client) -> list[Job]:
 
 
 @pytest.fixture
-def books(client: Client, jobs: list[Job], tmp_path: Path) -> Any:
+def transcript() -> Transcript:
+    return Transcript()
+
+
+@pytest.fixture
+def books(client: Client, jobs: list[Job], tmp_path: Path, transcript: Transcript) -> Any:
     launcher: Any = None
     site = Site("w", client.settings, client.db, client.artifacts, launcher)
     now = time.monotonic()
     attempts = {job.attempt_id: Attempt(job, client.settings, now) for job in jobs}
-    books = Books(site, attempts, tmp_path)
+    books = Books(site, attempts, tmp_path, transcript)
     yield books
     books.close()
 
@@ -77,10 +84,62 @@ def test_a_lease_that_one_has_lost_keeps_no_other_from_telling_its_progress(
     client: Client, books: Books, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (job.attempt_id for job in jobs)
-    monkeypatch.setattr("cvq_workers.warm.books._PROGRESS_S", 0.0)
+    monkeypatch.setattr("cvq_workers.warm.books._FLUSH_S", 0.0)
     with client.db.write() as connection:
         lifecycle.finish(connection, first, Outcome(State.CANCELLED), "somebody")
     for id_ in (first, second):
         books.note_progress(Progress(*id_, 1, 2, "item", None))
-    books.flush_progress()
+    books.flush()
     assert (client.job(second.job_id).progress or {})["done"] == 1
+
+
+def test_what_was_said_is_there_when_an_attempt_has_ended(
+    client: Client, books: Books, jobs: list[Job], transcript: Transcript
+) -> None:
+    first, second = (job.attempt_id for job in jobs)
+    transcript.begin([first, second])
+    transcript.write("stderr", b"it is dark in here")
+    bad = Outcome(State.FAILED, "error", "it was dark")
+    books.finish({first: Outcome(State.SUCCEEDED, result={}), second: bad})
+    with client.db.read() as connection:
+        for id_ in (first, second):
+            [line] = queries.logs_of(connection, id_.job_id)
+            assert line.text == "it is dark in here"
+        assert queries.attempts_of(connection, second.job_id)[0].last_lines == [line.text]
+
+
+def test_large_results_are_read_a_few_at_a_time(
+    books: Books, jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvq_workers.warm.books._MOST_HELD", 150_000)
+    ends: dict[AttemptId, Outcome] = {}
+    for number in range(5):
+        folder = tmp_path / f"{number}"
+        assert results.write({"text": "x" * 100_000}, folder) is None
+        ends[AttemptId(number, 1)] = Outcome(State.SUCCEEDED, result=results.Filed(folder))
+    (tmp_path / "4/result.json").unlink()
+    ends[AttemptId(5, 1)] = Outcome(State.SUCCEEDED, result={"small": 1})
+    results.write({"text": "x" * 600_000}, tmp_path / "large")
+    large = Outcome(State.SUCCEEDED, result=results.Filed(tmp_path / "large"))
+    parts = list(books.parts(ends | {AttemptId(6, 1): large}))
+    assert [len(part) for part in parts] == [2, 2, 1, 2]
+    assert list(parts[2]) == [AttemptId(6, 1)]
+    assert parts[0][AttemptId(0, 1)].result.text.startswith('{"text": "xxx')
+    assert parts[3][AttemptId(4, 1)].state == "failed"
+    assert parts[3][AttemptId(5, 1)].result == {"small": 1}
+
+
+def test_a_large_result_is_written_by_itself_and_never_twice(
+    client: Client, books: Books, jobs: list[Job], tmp_path: Path
+) -> None:
+    first, second = (job.attempt_id for job in jobs)
+    results.write({"number": 1, "text": "x" * 600_000}, tmp_path / "large")
+    large = Outcome(State.SUCCEEDED, result=results.Filed(tmp_path / "large"))
+    with client.db.write() as connection:
+        lifecycle.finish(connection, second, Outcome(State.CANCELLED), "somebody")
+    for part in books.parts({first: large, second: large}):
+        states = books.finish(part)
+        assert states == ({first: "succeeded"} if first in part else {})
+    result = client.job(first.job_id).result or {}
+    assert (result["number"], len(result["text"])) == (1, 600_000)
+    assert client.job(second.job_id).state == "cancelled"

@@ -209,7 +209,7 @@ def running(database: Database, **values: Any) -> Job:
 
 def record_of(database: Database, job: Job, reports: Reports | None = None) -> Record:
     attempt = Attempt(job, database.settings, lease_clock())
-    leased = LeasedDatabase(database, attempt, patience=0)
+    leased = LeasedDatabase(database, [attempt], patience=0)
     artifacts = ArtifactStore(f"file://{database.settings.home / 'store'}")
     return Record(job, reports or Reports(), leased, artifacts, "w")
 

@@ -132,12 +132,13 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "value": ANYTHING,
     "in_file": st.booleans(),
     "retry": st.booleans(),
+    "crowded": st.booleans(),
     "reason": st.text(st.characters(exclude_characters="\x00"), min_size=1, max_size=50),
     "traceback": st.none() | TEXT,
     "until": NUMBER,
     "exit": st.none() | WHOLE,
     "signal": st.none() | WHOLE,
-    **dict.fromkeys(["modules", "kinds", "resident"], st.lists(TEXT)),
+    **dict.fromkeys(["modules", "kinds", "resident", "changed"], st.lists(TEXT)),
     **dict.fromkeys(["path", "name", "role"], LABEL),
     **dict.fromkeys(["unit", "message", "why", "job_file", "file"], TEXT),
 }
@@ -178,7 +179,7 @@ def test_a_request_is_read_as_it_was_written(tmp_path: Path) -> None:
         job_id=7, attempt=2, kind="selftest", spec={"a": [1]}, spec_hash="0",
         inputs=[{"path": "/p"}], folder="/f", cache="/c", device="cpu", threads=1,
         environment={"A": "b"}, kinds=["mine"], checkpoint=None, checkpoint_every=60.0,
-        max_pixels=100, notes=["n"],
+        max_pixels=100, in_batch=True, notes=["n"],
     )  # fmt: skip
     request.write(tmp_path / "job.json")
     assert Request.read(tmp_path / "job.json") == request

@@ -10,7 +10,7 @@ import pytest
 from steps import ended
 
 from conftest import TESTS, Worker
-from cvq import Client, Settings
+from cvq import Client, Settings, queries
 from cvq.batch_handle import BatchHandle
 
 
@@ -99,3 +99,39 @@ def test_jobs_that_wait_for_their_turn_keep_their_leases(
     jobs = ended(client, batch)
     assert [(job.state, job.attempt) for job in jobs] == [("succeeded", 1)] * 8
     assert jobs[0].result == {"alone": ["well"]}
+
+
+def test_what_is_printed_is_in_the_log_of_each_that_was_answered(
+    client: Client, start: Any, submit: Callable[..., BatchHandle]
+) -> None:
+    batch = submit("shout", "well")
+    start()
+    for job in ended(client, batch):
+        with client.db.read() as connection:
+            told = {line.text for line in queries.logs_of(connection, job.id)}
+        assert told == {"from C", "and no end of it", "WARNING rude: a warning"}
+    first, second = ended(client, submit("flood", "well"))
+    with client.db.read() as connection:
+        much, little = (queries.logs_of(connection, job.id) for job in (first, second))
+    assert 5_000 < len(much) < 20_000
+    assert [line.text for line in little[:-1]] == [f"line {number}" for number in range(10)]
+    assert f"job {first.id}, answered with it" in little[-1].text
+
+
+def test_what_an_inference_changes_in_its_process_no_other_kind_meets(
+    client: Client, start: Any, submit: Callable[..., BatchHandle], tmp_path: Path
+) -> None:
+    start()
+
+    def calm() -> dict[str, Any]:
+        batch = client.submit_many("calm", [["x"]], log=str(tmp_path / "told"), retries=0)
+        return ended(client, batch)[0].result or {}
+
+    first, second = calm(), calm()
+    assert first == second  # the same process, and the same random number
+    for _ in range(2):
+        assert ended(client, submit("dtype"))[0].result == {"said": "well"}
+    assert (tmp_path / "told").read_text() == "load\n"  # its own meets it
+    after = calm()
+    assert (after["dtype"], after["random"]) == (first["dtype"], first["random"])
+    assert after["pid"] != first["pid"]

@@ -23,7 +23,7 @@ from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import LeaseLostError
 from cvq.presence import scratch_of
-from cvq.records import Artifact, Outcome
+from cvq.records import Outcome
 from cvq.settings import Settings
 from cvq.states import Reason, State
 
@@ -39,6 +39,7 @@ from .record import Record
 from .reports import Reports
 from .staging import stage
 from .storing import Storing
+from .trained import TrainedModels
 from .uploads import Uploads
 
 log = logging.getLogger("cvq.worker")
@@ -71,7 +72,7 @@ class Execution:
         self._process: JobProcess | None = None
         self._starts = 0
         self._reports = Reports()
-        self._db = LeasedDatabase(site.database, attempt, patience=site.settings.lease)
+        self._db = LeasedDatabase(site.database, [attempt], patience=site.settings.lease)
         self._record = Record(attempt.job, self._reports, self._db, site.artifacts, site.worker)
         self._uploads = Uploads(attempt.id, self._folder, self._reports, site.artifacts)
         self._storing = Storing(self._record, self._uploads)
@@ -151,15 +152,10 @@ class Execution:
             settings=self._site.settings,
             artifacts=self._site.artifacts,
             saved=self._db.read(lambda connection: queries.checkpoints_of(connection, job.id)),
-            model_of=self._model_of,
-            warnings_of=self._warnings_of,
+            model=TrainedModels(
+                self._db.read, self._site.artifacts, self._folder / "models"
+            ).bring,
         )
-
-    def _model_of(self, job_id: int) -> Artifact | None:
-        return self._db.read(lambda connection: queries.model_of(connection, job_id))
-
-    def _warnings_of(self, job_id: int) -> list[str]:
-        return self._db.read(lambda connection: queries.get_job(connection, job_id).warnings)
 
     def _beside(self, function: Callable[[], None], name: str) -> None:
         """Do something in another thread while this one watches; leave it once that is over."""

@@ -1,9 +1,9 @@
-"""The database as one attempt may use it: as long as its lease holds."""
+"""The database as attempts may use it: as long as a lease of theirs holds."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -28,25 +28,29 @@ _T = TypeVar("_T")
 
 
 class LeasedDatabase:
-    """Asks the database again and again while it is away and the lease lasts.
+    """Asks the database again and again while it is away and a lease lasts.
 
     Where the lease is renewed all the time, the database is there, and what it refuses for longer
     than a lease it will refuse for ever.
 
     Args:
+        database: the database.
+        attempts: one, or those that are answered together.
         patience: for how many seconds something that is refused is tried again.
     """
 
-    def __init__(self, database: Database, attempt: Attempt, *, patience: float) -> None:
+    def __init__(
+        self, database: Database, attempts: Collection[Attempt], *, patience: float
+    ) -> None:
         self._db = database
-        self._attempt = attempt
+        self._attempts = attempts
         self._patience = patience
 
     def read(self, query: Callable[[Connection], _T]) -> _T:
         """Ask for something.
 
         Raises:
-            LeaseLostError: the lease ran out while the database was away.
+            LeaseLostError: the leases ran out while the database was away.
             DatabaseError: it goes on to refuse.
         """
 
@@ -76,9 +80,10 @@ class LeasedDatabase:
         return retrying(ask)
 
     def _check_lease(self, state: RetryCallState) -> None:
-        """Go on to wait only where the lease lasts for longer than that."""
+        """Go on to wait only where a lease lasts for longer than that."""
         assert state.outcome is not None
         error = state.outcome.exception()
-        log.warning("job %s: %s", self._attempt.id.job_id, error)
-        if not self._attempt.holds(state.upcoming_sleep):
-            raise LeaseLostError(*self._attempt.id) from error
+        first = next(iter(self._attempts))
+        log.warning("job %s: %s", first.id.job_id, error)
+        if not any(attempt.holds(state.upcoming_sleep) for attempt in self._attempts):
+            raise LeaseLostError(*first.id) from error

@@ -57,12 +57,9 @@ class Reports:
         """What takes the lines of a stream."""
 
         def add(line: bytes) -> None:
-            # A terminal shows what follows the last carriage return; Postgres takes no NUL.
-            shown = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
-            text = shown.replace("\x00", "\ufffd")
             with self._lock:
                 self._seq += 1
-                self._logs.append(LogLine(self._seq, datetime.now(UTC), stream, text))
+                self._logs.append(LogLine(self._seq, datetime.now(UTC), stream, text_of(line)))
                 self._waiting += len(line) + _EACH
 
         return add
@@ -99,3 +96,10 @@ class Reports:
             # Characters are not bytes: what is left is reckoned anew when all is taken.
             self._waiting = self._waiting - taken if more else 0
             return Report(logs, metrics, artifacts, self._progress.take(), more)
+
+
+def text_of(line: bytes) -> str:
+    """What is stored of a line of output."""
+    # A terminal shows what follows the last carriage return; Postgres takes no NUL.
+    shown = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
+    return shown.replace("\x00", "\ufffd")

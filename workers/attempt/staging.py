@@ -27,8 +27,7 @@ def stage(
     settings: Settings,
     artifacts: ArtifactStore,
     saved: Iterable[Artifact],
-    model_of: Callable[[int], Artifact | None],
-    warnings_of: Callable[[int], list[str]],
+    model: Callable[[ModelFile], tuple[Path, list[str]]],
 ) -> Path:
     """Bring a job's inputs and its last good checkpoint here; return the path of its request.
 
@@ -39,8 +38,7 @@ def stage(
         settings: those of the worker.
         artifacts: the store.
         saved: the job's checkpoints, the newest first.
-        model_of: finds the model that a job has left.
-        warnings_of: what a job says is wrong with what it has left.
+        model: brings a job's model, and says what is wrong with it.
 
     Raises:
         PermanentError: the job cannot run here, however often it is tried.
@@ -55,15 +53,6 @@ def stage(
     (folder / "out").mkdir(parents=True)
     cache = settings.home / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-
-    def model(file: ModelFile) -> tuple[Path, list[str]]:
-        found = None if file.job is None else model_of(file.job)
-        if file.job is None or found is None:
-            raise PermanentError(f"job {file.job} left no model")
-        # Every training calls its model the same, and a job may use several.
-        path = artifacts.fetch_readable(found, folder / "models" / str(file.job))
-        return path, warnings_of(file.job)
-
     staging = Staging(artifacts, cache, settings.kinds, model)
     inputs = [file.stage(staging) for file in spec.inputs()]
     notes: list[str] = []
@@ -85,6 +74,7 @@ def stage(
         checkpoint_every=settings.checkpoint_every,
         max_pixels=settings.max_pixels,
         notes=notes,
+        in_batch=job.batch_key is not None,
     )
     job_file = folder / "job.json"
     request.write(job_file)

@@ -1,7 +1,8 @@
 """A job whose items are answered by a runner, from its items to its result.
 
-Output:   `rows.parquet` for a job with shards: see `table.py`. A job with few items leaves
-          `rows.json`, and the files of its answers.
+Output:   a job of one item has its answer for a result, and leaves the files of that. One with
+          shards leaves `rows.parquet`: see `table.py`. One with several items leaves `rows.json`,
+          and the files of its answers.
 
 A shard is small enough to begin anew: there is no checkpoint.
 """
@@ -13,6 +14,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
@@ -21,6 +23,7 @@ from cvq.errors import PermanentError, TemporaryError
 from cvq.inference import Answer, Inference
 from cvq.inputs.images import ImagesFile
 from cvq.kinds.kind import Kind, has_shards
+from cvq.kinds.running import seed_generators
 from cvq.kinds.spec import Spec
 from cvq.text import count
 
@@ -45,7 +48,9 @@ def run(kind: Kind, spec: Spec, ctx: Context) -> dict[str, Any]:
         TemporaryError: no item has an answer, and another attempt may find one.
         MissingExtraError: there is a shard, and pyarrow is not installed.
     """
-    with load_runner(kind, spec, ctx.device) as runner:
+    ctx.cache.mkdir(parents=True, exist_ok=True)
+    with load_runner(kind, spec, ctx.device, scratch=ctx.cache) as runner:
+        seed_generators(spec.seed)  # as on a warm slot, where the model is loaded already
         return answer(runner, spec, ctx)
 
 
@@ -55,6 +60,13 @@ def answer(runner: Runner, spec: Spec, ctx: Context) -> dict[str, Any]:
     Raises:
         PermanentError, TemporaryError, MissingExtraError: as for `run`, but for the model.
     """
+    item = only_item(runner.inference, spec)
+    if item is not None:
+        [found] = runner.answer(item)
+        if isinstance(found, Failure):
+            raise error_of(found)
+        write_files(found, ctx)
+        return result_of(found, runner)
     tally = _Tally(runner)
     if not has_shards(spec):
         return _in_files(tally, spec, ctx)
@@ -64,17 +76,36 @@ def answer(runner: Runner, spec: Spec, ctx: Context) -> dict[str, Any]:
     return tally.result(spec)
 
 
+def only_item(inference: Inference, spec: Spec) -> tuple[Any] | None:
+    """The item of a job that has just one, and no shard."""
+    if has_shards(spec):
+        return None
+    found = list(islice(inference.items(spec), 2))
+    return (found[0],) if len(found) == 1 else None
+
+
+def result_of(found: Answer, runner: Runner) -> dict[str, Any]:
+    """The result of a job with just one answer."""
+    notes = [*getattr(runner.model, "warnings", ()), *found.notes]
+    return {**found.row, **({"warnings": notes} if notes else {})}
+
+
+def error_of(failure: Failure, message: str | None = None) -> PermanentError | TemporaryError:
+    """What a job is to fail with where an item has; by default with the item's message."""
+    of = TemporaryError if failure.retry else PermanentError
+    return of(message or failure.message)
+
+
 def _in_files(tally: _Tally, spec: Spec, ctx: Context) -> dict[str, Any]:
     """Answer few items, in JSON and with a file for each that an answer has."""
-    answers = list(tally.over(spec, ctx))
-    rows = [row_of(name, found) for name, found in answers]
+    rows = []
+    for number, (name, found) in enumerate(tally.over(spec, ctx), 1):
+        rows.append(row_of(name, found))
+        if isinstance(found, Answer):
+            write_files(found, ctx, f"{number:03}-{PurePath(name).stem}-")
     with ctx.artifact("rows.json") as path:
         path.write_text(json.dumps(rows, indent=2, default=_nearest))
-    for number, (name, found) in enumerate(answers, 1):
-        if isinstance(found, Answer):
-            _leave(found, f"{number:03}-{PurePath(name).stem}-" if len(rows) > 1 else "", ctx)
-    of_one = {k: v for k, v in rows[0].items() if k != "name"} if len(rows) == 1 else {}
-    return {**of_one, **tally.result(spec), "rows": rows[:_MOST_ROWS]}
+    return {**tally.result(spec), "rows": rows[:_MOST_ROWS]}
 
 
 def row_of(name: str, found: Answer | Failure) -> dict[str, Any]:
@@ -90,7 +121,8 @@ def _nearest(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def _leave(found: Answer, prefix: str, ctx: Context) -> None:
+def write_files(found: Answer, ctx: Context, prefix: str = "") -> None:
+    """Leave the files of an answer."""
     for name, content in found.files.items():
         with ctx.artifact(prefix + name) as path:
             path.write_bytes(content)
@@ -170,10 +202,8 @@ class _Tally:
         return result if model is None else {"model": model.job, **result}
 
     def _error(self, failure: Failure) -> PermanentError | TemporaryError:
-        of = TemporaryError if failure.retry else PermanentError
-        if self._items == 1:
-            return of(failure.message)
-        return of(f"none of {self._items} items has an answer; the first: {failure.message}")
+        told = f"none of {self._items} items has an answer; the first: {failure.message}"
+        return error_of(failure, None if self._items == 1 else told)
 
     def _rate(self, seconds: float) -> float | None:
         return round(self._items / seconds, 1) if seconds else None

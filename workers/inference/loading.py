@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from cvq.errors import PermanentError
@@ -40,7 +41,12 @@ def model_of(spec: Spec) -> ModelFile | None:
 
 
 def load_runner(
-    kind: Kind, spec: Spec, device: str = "cpu", *, threads: int | None = None
+    kind: Kind,
+    spec: Spec,
+    device: str = "cpu",
+    *,
+    threads: int | None = None,
+    scratch: Path | None = None,
 ) -> Runner:
     """A runner with its model loaded, exact where the specification says so.
 
@@ -49,6 +55,7 @@ def load_runner(
         spec: with its files on this machine.
         device: `cpu`, `mps`, `cuda:0`.
         threads: that decode; default: as many as PyTorch computes with.
+        scratch: as the runner takes it.
 
     Raises:
         PermanentError: the model cannot be used.
@@ -56,7 +63,7 @@ def load_runner(
     inference = load_inference(kind, spec, device)
     model: Any = inference.load(model_of(spec))
     exact = bool(getattr(spec, "exact", False))
-    return Runner(inference, model, threads=threads or _threads(), exact=exact)
+    return Runner(inference, model, threads=threads or _threads(), exact=exact, scratch=scratch)
 
 
 def _threads() -> int:

@@ -16,20 +16,26 @@ forwards at most.
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Self
 
 from cvq.errors import PermanentError, TemporaryError
 from cvq.inference import Answer, Inference
 
 from ..failures import Failure, describe, words_of
+from .spill import Spill
 from .stopwatch import Stopwatch
 
 _SLICES = 4  # parts of a chunk for each thread: few, as they cost, and more than one, to balance
+
+_FINAL = {str, float, int, bool, type(None)}
+_DEEPEST = 200
 
 
 class DeviceLostError(TemporaryError):
@@ -44,6 +50,7 @@ class Runner:
         model: what its `load` has loaded.
         threads: that decode.
         exact: the same answer to the last bit, alone or in any company.
+        scratch: a folder for files of answers that are too large to be held in memory.
 
     Attributes:
         decoding: seconds in which items were being decoded.
@@ -52,11 +59,19 @@ class Runner:
     """
 
     def __init__(
-        self, inference: Inference, model: Any, *, threads: int = 1, exact: bool = False
+        self,
+        inference: Inference,
+        model: Any,
+        *,
+        threads: int = 1,
+        exact: bool = False,
+        scratch: Path | None = None,
     ) -> None:
         self.inference, self.model, self.exact = inference, model, exact
         self.decoding, self.forwarding = Stopwatch(), Stopwatch()
         self.forwards = 0
+        self._scratch = scratch
+        self._spill = Spill(scratch)  # of the chunk that is being answered
         self._threads = max(1, threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="cvq-decode")
         torch = sys.modules.get("torch")
@@ -115,6 +130,7 @@ class Runner:
     # --- Answering ------------------------------------------------------------------------------
 
     def _answered(self, decoding: list[Future[list[Any]]]) -> list[Answer | Failure]:
+        self._spill = Spill(self._scratch)
         decoded = [one for future in decoding for one in future.result()]
         found: dict[int, Answer | Failure] = {}
         by_shape: dict[tuple[int, ...], list[int]] = {}
@@ -149,7 +165,8 @@ class Runner:
             answers = self.inference.infer(self.model, padded)
             if isinstance(answers, Sequence) and len(answers) != size:
                 raise PermanentError(f"infer gave {len(answers)} answers for {size} items")
-            found = [_answer(each) for each in itertools.islice(answers, len(batch))]
+            some = itertools.islice(answers, len(batch))
+            found = [self._spill.keep(_answer(each)) for each in some]
         if len(found) != len(batch):
             raise PermanentError(f"infer gave {len(found)} answers for {size} items")
         return found
@@ -169,11 +186,33 @@ class Runner:
 
 
 def _answer(given: Answer | Mapping[str, Any]) -> Answer:
+    """An answer that shares nothing with what the next one may be made in."""
     if isinstance(given, Answer):
-        return given
+        files = {name: _bytes(content) for name, content in given.files.items()}
+        return Answer(_own(given.row), files, tuple(given.notes))
     if not isinstance(given, Mapping):
         raise PermanentError(f"infer gave {type(given).__name__}: an Answer or a dict is needed")
-    return Answer(given)
+    return Answer(_own(given))
+
+
+def _bytes(content: Any) -> Any:
+    return bytes(content) if isinstance(content, bytearray | memoryview) else content
+
+
+def _own(value: Any, depth: int = 0) -> Any:
+    """The same, of which nothing changes any more."""
+    if type(value) in _FINAL:
+        return value
+    if depth > _DEEPEST:  # its text will be stored
+        return value
+    if isinstance(value, Mapping):
+        return {name: _own(each, depth + 1) for name, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)([_own(each, depth + 1) for each in value])
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # what cannot be copied is stored as its text
+        return value
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -114,10 +114,12 @@ def _run(request: Request, control: Control) -> Any:
     files = zip(spec.inputs(), request.inputs, strict=True)
     spec = spec.with_inputs(file.placed(staged) for file, staged in files)
     images.limit_pixels(request.max_pixels)
-    kind.load(spec)  # and with it PyTorch, where the kind needs it
+    # And with it PyTorch, where the kind needs it.
+    kind.load(spec, in_batch=request.in_batch)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(request.threads)
-    return run_kind(kind, spec, JobContext(request, control, kind.goals))
+    context = JobContext(request, control, kind.goals)
+    return run_kind(kind, spec, context, in_batch=request.in_batch)
 
 
 def prepare_process(folder: Path, environment: Mapping[str, str]) -> None:

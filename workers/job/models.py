@@ -6,6 +6,7 @@ import gc
 import logging
 import sys
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,6 +19,8 @@ from ..inference.runner import Runner
 
 log = logging.getLogger("cvq.job")
 
+_MOST = 32  # runners, however little they hold: each has threads
+
 
 class LoadedModels:
     """Runners by batch key, as many as there is room for; the one in use always stays.
@@ -26,10 +29,12 @@ class LoadedModels:
         device: where models are loaded.
         limit: bytes that they may take together, as measured at their loading.
         threads: of each runner.
+        scratch: of each runner.
     """
 
-    def __init__(self, device: str, limit: int, threads: int) -> None:
+    def __init__(self, device: str, limit: int, threads: int, scratch: Path) -> None:
         self._device, self._limit, self._threads = device, limit, threads
+        self._scratch = scratch
         self._runners: OrderedDict[str, tuple[Runner, int]] = OrderedDict()
 
     @property
@@ -50,7 +55,9 @@ class LoadedModels:
         before = self._in_use()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(self._threads)
-        runner = load_runner(kind, spec, self._device, threads=self._threads)
+        runner = load_runner(
+            kind, spec, self._device, threads=self._threads, scratch=self._scratch
+        )
         size = max(0, self._in_use() - before)
         self._runners[batch_key] = runner, size
         self._make_room()
@@ -58,15 +65,29 @@ class LoadedModels:
 
     def _make_room(self) -> None:
         held = sum(size for _, size in self._runners.values())
-        while held > self._limit and len(self._runners) > 1:
+        while (held > self._limit and len(self._runners) > 1) or len(self._runners) > _MOST:
             _, (runner, size) = self._runners.popitem(last=False)
             runner.close()
             held -= size
         gc.collect()
 
     def _in_use(self) -> int:
-        """Bytes of memory, the device's where that has its own."""
+        """Bytes of memory, the device's where that has its own, else with the files mapped."""
         torch: Any = sys.modules.get("torch")
         if self._device.startswith("cuda") and torch is not None:
             return int(torch.cuda.memory_allocated(self._device))
-        return int(psutil.Process().memory_info().rss)
+        return int(psutil.Process().memory_info().rss) + mapped()
+
+
+def mapped() -> int:
+    """Bytes of the files that are mapped, programs left out, whether they were read or not."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return 0
+    total = 0
+    for fields in (line.split(maxsplit=5) for line in lines):
+        if len(fields) == 6 and fields[5].startswith("/") and ".so" not in fields[5]:
+            start, end = (int(address, 16) for address in fields[0].split("-"))
+            total += end - start
+    return total

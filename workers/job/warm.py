@@ -13,32 +13,29 @@ import json
 import logging
 import os
 import queue
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-import psutil
 
 from cvq.context.base import StopRequestedError
 from cvq.errors import PermanentError
 from cvq.ids import AttemptId
 from cvq.inference import Answer
 from cvq.kinds import get_kind, make_spec
-from cvq.kinds.kind import Kind, has_shards
+from cvq.kinds.kind import Kind
+from cvq.kinds.running import seed_generators
 from cvq.kinds.spec import Spec
-from cvq.names import safe_name
 from cvq.pictures import images
 from cvq.settings import Settings
 
 from .. import results
 from ..failures import Failure, describe
-from ..inference.bulk import answer
+from ..inference.bulk import answer, only_item, result_of, write_files
 from ..inference.runner import DeviceLostError, Runner
 from ..protocol import (
     Alive,
-    ArtifactWritten,
     BatchJob,
     BatchRequest,
     Loaded,
@@ -53,6 +50,7 @@ from ..protocol import (
 from .context import JobContext
 from .main import prepare_process, send_failure, send_result
 from .models import LoadedModels
+from .process_state import ProcessState, is_crowded, own_memory
 from .sockets import JobSockets
 
 log = logging.getLogger("cvq.job")
@@ -105,15 +103,17 @@ def serve(warm_file: Path, events: int, pulse: int) -> int:
     images.limit_pixels(request.max_pixels)
     settings = Settings.model_validate({"kinds": request.kinds})
     kind_of = cache(lambda name: get_kind(name, settings))  # looking for plug-ins takes 50 ms
-    models = LoadedModels(request.device, request.models, request.threads)
+    models = LoadedModels(request.device, request.models, request.threads, Path(request.folder))
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(request.threads)
+    state = ProcessState()
     control.begin()
     while True:
         file = control.next()
         loaded = partial(control.send, Loaded(file))
         batch = BatchRequest.read(Path(file))
         _MicroBatch(batch, request, control, models, kind_of).run(loaded)
-        memory = psutil.Process().memory_info().rss
-        control.send(Served(file, models.keys, memory))
+        control.send(Served(file, models.keys, own_memory(), state.changes(), is_crowded()))
 
 
 class _MicroBatch:
@@ -145,7 +145,11 @@ class _MicroBatch:
             specs = self._each(jobs, partial(self._spec_of, kind))
             if not specs:
                 return
-            runner = self._models.runner(self._batch.batch_key, kind, specs[0][1])
+            spec = specs[0][1]
+            # As in a process of its own, and whatever another inference has drawn before.
+            seed_generators(spec.seed)
+            runner = self._models.runner(self._batch.batch_key, kind, spec)
+            seed_generators(spec.seed)
         except Exception as error:
             self._fail(jobs, describe(error))
             return
@@ -177,7 +181,8 @@ class _MicroBatch:
         """Jobs of one item share batches; one with a shard fills batches by itself."""
         specs = {_attempt_of(job): spec for job, spec in jobs}
         only = self._each(
-            (job for job, _ in jobs), lambda job: _only_item(runner, specs[_attempt_of(job)])
+            (job for job, _ in jobs),
+            lambda job: only_item(runner.inference, specs[_attempt_of(job)]),
         )
         single: list[tuple[BatchJob, Any]] = []
         for job, item in only:
@@ -187,34 +192,27 @@ class _MicroBatch:
                 self._answer_alone(kind, runner, job, specs[_attempt_of(job)])
         answers = runner.stream(item for _, item in single)
         for (job, _), found in zip(single, answers, strict=True):
-            self._end(job, found, runner)
+            self._end(kind, job, found, runner)
 
-    def _end(self, job: BatchJob, found: Answer | Failure, runner: Runner) -> None:
+    def _end(self, kind: Kind, job: BatchJob, found: Answer | Failure, runner: Runner) -> None:
         """Say how the only item of a job has ended."""
         attempt = _attempt_of(job)
         if isinstance(found, Failure):
             send_failure(self._control, attempt, found)
             return
-        folder = self._folder_of(job)
         try:
-            for number, (name, content) in enumerate(found.files.items()):
-                # Beside no other: two names may be alike as files, or one that of the result.
-                path = folder / "files" / str(number) / safe_name(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-                self._control.send(ArtifactWritten(*attempt, str(path), name, "result", None))
-            notes = [*getattr(runner.model, "warnings", ()), *found.notes]
-            result = {**found.row, **({"warnings": notes} if notes else {})}
-            send_result(self._control, attempt, results.write(result, folder))
+            if found.files:
+                write_files(found, self._context_of(kind, job))
+            encoded = results.write(result_of(found, runner), self._folder_of(job))
+            send_result(self._control, attempt, encoded)
         except Exception as error:  # a full disk, a result that is too large
             send_failure(self._control, attempt, describe(error))
 
     def _answer_alone(self, kind: Kind, runner: Runner, job: BatchJob, spec: Spec) -> None:
         attempt, folder = _attempt_of(job), self._folder_of(job)
         folder.mkdir(parents=True, exist_ok=True)
-        context = JobContext(self._request_of(kind, job), self._control, kind.goals)
         try:
-            result = answer(runner, spec, context)
+            result = answer(runner, spec, self._context_of(kind, job))
             send_result(self._control, attempt, results.write(result, folder))
         except DeviceLostError:
             raise
@@ -224,8 +222,8 @@ class _MicroBatch:
     def _folder_of(self, job: BatchJob) -> Path:
         return Path(self._batch.folder) / f"{job.job_id}-{job.attempt}"
 
-    def _request_of(self, kind: Kind, job: BatchJob) -> Request:
-        return Request(
+    def _context_of(self, kind: Kind, job: BatchJob) -> JobContext:
+        request = Request(
             job_id=job.job_id,
             attempt=job.attempt,
             kind=kind.name,
@@ -242,16 +240,10 @@ class _MicroBatch:
             checkpoint_every=3600.0,
             max_pixels=self._warm.max_pixels,
             notes=[],
+            in_batch=True,
         )
+        return JobContext(request, self._control, kind.goals)
 
 
 def _attempt_of(job: BatchJob) -> AttemptId:
     return AttemptId(job.job_id, job.attempt)
-
-
-def _only_item(runner: Runner, spec: Spec) -> tuple[Any] | None:
-    """The item of a job that has just one, and no shard."""
-    if has_shards(spec):
-        return None
-    found = list(islice(runner.inference.items(spec), 2))
-    return (found[0],) if len(found) == 1 else None

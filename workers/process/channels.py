@@ -12,7 +12,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..launch.launcher import JobEnds
 from .lines import LineSplitter
@@ -88,7 +88,14 @@ class Channels:
 
     def drain(self) -> None:
         """Take what is left of a process that has ended."""
-        for name in _SPEECH | {"pulse"}:
+        self._drain(_SPEECH | {"pulse"})
+
+    def drain_output(self) -> None:
+        """Take what a process has printed until now, the unfinished last line included."""
+        self._drain(_PIPES)
+
+    def _drain(self, names: Iterable[str]) -> None:
+        for name in names:
             taken = 0
             while name not in self.ended and taken < _DRAIN_BYTES:
                 if not (size := self._take(name)):

@@ -175,6 +175,10 @@ class JobProcess:
         """Take what a process that has ended has left."""
         self._channels.drain()
 
+    def drain_output(self) -> None:
+        """Take what a process has printed until now."""
+        self._channels.drain_output()
+
     def _lose_supervisor(self) -> None:
         if self._end is None:
             self.kill_directly()

@@ -31,6 +31,7 @@ from cvq.context import Context
 from cvq.errors import CvqError, PermanentError
 from cvq.inputs.models import ModelFile
 from cvq.kinds import get_kind, make_spec, offering
+from cvq.kinds.kind import Kind
 from cvq.kinds.training import TrainingSpec
 from cvq.settings import Settings
 
@@ -59,11 +60,16 @@ class SavedModel:
     def into(self, network: nn.Module) -> nn.Module:
         """Load the weights into a network of the right shape, in evaluation mode.
 
+        They stay where the file is mapped: processes that use one model share its pages. The file
+        must not be written to meanwhile; it may be removed.
+
         Raises:
             PermanentError: they do not fit.
         """
+        own = network.state_dict()
+        alike = all(own[name].dtype == w.dtype for name, w in self.weights.items() if name in own)
         try:
-            network.load_state_dict(self.weights)
+            network.load_state_dict(self.weights, assign=alike)
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1].strip()
             raise PermanentError(f"the weights do not fit a {self.kind}: {first}") from None
@@ -123,13 +129,24 @@ def load_model(file: ModelFile, offer: str) -> Model:
     if offer not in kind.offers:
         wanted = " or ".join(offering(offer, settings))
         raise PermanentError(f"{file.name} is of kind {kind.name}: a model of {wanted} is needed")
-    spec = make_spec(kind, saved.spec)
-    network = saved.into(kind.load_network()(spec, saved.facts))
+    network = saved.into(_network(kind, saved, file.name))
     log.info("%s: %s of %d weights", file.name, kind.name, count_weights(network))
     warnings = tuple(f"the {file.name} was warned: {sentence}" for sentence in file.warned)
     for sentence in warnings:
         log.warning("%s", sentence)
     return Model(kind.name, saved.facts, network, warnings)
+
+
+def _network(kind: Kind, saved: SavedModel, name: str) -> nn.Module:
+    """The network of a model file, untrained."""
+    try:
+        spec = make_spec(kind, saved.spec)
+        network: nn.Module = kind.load_network()(spec, saved.facts)
+    except (CvqError, KeyError, TypeError, ValueError) as error:
+        raise PermanentError(
+            f"{name} is not what this cvq's {kind.name} makes: {type(error).__name__}: {error}"
+        ) from error
+    return network
 
 
 def count_weights(network: nn.Module) -> int:
@@ -152,4 +169,7 @@ def read_model(path: Path, what: str = "") -> SavedModel:
         raise PermanentError(
             f"{what} has version {about.get('version')}, this cvq reads {_VERSION}"
         )
-    return SavedModel(about["kind"], about["spec"], about["facts"], weights)
+    kind, spec, facts = (about.get(name) for name in ("kind", "spec", "facts"))
+    if not (isinstance(kind, str) and isinstance(spec, dict) and isinstance(facts, dict)):
+        raise PermanentError(f"{what} is damaged: it does not say what trained it")
+    return SavedModel(kind, spec, facts, weights)

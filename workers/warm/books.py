@@ -6,37 +6,42 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from cvq.db_errors import is_about_a_value
 from cvq.errors import DatabaseError, LeaseLostError, PermanentError, StoreError
 from cvq.ids import AttemptId
 from cvq.lifecycle import attempts as lifecycle
+from cvq.lifecycle.lines import add_lines
 from cvq.names import Names
-from cvq.records import Artifact, Outcome
+from cvq.records import Artifact, EncodedJson, Outcome
 
+from .. import results
 from ..attempt.attempt import Attempt
 from ..attempt.execution import Site
+from ..attempt.leased import LeasedDatabase
+from ..attempt.outcome import failure_of
 from ..attempt.progress import ProgressMeter
 from ..attempt.record import storable_end
 from ..attempt.uploads import discard
 from ..protocol import ArtifactWritten, Progress
+from .transcript import Transcript
 
 log = logging.getLogger("cvq.worker")
 
 _UPLOADS = 4  # threads
-_PROGRESS_S = 0.5
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
-
+_FLUSH_S = 0.5
 _T = TypeVar("_T")
+_MOST_HELD = 32_000_000  # characters of results that are read from files at a time
+_LARGE = 500_000  # characters of a result that is written by itself
 
 
 class Books:
@@ -46,10 +51,19 @@ class Books:
         site: the store, the database and who writes.
         attempts: the attempts of a micro-batch.
         folder: theirs; no file outside of it is published.
+        transcript: what is said while they are answered.
     """
 
-    def __init__(self, site: Site, attempts: Mapping[AttemptId, Attempt], folder: Path) -> None:
+    def __init__(
+        self,
+        site: Site,
+        attempts: Mapping[AttemptId, Attempt],
+        folder: Path,
+        transcript: Transcript,
+    ) -> None:
         self._site = site
+        self._transcript = transcript
+        self._db = LeasedDatabase(site.database, attempts.values(), patience=site.settings.lease)
         self._attempts = attempts
         self._folder = folder.resolve()
         self._pool: ThreadPoolExecutor | None = None
@@ -123,28 +137,59 @@ class Books:
 
     # ------------------------------------------------------------ the database
 
+    def read(self, query: Callable[[Connection], _T]) -> _T:
+        """Ask the database, again and again while it is away and a lease lasts."""
+        return self._db.read(query)
+
     def note_progress(self, progress: Progress) -> None:
         """Take how far an attempt is."""
         self._progress[progress.attempt_id].update(progress)
 
-    def flush_progress(self) -> None:
-        """Write how far the attempts are, now and then; a database that is away misses it."""
-        if not self._progress or time.monotonic() - self._flushed_at < _PROGRESS_S:
+    def flush(self) -> None:
+        """Write how far the attempts are, and what was said, now and then.
+
+        A database that is away misses the former.
+        """
+        if time.monotonic() - self._flushed_at < _FLUSH_S:
             return
         self._flushed_at = time.monotonic()
         told = {id_: meter.take() for id_, meter in self._progress.items()}
+        lines = self._transcript.waiting(self._attempts)
+        if not lines and not any(told.values()):
+            return
         try:
             with self._site.database.write() as connection:
+                add_lines(connection, lines)
                 for id_, progress in told.items():
                     if progress is not None and not self._attempts[id_].lost:
                         with contextlib.suppress(LeaseLostError):  # which is its own alone
                             lifecycle.report(connection, id_, progress=progress)
         except DatabaseError as error:
             log.warning("%s", error)
+        else:
+            self._transcript.written(lines)
+
+    def parts(self, outcomes: Mapping[AttemptId, Outcome]) -> Iterator[dict[AttemptId, Outcome]]:
+        """The ends with their results, as many at a time as memory should hold."""
+        part: dict[AttemptId, Outcome] = {}
+        held = 0
+        for id_, outcome in outcomes.items():
+            end, size = _opened(outcome)
+            if size > _LARGE:
+                yield {id_: end}
+                continue
+            part[id_] = end
+            held += size
+            if held > _MOST_HELD:
+                yield part
+                part, held = {}, 0
+        if part:
+            yield part
 
     def finish(self, outcomes: Mapping[AttemptId, Outcome]) -> dict[AttemptId, str]:
         """Write ends in one transaction; return the new states of jobs that were not lost."""
         artifacts = self._take_artifacts(outcomes)
+        self._transcript.close(outcomes)
         try:
             states = self._finish_all(outcomes, artifacts)
         except Exception as error:
@@ -162,16 +207,32 @@ class Books:
         artifacts: Mapping[AttemptId, list[Artifact]],
     ) -> dict[AttemptId, str]:
         tried = False
+        lines = self._transcript.waiting(outcomes)
 
         def write(connection: Connection) -> dict[AttemptId, str]:
             nonlocal tried
             again, tried = tried, True
+            add_lines(connection, lines)
             for id_ in artifacts.keys() & outcomes.keys():
                 with contextlib.suppress(LeaseLostError):
                     lifecycle.report(connection, id_, number=1, artifacts=artifacts[id_])
-            return lifecycle.finish_batch(connection, outcomes, self._site.worker, again=again)
+            return self._end(connection, outcomes, again=again)
 
-        return self._persist(write)
+        states = self._db.write(write)
+        self._transcript.written(lines)
+        return states
+
+    def _end(
+        self, connection: Connection, outcomes: Mapping[AttemptId, Outcome], *, again: bool
+    ) -> dict[AttemptId, str]:
+        by = self._site.worker
+        if len(outcomes) > 1 or not any(map(_is_large, outcomes.values())):
+            return lifecycle.finish_batch(connection, outcomes, by, again=again)
+        [(id_, outcome)] = outcomes.items()
+        try:  # which brings it to the server piece by piece
+            return {id_: lifecycle.finish(connection, id_, outcome, by, again=again)}
+        except LeaseLostError:
+            return {}
 
     def _finish_each(
         self,
@@ -190,27 +251,23 @@ class Books:
                 discard(self._site.artifacts, id_.job_id, artifacts.get(id_, ()))
         return states
 
-    def _persist(self, act: Callable[[Connection], _T]) -> _T:
-        """Write, again and again while the database is away and a lease lasts."""
-
-        def write() -> _T:
-            with self._site.database.write() as connection:
-                return act(connection)
-
-        return Retrying(
-            retry=retry_if_exception_type(DatabaseError),
-            wait=wait_exponential(multiplier=_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S),
-            stop=self._is_in_vain,
-            after=lambda state: log.warning("%s", state.outcome and state.outcome.exception()),
-            reraise=True,
-        )(write)
-
-    def _is_in_vain(self, state: RetryCallState) -> bool:
-        """Whether all leases will have ended before the next try."""
-        return not any(each.holds(state.upcoming_sleep) for each in self._attempts.values())
-
     def close(self) -> None:
         """Leave no thread behind, and no file that is nobody's."""
         self.restart(self._attempts.keys())
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_large(outcome: Outcome) -> bool:
+    return isinstance(outcome.result, EncodedJson) and len(outcome.result.text) > _LARGE
+
+
+def _opened(outcome: Outcome) -> tuple[Outcome, int]:
+    """An end with its result read, where that lies in a file, and how large that is."""
+    if not isinstance(outcome.result, results.Filed):
+        return outcome, 0
+    try:
+        found = outcome.result.read()
+    except (PermanentError, OSError) as error:
+        return failure_of(error), 0
+    return replace(outcome, result=found), len(found.text)

@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from cvq import queries
-from cvq.errors import LeaseLostError, PermanentError
+from cvq.errors import LeaseLostError
 from cvq.ids import AttemptId
 from cvq.inputs.files import Staging
 from cvq.inputs.models import ModelFile
@@ -34,6 +33,7 @@ from ..attempt.attempt import Attempt
 from ..attempt.background import Background
 from ..attempt.execution import Site
 from ..attempt.outcome import Ending, failure_of, outcome_of
+from ..attempt.trained import TrainedModels
 from ..protocol import (
     ArtifactWritten,
     BatchJob,
@@ -45,6 +45,7 @@ from ..protocol import (
     Result,
 )
 from .books import Books
+from .transcript import Transcript
 from .warm_process import TICK_S, WarmProcess
 
 log = logging.getLogger("cvq.worker")
@@ -86,7 +87,10 @@ class MicroBatch:
         self._process = process
         self._folder = process.folder / "batches" / f"{time.monotonic_ns()}"
         self._ends: dict[AttemptId, Outcome] = {}
-        self._books = Books(site, self._attempts, self._folder)
+        self._transcript = Transcript()
+        self._books = Books(site, self._attempts, self._folder, self._transcript)
+        # Not in the micro-batch's own folder: the process may read them again for the next.
+        self._trained = TrainedModels(self._books.read, site.artifacts, process.folder / "models")
         self._jobs: dict[AttemptId, BatchJob] = {}
         self._wanted = self._has_shards = False
         self.seconds = 0.0
@@ -117,6 +121,8 @@ class MicroBatch:
         try:
             self._books.await_files()
             self._finish(self._outcomes())
+        except LeaseLostError as error:  # of all of them
+            log.warning("%s", error)
         finally:
             self._books.close()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -168,7 +174,7 @@ class MicroBatch:
         spec = make_spec(self._kind, job.spec)
         self._has_shards = self._has_shards or has_shards(spec)
         staging = Staging(
-            site.artifacts, site.settings.home / "cache", site.settings.kinds, self._model
+            site.artifacts, site.settings.home / "cache", site.settings.kinds, self._trained.bring
         )
         inputs = []
         for file in spec.inputs():
@@ -183,16 +189,6 @@ class MicroBatch:
                 inputs.append(file.stage(staging))
         return BatchJob(*job.attempt_id, job.spec, job.spec_hash, inputs)
 
-    def _model(self, file: ModelFile) -> tuple[Any, list[str]]:
-        with self._site.database.read() as connection:
-            found = None if file.job is None else queries.model_of(connection, file.job)
-            if file.job is None or found is None:
-                raise PermanentError(f"job {file.job} left no model")
-            warnings = queries.get_job(connection, file.job).warnings
-        # Not the micro-batch's own folder: the process may read it again for the next.
-        folder = self._process.folder / "models" / str(file.job)
-        return self._site.artifacts.fetch_readable(found, folder), warnings
-
     # ------------------------------------------------------------ answers
 
     def _answer_all(self, look: Callable[[], None]) -> None:
@@ -201,7 +197,7 @@ class MicroBatch:
             group = [id_ for id_ in groups.popleft() if not self._is_over(id_)]
             if not group or not self._watch():
                 continue
-            self._process.ensure(self._watch)
+            self._process.ensure(self._kind.name, self._watch)
             if not self._process.alive:
                 return
             cause = self._answer(group, look)
@@ -238,7 +234,8 @@ class MicroBatch:
         )
         self._books.restart(group)
         self._restart(group)
-        self._process.serve(request, self._receive)
+        self._transcript.begin(group)
+        self._process.serve(request, self._receive, self._transcript.write)
         loaded = False
         try:
             while self._process.alive:
@@ -247,7 +244,7 @@ class MicroBatch:
                 if self._process.loaded and not loaded:
                     loaded = True
                     self._restart(group)  # nobody's own, either
-                self._books.flush_progress()
+                self._books.flush()
                 self._settle()
                 look()
                 if self._is_in_the_way(group):
@@ -257,6 +254,9 @@ class MicroBatch:
                     self._process.kill()
                     return cause
             return outcome_of(Ending(process=self._process.end))
+        except BaseException:
+            self._process.kill()  # it is busy with what nobody hears
+            raise
         finally:
             self._process.forget(request)
 
@@ -292,13 +292,9 @@ class MicroBatch:
                 self._books.note_progress(message)
 
     def _success(self, message: Result) -> Outcome:
-        if not message.in_file:
-            return Outcome(State.SUCCEEDED, result=message.value)
-        try:
-            found = results.read(self._folder / f"{message.job_id}-{message.attempt}")
-        except (PermanentError, OSError) as error:
-            return failure_of(error)
-        return Outcome(State.SUCCEEDED, result=found)
+        folder = self._folder / f"{message.job_id}-{message.attempt}"
+        result = results.Filed(folder) if message.in_file else message.value
+        return Outcome(State.SUCCEEDED, result=result)
 
     # ------------------------------------------------------------ ends
 
@@ -337,10 +333,10 @@ class MicroBatch:
         self._finish({id_: outcomes[id_] for id_ in known if id_ in outcomes})
 
     def _finish(self, outcomes: Mapping[AttemptId, Outcome]) -> None:
-        if outcomes:
-            states = self._books.finish(outcomes)
+        for part in self._books.parts(outcomes):
+            states = self._books.finish(part)
             self.states |= states
-            self._settled |= outcomes.keys()
+            self._settled |= part.keys()
             self._told(states)
 
     def _outcomes(self) -> dict[AttemptId, Outcome]:

@@ -16,9 +16,11 @@ from cvq.errors import TemporaryError
 from cvq.ids import AttemptId
 from cvq.presence import scratch_of
 from cvq.settings import INSIDE_JOB
+from cvq.text import join
 
 from ..attempt.background import Background
 from ..attempt.execution import Site
+from ..attempt.reports import text_of
 from ..process.exit_status import ProcessEnd
 from ..process.job_process import Handler, JobProcess
 from ..protocol import WARM, BatchRequest, Serve, Served, WarmRequest
@@ -28,6 +30,7 @@ log = logging.getLogger("cvq.worker")
 TICK_S = 0.1
 _PING_S = 0.5
 _STARTS = 3  # processes that may die before one waits for work
+_MOST_TOLD = 100  # lines that a process says while it answers no job
 
 
 class WarmProcess:
@@ -47,14 +50,20 @@ class WarmProcess:
         self._started_at = 0.0
         self._pinged_at = 0.0
         self._memory = 0
+        self._crowded = False
+        self._changed_by: str | None = None  # a kind
         self._file: Path | None = None
+        self._said: Callable[[str, bytes], None] | None = None
+        self._told = 0  # lines that belong to no job
+        self._kind = ""  # of the last micro-batch
 
     # ------------------------------------------------------------ start and end
 
-    def ensure(self, watch: Callable[[], bool]) -> None:
-        """Have a process that waits for work.
+    def ensure(self, kind: str, watch: Callable[[], bool]) -> None:
+        """Have a process that waits for work of a kind.
 
         Args:
+            kind: one that has met no other's changes of the process's settings.
             watch: called a few times a second; False where nobody wants it any more.
 
         Raises:
@@ -62,6 +71,8 @@ class WarmProcess:
         """
         if self.alive:
             self.read(0)  # it may have died while nobody heard it
+        if self._changed_by not in (None, kind):
+            self._end()
         for _ in range(_STARTS):
             if self.alive:
                 return
@@ -79,6 +90,7 @@ class WarmProcess:
         launch = Background(lambda: process.launch(file), "cvq-launch")
         launch.start()
         self._process, self._started_at = process, time.monotonic()
+        self._memory, self._crowded, self._changed_by, self._told = 0, False, None, 0
         while not process.gone and not process.runs:
             process.read(TICK_S, paused=False)
             if process.pid is None:
@@ -105,15 +117,22 @@ class WarmProcess:
         )
 
     def _log_to(self, stream: str) -> Callable[[bytes], None]:
-        """The process serves many jobs at a time: what it prints is no single one's."""
-
         def write(line: bytes) -> None:
-            if line:
-                log.info(
-                    "warm process of %s: %s", self._slot.device, line.decode(errors="replace")
-                )
+            if self._said is not None:
+                self._said(stream, line)
+            else:
+                self._log(line)
 
         return write
+
+    def _log(self, line: bytes) -> None:
+        """Tell what was said while no job was answered."""
+        self._told += bool(line)
+        if line and self._told < _MOST_TOLD:
+            log.info("warm process of %s: %s", self._slot.device, text_of(line))
+        elif self._told == _MOST_TOLD:
+            log.info("warm process of %s: what else it says is left out", self._slot.device)
+            self._told += 1
 
     def close(self) -> None:
         """End the process; it holds nothing that would be missed."""
@@ -140,15 +159,24 @@ class WarmProcess:
 
     @property
     def is_worn(self) -> bool:
-        """Whether it should be replaced: it has run for long, or holds too much memory."""
+        """Whether it should be replaced: it has run for long, or holds too much."""
         settings = self._site.settings
         hours = (time.monotonic() - self._started_at) / 3600
-        return self.alive and (hours > settings.warm_hours or self._memory > settings.warm_memory)
+        too_large = self._memory > settings.warm_memory
+        return self.alive and (hours > settings.warm_hours or too_large or self._crowded)
 
     # ------------------------------------------------------------ a micro-batch
 
-    def serve(self, request: BatchRequest, handler: Handler) -> None:
-        """Have a micro-batch answered; what is said of its attempts goes to the handler."""
+    def serve(
+        self, request: BatchRequest, handler: Handler, said: Callable[[str, bytes], None]
+    ) -> None:
+        """Have a micro-batch answered.
+
+        Args:
+            request: what is to be answered.
+            handler: takes what is said of its attempts.
+            said: takes a stream and a line that is printed meanwhile.
+        """
         assert self._process is not None
         self._file = Path(request.folder) / "batch.json"
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +184,7 @@ class WarmProcess:
         for job in request.jobs:
             self._process.register(AttemptId(job.job_id, job.attempt), handler)
         self._process.loaded = self._process.served = None
+        self._said, self._kind = said, request.kind
         self._process.tell(Serve(str(self._file)))
 
     @property
@@ -167,6 +196,7 @@ class WarmProcess:
 
     def forget(self, request: BatchRequest) -> None:
         """The micro-batch is over."""
+        self._said = None
         if self._process is not None:
             for job in request.jobs:
                 self._process.forget(AttemptId(job.job_id, job.attempt))
@@ -185,8 +215,17 @@ class WarmProcess:
         served = process.served
         if served is None or served.file != str(self._file):
             return None
-        self.resident, self._memory = frozenset(served.resident), served.memory
+        process.drain_output()
+        self._note(served)
         return served
+
+    def _note(self, served: Served) -> None:
+        self.resident, self._memory = frozenset(served.resident), served.memory
+        self._crowded = served.crowded
+        if served.changed and self._changed_by is None:
+            self._changed_by = self._kind
+            what = join(served.changed)
+            log.warning("kind %s sets %s: no other kind gets its process", self._kind, what)
 
     def frozen(self) -> float | None:
         """For how long it has been frozen, or None where it is not."""

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from PIL import Image
 from cvq import Answer, Argument, ImagesFile, Inference, Kind, LocalContext, Spec
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError, TemporaryError
 from cvq.inputs import shards
+from cvq.kinds.running import run_kind
 from cvq.pictures.decoding import decode_picture
 from cvq_workers.failures import is_full
 from cvq_workers.inference import table
@@ -51,6 +53,11 @@ KIND = Kind(
     "brightness", BrightnessSpec, summary="Say how bright.", inference=f"{__name__}:Brightness",
     items="images",
 )  # fmt: skip
+
+
+def run(spec: BrightnessSpec, ctx: Any) -> dict[str, Any]:
+    """Its own, which a job of a batch does not get."""
+    return {"alone": True}
 
 
 def png(level: int) -> bytes:
@@ -147,9 +154,28 @@ def test_few_pictures_need_no_table(tmp_path: Path) -> None:
     assert result["rows"] == json.loads(ctx.artifacts["rows.json"].path.read_text())
     assert [row["mean"] for row in result["rows"]] == [1.0, 2.0]
     assert set(ctx.artifacts) == {"rows.json", "001-1-copy.raw", "002-2-copy.raw"}
-    one = LocalContext(tmp_path / "one")
-    assert one.run(KIND, images=[tmp_path / "2.png"])["mean"] == 2.0
-    assert set(one.artifacts) == {"rows.json", "copy.raw"}
+
+
+def test_one_picture_has_its_answer_for_a_result(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(png(0))
+    ctx = LocalContext(tmp_path / "out")
+    result = ctx.run(KIND, images=[tmp_path / "0.png"])
+    assert result == {"mean": 0.0, "corners": [0], "warnings": ["is black"]}
+    assert set(ctx.artifacts) == {"copy.raw"}
+
+
+def test_a_job_of_a_batch_is_answered_alike_where_it_has_a_process_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "3.png").write_bytes(png(3))
+    kind = replace(KIND, run=f"{__name__}:run")
+    file = ImagesFile(name="3.png", path=tmp_path / "3.png")
+    spec = BrightnessSpec(images=[file])
+    answers = [
+        run_kind(kind, spec, LocalContext(tmp_path / str(in_batch)), in_batch=in_batch)
+        for in_batch in (True, False)
+    ]
+    assert answers == [{"mean": 3.0, "corners": [3]}, {"alone": True}]
 
 
 @pytest.mark.parametrize(

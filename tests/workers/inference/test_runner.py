@@ -6,8 +6,10 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from cvq import Answer, Inference, Spec
 from cvq.errors import PermanentError
 from cvq_workers.failures import Failure
+from cvq_workers.inference import spill
 from cvq_workers.inference.runner import DeviceLostError, Runner
 from waiting import HANG_S
 
@@ -245,3 +248,44 @@ def test_a_device_that_is_lost_is_no_items_fault(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
         with pytest.raises(DeviceLostError, match="cuda:0 is lost: poisoned"):
             runner.answer([1, 77])
+
+
+class Reusing(Doubling):
+    """Makes all answers in one place."""
+
+    def infer(self, model: None, batch: Sequence[int]) -> Iterator[Any]:
+        row: dict[str, Any] = {"inside": [0], "array": np.zeros(1)}
+        content = bytearray(1)
+        for number in batch:
+            row["double"] = row["inside"][0] = row["array"][0] = 2 * number
+            content[0] = number
+            yield Answer(row, {"x": content})  # type: ignore[dict-item]
+
+
+def test_answers_that_are_made_in_one_place_are_kept_apart() -> None:
+    with Runner(Reusing(), None) as runner:
+        found = runner.answer([1, 2, 3])
+    assert doubles(found) == [2, 4, 6]
+    answers = [each for each in found if isinstance(each, Answer)]
+    assert [each.row["inside"] for each in answers] == [[2], [4], [6]]
+    assert [float(each.row["array"][0]) for each in answers] == [2.0, 4.0, 6.0]
+    assert [each.files["x"] for each in answers] == [b"\1", b"\2", b"\3"]
+
+
+class Drawing(Doubling):
+    def infer(self, model: None, batch: Sequence[int]) -> Iterator[Any]:
+        for number in batch:
+            yield Answer({"double": number}, {"a": bytes([number]) * 10, "b": b""})
+
+
+def test_files_of_answers_beyond_a_size_wait_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spill, "_MOST_BYTES", 35)
+    with Runner(Drawing(), None, scratch=tmp_path) as runner:
+        found = [each for each in runner.answer(range(8)) if isinstance(each, Answer)]
+        assert [isinstance(each.files, dict) for each in found] == [True] * 3 + [False] * 5
+        assert [dict(each.files) for each in found] == [
+            {"a": bytes([number]) * 10, "b": b""} for number in range(8)
+        ]
+    assert list(tmp_path.iterdir()) == []
