@@ -12,6 +12,7 @@ import click
 
 from cvq.errors import UsageError
 from cvq.states import State
+from cvq.text import join
 
 from . import batch_table, formats, submitting
 from .from_spec import shape_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from cvq.kinds.kind import Kind
     from cvq.records import Job
 
-_ALONE = ("strict", "max_fails", "column")  # which mean nothing to a single job
+_ALONE = ("strict", "no_cache", "max_fails", "column")  # which mean nothing to a single job
 
 
 def options(kind: Kind) -> list[click.Parameter]:
@@ -46,6 +47,8 @@ def options(kind: Kind) -> list[click.Parameter]:
         click.Option(["--single"], is_flag=True,
                      help="Few jobs of 1,000 pictures each, as for more than 2,000."),
         click.Option(["--strict"], is_flag=True, help="Queue nothing where an item is bad."),
+        click.Option(["--no-cache"], is_flag=True,
+                     help="Compute anew what an earlier batch has answered."),
         click.Option(
             ["--max-fails"], type=int, metavar="N",
             help="Cancel the rest of the batch once N of its jobs have failed.",
@@ -119,7 +122,7 @@ def submit(
             handle = client.submit_many(
                 kind.name, items, on_item=look, strict=common["strict"],
                 max_fails=common["max_fails"], each=common["each"], single=common["single"],
-                **more, **rest,
+                cache=not common["no_cache"], **more, **rest,
             )  # fmt: skip
     except (KeyboardInterrupt, SystemExit):
         if handle is not None:  # it came too late
@@ -189,12 +192,24 @@ def _tell(handle: BatchHandle, common: Mapping[str, Any], *, waits: bool) -> Non
 
 def _queued_line(handle: BatchHandle) -> str:
     batch = handle.batch
+    if batch.known == batch.items:
+        return f"batch {batch.id}: {_known(handle)}"
     queued = batch.jobs - batch.done
     state = "waiting" if batch.states.get("waiting") else "queued"
     line = f"batch {batch.id}: {formats.count(queued, 'job')} {state}"
-    if batch.items > batch.jobs:
-        line += f" with {formats.count(batch.items, 'item')}"
-    return line + (f" ({batch.failed} failed: {_first_error(handle)})" if batch.failed else "")
+    new = batch.items - batch.known
+    if new > batch.jobs:
+        line += f" with {formats.count(new, 'item')}"
+    line += f" ({batch.failed} failed: {_first_error(handle)})" if batch.failed else ""
+    return line + (f"; {_known(handle)}" if batch.known else "")
+
+
+def _known(handle: BatchHandle) -> str:
+    batch = handle.batch
+    number = f"{batch.known} of {formats.count(batch.items, 'item')}"
+    verb = "is" if batch.known == 1 else "are"
+    of = join([f"batch {number}" for number in handle.known_from], 3)
+    return f"{number} {verb} known from {of} (--no-cache computes them anew)"
 
 
 def _first_error(handle: BatchHandle) -> str:
@@ -258,8 +273,9 @@ def follow(
     elif quiet:
         say(batch.id)
     else:
-        states = ", ".join(f"{number} {state}" for state, number in sorted(batch.states.items()))
-        say(f"batch {batch.id}: {states}")
+        parts = [f"{number} {state}" for state, number in sorted(batch.states.items())]
+        parts += [f"{formats.count(batch.known, 'item')} known"] if batch.known else []
+        say(f"batch {batch.id}: {', '.join(parts)}")
     raise_for_states(batch)
 
 
@@ -330,7 +346,7 @@ class _Lines:
         self._quiet, self._pace, self._next = quiet, _Pace(), 0.0
 
     def show(self, batch: Batch) -> None:
-        share = batch.done / batch.jobs
+        share = batch.done / max(1, batch.jobs)
         if not self._quiet and (share >= self._next or batch.finished):
             self._next = share + 0.1
             note(f"batch {batch.id} {batch.state}  {_line(batch, self._pace)}")

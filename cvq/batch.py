@@ -19,8 +19,11 @@ class NewBatch:
 
     Attributes:
         spec: what the specifications of its jobs have in common, as JSON.
-        items: of all its jobs together, those that are refused too.
+        items: of all its jobs together, those that are refused or known too.
         max_fails: how many jobs may fail until the rest is cancelled; None: any number.
+        cache_key: equal for batches that may answer each other's items.
+        manifest: the SHA-256 of its manifest in the store; see `cvq.manifests`.
+        known: items that jobs of earlier batches have answered.
     """
 
     kind: str
@@ -29,6 +32,9 @@ class NewBatch:
     items: int
     name: str | None = None
     max_fails: int | None = None
+    cache_key: str | None = None
+    manifest: str | None = None
+    known: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,10 @@ class Batch:
 
     Attributes:
         jobs: how many it has.
-        items: of all its jobs together; more than `jobs` where a job has many.
+        items: of all its jobs together, and those that are known; more than `jobs` where a job
+            has many.
+        manifest: the SHA-256 of its manifest in the store; None of a batch of an early cvq.
+        known: items that are answered by jobs of earlier batches.
         states: how many jobs are in each state that has any.
     """
 
@@ -50,6 +59,8 @@ class Batch:
     items: int
     max_fails: int | None
     created_at: datetime
+    manifest: str | None = None
+    known: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from . import queries
@@ -27,11 +27,16 @@ class BatchHandle:
     """One batch: what `Client.submit_many` and `Client.batch` give.
 
     What it says is of the last look; `refresh()` and `wait()` look anew.
+
+    Attributes:
+        known_from: the earlier batches that have answered some of its items; known to whoever has
+            submitted it.
     """
 
-    def __init__(self, client: Client, number: int) -> None:
+    def __init__(self, client: Client, number: int, known_from: Sequence[int] = ()) -> None:
         self.client = client
         self.id = number
+        self.known_from = list(known_from)
         self._batch: Batch | None = None
 
     def __repr__(self) -> str:

@@ -6,31 +6,38 @@ Nothing is queued until every item was looked at; then all of it is, in one tran
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from .batch import NewBatch
 from .checks import JobOptions
 from .errors import InvalidInputError, SetupError, SpecError, StoreError, UsageError
 from .in_order import THREADS, in_order
 from .inputs import shards
-from .inputs.files import ImageFile
+from .inputs.contents import digest_of
 from .inputs.images import ImagesFile
 from .inputs.items import Item, label
+from .inputs.models import ModelFile
 from .inputs.submission import InputChecks, take_in
 from .kinds import make_spec
+from .known import Known, Seen, opened
+from .lifecycle.values import storable
+from .manifests import Entry, Writer
+from .packing import Packer, Taken, folder
 from .records import NewJob
 from .text import count
 from .views.models import JobModels
 
 if TYPE_CHECKING:
+    from .artifacts import ArtifactStore
     from .client import Client
     from .kinds.kind import Kind
     from .kinds.spec import Spec
@@ -40,6 +47,9 @@ MOST_EACH = 2_000  # items that get a job each, where nothing else is asked for
 SHARD = 1_000  # items of a shard
 
 
+T = TypeVar("T")
+# A job, where one is needed, and its items.
+_Made: TypeAlias = tuple[NewJob | None, list[Taken]]
 OnItem: TypeAlias = Callable[[int, int | None], None]
 """Told how many items are done, and of how many where that is known; may raise to end it all."""
 
@@ -55,6 +65,7 @@ class Bulk:
         strict: refuse all where one item cannot be used.
         max_fails: how many items may fail until the rest is cancelled.
         single: whether many pictures share a job, in a shard; None: where there are very many.
+        cache: whether items that an earlier batch has answered are left to that.
 
     Raises:
         UsageError: this kind takes no batch, or an option is out of bounds.
@@ -66,6 +77,7 @@ class Bulk:
     strict: bool = False
     max_fails: int | None = None
     single: bool | None = None
+    cache: bool = True
 
     def __post_init__(self) -> None:
         name, items = self.kind.name, self.kind.items
@@ -110,28 +122,37 @@ class Bulk:
     def _takes_lists(self) -> bool:
         return get_origin(self.kind.spec.model_fields[self.field].annotation) in (list, tuple)
 
-    def batch(self, prepared: Prepared) -> NewBatch:
-        """The batch of these jobs.
+    def batch(self, prepared: Prepared, user: str) -> NewBatch:
+        """The batch of these jobs, submitted by this user.
 
         Raises:
             UsageError: nothing can be queued, or something cannot and `strict` is set.
         """
         jobs = prepared.jobs
-        if not jobs:
+        if not prepared.items:
             raise UsageError(f"{self.kind.name}: there are no items")
         if len(jobs) > MOST_JOBS:
             raise UsageError(f"{len(jobs)} jobs are too many: a batch has {MOST_JOBS} at most")
+        known = prepared.known.total()
         refused = [job for job in jobs if job.error is not None]
-        if refused and (self.strict or len(refused) == len(jobs)):
+        if refused and (self.strict or (len(refused) == len(jobs) and not known)):
             raise UsageError(_refusal(refused, prepared))
-        spec = {name: value for name, value in jobs[0].spec.items() if name != self.field}
-        name, user = self.options.name, jobs[0].user
-        return NewBatch(self.kind.name, user, spec, prepared.items, name, self.max_fails)
+        return NewBatch(
+            self.kind.name,
+            user,
+            prepared.spec,
+            prepared.items,
+            self.options.name,
+            self.max_fails,
+            prepared.cache_key,
+            prepared.manifest,
+            known,
+        )
 
 
 def _refusal(refused: list[NewJob], prepared: Prepared) -> str:
     total = prepared.items
-    if len(refused) == len(prepared.jobs):
+    if len(refused) == len(prepared.jobs) and not prepared.known:
         which = f"none of {total} items can be used" if total > 1 else "the item cannot be used"
         return f"nothing was queued, as {which}: {refused[0].error}"
     which = f"{len(refused)} of {total} items cannot be used"
@@ -141,16 +162,29 @@ def _refusal(refused: list[NewJob], prepared: Prepared) -> str:
 
 @dataclass
 class Prepared:
-    """The jobs of a batch, in order, and how many items they have together."""
+    """The jobs of a batch, in order, and what is known of its items.
+
+    Attributes:
+        jobs: of the items that are to be computed, or that cannot be used.
+        items: how many there are, those that are known too.
+        known: how many each earlier batch has answered.
+        spec: what the jobs' specifications have in common, as JSON.
+        cache_key: see `NewBatch`.
+        manifest: its SHA-256 in the store.
+    """
 
     jobs: list[NewJob] = field(default_factory=list)
     items: int = 0
+    known: Counter[int] = field(default_factory=Counter)
+    spec: dict[str, Any] = field(default_factory=dict)
+    cache_key: str | None = None
+    manifest: str | None = None
 
 
 def prepare(
     client: Client, bulk: Bulk, items: Iterable[Any], on_item: OnItem | None = None
 ) -> Prepared:
-    """Check and store items, in threads; of bad items the jobs are failed ones.
+    """Look items up, and check and store those that are new, in threads; bad ones fail.
 
     Raises:
         UsageError: what the jobs have in common is wrong.
@@ -158,32 +192,106 @@ def prepare(
     """
     total = len(items) if isinstance(items, Sized) else None
     found = Prepared()
-    with TemporaryDirectory(prefix="cvq-batch-") as scratch:
+
+    def look() -> None:
+        if on_item is not None:
+            on_item(found.items, total)
+
+    with TemporaryDirectory(prefix="cvq-batch-") as folder, ExitStack() as stack:
         rest = map(Item.of, items)
         seen, spec = _first(bulk, rest)
         if spec is None:
             return found
-        maker = _Maker(client, bulk, spec, Path(scratch))
+        scratch = Path(folder)
+        maker = _Maker(client, bulk, spec, scratch)
+        found.spec, found.cache_key = maker.json, maker.cache_key
+        known = Known()
+        if bulk.cache and found.cache_key is not None:
+            known = stack.enter_context(
+                opened(client.db, client.artifacts, found.cache_key, scratch, _warn)
+            )
         if bulk.may_have_shards and bulk.single is None:
             seen += islice(rest, MOST_EACH + 1 - len(seen))
-        each = chain(seen, rest)
-
-        def look() -> None:
-            if on_item is not None:
-                on_item(found.items, total)
-
+        each = enumerate(chain(seen, rest))
+        ledger = stack.enter_context(_Ledger(found, scratch / "manifest"))
         if bulk.has_shards(len(seen)):
-            made = in_order(maker.shard, _groups(each), look, ahead=2 * THREADS)
+            new = _new_ones(known, each, ledger, look)
+            packer = Packer(client.settings, known, bulk.strict)
+            shard = partial(maker.shard, packer)
+            made = in_order(shard, _groups(new), look, ahead=2 * THREADS)
         else:
-            made = in_order(maker.job, each, look)
-        for job, number in made:
-            found.jobs.append(job)
-            found.items += number
+            made = in_order(partial(maker.job, known), each, look)
+        for job, taken in made:
+            ledger.enter(job, taken)
             look()
+        found.manifest = ledger.stored(client.artifacts)
     return found
 
 
-def _groups(items: Iterator[Item]) -> Iterator[list[Item]]:
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=5)
+
+
+def _new_ones(
+    known: Known, items: Iterator[tuple[int, Item]], ledger: _Ledger, look: Callable[[], None]
+) -> Iterator[Seen]:
+    """The items that are to be computed; what is known is entered."""
+    if not known:
+        yield from (Seen(item, Entry(nth, item.name), None) for nth, item in items)
+        return
+    groups = in_order(lambda _, group: known.look_up_all(group), _groups(items), look, ahead=8)
+    for group in groups:
+        for seen in group:
+            if seen.answer is None:
+                yield seen
+            else:
+                ledger.enter(None, [Taken(seen.entry, answer=seen.answer)])
+        look()
+
+
+class _Ledger:
+    """Takes down what becomes of the items, in the manifest too, where there is to be one."""
+
+    def __init__(self, found: Prepared, path: Path) -> None:
+        self._found = found
+        self._manifest = None if found.cache_key is None else Writer(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._manifest is not None:
+            self._manifest.close()
+
+    def enter(self, job: NewJob | None, taken: Iterable[Taken]) -> None:
+        """Enter a job and its items, or such as need none."""
+        found, number = self._found, len(self._found.jobs)
+        if job is not None:
+            found.jobs.append(job)
+        for entry, row, error, answer in taken:
+            found.items += 1
+            if answer is not None:
+                found.known[answer.batch] += 1
+            if self._manifest is None:
+                continue
+            if answer is not None:
+                self._manifest.add(entry, row=answer.row, earlier=answer.job)
+            else:
+                self._manifest.add(entry, job=number, row=row, error=storable(error))
+
+    def stored(self, artifacts: ArtifactStore) -> str | None:
+        """The SHA-256 of the manifest in the store.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
+        if self._manifest is None or not self._found.items:
+            return None
+        self._manifest.finish()
+        return artifacts.put_input(self._manifest.path)[0]
+
+
+def _groups(items: Iterator[T]) -> Iterator[list[T]]:
     while group := list(islice(items, SHARD)):
         yield group
 
@@ -215,90 +323,82 @@ class _Maker:
     def __init__(self, client: Client, bulk: Bulk, first: Spec, scratch: Path) -> None:
         self._client, self._bulk, self._scratch = client, bulk, scratch
         self._models = JobModels(client.settings, lambda: client.db)
-        with _folder(scratch / "common") as place:
+        with folder(scratch / "common") as place:
             checked = self._taken_in(first, place, lambda name: name != bulk.field)
         for note in checked.notes:
             warnings.warn(note, stacklevel=5)
         fields = set(type(first).model_fields) - {bulk.field}
         self._common = {name: getattr(checked.spec, name) for name in fields}
-        self._json = checked.spec.model_dump(mode="json", exclude={bulk.field})
+        self.json = checked.spec.model_dump(mode="json", exclude={bulk.field})
         self._waits_for = checked.waits_for
-        self._key = bulk.kind.batch_key(self._json)
+        self._key = bulk.kind.batch_key(self.json)
 
-    def job(self, number: int, item: Item) -> tuple[NewJob, int]:
-        """The job of one item."""
+    @property
+    def cache_key(self) -> str | None:
+        """Equal where the same items have the same answers; None of a kind without inference."""
+        if self._key is None:
+            return None
+        # A model is told by the job that trains it, which may not have ended yet.
+        jobs = {
+            name: {"job": file.job}
+            for name, file in self._common.items()
+            if isinstance(file, ModelFile)
+        }
+        return self._bulk.kind.batch_key({**self.json, **jobs})
+
+    def job(self, known: Known, _: int, numbered: tuple[int, Item]) -> _Made:
+        """The job of one item, where it is not known."""
+        nth, item = numbered
+        seen = known.look_up(nth, item)
+        if seen.answer is not None:
+            return None, [Taken(seen.entry, answer=seen.answer)]
         given: Any = []
+        place = self._scratch / str(nth)
         try:
-            with _folder(self._scratch / str(number)) as place:
+            with folder(place):
                 spec = self._brought(item, place)
-                given = spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]
+                given = self._stored(spec)
                 found = self._taken_in(spec, place, lambda name: name == self._bulk.field)
         except (UsageError, SetupError) as error:
             if isinstance(error, StoreError):
                 raise
-            said = str(error).replace(f"{self._scratch / str(number)}{os.sep}", "")
-            return self._job(item.name, given, said), 1
-        return self._job(item.name, self._stored(found)), 1
+            said = str(error).replace(f"{place}{os.sep}", "")
+            return self._job(item.name, given, said), [Taken(seen.entry, error=said)]
+        given = self._stored(found.spec)
+        sha256 = digest_of(given)
+        entry, answer = seen.entry._replace(sha256=sha256), known.alike(sha256)
+        if answer is not None:
+            return None, [Taken(entry, answer=answer)]
+        return self._job(item.name, given), [Taken(entry)]
 
-    def shard(self, number: int, items: list[Item]) -> tuple[NewJob, int]:
-        """The job of many items, whose files go into one; a failed one where none can be used."""
-        name = label(f"{count(len(items), 'item')}: {items[0].name} … {items[-1].name}")
-        with _folder(self._scratch / str(number)) as place:
+    def shard(self, packer: Packer, number: int, items: list[Seen]) -> _Made:
+        """The job of many items, whose files go into one.
+
+        A failed one where none of them can be used; none, where all are found to be known.
+        """
+        with folder(self._scratch / f"shard-{number}") as place:
             place.mkdir()
             path = place / f"shard-{number + 1:05}{shards.ENDING}"
-            files = self._files(items, place / "item")
-            root = _root([item.name for item in items])
-            wrong = shards.write(path, files, in_order=True, root=root)
+            taken = packer.pack(path, items, place / "item")
+            new = [each for each in taken if each.answer is None]
+            if not new:
+                return None, taken
             spec = self._bulk.spec(Item(path.name, path)).model_copy(update=self._common)
             found = self._taken_in(spec, place, lambda name: name == self._bulk.field)
+        first, last = new[0].entry.name, new[-1].entry.name
+        name = label(f"{count(len(new), 'item')}: {first} … {last}")
         error = None
-        if len(wrong) == len(items):
-            error = f"{wrong[0]} (and so on: none of {len(items)} can be used)"
-        return self._job(name, self._stored(found), error), len(items)
+        if all(each.error for each in new):
+            error = f"{first} {new[0].error} (and so on: none of {len(new)} can be used)"
+        return self._job(name, self._stored(found.spec), error), taken
 
-    def _files(
-        self, items: list[Item], place: Path
-    ) -> Iterator[tuple[str, Path | shards.Problem]]:
-        """The files of items, for as long as each is asked for."""
-        for item in items:
-            with _folder(place):
-                yield item.name, self._file(item, place)
-
-    def _file(self, item: Item, place: Path) -> Path | shards.Problem:
-        """An item's file on this machine, or why there is none."""
-        try:
-            if item.error is not None:
-                raise InvalidInputError(item.error)
-            file = ImageFile.model_validate(self._on_disk(item, place).value)
-            if file.address is not None:
-                place.mkdir(exist_ok=True)
-                file = file.fetch(place / "fetched", self._client.settings, download=True)
-            if self._bulk.strict:
-                from .pictures.images import check_image
-
-                check_image(file.given_path, self._client.settings.max_pixels, item.name)
-        except (UsageError, SetupError) as error:
-            if self._bulk.strict:
-                raise InvalidInputError(f"nothing was queued: {error}") from None
-            return shards.Problem(_behind(item.name, str(error).replace(f"{place}{os.sep}", "")))
-        return file.given_path
-
-    def _stored(self, found: InputChecks) -> Any:
-        return found.spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]
+    def _stored(self, spec: Spec) -> Any:
+        return spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]
 
     def _brought(self, item: Item, place: Path) -> Spec:
         if item.error is not None:
             raise InvalidInputError(item.error)
-        item = self._on_disk(item, place)
-        return self._bulk.spec(item).model_copy(update=self._common)
-
-    def _on_disk(self, item: Item, place: Path) -> Item:
-        if item.bring is None:
-            return item
-        place.mkdir()
-        path = place / str(item.value)
-        item.bring(path)
-        return replace(item, value=path)
+        return self._bulk.spec(item.brought(place)).model_copy(update=self._common)
 
     def _taken_in(self, spec: Spec, place: Path, fields: Callable[[str], bool]) -> InputChecks:
         client = self._client
@@ -306,27 +406,6 @@ class _Maker:
 
     def _job(self, name: str, given: Any, error: str | None = None) -> NewJob:
         bulk, user = self._bulk, self._client.settings.user
-        spec = {**self._json, bulk.field: given}
+        spec = {**self.json, bulk.field: given}
         job = bulk.options.job(bulk.kind, spec, user, self._waits_for)
         return replace(job, name=name, batch_key=self._key, error=error)
-
-
-def _root(names: list[str]) -> str:
-    """The folder that all names lie in, as they are written."""
-    common = os.path.commonprefix(names)  # noqa: RUF071 - cut at a slash below
-    return "".join(common.rpartition("/")[:2])
-
-
-def _behind(name: str, error: str) -> str:
-    """An error so that it reads on behind a name."""
-    return error.removeprefix(f"{name} ") if error.startswith(name) else f"has none: {error}"
-
-
-@contextmanager
-def _folder(path: Path) -> Iterator[Path]:
-    """A folder to be made where it is needed, and gone afterwards."""
-    try:
-        yield path
-    finally:
-        if path.exists():
-            shutil.rmtree(path, ignore_errors=True)

@@ -235,13 +235,16 @@ class Client:
         max_fails: int | None = None,
         single: bool = False,
         each: bool = False,
+        cache: bool = True,
         on_item: OnItem | None = None,
         **values: Any,
     ) -> BatchHandle:
         """Submit a job for each item, all of them as one batch: at once, or none.
 
         A bad item becomes a job that has failed, with its reason, and stops none of the others.
-        More than 2,000 pictures go into shards of 1,000, a job each.
+        More than 2,000 pictures go into shards of 1,000, a job each. An item whose content an
+        earlier batch has answered, of the same kind, model and parameters, needs no job: the
+        results have that answer.
 
         Args:
             kind: a job kind whose jobs have items, such as `classify`.
@@ -252,6 +255,7 @@ class Client:
             max_fails: once so many items have failed, cancel the rest.
             single: shards in any case.
             each: a job for each item in any case.
+            cache: False computes anew what earlier batches have answered.
             on_item: told how many items are stored, and of how many where that is known; also
                 called while none is ready. What it raises ends the submission.
             values: the other fields of the specification, the same for all.
@@ -279,18 +283,20 @@ class Client:
         )
         found = get_kind(kind, self.settings)
         shards = True if single else False if each else None
-        wanted = Bulk(found, _with_ids(values), options, strict, max_fails, shards)
+        wanted = Bulk(found, _with_ids(values), options, strict, max_fails, shards, cache)
         if isinstance(items, str | Path):
             items = Sources(self.settings, note=warnings.warn).items([str(items)])
         self._broker_trouble()  # before the long work, which would be for nothing
         new = prepare(self, wanted, items, on_item)
-        batch = wanted.batch(new)
+        batch = wanted.batch(new, self.settings.user)
         trouble = self._broker_trouble()
         with self.db.write() as connection:
+            jobs.check_parents(connection, options.after)
             batch_id = batches.submit(connection, batch, new.jobs)
         runnable = sum(job.error is None for job in new.jobs)
-        self.notify(options.place, f"batch {batch_id}", runnable, trouble)
-        return BatchHandle(self, batch_id)
+        if runnable:
+            self.notify(options.place, f"batch {batch_id}", runnable, trouble)
+        return BatchHandle(self, batch_id, sorted(new.known))
 
     def batch(self, number: int) -> BatchHandle:
         """An existing batch.

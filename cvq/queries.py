@@ -100,6 +100,42 @@ def states_of_batches(
     return found
 
 
+def batches_with_manifest(connection: Connection, cache_key: str, limit: int) -> list[Batch]:
+    """The newest batches that may answer items of this key, the newest first."""
+    b = t.batches.c
+    query = select(t.batches).where(b.cache_key == cache_key, b.manifest.is_not(None))
+    rows = connection.execute(query.order_by(b.id.desc()).limit(limit)).all()
+    return [Batch.from_row(row, {}) for row in rows]
+
+
+def ids_and_states(connection: Connection, batch_id: int) -> list[tuple[int, str]]:
+    """The ids of a batch's jobs with their states, in the order of its items."""
+    jobs = t.jobs.c
+    query = select(jobs.id, jobs.state).where(jobs.batch == batch_id).order_by(jobs.id)
+    return [(row.id, row.state) for row in connection.execute(query)]
+
+
+def ids_with_figure(connection: Connection, batch_id: int, name: str) -> set[int]:
+    """The jobs of a batch in whose result a number is more than 0."""
+    s = t.summaries.c
+    query = (
+        select(s.job_id)
+        .join(t.jobs, t.jobs.c.id == s.job_id)
+        .where(t.jobs.c.batch == batch_id, s.name == name, s.source == "result", s.value > 0)
+    )
+    return set(connection.scalars(query))
+
+
+def succeeded_among(connection: Connection, job_ids: Sequence[int]) -> set[int]:
+    """Those of some jobs that there are, and that have succeeded."""
+    jobs = t.jobs.c
+    found: set[int] = set()
+    for start in range(0, len(job_ids), _VALUES):
+        some = jobs.id.in_(job_ids[start : start + _VALUES])
+        found.update(connection.scalars(select(jobs.id).where(some, t.in_state(State.SUCCEEDED))))
+    return found
+
+
 def ids_of_batch(
     connection: Connection,
     batch_id: int,

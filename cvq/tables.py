@@ -32,7 +32,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # The Alembic revision that this code expects; tests hold it equal to the newest migration.
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 
 
 # A queue is served in this order: by priority, then fairness, then age. Each is a column of `jobs`
@@ -328,6 +328,13 @@ batches = Table(
     Column("items", BigInteger, nullable=False),  # of all jobs, those refused at submission too
     Column("max_fails", Integer),  # items that may fail before the rest is cancelled
     Column("created_at", UtcDateTime, nullable=False),
+    # Of batches that may answer each other's items: kind, model and parameters. With it the
+    # SHA-256 of the manifest, which is in the artifact store.
+    Column("cache_key", String(64)),
+    Column("manifest", String(64)),
+    # Items that are answered by jobs of earlier batches.
+    Column("known", BigInteger, nullable=False, server_default=text("0")),
+    Index(None, "cache_key", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -67,8 +67,8 @@ class Inventory:
     """The files of a folder or zip, by name, and those that are left out, by the reason.
 
     Attributes:
-        tolerant: also of files that may not be read or vanish meanwhile, which are then found out
-            one by one by whoever reads them; otherwise they are an error.
+        tolerant: a folder in it that may not be read or vanishes meanwhile is left out; otherwise
+            it is an error.
     """
 
     members: list[Member] = field(default_factory=list)
@@ -135,53 +135,106 @@ def _no_zip(path: Path) -> str:
 # --- Folders ------------------------------------------------------------------------------------
 
 
-def of_folder(folder: Path, *, tolerant: bool = False) -> Inventory:
+def of_folder(folder: Path) -> Inventory:
     """The files below a folder; links to folders are followed, but in no circle.
 
     Raises:
         InvalidInputError: a folder or file may not be read.
         OSError: the disk fails.
     """
-    found = Inventory(tolerant=tolerant)
-    _walk(folder, "", (folder.resolve(),), found)
-    found.members.sort(key=lambda member: member.name)
+    found = Inventory()
+    for name, way in files_below(folder, found):
+        path = folder / way
+        if not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
+            raise InvalidInputError(f"{path} cannot be read: permission denied")
+        found.members.append(Member(name, path.stat().st_size, path))
+    found.members.sort(key=lambda member: member.name)  # two folders may have one name
     return found
 
 
-def _walk(folder: Path, prefix: str, above: tuple[Path, ...], found: Inventory) -> None:
+def files_below(folder: Path, found: Inventory) -> Iterator[tuple[str, str]]:
+    """The files below a folder, by name: each with the way to it, as the system has it.
+
+    Of a folder, no more than the names are in memory. What is left out is taken down.
+
+    Raises:
+        InvalidInputError: there are too many.
+        OSError: a folder may not be read, or the disk fails.
+    """
+    yield from _walk(folder, "", "", (folder.resolve(),), found)
+
+
+def _walk(
+    folder: Path, prefix: str, way: str, above: tuple[Path, ...], found: Inventory
+) -> Iterator[tuple[str, str]]:
+    """The files of a folder, as `files_below` gives them.
+
+    Args:
+        folder: it.
+        prefix: what names in it begin with.
+        way: from the top, with `/` at its end.
+        above: the folders that it lies in.
+        found: where is taken down what is left out.
+    """
     try:
-        with os.scandir(folder) as listed:
-            entries = sorted(listed, key=lambda entry: entry.name)
+        names, others = _listed(folder)
     except (PermissionError, FileNotFoundError) as error:
         if not (found.tolerant and prefix):
             raise
         found.leave_out(prefix, f"a folder that cannot be read: {error.strerror}")
         return
-    found.seen += len(entries)
+    found.seen += len(names)
     if found.seen > MOST_FILES:
         raise InvalidInputError(f"{folder}: more than {MOST_FILES} files; do links go in circles?")
-    if not entries and prefix:
+    if not names and prefix:
         found.leave_out(prefix, "an empty folder")
-    for entry in entries:
-        name, path = prefix + readable(entry.name), Path(entry.path)
-        if _is_junk(name):
-            found.leave_out(name, _HIDDEN)
-        elif _leads_in_circles(entry):
-            found.leave_out(name, "a link to itself")
-        elif entry.is_dir():
-            real = path.resolve()
-            if real in above:
-                found.leave_out(name, "a link to a folder that it lies in")
+    last = None
+    for key in names:
+        for entry in others.pop(key, [None]):
+            name = prefix + key.rstrip("/")
+            if _is_junk(key.rstrip("/")):
+                found.leave_out(name, _HIDDEN)
+            elif entry is not None and _leads_in_circles(entry):
+                found.leave_out(name, "a link to itself")
+            elif entry is not None and key.endswith("/"):
+                below, real = folder / entry.name, Path(entry.path).resolve()
+                if real in above:
+                    found.leave_out(name, "a link to a folder that it lies in")
+                else:
+                    yield from _walk(
+                        below, f"{name}/", f"{way}{entry.name}/", (*above, real), found
+                    )
+            elif reason := _unfit(key, entry):
+                found.leave_out(name, reason)
+            elif key == last:
+                found.leave_out(name, "a name that is another's when composed")
             else:
-                _walk(path, f"{name}/", (*above, real), found)
-        elif reason := _unfit(entry, path):
-            found.leave_out(name, reason)
-        elif not (found.tolerant or os.access(path, os.R_OK, effective_ids=_EFFECTIVE)):
-            raise InvalidInputError(f"{path} cannot be read: permission denied")
-        elif found.members and name == found.members[-1].name:
-            found.leave_out(name, "a name that is another's when composed")
-        else:
-            found.members.append(Member(name, 0 if found.tolerant else entry.stat().st_size, path))
+                last = key
+                yield name, way + (key if entry is None else entry.name)
+
+
+def _listed(folder: Path) -> tuple[list[str], dict[str, list[os.DirEntry[str]]]]:
+    """What is in a folder: readable names in order, those of folders with `/` at the end.
+
+    Also the entries of those that are no plain files, or of which the system's name is another:
+    a million entries would take more memory than their names.
+    """
+    names: list[str] = []
+    others: dict[str, list[os.DirEntry[str]]] = {}
+    with os.scandir(folder) as listed:
+        for entry in listed:
+            if entry.name.isascii() and entry.is_file(follow_symlinks=False):
+                names.append(entry.name)
+                continue
+            is_folder = not _leads_in_circles(entry) and entry.is_dir()
+            key = readable(entry.name) + ("/" if is_folder else "")
+            if key not in others:
+                names.append(key)
+            others.setdefault(key, []).append(entry)
+    for entries in others.values():
+        entries.sort(key=lambda entry: entry.name)
+    names.sort()
+    return names, others
 
 
 def _leads_in_circles(entry: os.DirEntry[str]) -> bool:
@@ -195,14 +248,16 @@ def _leads_in_circles(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def _unfit(entry: os.DirEntry[str], path: Path) -> str | None:
-    """Why a file of a folder is not read, or None."""
-    if not (is_picture(entry.name) or is_idx(entry.name) or is_batch(entry.name)):
+def _unfit(name: str, entry: os.DirEntry[str] | None) -> str | None:
+    """Why a file of a folder is not read, or None; a plain one needs no entry."""
+    if not (is_picture(name) or is_idx(name) or is_batch(name)):
         return _OTHER
+    if entry is None:
+        return None
     if not entry.is_file():
         return "a link to nothing" if entry.is_symlink() else "no regular file"
     # A link could give any file the name of a picture, and it would go into the store.
-    if entry.is_symlink() and not _is_data(path.resolve()):
+    if entry.is_symlink() and not _is_data(Path(entry.path).resolve()):
         return "a link to what is no picture"
     return None
 

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..manifests import Entry, Stamp, stamp_of
 from .addresses import address_of, shown
+from .contents import read_file
 
 _LONGEST = 200  # characters of a name, as the database has room for
 
 
-@dataclass(frozen=True)
+class Within(NamedTuple):
+    """Where the content of an item is within an archive of this machine.
+
+    Attributes:
+        archive: its absolute path.
+        stamp: of the archive, before it was read; None where that tells no changes.
+        where: what it is called there, and where that is: nothing else in the archive has this.
+        read: gives the content; called in a thread, beside others.
+    """
+
+    archive: str
+    stamp: Stamp | None
+    where: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One item of a batch: a file by its path or address, a member of an archive, or values.
 
@@ -22,12 +40,16 @@ class Item:
         value: what its field of the specification takes; of one to be brought, its file's name.
         error: why it cannot be used, known before it is looked at.
         bring: writes it to a path on this machine; called in a thread, beside others.
+        path: of a file of this machine, the absolute one.
+        within: of a member of an archive of this machine.
     """
 
     name: str
     value: Any
     error: str | None = None
     bring: Callable[[Path], None] | None = None
+    path: str | None = None
+    within: Within | None = None
 
     @classmethod
     def of(cls, given: Any) -> Item:
@@ -36,11 +58,63 @@ class Item:
             return given
         if isinstance(given, str | os.PathLike):
             path = Path(given)
-            address = address_of(path)
-            return cls(label(shown(address) if address else os.fspath(path)), path)
+            if address := address_of(path):
+                return cls(label(shown(address)), path)
+            called = os.fspath(path)
+            return cls(label(called), path, path=absolute(called))
         if isinstance(given, list | tuple):
             return cls(label(" ".join(map(str, given))), list(given))
         return cls(label(str(given)), given)
+
+    @property
+    def place(self) -> bytes | None:
+        """Where its content is on this machine; None of what is not here, or no file."""
+        if self.path is not None:
+            return os.fsencode(self.path)
+        if (within := self.within) is not None:
+            return os.fsencode(within.archive) + b"\0" + os.fsencode(within.where)
+        return None
+
+    def entry(self, nth: int) -> Entry:
+        """What can be said of it without reading it."""
+        if self.path is not None:
+            stamp = stamp_of(self.path)
+        else:
+            stamp = None if self.within is None else self.within.stamp
+        return Entry(nth, label(self.name), self.place, stamp)
+
+    def read(self) -> tuple[bytes, Stamp | None] | None:
+        """Its content, and the stamp from before; None of what is not on this machine.
+
+        Raises:
+            UnreadableError: it cannot be read.
+            InvalidInputError: its archive is damaged.
+        """
+        if self.within is not None:
+            return self.within.read(), self.within.stamp
+        return None if self.path is None else read_file(self.path)
+
+    def brought(self, folder: Path) -> Item:
+        """The same with its content in a file, which is in this folder where it had to be brought.
+
+        Raises:
+            InvalidInputError: it cannot be brought.
+        """
+        if self.bring is None:
+            return self
+        folder.mkdir()
+        path = folder / str(self.value)
+        self.bring(path)
+        return replace(self, value=path)
+
+
+def absolute(path: str) -> str:
+    """The absolute path of a file; `~` is the user's home."""
+    if path.startswith("~"):
+        path = os.path.expanduser(path)  # noqa: PTH111 - a name that nobody has stays as it is
+    path = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - a third of the time
+    # Behind a link, `..` is not where it seems to lead.
+    return path if ".." in path else os.path.normpath(path)
 
 
 def label(name: str) -> str:

@@ -20,16 +20,22 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Self
 
 from ..errors import PermanentError
-from ..files import atomic, why
+from ..files import atomic
 from ..text import one_line
+from .contents import MOST_BYTES, UnreadableError, read_file, too_large
 
 ENDING = ".tar"
-MOST_BYTES = 256 << 20  # of one file in it
 # In pax headers: why a file could not be packed; its name, where a tar should not have such; and
 # what all names begin with.
 _PROBLEM, _NAME, _ROOT = "CVQ.problem", "CVQ.name", "CVQ.root"
 _BLOCK = 512
 _OCTAL = re.compile(rb"[0-7]+[ \0]")
+_LONGEST = 100  # bytes of a name in a plain header
+_MOST_IN_PLAIN = 8 << 30  # bytes of a file, as 11 octal digits have room for
+# The header of an empty file of nobody, of 1970: what of it is the same for all plain files.
+_EMPTY = tarfile.TarInfo("_").tobuf(tarfile.USTAR_FORMAT)
+_OWNER, _TIME, _REST = _EMPTY[100:124], _EMPTY[136:148], _EMPTY[156:]
+_SUM = sum(_OWNER) + sum(_TIME) + sum(_REST) + 8 * ord(" ")
 
 
 class ShardError(ValueError):
@@ -179,21 +185,45 @@ def write(
         ) as tar,
     ):  # fmt: skip
         for name, source in files:
-            below = name.removeprefix(root)
-            info = tarfile.TarInfo(_inside(below))  # of nobody, and of 1970
             content, problem = _content(source)
-            info.size = len(content)
-            told = {_PROBLEM: problem, _NAME: below if info.name != below else None}
-            info.pax_headers = {key: value for key, value in told.items() if value}
-            tar.addfile(info, BytesIO(content))
-            tar.members.clear()  # type: ignore[attr-defined]
+            _add(tar, name.removeprefix(root), content, problem)
             if problem:
                 wrong.append(f"{name} {problem}")
     return wrong
 
 
+def _add(tar: tarfile.TarFile, name: str, content: bytes, problem: str | None) -> None:
+    """Write a file behind those before it."""
+    inside = _inside(name)
+    if inside == name and problem is None and (header := _plain_header(name, len(content))):
+        written = b"".join((header, content, bytes(-len(content) % _BLOCK)))
+        assert tar.fileobj is not None
+        tar.fileobj.write(written)
+        tar.offset += len(written)
+        return
+    info = tarfile.TarInfo(inside)  # of nobody, and of 1970
+    info.size = len(content)
+    told = {_PROBLEM: problem, _NAME: name if inside != name else None}
+    info.pax_headers = {key: value for key, value in told.items() if value}
+    tar.addfile(info, BytesIO(content))
+    tar.members.clear()  # type: ignore[attr-defined]
+
+
+def _plain_header(name: str, size: int) -> bytes | None:
+    """What tarfile writes for a plain file, in a tenth of the time; None where that is more."""
+    if not name.isascii() or len(name) > _LONGEST or size >= _MOST_IN_PLAIN:
+        return None
+    if "\0" in name or name.endswith("/"):
+        return None
+    called, bytes_ = name.encode().ljust(_LONGEST, b"\0"), b"%011o\0" % size
+    total = _SUM + sum(called) + sum(bytes_)
+    return b"".join((called, _OWNER, bytes_, _TIME, b"%06o\0 " % total, _REST))
+
+
 def _inside(name: str) -> str:
     """A name that leads nowhere out of a folder in which somebody unpacks the shard."""
+    if not name.startswith("/") and ".." not in name:
+        return name
     way = PurePosixPath(name)
     if not (way.is_absolute() or ".." in way.parts):
         return name
@@ -207,14 +237,9 @@ def _content(source: Path | bytes | Problem) -> tuple[bytes, str | None]:
     if isinstance(source, bytes):
         return source, None
     try:
-        if not source.is_file():  # a pipe would never end
-            there = source.exists()
-            return b"", "is not a regular file" if there else "does not exist"
-        if source.stat().st_size > MOST_BYTES:
-            return b"", _too_large()
-        return source.read_bytes(), None
-    except OSError as error:
-        return b"", f"cannot be read: {why(error)}"
+        return read_file(source)[0], None
+    except UnreadableError as error:
+        return b"", str(error)
 
 
 def _member(path: Path, info: tarfile.TarInfo) -> Member:
@@ -232,8 +257,4 @@ def _problem(info: tarfile.TarInfo) -> str | None:
         return "is not a regular file"
     if info.name.startswith("/") or ".." in info.name.split("/"):
         return "has a path that leads out of the shard"
-    return _too_large() if info.size > MOST_BYTES else None
-
-
-def _too_large() -> str:
-    return f"is larger than {MOST_BYTES >> 20} MiB"
+    return too_large() if info.size > MOST_BYTES else None

@@ -31,7 +31,9 @@ OF_EVERY_JOB = frozenset(
      "soft_time_limit", "gpu", "queue", "on_pack"}
 )  # fmt: skip
 # What `Client.submit_many` takes besides these, of a kind with items.
-OF_EVERY_BATCH = frozenset({"items", "strict", "max_fails", "single", "each", "on_item"})
+OF_EVERY_BATCH = frozenset(
+    {"items", "strict", "max_fails", "single", "each", "cache", "on_item"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

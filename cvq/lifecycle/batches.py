@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -46,13 +47,11 @@ def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> i
     """Insert a batch with its jobs, in their order; return the batch's id.
 
     Its jobs have all in common but name, specification and error. They take turns with those of
-    others as if each had been submitted by itself.
+    others as if each had been submitted by itself. There are none where all items are known.
 
     Raises:
         UnknownJobError: a parent does not exist.
     """
-    first = jobs[0]
-    check_parents(connection, first.after)
     at = database_time(connection)
     entry = {name: getattr(batch, name) for name in NewBatch.__dataclass_fields__}
     batch_id = int(
@@ -62,6 +61,16 @@ def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> i
             .returning(t.batches.c.id)
         ).scalar_one()
     )
+    if jobs:
+        _insert(connection, batch_id, jobs, at)
+        _enter(connection, batch_id, jobs[0], at)
+        stop_failing(connection, [batch_id])
+    return batch_id
+
+
+def _insert(connection: Connection, batch_id: int, jobs: Sequence[NewJob], at: datetime) -> None:
+    first = jobs[0]
+    check_parents(connection, first.after)
     rank = new_rank(connection, first.queue, first.priority, first.user)
     values = columns(first, rank, at) | {"batch": batch_id}
     like = connection.execute(insert(t.jobs).values(values).returning(t.jobs.c.id)).scalar_one()
@@ -73,9 +82,6 @@ def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> i
             for job in jobs[start : start + _CHUNK]
         ]
         _insert_alike(connection, like, rows)
-    _enter(connection, batch_id, first, at)
-    stop_failing(connection, [batch_id])
-    return batch_id
 
 
 def _insert_alike(connection: Connection, like: int, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -71,6 +71,7 @@ def batch(row: Batch) -> Json:
         "spec": row.spec,
         "jobs": row.jobs,
         "items": row.items,
+        "known": row.known,
         "max_fails": row.max_fails,
         "created_at": iso(row.created_at),
         "states": dict(row.states),

@@ -7,13 +7,17 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from ...datasets.inventory import Inventory, is_picture, of_zip, take
 from ...errors import InvalidInputError
 from ...files import why
+from ...manifests import Stamp, stamp_of
 from .. import shards
-from ..items import Item, label
+from ..contents import MOST_BYTES, too_large
+from ..items import Item, Within, absolute, label
 from .folders import tell
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -42,6 +46,7 @@ def members(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
 
 def _of_zip(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
     take(path)  # says what is wrong with it
+    whole, stamp = absolute(str(path)), stamp_of(path)
     archive = zipfile.ZipFile(path)  # closed with the last item that reads from it
     found = of_zip(archive, str(path))
     pictures = [member for member in found.members if is_picture(member.name)]
@@ -49,7 +54,10 @@ def _of_zip(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
     for member in pictures:
         assert isinstance(member.origin, zipfile.ZipInfo)
         name = label(f"{path}/{member.name}")
-        yield Item(name, _basename(member.name), bring=_Unzip(archive, member.origin, name))
+        bring = _Unzip(archive, member.origin, name)
+        where = f"{member.origin.header_offset}:{member.name}"
+        within = Within(whole, stamp, where, bring.read)
+        yield Item(name, _basename(member.name), bring=bring, within=within)
 
 
 class _Unzip:
@@ -59,9 +67,21 @@ class _Unzip:
         self._archive, self._entry, self._name = archive, entry, name
 
     def __call__(self, target: Path) -> None:
+        with self._opened() as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+
+    def read(self) -> bytes:
+        """The content, of what is not too large for a shard."""
+        if self._entry.file_size > MOST_BYTES:
+            raise InvalidInputError(f"{self._name} {too_large()}")
+        with self._opened() as source:
+            return source.read()
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
         try:
-            with self._archive.open(self._entry) as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file)
+            with self._archive.open(self._entry) as source:
+                yield source
         except _DAMAGE as error:
             raise InvalidInputError(f"{self._name} is damaged: {error}") from None
 
@@ -70,6 +90,7 @@ def _of_tar(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
     found, pictures, cut = Inventory(), 0, None
     try:
         size = path.stat().st_size
+        whole, stamp = absolute(str(path)), stamp_of(path)
         for member in shards.members(path):
             if not is_picture(member.name):
                 found.leave_out(member.name, "no pictures")
@@ -77,7 +98,7 @@ def _of_tar(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
                 found.leave_out(member.name, "hidden")
             else:
                 pictures += 1
-                yield _of_member(path, member, size)
+                yield _of_member(path, member, size, whole, stamp)
     except shards.ShardError as error:
         if not pictures:
             raise InvalidInputError(f"{path} {error}") from None
@@ -89,19 +110,36 @@ def _of_tar(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
     tell(found, str(path), pictures, note)
 
 
-def _of_member(path: Path, member: shards.Member, size: int) -> Item:
+def _of_member(
+    path: Path, member: shards.Member, size: int, whole: str, stamp: Stamp | None
+) -> Item:
     name, problem = label(f"{path}/{member.name}"), member.problem
     if problem is None and member.offset + member.size > size:
         problem = "is cut off: the archive ends before it does"
     if problem is not None:
         return Item(name, "", error=f"{name} {problem}")
-    return Item(
-        name, _basename(member.name), bring=lambda target: _untar(member, target)
-    )  # fmt: skip
+    bring = _Untar(member, name)
+    within = Within(whole, stamp, f"{member.offset}:{member.name}", bring.read)
+    return Item(name, _basename(member.name), bring=bring, within=within)
 
 
-def _untar(member: shards.Member, target: Path) -> None:
-    target.write_bytes(member.read())
+class _Untar:
+    """Writes a member of a tar to a path."""
+
+    def __init__(self, member: shards.Member, name: str) -> None:
+        self._member, self._name = member, name
+
+    def __call__(self, target: Path) -> None:
+        target.write_bytes(self.read())
+
+    def read(self) -> bytes:
+        try:
+            content = self._member.read()
+        except OSError as error:
+            raise InvalidInputError(f"{self._name} cannot be read: {why(error)}") from None
+        if len(content) < self._member.size:
+            raise InvalidInputError(f"{self._name} was cut off while it was read")
+        return content
 
 
 def _basename(name: str) -> str:

@@ -5,31 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ...datasets.inventory import Inventory, is_picture, of_folder
+from ...datasets.inventory import Inventory, files_below, is_picture
 from ...errors import InvalidInputError
 from ...files import why
-from ..items import Item
+from ..items import Item, absolute, label
 
 _NO_PICTURE = "no pictures"
 
 
 def below(folder: Path, note: Callable[[str], None]) -> Iterator[Item]:
-    """The pictures below a folder, by name; those of data sets that are no files are left out.
+    """The pictures below a folder, by name; files of data sets are left out.
 
     Raises:
         InvalidInputError: it cannot be read, or has no pictures.
     """
+    found, pictures = Inventory(tolerant=True), 0
+    called = "" if folder == Path() else str(folder / "_")[:-1]
+    above = absolute(f"{folder}/_")[:-1]
     try:
-        found = of_folder(folder, tolerant=True)
+        for name, way in files_below(folder, found):
+            if is_picture(name):
+                pictures += 1
+                path = called + way
+                yield Item(label(path), path, path=above + way)
+            else:
+                found.leave_out(name, _NO_PICTURE)
     except OSError as error:
         raise InvalidInputError(f"{folder} cannot be read: {why(error)}") from None
-    pictures = [member for member in found.members if is_picture(member.name)]
-    for member in found.members:
-        if not is_picture(member.name):
-            found.leave_out(member.name, _NO_PICTURE)
-    tell(found, str(folder), len(pictures), note)
-    for member in pictures:
-        yield Item.of(member.origin)
+    tell(found, str(folder), pictures, note)
 
 
 def tell(found: Inventory, source: str, pictures: int, note: Callable[[str], None]) -> None:

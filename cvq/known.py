@@ -1,0 +1,245 @@
+"""What earlier batches of the same kind, model and parameters have answered, item by item.
+
+Their manifests say which content was answered where: an item of a content that has an answer needs
+no job. What failed, was cancelled or has not ended is no answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from . import queries
+from .artifacts import ArtifactStore
+from .batch import Batch
+from .db import Database
+from .errors import CvqError, MissingExtraError, StoreError
+from .inputs.contents import UnreadableError, digest
+from .inputs.items import Item
+from .lifecycle.cancelling import FAILED_ITEMS
+from .manifests import Entry, Found, Manifest, ManifestError
+from .states import State
+from .views.batch_rows import TABLE, failed_rows, open_manifest
+
+MOST_BATCHES = 10  # that are looked into, the newest
+
+
+class Answer(NamedTuple):
+    """Where an item is answered already.
+
+    Attributes:
+        job: the id of the job.
+        row: of its answers; None where all of them are the item's.
+        batch: the id of the batch that knows of it.
+    """
+
+    job: int
+    row: int | None
+    batch: int
+
+
+class Seen(NamedTuple):
+    """An item that was looked up, and its answer where there is one."""
+
+    item: Item
+    entry: Entry
+    answer: Answer | None
+
+
+class Known:
+    """Answers of earlier batches. Its methods are for any thread."""
+
+    def __init__(self, batches: Sequence[_Earlier] = ()) -> None:
+        self._batches = batches
+        self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        """Whether there is an earlier batch."""
+        return bool(self._batches)
+
+    def look_up(self, nth: int, item: Item) -> Seen:
+        """Find out whether an item is known: one that has changed, or may have, is read."""
+        [seen] = self.look_up_all([(nth, item)])
+        return seen
+
+    def look_up_all(self, items: Sequence[tuple[int, Item]]) -> list[Seen]:
+        """The same for several, with less ado."""
+        entries = [item.entry(nth) for nth, item in items]
+        with self._lock:
+            found = [self._unchanged(entry) for entry in entries]
+        return [
+            self._read(Seen(item, *known)) for (_, item), known in zip(items, found, strict=True)
+        ]
+
+    def alike(self, sha256: bytes) -> Answer | None:
+        """Where this content is answered."""
+        with self._lock:
+            answers = (batch.alike(sha256) for batch in self._batches)
+            return next((answer for answer in answers if answer is not None), None)
+
+    def _unchanged(self, entry: Entry) -> tuple[Entry, Answer | None]:
+        """The digest and the answer of a file that is as it was."""
+        if entry.place is None or entry.stamp is None:
+            return entry, None
+        for batch in self._batches:
+            found, answer = batch.at(entry)
+            if found is not None and found.sha256 is not None:
+                entry = entry._replace(sha256=found.sha256)
+                if answer is not None:
+                    return entry, answer
+        return entry, None
+
+    def _read(self, seen: Seen) -> Seen:
+        if seen.answer is not None:
+            return seen
+        entry = seen.entry
+        if entry.sha256 is None:
+            try:
+                read = seen.item.read() if seen.item.error is None else None
+            except (UnreadableError, CvqError):  # said where it is taken in
+                return seen
+            if read is None:
+                return seen
+            entry = entry._replace(sha256=digest(read[0]), stamp=read[1])
+        assert entry.sha256 is not None
+        return seen._replace(entry=entry, answer=self.alike(entry.sha256))
+
+
+class _Earlier:
+    """The answers of one batch."""
+
+    def __init__(
+        self,
+        batch_id: int,
+        manifest: Manifest,
+        jobs: Sequence[int | None],
+        others: Container[int],
+        failed: Callable[[int], Container[int | None]],
+    ) -> None:
+        """Args:
+        batch_id: which it is.
+        manifest: its manifest.
+        jobs: the ids of its jobs, in order; None for those that have not succeeded.
+        others: the jobs of batches before it that answer its items.
+        failed: the rows of a job that are no answers.
+        """
+        self._id, self._manifest, self._jobs = batch_id, manifest, jobs
+        self._others, self._failed = others, failed
+
+    def at(self, entry: Entry) -> tuple[Found | None, Answer | None]:
+        """What a file held that has not changed, and its answer."""
+        assert entry.place is not None
+        assert entry.stamp is not None
+        found = self._manifest.at(entry.place, entry.stamp)
+        return found, None if found is None else self._answer(found)
+
+    def alike(self, sha256: bytes) -> Answer | None:
+        """An answer to the same content."""
+        answers = map(self._answer, self._manifest.alike(sha256))
+        return next((answer for answer in answers if answer is not None), None)
+
+    def _answer(self, found: Found) -> Answer | None:
+        if found.error is not None:
+            return None
+        if found.earlier is not None:
+            there = found.earlier in self._others
+            return Answer(found.earlier, found.row, self._id) if there else None
+        job = None if found.job is None else self._jobs[found.job]
+        if job is None or found.row in self._failed(job):
+            return None
+        return Answer(job, found.row, self._id)
+
+
+@contextmanager
+def opened(
+    database: Database,
+    artifacts: ArtifactStore,
+    cache_key: str,
+    scratch: Path,
+    note: Callable[[str], None],
+) -> Iterator[Known]:
+    """What is known under a key.
+
+    Args:
+        database: with the batches.
+        artifacts: where their manifests and answers are.
+        cache_key: of the batch that is to be submitted.
+        scratch: a folder for copies, where the store is remote.
+        note: told which answers cannot be used, and why.
+    """
+    with database.read() as connection:
+        batches = queries.batches_with_manifest(connection, cache_key, MOST_BATCHES)
+    with ExitStack() as stack:
+        earlier = []
+        for batch in batches:
+            try:
+                manifest = stack.enter_context(open_manifest(batch, artifacts, scratch))
+                earlier.append(_earlier(database, artifacts, batch, manifest, scratch, note))
+            except (ManifestError, StoreError) as error:
+                note(f"what batch {batch.id} has answered is computed anew: {error}")
+        yield Known(earlier)
+
+
+def _earlier(
+    database: Database,
+    artifacts: ArtifactStore,
+    batch: Batch,
+    manifest: Manifest,
+    scratch: Path,
+    note: Callable[[str], None],
+) -> _Earlier:
+    with database.read() as connection:
+        jobs = queries.ids_and_states(connection, batch.id)
+        failing = queries.ids_with_figure(connection, batch.id, FAILED_ITEMS)
+        others = queries.succeeded_among(connection, manifest.earlier())
+    if len(jobs) != batch.jobs:
+        raise ManifestError("some of its jobs are gone")
+    good = [job if state == State.SUCCEEDED else None for job, state in jobs]
+    failed = _FailedRows(database, artifacts, failing, scratch, note)
+    return _Earlier(batch.id, manifest, good, others, failed)
+
+
+class _FailedRows:
+    """Which rows of a batch's jobs are no answers."""
+
+    def __init__(
+        self,
+        database: Database,
+        artifacts: ArtifactStore,
+        failing: Container[int],
+        scratch: Path,
+        note: Callable[[str], None],
+    ) -> None:
+        self._database, self._artifacts, self._failing = database, artifacts, failing
+        self._scratch, self._note = scratch, note
+        self._found: dict[int, Container[int | None]] = {}
+
+    def __call__(self, job: int) -> Container[int | None]:
+        if job not in self._failing:
+            return ()
+        if job not in self._found:
+            self._found[job] = self._read(job)
+        return self._found[job]
+
+    def _read(self, job: int) -> Container[int | None]:
+        with self._database.read() as connection:
+            files = queries.artifacts_of(connection, [job])[job]
+        table = next((file for file in files if file.name == TABLE), None)
+        if table is None:
+            return _ALL
+        try:
+            return failed_rows(self._artifacts.fetch_readable(table, self._scratch)) | {None}
+        except (StoreError, MissingExtraError) as error:
+            self._note(f"what job {job} has answered is computed anew: {error}")
+            return _ALL
+
+
+class _All:
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+_ALL = _All()
