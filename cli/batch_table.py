@@ -48,6 +48,13 @@ def columns(now: datetime) -> list[Column[Batch]]:
             right=True,
             rank=6,
         ),
+        Column(
+            "known",
+            lambda batch: str(batch.known or ""),
+            lambda batch: batch.known,
+            right=True,
+            rank=3,
+        ),
         Column("jobs", lambda batch: str(batch.jobs), lambda batch: batch.jobs, right=True),
         Column("done", lambda batch: str(batch.done), lambda batch: batch.done, right=True),
         counted(State.FAILED),

@@ -207,9 +207,9 @@ def _queued_line(handle: BatchHandle) -> str:
 def _known(handle: BatchHandle) -> str:
     batch = handle.batch
     number = f"{batch.known} of {formats.count(batch.items, 'item')}"
-    verb = "is" if batch.known == 1 else "are"
+    verb, them = ("is", "it") if batch.known == 1 else ("are", "them")
     of = join([f"batch {number}" for number in handle.known_from], 3)
-    return f"{number} {verb} known from {of} (--no-cache computes them anew)"
+    return f"{number} {verb} known from {of} (--no-cache computes {them} anew)"
 
 
 def _first_error(handle: BatchHandle) -> str:

@@ -126,14 +126,11 @@ def ids_with_figure(connection: Connection, batch_id: int, name: str) -> set[int
     return set(connection.scalars(query))
 
 
-def succeeded_among(connection: Connection, job_ids: Sequence[int]) -> set[int]:
+def succeeded_among(connection: Connection, job_ids: Iterable[int]) -> set[int]:
     """Those of some jobs that there are, and that have succeeded."""
     jobs = t.jobs.c
-    found: set[int] = set()
-    for start in range(0, len(job_ids), _VALUES):
-        some = jobs.id.in_(job_ids[start : start + _VALUES])
-        found.update(connection.scalars(select(jobs.id).where(some, t.in_state(State.SUCCEEDED))))
-    return found
+    query = select(jobs.id).where(among(jobs.id, job_ids), t.in_state(State.SUCCEEDED))
+    return set(connection.scalars(query))
 
 
 def ids_of_batch(

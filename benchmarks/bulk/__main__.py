@@ -71,7 +71,7 @@ def _classify(site: Site, pictures: int, celery: int, lone: int) -> None:
 def _batch(site: Site, files: list[Path], model: int, what: str, **how: bool) -> float:
     """Pictures a second, from the call of `submit_many` to the last result in the database."""
     began = time.perf_counter()
-    batch = site.client.submit_many("classify", files, model=model, **how)
+    batch = site.client.submit_many("classify", files, model=model, cache=False, **how)
     queued = time.perf_counter() - began
     batch.wait()
     took = time.perf_counter() - began

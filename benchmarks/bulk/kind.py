@@ -1,11 +1,12 @@
-"""A kind whose jobs have nothing to do."""
+"""Kinds whose jobs have nothing to do, or next to nothing."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from cvq import Argument, Inference, InferenceSpec, Kind
+from cvq import Argument, ImagesFile, Inference, InferenceSpec, Kind
 
 
 class NoopSpec(InferenceSpec):
@@ -25,10 +26,34 @@ class Noop(Inference):
         return [{"number": number} for number in batch]
 
 
-KIND = Kind(
-    name="noop",
-    spec=NoopSpec,
-    summary="Do nothing.",
-    inference="benchmarks.bulk.kind:Noop",
-    items="numbers",
-)
+class ChecksumSpec(InferenceSpec):
+    """Read files."""
+
+    images: Annotated[list[ImagesFile], Argument("FILE...")]
+
+
+class Checksum(Inference):
+    """Answers with what a file adds up to."""
+
+    def load(self, model: Any) -> None:
+        """Nothing."""
+
+    def decode(self, model: None, item: Any) -> int:
+        """The CRC of a file."""
+        return zlib.crc32(item.read())
+
+    def infer(self, model: None, batch: Sequence[int]) -> list[dict[str, int]]:
+        """The same numbers."""
+        return [{"crc": number} for number in batch]
+
+
+KINDS = [
+    Kind(
+        name="noop", spec=NoopSpec, summary="Do nothing.",
+        inference="benchmarks.bulk.kind:Noop", items="numbers",
+    ),
+    Kind(
+        name="checksum", spec=ChecksumSpec, summary="Read files.",
+        inference="benchmarks.bulk.kind:Checksum", items="images",
+    ),
+]  # fmt: skip

@@ -53,6 +53,7 @@ class BatchSubmitter:
                     [[f"{item.number} {item.temper}"] for item in batch.items],
                     tags={"batch": str(batch.number)},
                     retries=_TRIES[batch.poisonous],
+                    cache=False,
                     time_limit=_TIME_LIMIT_S if hangs else None,
                 )
                 return

@@ -125,7 +125,8 @@ def test_batches_are_listed(run: Cli, client: Client, added: list[Job]) -> None:
     run("submit", "add", "--list", "-", input="7 8\n")
     head, last, first = run("batches").out.splitlines()
     assert head.split() == [
-        "ID", "STATE", "KIND", "NAME", "USER", "AGE", "JOBS", "DONE", "FAILED", "CANCELLED",
+        "ID", "STATE", "KIND", "NAME", "USER", "AGE", "KNOWN", "JOBS", "DONE", "FAILED",
+        "CANCELLED",
     ]  # fmt: skip
     assert last.split()[:3] == ["2", "queued", "add"]
     assert first.split()[:4] == ["1", "queued", "add", "sums"]
@@ -135,6 +136,32 @@ def test_batches_are_listed(run: Cli, client: Client, added: list[Job]) -> None:
     [only] = run("batches", "-n", "1", "--json").json
     assert only == {"id": 2, "state": "queued"} | only
     assert run("batches", "--user", "nobody").err == "no batches\n"
+
+
+def test_what_is_known_is_told(
+    run: Cli, client: Client, added: list[Job], worker: FakeWorker
+) -> None:
+    said = run("submit", "add", "--list", "-", input="1 2\n7 8\n").out
+    assert said == (
+        "batch 2: 1 job queued; 1 of 2 items is known from batch 1 (--no-cache computes it anew)\n"
+    )
+    rows = [json.loads(line) for line in run("results", "2", "--jsonl").out.splitlines()]
+    assert [(row["name"], row["job"], row.get("sum")) for row in rows] == [
+        ("1 2", added[0].id, 3.0), ("7 8", 4, None),
+    ]  # fmt: skip
+    said = run("submit", "add", "--list", "-", "--wait", input="1 2\n")
+    assert said.out == "batch 3: 1 item known\n"
+    assert "batch 3: 1 of 1 item is known from " in said.err
+    assert run("submit", "add", "--list", "-", "--json", input="1 2\n").json == {
+        "jobs": 0, "items": 1, "known": 1, "state": "succeeded", "states": {},
+    } | run("batches", "-n", "1", "--json").json[0]  # fmt: skip
+    assert run("wait", "--batch", "3").out == "batch 3: 1 item known\n"
+    assert run("cancel", "--batch", "3", "-y").out == "batch 3 had already ended\n"
+    assert run("retry", "3", "--failed").out == "batch 3: 0 jobs to be tried again\n"
+    assert run("ls", "--batch", "3", "-q").out == ""
+    out = run("submit", "add", "--list", "-", "--no-cache", input="1 2\n").out
+    assert out == "batch 5: 1 job queued\n"
+    assert "--no-cache is for batches" in run("submit", "add", "1", "2", "--no-cache", code=2).err
 
 
 def test_a_batch_is_cancelled_and_tried_again(

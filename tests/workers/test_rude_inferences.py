@@ -23,7 +23,7 @@ def submit(
     monkeypatch.setattr(client, "settings", Settings.load(kinds=["rude_kinds"]))
 
     def start(*words: str, **given: Any) -> BatchHandle:
-        values = {"log": str(tmp_path / "told"), "retries": 0, **given}
+        values = {"log": str(tmp_path / "told"), "retries": 0, "cache": False, **given}
         return client.submit_many("rude", [[word] for word in words], **values)
 
     return start

@@ -58,7 +58,7 @@ def dumped(shape: Any) -> str:
 def test_a_batch() -> None:
     assert dumped(shapes.batch(BATCH)) == (
         '{"id": 3, "kind": "classify", "state": "running", "user": "ann", "name": null, '
-        '"spec": {"top": 3}, "jobs": 2, "items": 2, "max_fails": null, '
+        '"spec": {"top": 3}, "jobs": 2, "items": 2, "known": 0, "max_fails": null, '
         '"created_at": "2026-11-01T12:00:00.000Z", "states": {"succeeded": 1, "running": 1}}'
     )
 
