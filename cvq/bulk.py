@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -215,13 +215,13 @@ def prepare(
         each = enumerate(chain(seen, rest))
         ledger = stack.enter_context(_Ledger(found, scratch / "manifest"))
         if bulk.has_shards(len(seen)):
-            new = _new_ones(known, each, ledger, look)
+            new = stack.enter_context(closing(_new_ones(known, each, ledger, look)))
             packer = Packer(client.settings, known, bulk.strict)
             shard = partial(maker.shard, packer)
             made = in_order(shard, _groups(new), look, ahead=2 * THREADS)
         else:
             made = in_order(partial(maker.job, known), each, look)
-        for job, taken in made:
+        for job, taken in stack.enter_context(closing(made)):
             ledger.enter(job, taken)
             look()
         found.manifest = ledger.stored(client.artifacts)
@@ -234,7 +234,7 @@ def _warn(text: str) -> None:
 
 def _new_ones(
     known: Known, items: Iterator[tuple[int, Item]], ledger: _Ledger, look: Callable[[], None]
-) -> Iterator[Seen]:
+) -> Generator[Seen]:
     """The items that are to be computed; what is known is entered."""
     if not known:
         yield from (Seen(item, Entry(nth, item.name), None) for nth, item in items)

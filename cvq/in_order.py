@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from itertools import islice
@@ -25,7 +25,7 @@ def in_order(
     look: Callable[[], None],
     *,
     ahead: int = AHEAD,
-) -> Iterator[R]:
+) -> Generator[R]:
     """The results; few are begun at a time, so that an endless source fills no memory.
 
     Args:

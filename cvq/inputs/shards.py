@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from ..errors import PermanentError
 from ..files import atomic
@@ -29,11 +30,13 @@ ENDING = ".tar"
 # what all names begin with.
 _PROBLEM, _NAME, _ROOT = "CVQ.problem", "CVQ.name", "CVQ.root"
 _BLOCK = 512
+_OUTSIDE = "has a path that leads out of the shard"
 _OCTAL = re.compile(rb"[0-7]+[ \0]")
 _LONGEST = 100  # bytes of a name in a plain header
 _MOST_IN_PLAIN = 8 << 30  # bytes of a file, as 11 octal digits have room for
 # The header of an empty file of nobody, of 1970: what of it is the same for all plain files.
 _EMPTY = tarfile.TarInfo("_").tobuf(tarfile.USTAR_FORMAT)
+_NO_PREFIX = bytes(167)  # the rest of a long name, and what is left of the block
 _OWNER, _TIME, _REST = _EMPTY[100:124], _EMPTY[136:148], _EMPTY[156:]
 _SUM = sum(_OWNER) + sum(_TIME) + sum(_REST) + 8 * ord(" ")
 
@@ -82,35 +85,6 @@ class Member:
             os.close(descriptor)
 
 
-class _Header(tarfile.TarInfo):
-    """A header that is read in a third of the time, where it is that of a plain file.
-
-    Owner, times and permissions are left out.
-    """
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Read a block; any other header as tarfile does."""
-        name = bytes(buf[:100]).rstrip(b"\0")
-        plain = (
-            len(buf) == _BLOCK
-            and buf[156:157] == b"0"
-            and buf[257:263] == b"ustar\0"
-            and buf[345:500] == bytes(155)  # the rest of a long name
-            and name.isascii()
-            and b"\0" not in name
-            and not name.endswith(b"/")
-            and _OCTAL.fullmatch(buf[124:136])
-            and _OCTAL.fullmatch(buf[148:155])
-            and int(buf[148:154], 8) == sum(buf[:148]) + 8 * ord(" ") + sum(buf[156:])
-        )
-        if not plain:
-            return super().frombuf(buf, encoding, errors)
-        header = cls(name.decode())
-        header.size = int(buf[124:135], 8)
-        return header
-
-
 def members(path: Path) -> Iterator[Member]:
     """The files of a shard, in its order. Folders are none.
 
@@ -121,11 +95,9 @@ def members(path: Path) -> Iterator[Member]:
     found = 0
     try:
         with _opened(path) as tar:
-            while (info := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep all
-                if not info.isdir():
-                    found += 1
-                    yield _member(path, info)
+            while (member := _next_plain(path, tar) or _next(path, tar)) is not None:
+                found += 1
+                yield member
             end = tar.offset
     except (tarfile.TarError, ValueError, RecursionError) as error:
         if found:
@@ -140,7 +112,51 @@ def members(path: Path) -> Iterator[Member]:
 
 
 def _opened(path: Path) -> tarfile.TarFile:
-    return tarfile.open(path, "r:", tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
+    return tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape")
+
+
+def _next(path: Path, tar: tarfile.TarFile) -> Member | None:
+    """The next file; None at the end."""
+    while (info := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # it would keep all
+        if not info.isdir():
+            return _member(path, info)
+    return None
+
+
+def _next_plain(path: Path, tar: tarfile.TarFile) -> Member | None:
+    """The next file, in a tenth of the time; None where it is more than a plain one."""
+    everywhere: dict[str, str] = tar.pax_headers
+    if tar.firstmember is not None or not everywhere.keys() <= {_ROOT}:  # type: ignore[attr-defined]
+        return None
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    header = tar.fileobj.read(_BLOCK)
+    name, size = header[:_LONGEST].rstrip(b"\0"), header[124:136]
+    plain = (
+        header[156:157] in (b"0", b"\0")
+        and header[257:263] in (b"ustar\0", b"ustar ")
+        and header[345:] == _NO_PREFIX
+        and name.isascii()
+        and b"\0" not in name
+        and not name.endswith(b"/")
+        and _OCTAL.fullmatch(size)
+        and _OCTAL.fullmatch(header[148:155])
+        and int(header[148:154], 8) == _sum(header[:148]) + 8 * ord(" ") + _sum(header[156:345])
+    )
+    if not plain or (length := int(size[:11], 8)) > MOST_BYTES:
+        return None
+    content = tar.offset + _BLOCK
+    tar.offset = content + -(-length // _BLOCK) * _BLOCK
+    called = name.decode()
+    outside = called.startswith("/") or ".." in called.split("/")
+    whole = _readable(everywhere.get(_ROOT, "") + called)
+    return Member(whole, path, content, length, _OUTSIDE if outside else None)
+
+
+def _sum(part: bytes) -> int:
+    """The sum of bytes, of 256 at most, in a tenth of the time of `sum`."""
+    return (zlib.adler32(part) & 0xFFFF) - 1
 
 
 def count(path: Path) -> int:
@@ -216,7 +232,7 @@ def _plain_header(name: str, size: int) -> bytes | None:
     if "\0" in name or name.endswith("/"):
         return None
     called, bytes_ = name.encode().ljust(_LONGEST, b"\0"), b"%011o\0" % size
-    total = _SUM + sum(called) + sum(bytes_)
+    total = _SUM + _sum(called) + _sum(bytes_)
     return b"".join((called, _OWNER, bytes_, _TIME, b"%06o\0 " % total, _REST))
 
 
@@ -244,8 +260,13 @@ def _content(source: Path | bytes | Problem) -> tuple[bytes, str | None]:
 
 def _member(path: Path, info: tarfile.TarInfo) -> Member:
     name = info.pax_headers.get(_ROOT, "") + info.pax_headers.get(_NAME, info.name)
-    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return Member(name, path, info.offset_data, info.size, _problem(info))
+    return Member(_readable(name), path, info.offset_data, info.size, _problem(info))
+
+
+def _readable(name: str) -> str:
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _problem(info: tarfile.TarInfo) -> str | None:
@@ -256,5 +277,5 @@ def _problem(info: tarfile.TarInfo) -> str | None:
     if not info.isreg() or info.sparse is not None:
         return "is not a regular file"
     if info.name.startswith("/") or ".." in info.name.split("/"):
-        return "has a path that leads out of the shard"
+        return _OUTSIDE
     return too_large() if info.size > MOST_BYTES else None

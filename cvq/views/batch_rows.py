@@ -64,7 +64,8 @@ def open_manifest(batch: Batch, artifacts: ArtifactStore, scratch: Path) -> Mani
         StoreError: it is not in the store, or damaged.
         ManifestError: it cannot be read.
     """
-    assert batch.manifest is not None
+    if batch.manifest is None:
+        raise StoreError(f"batch {batch.id} has no manifest")
     return Manifest(artifacts.fetch_input(batch.manifest, scratch))
 
 
