@@ -170,8 +170,8 @@ def _storing(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     if quiet or not on_terminal(err=True) or is_dumb():
         yield lambda done, total: None
         return
-    bar = submitting.counting_bar(beside=36)
-    task = bar.add_task("storing", total=None)
+    bar = submitting.counting_bar(beside=47)
+    task = bar.add_task("looking up, storing", total=None)
     with bar:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
