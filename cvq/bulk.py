@@ -218,7 +218,7 @@ def prepare(
             new = stack.enter_context(closing(_new_ones(known, each, ledger, look)))
             packer = Packer(client.settings, known, bulk.strict)
             shard = partial(maker.shard, packer)
-            made = in_order(shard, _groups(new), look, ahead=2 * THREADS)
+            made = in_order(shard, _groups(new), look, ahead=2 * THREADS, at_once=1)
         else:
             made = in_order(partial(maker.job, known), each, look)
         for job, taken in stack.enter_context(closing(made)):
@@ -239,7 +239,9 @@ def _new_ones(
     if not known:
         yield from (Seen(item, Entry(nth, item.name), None) for nth, item in items)
         return
-    groups = in_order(lambda _, group: known.look_up_all(group), _groups(items), look, ahead=8)
+    groups = in_order(
+        lambda _, group: known.look_up_all(group), _groups(items), look, ahead=8, at_once=1
+    )
     for group in groups:
         for seen in group:
             if seen.answer is None:

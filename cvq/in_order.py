@@ -25,6 +25,7 @@ def in_order(
     look: Callable[[], None],
     *,
     ahead: int = AHEAD,
+    at_once: int = _MOST_AT_ONCE,
 ) -> Generator[R]:
     """The results; few are begun at a time, so that an endless source fills no memory.
 
@@ -33,6 +34,7 @@ def in_order(
         given: what there is to do; read in this thread.
         look: called now and then, also while no result is ready; what it raises ends it all.
         ahead: how many are begun before the first of them is done.
+        at_once: how many a thread is handed at most; 1 of what takes long.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cvq-store")
     begun: deque[tuple[Future[list[R]], int]] = deque()
@@ -41,7 +43,7 @@ def in_order(
     try:
         # Few at a time at first, so that all threads have something to do; then more and more, as
         # to hand over one costs as much as many take that are only looked at.
-        while some := list(islice(places, min(_MOST_AT_ONCE, 1 + done // (4 * THREADS)))):
+        while some := list(islice(places, min(at_once, 1 + done // (4 * THREADS)))):
             begun.append((pool.submit(_each, work, some), len(some)))
             begun_items += len(some)
             look()

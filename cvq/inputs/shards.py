@@ -126,7 +126,7 @@ def _next(path: Path, tar: tarfile.TarFile) -> Member | None:
 
 def _next_plain(path: Path, tar: tarfile.TarFile) -> Member | None:
     """The next file, in a tenth of the time; None where it is more than a plain one."""
-    everywhere: dict[str, str] = tar.pax_headers
+    everywhere = tar.pax_headers
     if tar.firstmember is not None or not everywhere.keys() <= {_ROOT}:  # type: ignore[attr-defined]
         return None
     assert tar.fileobj is not None

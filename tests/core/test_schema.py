@@ -303,7 +303,8 @@ def test_an_upgrade_gives_up_on_tables_that_others_use(
     with other.read() as connection:
         # A slow machine may take longer than a connection of cvq's may idle.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        connection.execute(text("SELECT count(*) FROM jobs"))  # a lock to the end of the block
+        # Locks to the end of the block.
+        connection.execute(text("SELECT count(*) FROM jobs, batches"))
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
         with pytest.raises(DatabaseError) as refusal:
             schema.upgrade(database)
