@@ -68,17 +68,19 @@ class Claiming:
                 then whoever is first is taken, so that nobody waits for ever.
         """
         resident = resident if self._may_overtake(slot) else ()
+        again = id(slot) in self._unanswered
         token, asked_at = self._unanswered.get(id(slot)) or (uuid.uuid4().hex, lease_clock())
         self._unanswered[id(slot)] = token, asked_at
         departure = self._worker.departure
         for pause in _PAUSES_S:
             leaving = departure.asked.is_set()
             try:
-                claimed = self._ask(slot, token, asked_at, resident)
+                claimed = self._ask(slot, token, asked_at, resident, again=again)
                 del self._unanswered[id(slot)]
                 return claimed
             except DatabaseError as error:
                 log.warning("%s", error)
+                again = True
                 if pause is None or leaving:
                     break
                 departure.asked.wait(pause)  # who leaves asks once more: the job may be ours
@@ -92,7 +94,7 @@ class Claiming:
         return bool(self._overtaking[id(slot)] % _IN_TURN)
 
     def _ask(
-        self, slot: Slot, token: str, asked_at: float, resident: Collection[str]
+        self, slot: Slot, token: str, asked_at: float, resident: Collection[str], *, again: bool
     ) -> Claim | None:
         worker = self._worker
         with worker.db.write() as connection:
@@ -108,6 +110,7 @@ class Claiming:
                 offer=self._offers[slot.kind],
                 most=worker.settings.micro_batch,
                 resident=resident,
+                again=again,
             )
         if jobs and lease_clock() - asked_at > worker.settings.lease / 2:
             # The database kept us waiting. No process is born under a lease half gone.

@@ -67,6 +67,7 @@ def claim_batch(
     offer: Offer | None = None,
     most: int = 1,
     resident: Collection[str] = (),
+    again: bool = True,
 ) -> list[Job]:
     """Take the best queued job of these queues that fits, and those that may run along with it.
 
@@ -84,11 +85,13 @@ def claim_batch(
             average.
         resident: batch keys whose model the slot has loaded. A job with one of these is taken
             before others, among the first `LOOK_AHEAD` at its place.
+        again: whether the same may have been asked for already; False of a new token.
     """
-    # A token lasts as long as its attempts, so the state need not be asked for.
-    of_token = select(t.jobs).where(t.jobs.c.claim_token == token).order_by(t.jobs.c.id)
-    if taken := connection.execute(of_token).all():
-        return [Job.from_row(row) for row in taken]
+    if again:
+        # A token lasts as long as its attempts, so the state need not be asked for.
+        of_token = select(t.jobs).where(t.jobs.c.claim_token == token).order_by(t.jobs.c.id)
+        if taken := connection.execute(of_token).all():
+            return [Job.from_row(row) for row in taken]
     attempt = fit(t.attempts, worker=worker, host=host, device=device, versions=versions)
     request = _Request(attempt, token, lease, offer, most, resident)
     busy: set[Place] = set()
@@ -166,6 +169,8 @@ def _take(connection: Connection, job_id: int, request: _Request) -> Job:
     if offer is not None and misfit(needs, offer):
         raise _MisfitError(needs.key)
     begun = {"job_id": job.id, "number": job.attempt, "started_at": row.started_at}
+    if job.batch_key is not None:
+        begun |= _together(request, 1)
     connection.execute(insert(t.attempts).values(**request.attempt, **seed, **begun))
     add_event(connection, job.id, f"attempt {job.attempt} started", request.worker)
     return job
@@ -183,11 +188,17 @@ def _take_companions(connection: Connection, job: Job, request: _Request) -> lis
         except Exception as error:
             if not is_about_a_value(error):
                 raise  # else each is claimed by itself, and the one at fault fails then
-    together = {"micro_batch": request.token, "micro_batch_size": 1 + len(companions)}
-    a = t.attempts.c
-    own = and_(a.job_id == job.id, a.number == job.attempt)
-    connection.execute(update(t.attempts).where(own).values(**together))
+    if companions:
+        a = t.attempts.c
+        own = and_(a.job_id == job.id, a.number == job.attempt)
+        together = _together(request, 1 + len(companions))
+        connection.execute(update(t.attempts).where(own).values(**together))
     return companions
+
+
+def _together(request: _Request, size: int) -> dict[str, Any]:
+    """What the attempts of a micro-batch have in common."""
+    return {"micro_batch": request.token, "micro_batch_size": size}
 
 
 def _take_more(connection: Connection, job: Job, most: int, request: _Request) -> list[Job]:
@@ -250,7 +261,7 @@ def _begin_all(connection: Connection, leader: Job, size: int, request: _Request
     """
     jobs = t.jobs.c
     companions = and_(jobs.claim_token == request.token, jobs.id != leader.id)
-    attempt = {**request.attempt, "micro_batch": request.token, "micro_batch_size": size}
+    attempt = {**request.attempt, **_together(request, size)}
     given = [literal(value, t.attempts.c[name].type) for name, value in attempt.items()]
     connection.execute(
         insert(t.attempts).from_select(
@@ -263,6 +274,8 @@ def _begin_all(connection: Connection, leader: Job, size: int, request: _Request
 
 def _items_of(connection: Connection, job: Job) -> int:
     """How many items a job of its batch holds, on average."""
+    if job.batch is None:
+        return 1
     b = t.batches.c
     row = connection.execute(select(b["items"], b.jobs).where(b.id == job.batch)).one_or_none()
     return 1 if row is None else max(1, -(-row[0] // max(1, row[1])))

@@ -156,29 +156,44 @@ def new_rank(connection: Connection, queue: str, priority: int, user: str) -> in
     A user's jobs get consecutive ranks, beginning at the one that is served now, so users take
     turns however many jobs each has, and a claim is one look into an index.
     """
-    own = connection.scalar(
-        select(t.jobs.c.fair_rank)
+    jobs = t.jobs.c
+    own = (
+        select(jobs.fair_rank)
         .where(
-            t.jobs.c.queue == queue,
-            t.jobs.c.priority == priority,
-            t.jobs.c.user == user,
+            jobs.queue == queue,
+            jobs.priority == priority,
+            jobs.user == user,
             t.in_state(State.QUEUED, State.RUNNING),
         )
-        .order_by(t.jobs.c.fair_rank.desc())
+        .order_by(jobs.fair_rank.desc())
         .limit(1)
     )
-    return max(_served_rank(connection, queue, priority), -1 if own is None else own + 1)
+    return _rank(connection, *_served(queue, priority), own)
 
 
 def _served_rank(connection: Connection, queue: str, priority: int) -> int:
     """The rank that a queue has reached: the lowest queued, else the highest running."""
+    return _rank(connection, *_served(queue, priority))
+
+
+def _served(queue: str, priority: int) -> tuple[Select[Any], Select[Any]]:
+    """The lowest rank that is queued, and the highest that runs."""
     same = and_(t.jobs.c.queue == queue, t.jobs.c.priority == priority)
     column = t.jobs.c.fair_rank
     best = select(column).where(same, t.in_state(State.QUEUED)).order_by(column).limit(1)
     last = select(column).where(same, t.in_state(State.RUNNING)).order_by(column.desc()).limit(1)
-    served: int | None = connection.scalar(best)
-    rank: int | None = connection.scalar(last) if served is None else served
-    return rank or 0
+    return best, last
+
+
+def _rank(
+    connection: Connection, best: Select[Any], last: Select[Any], own: Select[Any] | None = None
+) -> int:
+    """The rank that is served, or the one behind the last of a user's own, in one question."""
+    asked = [best, last] if own is None else [best, last, own]
+    found = connection.execute(select(*(each.scalar_subquery() for each in asked))).one()
+    served = next((rank for rank in found[:2] if rank is not None), 0)
+    behind = 0 if own is None or found[2] is None else found[2] + 1
+    return max(served, behind)
 
 
 def returning_rank(connection: Connection, queue: str, priority: int) -> ColumnElement[int]:
