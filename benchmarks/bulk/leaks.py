@@ -65,7 +65,9 @@ def _run(site: Site, jobs: int, at_once: int) -> Iterator[tuple[int, dict[str, H
         done = 0
         for part in range(1, 6):
             while done < jobs * part // 5:
-                site.client.submit_many("classify", files, model=model, each=True).wait()
+                site.client.submit_many(
+                    "classify", files, model=model, each=True, cache=False
+                ).wait()
                 done += at_once
             processes = {"worker": worker, "warm process": _warm(worker)}
             yield done, {name: Held.by(process) for name, process in processes.items()}
