@@ -40,8 +40,9 @@ def describe(error: BaseException) -> Failure:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether a disk had no room."""
-    return isinstance(error, OSError) and error.errno in _FULL
+    """Whether a disk had no room, also the store's."""
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
 def may_pass(error: BaseException) -> bool:

@@ -54,7 +54,7 @@ def _run(site: Site, wanted: Sequence[int], room: int) -> tuple[int, list[int]]:
         for number, which in enumerate(wanted)
     ]
     with site.worker(CVQ_WARM_MODELS=str(room * _SIZE + _SIZE // 2)):
-        jobs = [batch.wait().jobs[0] for batch in batches]
+        jobs = [job for batch in batches for job in batch.wait().jobs]
     started = sorted(range(len(jobs)), key=lambda place: (jobs[place].started_at, place))
     return len(log.read_text().splitlines()), started
 

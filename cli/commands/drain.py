@@ -12,6 +12,7 @@ import click
 
 from cvq.errors import UsageError, WaitTimeoutError
 from cvq.states import Drain, WorkerState
+from cvq.text import join
 
 from .. import formats, options
 from ..display import Form, form
@@ -119,7 +120,7 @@ def _asked(row: Worker) -> str:
     if not jobs:
         return f"{worker} leaves"
     one = len(jobs) == 1
-    named = f"job{'' if one else 's'} {', '.join(map(str, jobs))}"
+    named = f"job{'' if one else 's'} {join(jobs)}"
     if row.drain == Drain.FINISH:
         return f"{worker} leaves when {named} {'has' if one else 'have'} ended"
     return f"{worker} leaves; {named} {'goes' if one else 'go'} back to the queue"

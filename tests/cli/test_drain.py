@@ -94,7 +94,7 @@ def test_what_becomes_of_the_jobs_is_said(
     for name in ("lab.1.aa", "lab.1.aa", "attic.1.cc"):
         workers[name].claim()
     assert run("drain", "lab").out.splitlines() == [
-        "worker lab.1.aa leaves; jobs 1, 2 go back to the queue",
+        "worker lab.1.aa leaves; jobs 1 and 2 go back to the queue",
         "worker lab.22.bb leaves",
     ]
     assert orders(client)["lab.1.aa"] == "stop"

@@ -24,6 +24,12 @@ def told(error: BaseException) -> tuple[str, str, bool]:
     return said.reason, said.message, said.retry
 
 
+def of_a_full_store() -> StoreError:
+    error = StoreError("x cannot be written: the disk is full")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -37,6 +43,7 @@ def told(error: BaseException) -> tuple[str, str, bool]:
             OSError(errno.ENOSPC, "No space left on device"),
             ("disk-full", "the disk is full: OSError: [Errno 28] No space left on device", True),
         ),
+        (of_a_full_store(), ("disk-full", "x cannot be written: the disk is full", True)),
         (OSError(errno.ENOENT, "gone"), ("error", "FileNotFoundError: [Errno 2] gone", False)),
         (OSError(errno.EMFILE, "x"), ("error", "OSError: [Errno 24] x", True)),
         (OSError(errno.ENETUNREACH, "x"), ("error", "OSError: [Errno 101] x", True)),

@@ -56,7 +56,8 @@ def _outcome_of(ending: Ending) -> Outcome:
     if ending.requested is not None:
         return ending.requested
     if upload_error is not None:
-        return _failed(Reason.ERROR, str(upload_error), retry=may_pass(upload_error))
+        reason = describe(upload_error).reason
+        return _failed(reason, str(upload_error), retry=may_pass(upload_error))
     if process is None:
         words = f"{ending.starts} fork servers died before one had started the job's process"
         return _failed(Reason.WORKER_LOST, words, retry=True)
