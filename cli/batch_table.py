@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,13 @@ def columns(now: datetime) -> list[Column[Batch]]:
         counted(State.FAILED),
         counted(State.CANCELLED),
     ]
+
+
+def short_columns(now: datetime) -> list[Column[Batch]]:
+    """What `cvq status` shows of one."""
+    first, *rest = columns(now)
+    dropped = ("user", "age", State.CANCELLED)
+    return [replace(first, name="batch"), *(one for one in rest if one.name not in dropped)]
 
 
 def shape(batch: Batch) -> dict[str, Any]:

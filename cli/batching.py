@@ -5,29 +5,28 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from cvq.errors import UsageError
-from cvq.states import State
 from cvq.text import join
 
-from . import batch_table, formats, submitting
+from . import batch_dry_run, batch_table, formats
+from .bars import counting_bar
+from .batch_follow import BatchHoldups, first_error, follow
 from .from_spec import shape_of
-from .holdups import Holdups
 from .interrupts import Interrupts
 from .options import FilePath
-from .output import console, dump, hint, is_dumb, note, on_terminal, say
+from .output import dump, hint, is_dumb, note, on_terminal, say
 
 if TYPE_CHECKING:
-    from cvq.batch import Batch
     from cvq.batch_handle import BatchHandle
     from cvq.client import Client
     from cvq.kinds.kind import Kind
-    from cvq.records import Job
 
+_LINE_EVERY_S = 10.0
 _ALONE = ("strict", "no_cache", "max_fails", "column")  # which mean nothing to a single job
 
 
@@ -35,6 +34,7 @@ def options(kind: Kind) -> list[click.Parameter]:
     """The options of kinds whose jobs have items."""
     if kind.items is None:
         return []
+    by_itself = f"; of each of --{kind.many}, from --{kind.items} on" if kind.many else ""
     return [
         click.Option(
             ["--list", "lists"], type=FilePath(allow_dash=True), multiple=True, metavar="FILE",
@@ -43,7 +43,7 @@ def options(kind: Kind) -> list[click.Parameter]:
         click.Option(["--column"], metavar="NAME",
                      help="The column of a .csv, .tsv or .parquet file that has the items."),
         click.Option(["--each"], is_flag=True,
-                     help="A job for each, of a few files and of very many."),
+                     help=f"A job for each, of a few files and of very many{by_itself}."),
         click.Option(["--single"], is_flag=True,
                      help="Few jobs of 1,000 pictures each, as for more than 2,000."),
         click.Option(["--strict"], is_flag=True, help="Queue nothing where an item is bad."),
@@ -80,6 +80,15 @@ def is_batch(kind: Kind, values: Mapping[str, Any], common: Mapping[str, Any]) -
     return False
 
 
+def source_in(kind: Kind, values: Mapping[str, Any]) -> str | None:
+    """What stands in the place of files and means many, if anything does; a shard is one file."""
+    from cvq.inputs.shards import ENDING
+    from cvq.inputs.sources import is_source
+
+    words = _words(kind, values) if kind.items else []
+    return next((w for w in words if is_source(w) and not w.lower().endswith(ENDING)), None)
+
+
 def _takes_files(kind: Kind) -> bool:
     assert kind.items is not None
     shape = shape_of(kind.spec.model_fields[kind.items].annotation)
@@ -108,26 +117,11 @@ def submit(
 ) -> None:
     """Submit a batch, say so, and where that is asked follow it to its end."""
     if common["dry_run"]:
-        raise UsageError("--dry-run is for single jobs: a batch is checked as it is stored")
-    handle = None
-    try:
-        with Interrupts() as interrupts, _storing(common["quiet"]) as show:
-
-            def look(done: int, total: int | None) -> None:
-                interrupts.check()
-                show(done, total)
-
-            items = _items(kind, client, values, common, interrupts.check)
-            rest = {name: value for name, value in values.items() if name != kind.items}
-            handle = client.submit_many(
-                kind.name, items, on_item=look, strict=common["strict"],
-                max_fails=common["max_fails"], each=common["each"], single=common["single"],
-                cache=not common["no_cache"], **more, **rest,
-            )  # fmt: skip
-    except (KeyboardInterrupt, SystemExit):
-        if handle is not None:  # it came too late
-            note(f"batch {handle.id} is queued: `cvq cancel --batch {handle.id}` cancels it")
-        raise
+        with _given(kind, client, values, common) as given:
+            found = batch_dry_run.look_at(kind, client, given, common, more)
+        batch_dry_run.tell(found, more, common)
+        return
+    handle = _queued(kind, client, values, common, more)
     waits = common["wait"] or common["timeout"] is not None
     if not (waits and (common["as_json"] or common["quiet"])):
         _tell(handle, common, waits=waits)
@@ -136,13 +130,58 @@ def submit(
         follow(handle, **asked)
 
 
+def _queued(
+    kind: Kind,
+    client: Client,
+    values: Mapping[str, Any],
+    common: Mapping[str, Any],
+    more: Mapping[str, Any],
+) -> BatchHandle:
+    handle = None
+    options = {name: common[name] for name in ("strict", "max_fails", "each", "single")}
+    options["cache"] = not common["no_cache"]
+    try:
+        with _given(kind, client, values, common) as given:
+            handle = client.submit_many(
+                kind.name, given.items, on_item=given.look, **options, **more, **given.values
+            )
+    except (KeyboardInterrupt, SystemExit):
+        if handle is not None:  # it came too late
+            note(f"batch {handle.id} is queued: `cvq cancel --batch {handle.id}` cancels it")
+        raise
+    return handle
+
+
+@contextmanager
+def _given(
+    kind: Kind, client: Client, values: Mapping[str, Any], common: Mapping[str, Any]
+) -> Iterator[batch_dry_run.Given]:
+    """The items, with a bar of how many were looked at; Ctrl-C is heard between them."""
+    with Interrupts() as interrupts, _counted(common) as show:
+
+        def check() -> None:
+            try:
+                interrupts.check()
+            except (KeyboardInterrupt, SystemExit):
+                note("interrupted: nothing was queued")  # which comes after the last look
+                raise
+
+        def look(done: int, total: int | None) -> None:
+            check()
+            show(done, total)
+
+        items, rest = _items(kind, client, values, common, check)
+        yield batch_dry_run.Given(items, rest, look)
+
+
 def _items(
     kind: Kind,
     client: Client,
     values: Mapping[str, Any],
     common: Mapping[str, Any],
     check: Callable[[], None],
-) -> Any:
+) -> tuple[Any, dict[str, Any]]:
+    """The items, and the other values of the specification."""
     from cvq.inputs.sources import STDIN, Sources, is_source
     from cvq.inputs.sources.tables import is_table
 
@@ -153,27 +192,68 @@ def _items(
         raise UsageError(f"give the {kind.items} of the batch once: as a list, or as values")
     if common["column"] and not any(map(is_table, words + lists)):
         raise UsageError("--column: there is no .csv, .tsv or .parquet file to look into")
+    rest = {name: value for name, value in values.items() if name != kind.items}
     if not (words or lists):
-        raise UsageError(f"give the {kind.items} of the batch as a list: --list FILE")
+        return _one_by_one(kind, values, common)
     if not lists and not any(map(is_source, words)):
-        return words  # of which the number is known
-    stdin = sys.stdin.buffer
+        return words, rest  # of which the number is known
+    stdin = _stdin() if STDIN in words + lists else None
     sources = Sources(
         client.settings, _takes_files(kind), common["column"], stdin, note, check
     )  # fmt: skip
-    return sources.items(words, lists)
+    return sources.items(words, lists), rest
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise UsageError("stdin is closed: there is no list to read")
+    if sys.stdin.isatty():
+        note("reading a list from the keyboard, a name a line: Ctrl-D ends it")
+    return sys.stdin.buffer
+
+
+def _one_by_one(
+    kind: Kind, values: Mapping[str, Any], common: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """What one job would make by itself, an item each, and the values of such a job."""
+    from cvq.kinds import make_spec
+
+    assert kind.items is not None
+    if kind.many is None or not common["each"]:
+        raise UsageError(f"give the {kind.items} of the batch as a list: --list FILE")
+    spec = make_spec(kind, dict(values))
+    first, number = getattr(spec, kind.items), getattr(spec, kind.many)
+    rest = {name: value for name, value in values.items() if name != kind.items}
+    return range(first, first + number), {**rest, kind.many: 1}
 
 
 @contextmanager
-def _storing(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar that shows how many items are stored, on a terminal."""
-    if quiet or not on_terminal(err=True) or is_dumb():
+def _counted(common: Mapping[str, Any]) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar that shows how many items are stored, or looked at; in a pipe a line now and then."""
+    if common["quiet"]:
         yield lambda done, total: None
         return
-    bar = submitting.counting_bar(beside=47)
-    task = bar.add_task("looking up, storing", total=None)
+    doing = "looking up, checking" if common["dry_run"] else "looking up, storing"
+    if not on_terminal(err=True) or is_dumb():
+        yield _Counter(doing)
+        return
+    bar = counting_bar(beside=48)
+    task = bar.add_task(doing, total=None)
     with bar:
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Counter:
+    """Says every ten seconds how many items there are so far."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing, self._spoke = doing, time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if time.monotonic() - self._spoke >= _LINE_EVERY_S:
+            self._spoke = time.monotonic()
+            of = "" if total is None else f" of {total}"
+            note(f"{self._doing} … {done}{of} so far")
 
 
 def _tell(handle: BatchHandle, common: Mapping[str, Any], *, waits: bool) -> None:
@@ -185,9 +265,9 @@ def _tell(handle: BatchHandle, common: Mapping[str, Any], *, waits: bool) -> Non
     else:
         (note if waits else say)(_queued_line(handle))
         if not waits:
-            hint(f"`cvq batches` shows how far it is, `cvq results {batch.id}` what came out, "
-                 f"`cvq ls --batch {batch.id}` each job")  # fmt: skip
-            _Holdups(handle)()
+            hint(f"`cvq watch --batch {batch.id}` follows it, `cvq results {batch.id}` prints "
+                 f"what came out, `cvq ls --batch {batch.id}` lists each job")  # fmt: skip
+            BatchHoldups(handle)(handle.batch)
 
 
 def _queued_line(handle: BatchHandle) -> str:
@@ -197,10 +277,9 @@ def _queued_line(handle: BatchHandle) -> str:
     queued = batch.jobs - batch.done
     state = "waiting" if batch.states.get("waiting") else "queued"
     line = f"batch {batch.id}: {formats.count(queued, 'job')} {state}"
-    new = batch.items - batch.known
-    if new > batch.jobs:
-        line += f" with {formats.count(new, 'item')}"
-    line += f" ({batch.failed} failed: {_first_error(handle)})" if batch.failed else ""
+    if batch.new > batch.jobs:
+        line += f" with {formats.count(batch.new, 'item')}"
+    line += f" ({batch.failed} failed: {first_error(handle)})" if batch.failed else ""
     return line + (f"; {_known(handle)}" if batch.known else "")
 
 
@@ -210,149 +289,3 @@ def _known(handle: BatchHandle) -> str:
     verb, them = ("is", "it") if batch.known == 1 else ("are", "them")
     of = join([f"batch {number}" for number in handle.known_from], 3)
     return f"{number} {verb} known from {of} (--no-cache computes {them} anew)"
-
-
-def _first_error(handle: BatchHandle) -> str:
-    first = _first(handle, State.FAILED)
-    return formats.cut((first and first.error) or "", 120)
-
-
-def _first(handle: BatchHandle, *states: str) -> Job | None:
-    """The first job that is in one of some states."""
-    from cvq import queries
-
-    with handle.client.db.read() as connection:
-        found = queries.ids_of_batch(connection, handle.id, states, 1)
-        return queries.get_job(connection, found[0]) if found else None
-
-
-class _Holdups:
-    """Says, once a second, what keeps the first unfinished job of a batch from starting."""
-
-    def __init__(self, handle: BatchHandle, tell: Callable[[str], None] = note) -> None:
-        self._handle, self._holdups = handle, Holdups(handle.client, tell, busy=False)
-        self._look_at = 0.0
-
-    def __call__(self) -> None:
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + 1.0
-            if first := _first(self._handle, State.WAITING, State.QUEUED):
-                self._holdups(first)
-
-
-def follow(
-    handle: BatchHandle, *, timeout: float | None, quiet: bool = False, as_json: bool = False
-) -> None:
-    """Show one bar for all jobs until the last has ended, and how they did.
-
-    Raises:
-        WaitTimeoutError: they have not ended in time.
-        JobFailedError: a job failed.
-        JobCancelledError: a job was cancelled, and none failed.
-    """
-    from cvq.batch_handle import raise_for_states
-
-    try:
-        with Interrupts() as interrupts, closing(_view(quiet)) as view:
-            holdups = _Holdups(handle, view.say)
-
-            def look(batch: Batch) -> None:
-                interrupts.check()
-                view.show(batch)
-                if not quiet:
-                    holdups()
-
-            handle.wait(timeout, check=False, on_look=look)
-    except KeyboardInterrupt:
-        note(f"batch {handle.id} continues: `cvq wait --batch {handle.id}` waits for it, "
-             f"`cvq cancel --batch {handle.id}` stops it")  # fmt: skip
-        raise
-    batch = handle.batch
-    if as_json:
-        dump(batch_table.shape(batch))
-    elif quiet:
-        say(batch.id)
-    else:
-        parts = [f"{number} {state}" for state, number in sorted(batch.states.items())]
-        parts += [f"{formats.count(batch.known, 'item')} known"] if batch.known else []
-        say(f"batch {batch.id}: {', '.join(parts)}")
-    raise_for_states(batch)
-
-
-def _view(quiet: bool) -> _Bar | _Lines:
-    return _Bar() if on_terminal(err=True) and not is_dumb() and not quiet else _Lines(quiet)
-
-
-class _Pace:
-    """How fast a batch goes, over the whole of what was seen of it."""
-
-    def __init__(self) -> None:
-        self._since: tuple[float, int] | None = None
-
-    def __call__(self, batch: Batch) -> tuple[float | None, float | None]:
-        """Jobs a second, and the seconds that are left; None where that is not known yet."""
-        now = time.monotonic()
-        if self._since is None:
-            self._since = now, batch.done
-        seconds, done = now - self._since[0], batch.done - self._since[1]
-        if done <= 0 or seconds <= 0:
-            return None, None
-        return done / seconds, (batch.jobs - batch.done) * seconds / done
-
-
-def _line(batch: Batch, pace: _Pace) -> str:
-    speed, left = pace(batch)
-    parts = [
-        f"{batch.done}/{batch.jobs}",
-        f"{batch.failed} failed" if batch.failed else "",
-        f"{formats.number(speed)}/s" if speed is not None else "",
-        f"{formats.duration(left)} left" if left and not batch.finished else "",
-    ]
-    return ", ".join(filter(None, parts))
-
-
-class _Bar:
-    """rich's progress bar: done of all, failed, jobs a second, time left."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-        screen = console(err=True)
-        size = max(0, min(40, screen.width - 60))
-        self._pace = _Pace()
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False),
-            *([BarColumn(size)] if size else []),
-            console=screen, transient=True,
-        )  # fmt: skip
-        self._task = self._bar.add_task("", total=None)
-        self._bar.start()
-
-    def show(self, batch: Batch) -> None:
-        line = f"batch {batch.id}  {_line(batch, self._pace)}"
-        self._bar.update(self._task, description=line, completed=batch.done, total=batch.jobs)
-
-    def say(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def close(self) -> None:
-        self._bar.stop()
-
-
-class _Lines:
-    """A line at every tenth of the jobs, and at the first."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet, self._pace, self._next = quiet, _Pace(), 0.0
-
-    def show(self, batch: Batch) -> None:
-        share = batch.done / max(1, batch.jobs)
-        if not self._quiet and (share >= self._next or batch.finished):
-            self._next = share + 0.1
-            note(f"batch {batch.id} {batch.state}  {_line(batch, self._pace)}")
-
-    def say(self, text: str) -> None:
-        note(text)
-
-    def close(self) -> None:
-        pass

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import formats
-from .output import console, is_dumb, note, on_terminal
-from .widths import plain_blanks, wrap
+from .bars import NARROW, WIDE, bar_width, following_bar, say_above
+from .output import is_dumb, note, on_terminal
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from cvq.records import Job
 
-_NARROW, _WIDE = 50, 80  # terminals
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.1
 
@@ -55,7 +52,7 @@ class _Bar:
 
     def __init__(self, headline: Sequence[str]) -> None:
         self.headline = headline
-        self.progress = _make_progress()
+        self.progress = following_bar()
         self.task = self.progress.add_task("", total=None, state="", count="", left="", metrics="")
         self.progress.start()
 
@@ -64,11 +61,11 @@ class _Bar:
         width = self.progress.console.width
         shown: dict[str, Any] = {
             "description": f"job {job.id}",
-            "state": _state(job) if width >= _WIDE else formats.state(_state(job), 9),
-            "count": f"{at['done']}/{at['total']}" if at.get("total") and width >= _NARROW else "",
-            "left": _left(job) if width >= _WIDE else "",
+            "state": _state(job) if width >= WIDE else formats.state(_state(job), 9),
+            "count": f"{at['done']}/{at['total']}" if at.get("total") and width >= NARROW else "",
+            "left": _left(job) if width >= WIDE else "",
         }
-        taken = sum(len(text) + 1 for text in shown.values()) + _bar_width(width) + 4
+        taken = sum(len(text) + 1 for text in shown.values()) + bar_width(width) + 4
         figures = formats.figures(job, self.headline, width - taken)
         self.progress.update(
             self.task,
@@ -79,39 +76,10 @@ class _Bar:
         )
 
     def say(self, text: str) -> None:
-        shown = plain_blanks(wrap(text, self.progress.console.width))
-        self.progress.console.print(shown, markup=False, highlight=False, soft_wrap=True)
+        say_above(self.progress, text)
 
     def close(self) -> None:
         self.progress.stop()
-
-
-def _make_progress() -> Progress:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-    from rich.table import Column
-
-    def column(text: str, **more: Any) -> TextColumn:
-        return TextColumn(text, table_column=Column(no_wrap=True, **more), markup=False)
-
-    target = console(err=True)
-    bar = _bar_width(target.width)
-    return Progress(
-        SpinnerColumn(),
-        column("{task.description}"),
-        column("{task.fields[state]}"),
-        *([BarColumn(bar_width=bar)] if bar else []),
-        column("{task.fields[count]}"),
-        column("{task.fields[left]}"),
-        column("{task.fields[metrics]}", overflow="ellipsis", ratio=1),
-        console=target,
-        expand=True,
-        transient=True,
-    )
-
-
-def _bar_width(width: int) -> int:
-    """Of what is not needed for id, state and figures."""
-    return 30 if width >= 100 else 10 if width >= _WIDE else 0
 
 
 def _left(job: Job) -> str:

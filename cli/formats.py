@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -178,3 +178,8 @@ def outcome(job: Job) -> str:
     if job.cancel_requested and not job.finished:
         return f"{job.state}, to be cancelled"
     return job.state
+
+
+def states(counts: Mapping[str, int]) -> str:
+    """How many jobs are in each state: `2 failed, 4998 succeeded`."""
+    return ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))

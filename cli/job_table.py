@@ -1,8 +1,9 @@
-"""The columns of a list of jobs."""
+"""The columns of a list of jobs, in which a batch may stand for its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,15 @@ from .output import Column
 from .widths import ending, name
 
 if TYPE_CHECKING:
+    from cvq.batch import Batch
     from cvq.client import Client
     from cvq.records import Job
     from cvq.settings import Settings
+    from cvq.views.folded import Row
+
+
+# States of a batch's jobs that its number of those done does not tell.
+_TOLD = (State.RUNNING, State.FAILED, State.CANCELLED)
 
 
 def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
@@ -80,6 +87,57 @@ def listing(client: Client) -> Listing[Job]:
         shape=lambda jobs: _shapes(client, jobs),
         quiet=lambda job: job.id,
     )
+
+
+def folded(client: Client) -> Listing[Row]:
+    """A list of jobs and batches, for people."""
+    return Listing(
+        columns=lambda: folded_columns(client.settings, _now(client)),
+        shape=lambda rows: [],
+        quiet=lambda row: row.id,
+    )
+
+
+def folded_columns(settings: Settings, now: datetime) -> list[Column[Row]]:
+    """The same columns, in which a batch has what there is to say of all its jobs."""
+    of_batch: Mapping[str, Callable[[Batch], str]] = {
+        "id": lambda batch: f"batch {batch.id}",
+        "state": lambda batch: batch.state,
+        "kind": lambda batch: formats.clean(batch.kind),
+        "name": lambda batch: formats.clean(batch.name or formats.count(batch.items, "item")),
+        "user": lambda batch: formats.clean(batch.user),
+        "age": lambda batch: formats.age(batch.created_at, now),
+        "progress": lambda batch: (
+            f"{batch.done}/{batch.jobs}" if batch.jobs and _is_whole(batch) else ""
+        ),
+        "headline": _told,
+    }
+    return [_either(column, of_batch.get(column.name)) for column in columns(settings, now)]
+
+
+def _either(column: Column[Job], of_batch: Callable[[Batch], str] | None) -> Column[Row]:
+    from cvq.batch import Batch
+
+    def text(row: Row) -> str:
+        if isinstance(row, Batch):
+            return "" if of_batch is None else of_batch(row)
+        return column.text(row)
+
+    style = None if column.style is None else (lambda row: formats.STATE_STYLES[row.state])
+    return replace(column, text=text, raw=None, style=style)  # type: ignore[return-value]
+
+
+def _is_whole(batch: Batch) -> bool:
+    """Whether all its jobs are meant, and not some that a filter has found."""
+    return sum(batch.states.values()) >= batch.jobs
+
+
+def _told(batch: Batch) -> str:
+    if not _is_whole(batch):
+        return f"{sum(batch.states.values())} of {formats.count(batch.jobs, 'job')}"
+    told = {state: number for state, number in batch.states.items() if state in _TOLD}
+    known = [f"{formats.count(batch.known, 'item')} known"] if batch.known else []
+    return ", ".join([*([formats.states(told)] if told else []), *known])
 
 
 def _now(client: Client) -> datetime:

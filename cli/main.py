@@ -31,7 +31,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "submit": Entry("submit", "Queue a job."),
         "run": Entry("run", "Run a job on this machine and follow it to its end."),
         "wait": Entry("wait", "Wait for jobs to end; exit with their outcome."),
-        "watch": Entry("watch", "Follow a job's progress and log until it ends."),
+        "watch": Entry("watch", "Follow a job's progress and log, or a batch, until it ends."),
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
         "retry": Entry("retry", "Queue again what has failed of a batch."),
     },

@@ -34,7 +34,7 @@ def write_csv(rows: Rows, file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)
     for row in rows():
-        _check(row, names)
+        check(row, names)
         writer.writerow([cell(_flat(row.get(name))) for name in names])
 
 
@@ -55,7 +55,7 @@ def write_parquet(rows: Rows, path: Path) -> None:
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for group in _groups(rows()):
             for row in group:
-                _check(row, columns)
+                check(row, columns)
             cells = [
                 {name: _as(row.get(name), columns[name]) for name in columns} for row in group
             ]
@@ -92,12 +92,18 @@ def _as(value: Any, kind: type) -> Any:
 
 def _flat(value: Any, *, always: bool = False) -> Any:
     """A value as a cell: JSON of what is no text or number, or of all but text."""
-    if value is None or isinstance(value, str) or not (always or isinstance(value, list | dict)):
+    of_json = always or isinstance(value, list | dict | bool)
+    if value is None or isinstance(value, str) or not of_json:
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _check(row: Row, names: Iterable[str]) -> None:
+def check(row: Row, names: Iterable[str]) -> None:
+    """Make sure that no cell is left out.
+
+    Raises:
+        UsageError: the row has one in no column.
+    """
     if strange := set(row).difference(names):
         raise UsageError(f"results came in meanwhile, with '{min(strange)}': try again")
 

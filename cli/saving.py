@@ -97,13 +97,24 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     formats = get_args(field.annotation) if field else ()
     chosen = bool(formats) and _PICTURES.issuperset(formats)
     asked = (values["format"],) if chosen and "format" in values else None
-    known = asked or (formats if chosen else kind.endings)
+    known = asked or (formats if chosen else _endings(kind, values))
     if known and wanted not in known:
         by = f"--format {asked[0]}" if asked else kind.name
         endings = [f".{end}" for one in known for end in (one, *_also(one))]
         listed = join(endings, most=len(endings), last="or")
         raise UsageError(f"-o {target}: {by} writes {listed}")
     return values | {"format": wanted} if chosen else values
+
+
+def _endings(kind: Kind, values: dict[str, Any]) -> tuple[str, ...]:
+    """What the names of a job's results end in; () where that is not known.
+
+    Of the pictures of a shard a job leaves a table, whatever its kind leaves of a few.
+    """
+    given = values.get(kind.items or "")
+    words = given if isinstance(given, list) else [given]
+    shards = [word for word in words if str(word).lower().endswith(".tar")]
+    return ("parquet",) if kind.inference and shards else kind.endings
 
 
 def _also(ending: str) -> list[str]:

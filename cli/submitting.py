@@ -12,13 +12,12 @@ import click
 from cvq.states import State
 
 from . import formats
+from .bars import counting_bar
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath, resolve
-from .output import console, dump, note, on_terminal, say
+from .output import dump, note, on_terminal, say
 from .widths import whole
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from cvq.client import Client
     from cvq.handle import JobHandle
     from cvq.kinds.kind import Kind
@@ -131,24 +130,6 @@ def _packing() -> Iterator[Callable[[int, int], None] | None]:
         yield show
     finally:
         bar.stop()
-
-
-def counting_bar(*, beside: int) -> Progress:
-    """What is done, of how many, and the time left; `beside` columns are for words and figures."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    screen = console(err=True)
-    size = max(1, min(40, screen.width - beside))
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(size), MofNCompleteColumn(),
-        TimeRemainingColumn(), console=screen, transient=True,
-    )  # fmt: skip
 
 
 def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ columns go, the least important first; id, state and figure survive longest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -59,18 +59,35 @@ class Column(Generic[T]):
 
 def plain_table(columns: Sequence[Column[T]], rows: Sequence[T]) -> list[str]:
     """Lines of aligned columns; nothing is cut."""
-    cells = [[column.name.upper() for column in columns]]
-    cells += [[_cell(column, row) for column in columns] for row in rows]
-    widths = [max(cells_of(line[index]) for line in cells) for index in range(len(columns))]
-    return [
-        (" " * _GAP)
-        .join(
-            _padded(cell, width, right=column.right)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        )
-        .rstrip()
-        for line in cells
+    return list(plain_lines(columns, rows, plain_widths(columns, rows)))
+
+
+def plain_widths(columns: Sequence[Column[T]], rows: Iterable[T]) -> list[int]:
+    """How wide the columns of such a table are, of which few rows are in memory."""
+    widths = [cells_of(column.name) for column in columns]
+    for row in rows:
+        cells = [cells_of(_cell(column, row)) for column in columns]
+        widths = list(map(max, widths, cells))
+    return widths
+
+
+def plain_lines(
+    columns: Sequence[Column[T]], rows: Iterable[T], widths: Sequence[int]
+) -> Iterator[str]:
+    """The lines of such a table, its heading first."""
+    yield _plain_line(columns, [column.name.upper() for column in columns], widths)
+    for row in rows:
+        yield _plain_line(columns, [_cell(column, row) for column in columns], widths)
+
+
+def _plain_line(
+    columns: Sequence[Column[Any]], cells: Sequence[str], widths: Sequence[int]
+) -> str:
+    padded = [
+        _padded(cell, width, right=column.right)
+        for cell, width, column in zip(cells, widths, columns, strict=True)
     ]
+    return (" " * _GAP).join(padded).rstrip()
 
 
 def table(columns: Sequence[Column[T]], rows: Sequence[T], width: int | None = None) -> Text:

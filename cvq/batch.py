@@ -70,6 +70,11 @@ class Batch:
         return cls(**read_row(row, columns)[0], states=states)
 
     @property
+    def new(self) -> int:
+        """How many items its jobs have together: more than `jobs` where these have shards."""
+        return self.items - self.known
+
+    @property
     def done(self) -> int:
         """How many jobs have ended, well or not."""
         return sum(self.states.get(state, 0) for state in FINAL)

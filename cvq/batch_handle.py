@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import queries
 from .batch import Batch
-from .errors import JobCancelledError, JobFailedError, WaitTimeoutError
+from .errors import JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 from .handle import POLL_S, JobHandle
 from .lifecycle import batches
 from .states import State
@@ -139,8 +139,7 @@ class BatchHandle:
         with self.client.db.write() as connection:
             again = batches.retry(connection, self.id, wanted, user)
         self.refresh()
-        for queue, number in Counter(again.values()).items():
-            self.client.notify(queue, f"batch {self.id}", number)
+        notify_all(self.client, again, f"batch {self.id}")
         return len(again)
 
     def results(self) -> Iterator[dict[str, Any]]:
@@ -151,6 +150,37 @@ class BatchHandle:
         """
         self.refresh()
         return rows_of_batch(self.client.db, self.client.artifacts, self.id)
+
+
+def retry_jobs(client: Client, job_ids: Sequence[int]) -> list[int]:
+    """Queue again those of some jobs of batches that have failed or were cancelled.
+
+    Returns their ids.
+
+    Raises:
+        UnknownJobError: there is no such job.
+        UsageError: one is of no batch.
+    """
+    with client.db.read() as connection:
+        for job_id in job_ids:
+            if queries.get_job(connection, job_id).batch is None:
+                raise UsageError(f"job {job_id} is of no batch: submit it again")
+    with client.db.write() as connection:
+        again = batches.retry_jobs(connection, job_ids, client.settings.user)
+    notify_all(client, again, "what is to be tried again")
+    return list(again)
+
+
+def notify_all(client: Client, queues: Mapping[int, str], what: str) -> None:
+    """Wake slots for jobs that are queued again.
+
+    Args:
+        client: which notifies.
+        queues: of the jobs, by their ids.
+        what: what they are called where Redis is away.
+    """
+    for queue, number in Counter(queues.values()).items():
+        client.notify(queue, what, number)
 
 
 def raise_for_states(batch: Batch) -> None:

@@ -5,7 +5,6 @@ Nothing is queued until every item was looked at; then all of it is, in one tran
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 MOST_JOBS = 250_000  # of one batch
 MOST_EACH = 2_000  # items that get a job each, where nothing else is asked for
 SHARD = 1_000  # items of a shard
-
+_ERRORS = 100  # that are told
 
 T = TypeVar("T")
 # A job, where one is needed, and its items.
@@ -66,6 +65,7 @@ class Bulk:
         max_fails: how many items may fail until the rest is cancelled.
         single: whether many pictures share a job, in a shard; None: where there are very many.
         cache: whether items that an earlier batch has answered are left to that.
+        dry: look at all items, and store none.
 
     Raises:
         UsageError: this kind takes no batch, or an option is out of bounds.
@@ -78,6 +78,7 @@ class Bulk:
     max_fails: int | None = None
     single: bool | None = None
     cache: bool = True
+    dry: bool = False
 
     def __post_init__(self) -> None:
         name, items = self.kind.name, self.kind.items
@@ -131,8 +132,6 @@ class Bulk:
         jobs = prepared.jobs
         if not prepared.items:
             raise UsageError(f"{self.kind.name}: there are no items")
-        if len(jobs) > MOST_JOBS:
-            raise UsageError(f"{len(jobs)} jobs are too many: a batch has {MOST_JOBS} at most")
         known = prepared.known.total()
         refused = [job for job in jobs if job.error is not None]
         if refused and (self.strict or (len(refused) == len(jobs) and not known)):
@@ -171,6 +170,8 @@ class Prepared:
         spec: what the jobs' specifications have in common, as JSON.
         cache_key: see `NewBatch`.
         manifest: its SHA-256 in the store.
+        bad: how many items cannot be used.
+        errors: why the first of these cannot.
     """
 
     jobs: list[NewJob] = field(default_factory=list)
@@ -179,6 +180,14 @@ class Prepared:
     spec: dict[str, Any] = field(default_factory=dict)
     cache_key: str | None = None
     manifest: str | None = None
+    bad: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def refuse(self, name: str, row: int | None, error: str) -> None:
+        """Take down why an item cannot be used; of one in a shard it reads on behind the name."""
+        self.bad += 1
+        if len(self.errors) < _ERRORS:
+            self.errors.append(error if row is None else f"{name} {error}")
 
 
 def prepare(
@@ -223,8 +232,11 @@ def prepare(
             made = in_order(partial(maker.job, known), each, look)
         for job, taken in stack.enter_context(closing(made)):
             ledger.enter(job, taken)
+            if len(found.jobs) > MOST_JOBS:  # of a list, say, that never ends
+                raise UsageError(f"a batch has {MOST_JOBS} jobs at most, and there are more")
             look()
-        found.manifest = ledger.stored(client.artifacts)
+        if not bulk.dry:
+            found.manifest = ledger.stored(client.artifacts)
     return found
 
 
@@ -274,6 +286,8 @@ class _Ledger:
             found.items += 1
             if answer is not None:
                 found.known[answer.batch] += 1
+            if error is not None:
+                found.refuse(entry.name, row, error)
             if self._manifest is None:
                 continue
             if answer is not None:
@@ -364,7 +378,7 @@ class _Maker:
         except (UsageError, SetupError) as error:
             if isinstance(error, StoreError):
                 raise
-            said = str(error).replace(f"{place}{os.sep}", "")
+            said = item.told(error, place)
             return self._job(item.name, given, said), [Taken(seen.entry, error=said)]
         given = self._stored(found.spec)
         sha256 = digest_of(given)
@@ -404,7 +418,8 @@ class _Maker:
 
     def _taken_in(self, spec: Spec, place: Path, fields: Callable[[str], bool]) -> InputChecks:
         client = self._client
-        return take_in(spec, fields, client.settings, self._models, client.artifacts, place)
+        artifacts = None if self._bulk.dry else client.artifacts
+        return take_in(spec, fields, client.settings, self._models, artifacts, place)
 
     def _job(self, name: str, given: Any, error: str | None = None) -> NewJob:
         bulk, user = self._bulk, self._client.settings.user

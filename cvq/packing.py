@@ -76,7 +76,7 @@ class Packer:
             try:
                 content, stamp = self._content(item, place)
             except (UsageError, SetupError, UnreadableError) as error:
-                said = str(error).replace(f"{place}{os.sep}", "")
+                said = item.told(error, place)
                 if isinstance(error, UnreadableError):
                     said = f"{item.name} {said}"
                 if self.strict:

@@ -79,7 +79,19 @@ def last_batches(
     """Batches, the newest first."""
     b = t.batches.c
     query = select(t.batches).order_by(b.id.desc()).limit(limit)
-    rows = connection.execute(query.where(b.user.in_(users)) if users else query).all()
+    return _batches(connection, query.where(b.user.in_(users)) if users else query)
+
+
+def unfinished_batches(connection: Connection, limit: int) -> list[Batch]:
+    """The newest batches that have a job which has not ended."""
+    unfinished = t.in_state(State.WAITING, State.QUEUED, State.RUNNING)
+    one = select(t.jobs.c.id).where(t.jobs.c.batch == t.batches.c.id, unfinished)
+    query = select(t.batches).where(one.exists()).order_by(t.batches.c.id.desc()).limit(limit)
+    return _batches(connection, query)
+
+
+def _batches(connection: Connection, query: Select[Any]) -> list[Batch]:
+    rows = connection.execute(query).all()
     states = states_of_batches(connection, [row.id for row in rows])
     return [Batch.from_row(row, states[row.id]) for row in rows]
 

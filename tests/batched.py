@@ -32,6 +32,13 @@ class RepeatSpec(Spec):
     number: int = 0
 
 
+class CountSpec(Spec):
+    """Say some numbers."""
+
+    number: int = 0
+    times: int = Field(5, ge=1)
+
+
 def run(spec: BrightnessSpec, ctx: Any) -> dict[str, Any]:
     with Image.open(spec.images[0].local_path) as picture:
         low, high = picture.convert("L").getextrema()
@@ -54,5 +61,9 @@ KINDS = [
     Kind(
         name="repeat", spec=RepeatSpec, run="batched:add", summary="Say a number again.",
         inference="batched:Add", items="number",
+    ),
+    Kind(
+        name="count", spec=CountSpec, run="batched:add", summary="Say some numbers.",
+        inference="batched:Add", items="number", many="times",
     ),
 ]  # fmt: skip

@@ -9,12 +9,12 @@ import click
 
 from .. import options
 from ..display import Form, Listing, display_list, form
-from ..output import note, table
+from ..output import hint, note, table
 
 if TYPE_CHECKING:
     from cvq.client import Client
-    from cvq.records import Job
     from cvq.views.filters import Filter
+    from cvq.views.folded import Row
 
 
 @click.command(
@@ -34,31 +34,60 @@ if TYPE_CHECKING:
     help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")
+@options.flag("--unfold", help="A line for each job of a batch, too.")
 @options.as_json
 @options.as_csv
 @options.quiet
 @options.watching
-def ls(limit: int, everything: bool, watch: bool, **filters: Any) -> None:
+def ls(limit: int, everything: bool, unfold: bool, watch: bool, **filters: Any) -> None:
     """List jobs, the newest first.
 
     The headline is the figure or answer that matters most to the job's kind. `succeeded (warned)`
     means that the job itself reports a problem with its result: see `cvq why JOB`.
+
+    A batch is one line, unless --batch, --where, --sort or --unfold asks for its jobs; --json,
+    --csv and --quiet list jobs alone.
     """
     from cvq.client import Client
-
-    from .. import job_table
 
     client = Client()
     wanted = options.make_filter(client, **filters, limit=None if everything else limit)
     remarks = client.check_filter(wanted)
-    listing = job_table.listing(client)
+    of_jobs = unfold or wanted.batches or wanted.where or wanted.sort
+    seen = _View(client, wanted, folds=form() is Form.TEXT and not of_jobs)
     if watch:
-        _watch(client, wanted, listing)
+        _watch(seen)
         return
-    jobs = options.find(client, wanted)
-    display_list(listing, jobs)
-    _note_remarks(remarks, wanted, found=bool(jobs))
-    _hint_cut(client, wanted, len(jobs))
+    rows = seen.find()
+    display_list(seen.listing, rows)
+    _note_remarks(remarks, wanted, found=bool(rows))
+    _hint_cut(seen, len(rows))
+    _hint_folded(rows)
+
+
+class _View:
+    """What is listed: jobs, or jobs and batches."""
+
+    def __init__(self, client: Client, wanted: Filter, *, folds: bool) -> None:
+        from cvq.views import filters, folded
+
+        from .. import job_table
+
+        self.client, self.wanted = client, wanted
+        listing: Any = job_table.folded(client) if folds else job_table.listing(client)
+        self.listing: Listing[Row] = listing
+        self._reader: Any = folded if folds else filters
+
+    def find(self) -> list[Row]:
+        """What there is."""
+        with self.client.db.read() as connection:
+            rows: list[Row] = self._reader.find(connection, self.wanted)
+        return rows
+
+    def count(self) -> int:
+        """How much there is, whatever the limit."""
+        with self.client.db.read() as connection:
+            return int(self._reader.count(connection, self.wanted))
 
 
 def _note_remarks(remarks: Sequence[str], wanted: Filter, *, found: bool) -> None:
@@ -71,27 +100,28 @@ def _note_remarks(remarks: Sequence[str], wanted: Filter, *, found: bool) -> Non
         note(f"no jobs: {said}" if said else "no jobs")
 
 
-def _hint_cut(client: Client, wanted: Filter, shown: int) -> None:
-    from cvq.views import filters
-
-    if wanted.limit is None or shown < wanted.limit:
+def _hint_cut(seen: _View, shown: int) -> None:
+    if seen.wanted.limit is None or shown < seen.wanted.limit:
         return
-    with client.db.read() as connection:
-        more = filters.count(connection, wanted) - shown
+    more = seen.count() - shown
     if more > 0:
         note(f"… {more} more: -n {shown + more} or --all")
 
 
-def _watch(client: Client, wanted: Filter, listing: Listing[Job]) -> None:
+def _hint_folded(rows: Sequence[Row]) -> None:
+    """Say how the jobs of a batch are listed, where one stands for them."""
+    from cvq.batch import Batch
+
+    if batch := next((row for row in rows if isinstance(row, Batch)), None):
+        hint(f"`cvq ls --batch {batch.id}` lists a batch's jobs")
+
+
+def _watch(seen: _View) -> None:
     from ..live import repeat
 
-    def tell(jobs: list[Job]) -> None:
-        display_list(listing, jobs, ongoing=True)
-        if not jobs and form() is Form.TEXT:
+    def tell(rows: list[Row]) -> None:
+        display_list(seen.listing, rows, ongoing=True)
+        if not rows and form() is Form.TEXT:
             note("no jobs")
 
-    repeat(
-        lambda: options.find(client, wanted),
-        lambda jobs: table(listing.columns(), jobs),
-        tell,
-    )
+    repeat(seen.find, lambda rows: table(seen.listing.columns(), rows), tell)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,13 @@ import click
 from cvq.errors import UsageError
 
 from .. import options
+from ..bars import counting_bar
 from ..display import Form, form
 from ..formats import clean, count, number
-from ..output import Column, json_text, note, on_terminal, say, show_table
-from ..row_files import columns_of, write_csv, write_lines, write_parquet
+from ..interrupts import Interrupts
+from ..output import Column, is_dumb, json_text, note, on_terminal, say, show_table
+from ..row_files import Rows, check, columns_of, write_csv, write_lines, write_parquet
+from ..table import plain_lines, plain_widths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,23 +87,56 @@ def _write(handle: BatchHandle, wanted: Form, path: Path) -> None:
     """Write a file, whole or not at all."""
     from cvq.files import atomic
 
-    with atomic(path) as partial:
+    with atomic(path) as partial, Interrupts() as interrupts, _counted(handle) as rows:
+
+        def read() -> Iterator[Mapping[str, Any]]:
+            for row in rows():
+                interrupts.check()
+                yield row
+
         if wanted is Form.PARQUET:
-            write_parquet(handle.results, partial)
+            write_parquet(read, partial)
         else:
             with partial.open("w", newline="", encoding="utf-8") as file:
                 write = write_csv if wanted is Form.CSV else write_lines
-                write(handle.results, file)
+                write(read, file)
     note(f"{clean(path)}: {count(handle.batch.items, 'row')}")
 
 
+@contextmanager
+def _counted(handle: BatchHandle) -> Iterator[Rows]:
+    """The rows of a batch, read anew at each call, beside a bar on a terminal."""
+    if not on_terminal(err=True) or is_dumb():
+        yield handle.results
+        return
+    bar = counting_bar(beside=36)
+    with bar:
+        yield lambda: bar.track(handle.results(), handle.batch.items, description="reading")
+
+
 def _show(handle: BatchHandle) -> None:
-    rows = list(itertools.islice(handle.results(), _SHOWN if on_terminal() else None))
-    names = list(columns_of(rows))
-    show_table([_column(name) for name in names], rows)
-    if (more := handle.batch.items - len(rows)) > 0 and on_terminal():
+    if not on_terminal():
+        _print(handle)
+        return
+    rows = list(itertools.islice(handle.results(), _SHOWN))
+    show_table([_column(name) for name in columns_of(rows)], rows)
+    if (more := handle.batch.items - len(rows)) > 0:
         say()
         note(f"… {more} more: --csv, --jsonl or -o FILE for all")
+
+
+def _print(handle: BatchHandle) -> None:
+    """Print all rows, aligned, however many they are: they are read anew for each step."""
+    names = columns_of(handle.results())
+    columns = [_column(name) for name in names]
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        for row in handle.results():
+            check(row, names)
+            yield row
+
+    for line in plain_lines(columns, rows(), plain_widths(columns, rows())):
+        say(line)
 
 
 def _column(name: str) -> Column[Mapping[str, Any]]:

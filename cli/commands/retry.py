@@ -1,11 +1,13 @@
-"""`cvq retry BATCH`: what has failed of a batch, or was cancelled, is queued again."""
+"""`cvq retry`: what has failed of a batch, or was cancelled, or some of its jobs, again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from cvq import parse
 from cvq.errors import UsageError
 from cvq.states import State
 
@@ -13,20 +15,40 @@ from .. import options
 from ..batch_table import shape
 from ..display import display
 from ..formats import count
-from ..output import note, say
+from ..output import note, say, say_each
 
 if TYPE_CHECKING:
     from cvq.batch import Batch
+    from cvq.client import Client
     from cvq.parse import Reference
+    from cvq.records import Job
 
 
-@click.command(epilog="\b\nExamples:\n  cvq retry 3 --failed\n  cvq retry @ --failed --cancelled")
-@options.batch
+@click.command(
+    epilog="\b\nExamples:\n  cvq retry 3 --failed\n  cvq retry @ --failed --cancelled"
+    "\n  cvq retry --job 12,20-24"
+)
+@click.argument(
+    "reference", metavar="[BATCH]", type=options.Parser("batch", parse.reference), required=False
+)
+@click.option(
+    "--job",
+    "jobs",
+    type=options.CommaList(options.REFERENCE),
+    multiple=True,
+    metavar="JOB,...",
+    help="These jobs alone, which have failed or were cancelled; may be repeated.",
+)
 @options.flag("--failed", help="What has failed.")
 @options.flag("--cancelled", help="What was cancelled.")
 @options.as_json
 @options.quiet
-def retry(reference: Reference, failed: bool, cancelled: bool) -> None:
+def retry(
+    reference: Reference | None,
+    jobs: Sequence[list[Reference]],
+    failed: bool,
+    cancelled: bool,
+) -> None:
     """Queue again what has failed of a batch.
 
     BATCH is an id, or @ for your last. The jobs stay those that they are, and their attempts count
@@ -34,9 +56,16 @@ def retry(reference: Reference, failed: bool, cancelled: bool) -> None:
     """
     from cvq.client import Client
 
+    client = Client()
+    if jobs:
+        if reference is not None or failed or cancelled:
+            raise UsageError("give BATCH, or --job JOB: a job's state is known")
+        _retry_jobs(client, options.resolve(client, [one for some in jobs for one in some]))
+        return
+    if reference is None:
+        raise UsageError("what? Give BATCH, or --job JOB")
     if not (failed or cancelled):
         raise UsageError("which jobs? Give --failed, --cancelled or both")
-    client = Client()
     handle = client.batch(options.resolve_batch(client, reference))
     number = handle.retry(failed=failed, cancelled=cancelled)
     display(
@@ -45,6 +74,28 @@ def retry(reference: Reference, failed: bool, cancelled: bool) -> None:
         quiet=lambda batch: say(batch.id),
         text=lambda batch: _tell(batch, number, failed=failed),
     )
+
+
+def _retry_jobs(client: Client, job_ids: Sequence[int]) -> None:
+    from cvq.batch_handle import retry_jobs
+
+    again = retry_jobs(client, job_ids)
+    display(
+        [client.job(job_id).job for job_id in job_ids],
+        json=lambda jobs: [client.to_json(job) for job in jobs],
+        quiet=lambda _: say_each(again),
+        text=lambda jobs: _tell_jobs(jobs, set(again)),
+    )
+
+
+def _tell_jobs(jobs: Sequence[Job], again: set[int]) -> None:
+    for job in jobs:
+        if job.id in again:
+            say(f"job {job.id} is to be tried again")
+        elif job.state == State.FAILED:
+            say(f"job {job.id} was refused when it was submitted: submit its item anew")
+        else:
+            say(f"job {job.id} is {job.state}: there is nothing to try again")
 
 
 def _tell(batch: Batch, number: int, *, failed: bool) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cvq.errors import JobCancelledError, SetupError, WaitTimeoutError
+from cvq.errors import JobCancelledError, SetupError, UsageError, WaitTimeoutError
 from cvq.files import make_home
 from cvq.matching import Candidates, Needs, misfit_of_all, offers_of
 from cvq.states import State
 
-from .. import processes, saving, submitting
+from .. import batching, processes, saving, submitting
 from ..from_spec import KindGroup
 from ..interrupts import Interrupts, Terminated
 from ..output import note
@@ -44,6 +44,9 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     from cvq.client import Client
     from cvq.handle import raise_for_state
 
+    if source := batching.source_in(kind, values):
+        raise UsageError(f"{source} may be many items: `cvq submit {kind.name}` makes a batch of "
+                         "them, and with --wait follows it")  # fmt: skip
     target, force = None, common["force"]
     if common["output"]:
         target = saving.check_target(common["output"], force=force, make=not common["dry_run"])

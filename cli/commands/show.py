@@ -16,6 +16,7 @@ from ..output import Column, fields, heading, paint, say, show_table
 from ..widths import whole
 
 if TYPE_CHECKING:
+    from cvq.batch import Batch
     from cvq.client import Client
     from cvq.parse import Reference
     from cvq.records import Artifact, Attempt, Event, Job
@@ -87,7 +88,7 @@ def _show_job(seen: JobDetails) -> None:
             ("name", job.name),
             ("user", job.user),
             ("tags", "  ".join(f"{key}={value}" for key, value in job.tags.items())),
-            ("batch", job.batch),
+            ("batch", seen.batch and _batch(seen.batch)),
             ("queue", queue),
             ("device", {"gpu": "only a GPU", "cpu": "no GPU"}.get(job.device or "")),
             ("time limit", formats.duration(job.time_limit)),
@@ -102,6 +103,11 @@ def _show_job(seen: JobDetails) -> None:
             ("attempts", f"{job.attempt} of {job.max_attempts}"),
         ]
     )
+
+
+def _batch(batch: Batch) -> str:
+    name = f" {batch.name}" if batch.name else ""
+    return f"{batch.id}{name}, {batch.done} of {formats.count(batch.jobs, 'job')} done"
 
 
 def _show_spec(client: Client, job: Job) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import formats, options
+from .. import batch_table, formats, options
 from ..display import display
 from ..output import Column, console, on_terminal, plain_table, say, table
 from ..widths import ending, name, plain_blanks, terminal_width, whole, wrap
@@ -15,6 +16,7 @@ from . import worker
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cvq.batch import Batch
     from cvq.records import Job
     from cvq.views.status import Look, Queue
 
@@ -27,7 +29,8 @@ def status(watch: bool) -> None:
 
     QUEUED counts the jobs that are queued in the database. IN REDIS counts the messages that wait
     there to wake a worker: a worker that wakes takes every job it finds, and finds jobs without a
-    message, too, so the two numbers may differ.
+    message, too, so the two numbers may differ. RUNNING lists jobs that are of no batch; a batch
+    has one line until it has ended.
     """
     from cvq.client import Client
     from cvq.views import shapes
@@ -67,6 +70,7 @@ def _tables(seen: Look) -> list[tuple[list[Column[Any]], list[Any], str]]:
         (_queue_columns(), list(seen.queues.items()), ""),
         (worker.columns(), seen.workers, worker.NO_WORKERS),
         (_running_columns(), seen.running, ""),
+        (_batch_columns(), seen.batches, ""),
     ]
 
 
@@ -119,3 +123,7 @@ def _running_columns() -> list[Column[Job]]:
         Column("worker", lambda job: job.lease_owner or "", rank=3, least=12),
         Column("progress", formats.progress, right=True),
     ]
+
+
+def _batch_columns() -> list[Column[Batch]]:
+    return batch_table.short_columns(datetime.now().astimezone())

@@ -11,7 +11,7 @@ import click
 from cvq.errors import JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 
 from .. import options
-from ..batching import follow
+from ..batch_follow import follow
 from ..display import Form, form
 from ..holdups import Holdups
 from ..output import dump, note

@@ -1,4 +1,4 @@
-"""`cvq watch JOB`: the log above, the progress below, until the job ends."""
+"""`cvq watch JOB`: the log above, the progress below, until the job ends; or a whole batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import options
+from cvq.errors import UsageError
+
+from .. import batch_follow, options
 from ..display import Form, form
 from ..formats import clean
 from ..holdups import Holdups
@@ -20,29 +22,48 @@ if TYPE_CHECKING:
     from cvq.records import Job
 
 
-@click.command(epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json")
-@options.job
+_TAIL = 10
+
+
+@click.command(epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json\n  cvq watch --batch 3")
+@click.argument("reference", metavar="[JOB]", type=options.REFERENCE, required=False)
 @click.option(
-    "--tail", type=options.count(), default=10, metavar="N",
-    help="Start with the last N lines of the log.  [default: 10]",
+    "--batch", type=options.REFERENCE, metavar="BATCH",
+    help="A whole batch: an id, or @ for your last.",
+)  # fmt: skip
+@click.option(
+    "--tail", type=options.count(), metavar="N",
+    help=f"Start with the last N lines of the log.  [default: {_TAIL}]",
 )  # fmt: skip
 @options.timeout
-@options.form("--json", form=Form.JSON, help="Print the job as a line of JSON at every change.")
-def watch(reference: Reference, tail: int, timeout: float | None) -> None:
-    """Follow a job's progress and log until it ends.
+@options.form("--json", form=Form.JSON, help="Print a line of JSON at every change.")
+def watch(
+    reference: Reference | None, batch: Reference | None, tail: int | None, timeout: float | None
+) -> None:
+    """Follow a job's progress and log, or a batch, until it ends.
 
-    JOB is an id, @ (your last) or @~1 (the one before). The exit code is the job's outcome.
-    Ctrl-C stops watching, not the job.
+    JOB is an id, @ (your last) or @~1 (the one before). Of a batch it shows how many jobs are
+    done, run and have failed, the first reasons for that, how fast it goes and what time is left.
+    The exit code is the outcome. Ctrl-C stops watching, not the job.
     """
     from cvq.client import Client
     from cvq.handle import raise_for_state
 
+    if (batch is None) is not (reference is not None):
+        raise UsageError("what? Give JOB, or --batch BATCH")
+    if batch is not None and tail is not None:
+        raise UsageError("--tail is for a job's log: a batch has none, `cvq logs JOB` shows one")
     client = Client()
+    if batch is not None:
+        handle = client.batch(options.resolve_batch(client, batch))
+        batch_follow.follow(handle, timeout=timeout, changes=form() is Form.JSON)
+        return
+    assert reference is not None
     job_id = options.resolve_one(client, reference)
     if form() is Form.JSON:
         job = _print_changes(client, job_id, timeout)
     else:
-        job = _follow(client, job_id, tail, timeout)
+        job = _follow(client, job_id, _TAIL if tail is None else tail, timeout)
     raise_for_state(job)
 
 

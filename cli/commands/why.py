@@ -33,7 +33,7 @@ def why(references: Sequence[Reference]) -> None:
     client = Client()
     display_each(
         explanations_of(client.db, client.broker, options.resolve(client, references)),
-        json=lambda pair: asdict(pair[1]),
+        json=lambda pair: asdict(pair[1]) | {"batch": pair[0].batch},
         text=lambda pair: _show(*pair),
         single=options.is_single(references),
     )
@@ -41,7 +41,8 @@ def why(references: Sequence[Reference]) -> None:
 
 def _show(job: Job, explanation: Explanation) -> None:
     state = paint(formats.outcome(job), formats.STATE_STYLES[job.state])
-    say(f"job {job.id}  {formats.clean(job.kind)}  {state}")
+    batch = "" if job.batch is None else f" of batch {job.batch}"
+    say(f"job {job.id}{batch}  {formats.clean(job.kind)}  {state}")
     say(formats.clean(explanation.why))
     for line in explanation.advice:
         say(f"→ {formats.clean(line)}")

@@ -112,7 +112,7 @@ def columns() -> list[Column[Worker]]:
         Column("devices", lambda row: ",".join(row.devices), rank=3, least=8, short=items),
         Column("slots", lambda row: str(row.slots), right=True, rank=5),
         Column("queues", lambda row: _listed(row.queues), rank=4, least=8, short=items),
-        Column("running", lambda row: _listed(row.running), rank=1, least=8, short=items),
+        Column("running", lambda row: _ranges(row.running), rank=1, least=8, short=items),
         Column(
             "up",
             lambda row: formats.age(row.started_at, now),
@@ -126,3 +126,14 @@ def columns() -> list[Column[Worker]]:
 
 def _listed(values: Sequence[object]) -> str:
     return ",".join(map(str, values))
+
+
+def _ranges(ids: Sequence[int]) -> str:
+    """Ids as they may be typed, `3-258,260`: a warm slot has many jobs at a time."""
+    found: list[list[int]] = []
+    for number in sorted(ids):
+        if found and found[-1][-1] == number - 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return _listed([f"{run[0]}-{run[-1]}" if len(run) > 2 else _listed(run) for run in found])

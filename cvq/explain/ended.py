@@ -8,7 +8,7 @@ from .. import queries
 from ..records import Job
 from ..results import results_of
 from ..states import Reason, State
-from ..text import duration, join
+from ..text import duration, join, one_line
 from . import causes
 from .diagnosis import Diagnosis, Snapshot
 from .phrases import capital
@@ -36,6 +36,11 @@ def diagnose_success(snapshot: Snapshot) -> Diagnosis:
 def diagnose_failure(snapshot: Snapshot) -> Diagnosis:
     """Why a job failed."""
     connection, job = snapshot.connection, snapshot.job
+    if was_refused(job):
+        refused = (
+            f"It was refused when batch {job.batch} was submitted: {one_line(job.error or '')}"
+        )
+        return Diagnosis([f"{refused.rstrip('.')}."], ["Mend its item, and submit that again."])
     if job.reason != Reason.DEPENDENCY_FAILED:
         return causes.cause(job, snapshot.attempts)
     parent = _culprit(connection, job)
@@ -49,6 +54,12 @@ def diagnose_failure(snapshot: Snapshot) -> Diagnosis:
             f"Submit job {parent.id} again, and then this one with the new job's number.",
         ],
     )
+
+
+def was_refused(job: Job) -> bool:
+    """Whether a job of a batch has failed at once, as its item could not be used."""
+    never = not job.attempt and job.reason != Reason.DEPENDENCY_FAILED
+    return job.batch is not None and job.state == State.FAILED and never
 
 
 def _culprit(connection: Connection, job: Job) -> Job | None:

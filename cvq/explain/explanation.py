@@ -35,10 +35,24 @@ def explain(connection: Connection, job: Job, *, redis: str | None = None) -> Ex
     diagnose = _BY_STATE.get(job.state, _unknown_state)
     now = queries.database_time(connection)
     sentences, advice = diagnose(Snapshot(connection, job, now, redis))
+    advice = [*advice, *_retry(job)]
     if job.damage:
         damage = "; ".join(job.damage.values())
         sentences = [*sentences, f"Its row in the database is damaged: {damage}."]
     return Explanation(job.id, job.state, " ".join(sentences), tuple(advice))
+
+
+def _retry(job: Job) -> list[str]:
+    """How a job of a batch is tried again, where it can be."""
+    if job.batch is None or ended.was_refused(job):
+        return []
+    if job.state not in (State.FAILED, State.CANCELLED):
+        return []
+    have = "have failed" if job.state == State.FAILED else "were cancelled"
+    return [
+        f"`cvq retry --job {job.id}` tries it again, `cvq retry {job.batch} --{job.state}` all of "
+        f"its batch that {have}."
+    ]
 
 
 def _unknown_state(snapshot: Snapshot) -> Diagnosis:

@@ -84,7 +84,8 @@ def _busy(snapshot: Snapshot, able: list[Worker]) -> Diagnosis:
     slots = sum(worker.slots for worker in able)
     ahead = order.ahead_of(snapshot.connection, job)
     all_of = f"All {slots} slots" if slots > 1 else "The only slot"
-    verb, jobs = ("are", "jobs") if slots > 1 else ("is", "job")
+    verb = "are" if slots > 1 else "is"
+    jobs = "job" if len(running) == 1 else "jobs"
     before = f", and {jobs_are(ahead)} before it" if ahead else ""
     busy = f"{verb} busy with {jobs} {join(running)}{before}"
     said = [f"{all_of} of the queue '{job.queue}' {busy}."]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ..errors import InvalidInputError, StoreError
+from ..files import PASSING, why
 from ..manifests import Entry, Stamp, stamp_of
 from .addresses import address_of, shown
 from .contents import read_file
@@ -99,13 +101,27 @@ class Item:
 
         Raises:
             InvalidInputError: it cannot be brought.
+            StoreError: the disk here is full, or fails.
         """
         if self.bring is None:
             return self
         folder.mkdir()
         path = folder / str(self.value)
-        self.bring(path)
+        try:
+            self.bring(path)
+        except OSError as error:
+            if error.errno in PASSING:  # of the disk here, and not of this item
+                said = f"{self.name} cannot be written to {folder.parent}: {why(error)}"
+                raise StoreError(said) from None
+            raise InvalidInputError(f"{self.name} cannot be read: {why(error)}") from None
         return replace(self, value=path)
+
+    def told(self, error: Exception, folder: Path) -> str:
+        """What an error says, of the item and not of where it was brought to in a folder."""
+        said = str(error)
+        if self.bring is not None:
+            said = said.replace(str(folder / str(self.value)), self.name)
+        return said.replace(f"{folder}{os.sep}", "")
 
 
 def absolute(path: str) -> str:
@@ -123,3 +139,8 @@ def label(name: str) -> str:
         return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
+
+
+def file_name(name: str) -> str:
+    """The last part of a name in an archive or bucket, short enough for a file's."""
+    return PurePosixPath(name).name.encode()[-200:].decode(errors="ignore")

@@ -139,7 +139,7 @@ def take_in(
     fields: Callable[[str], bool],
     settings: Settings,
     models: Models,
-    artifacts: ArtifactStore,
+    artifacts: ArtifactStore | None,
     folder: Path,
 ) -> InputChecks:
     """Fetch, check and store the inputs of some fields; the specification has these then.
@@ -149,7 +149,7 @@ def take_in(
         fields: whether a field is one of them.
         settings: where data sets lie, how large a picture may be.
         models: where models are looked up.
-        artifacts: the store.
+        artifacts: the store; None: they are checked alone.
         folder: where what is fetched may lie meanwhile; made where it is needed.
 
     Raises:
@@ -172,7 +172,8 @@ def take_in(
     spec = _with(spec, places, fetch)
     submission = Submission(spec, settings, models)
     spec = _with(spec, places, check)
-    spec = _with(spec, places, lambda _, file: _stored(file, artifacts))
+    if artifacts is not None:
+        spec = _with(spec, places, lambda _, file: _stored(file, artifacts))
     waits_for = [each.waits_for for each in checks if each.waits_for is not None]
     return InputChecks(spec, waits_for, [note for each in checks for note in each.notes])
 

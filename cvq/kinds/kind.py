@@ -56,6 +56,8 @@ class Kind:
             model that stays loaded; imported only in a job's process.
         items: the field of the specification that holds a job's items. Jobs that differ in
             nothing else may share a batch.
+        many: the field that says how many items a job makes by itself, from the one in `items`
+            on; `cvq submit --each` makes a job of each. Both are whole numbers.
         headline: metrics, and values of the result, worth a column in lists and progress, most
             telling first. A text among them is shown without its name: the answer of a job that
             was asked something.
@@ -75,6 +77,7 @@ class Kind:
     network: str | None = None
     inference: str | None = None
     items: str | None = None
+    many: str | None = None
     headline: tuple[str, ...] = ()
     goals: Mapping[str, Goal] = field(default_factory=dict, hash=False)
     endings: tuple[str, ...] = ()

@@ -79,18 +79,23 @@ def stop_failing(connection: Connection, batches: Iterable[int | None]) -> None:
 def _failed(connection: Connection, of_batch: ColumnElement[bool], most: int) -> float:
     """How many jobs of a batch have failed, `most` at most; and items within the others."""
     jobs = select(t.jobs.c.id).where(of_batch, t.in_state(State.FAILED)).limit(most)
+    whole = connection.scalar(select(func.count()).select_from(jobs.subquery()))
+    return (whole or 0) + failed_within(connection, of_batch)
+
+
+def failed_within(connection: Connection, which: ColumnElement[bool]) -> float:
+    """How many items of jobs that have succeeded have no answer."""
     within = (
         select(func.sum(t.summaries.c.value))
         .join(t.jobs, t.jobs.c.id == t.summaries.c.job_id)
         .where(
-            of_batch,
+            which,
             t.in_state(State.SUCCEEDED),
             t.summaries.c.name == FAILED_ITEMS,
             t.summaries.c.source == "result",
         )
     )
-    whole = connection.scalar(select(func.count()).select_from(jobs.subquery()))
-    return (whole or 0) + (connection.scalar(within) or 0)
+    return float(connection.scalar(within) or 0)
 
 
 def _change(connection: Connection, job_ids: list[int], **values: Any) -> None:

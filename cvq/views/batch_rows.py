@@ -20,6 +20,7 @@ from ..batch import Batch
 from ..db import Database
 from ..errors import MissingExtraError, StoreError
 from ..inputs import shards
+from ..lifecycle.values import storable
 from ..manifests import Line, Manifest, ManifestError
 from ..records import Artifact, Job
 from ..states import State
@@ -163,8 +164,18 @@ def _rows_of_table(job: Job, path: Path) -> Iterator[dict[str, Any]]:
         names = [one.name for one in file.schema_arrow if not is_binary(one.type)]
         for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
             for row in batch.to_pylist():
-                answer = {name: row[name] for name in names if name not in ("name", "error")}
-                yield _row(job, row["name"], answer, row["error"])
+                yield _row(job, row["name"], _answer(row), row["error"])
+
+
+def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of a table says of an answer, in the shape that a job's result has it."""
+    given = {name: value for name, value in row.items() if name not in ("name", ERROR)}
+    if row[ERROR] is not None:  # a table has a cell in every column
+        given = {name: value for name, value in given.items() if value is not None}
+    if given.get("notes") is None:
+        given.pop("notes", None)
+    answer: dict[str, Any] = storable(given)
+    return answer
 
 
 def _opened(path: Path) -> Any:

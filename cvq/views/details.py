@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from .. import queries
+from ..batch import Batch
 from ..lifecycle import order
 from ..records import Artifact, Attempt, Event, Job
 from ..settings import Settings
@@ -24,6 +25,7 @@ class JobDetails:
     Attributes:
         now: the database's clock when it was read.
         parents: the jobs that it waits for, or waited for.
+        batch: what it was submitted in, where it was not submitted alone.
         ahead: how many jobs of its queue are claimed before it; None where it is not queued.
         events: what happened to it, in order.
     """
@@ -32,6 +34,7 @@ class JobDetails:
     now: datetime
     attempts: list[Attempt]
     parents: list[Job]
+    batch: Batch | None
     ahead: int | None
     curves: list[Curve]
     artifacts: list[Artifact]
@@ -50,6 +53,7 @@ def details_of(connection: Connection, settings: Settings, job_id: int) -> JobDe
         now=queries.database_time(connection),
         attempts=queries.attempts_of(connection, job_id),
         parents=queries.parents_of(connection, job_id),
+        batch=None if job.batch is None else queries.get_batch(connection, job.batch),
         ahead=order.ahead_of(connection, job) if job.state == State.QUEUED else None,
         curves=curves_of(connection, job_id, headline=headline_names(settings, job)),
         artifacts=queries.artifacts_of(connection, [job_id])[job_id],

@@ -34,8 +34,8 @@ SORTABLE = (*NUMBERS, "created_at", "started_at", "finished_at", "kind", "user")
 class Filter:
     """Which jobs to list; an empty field does not filter.
 
-    `sort` is a column, or a metric or number of the result as `cvq.parse.field` reads it; with
-    `-` before it, it descends.
+    `alone` leaves out the jobs of batches. `sort` is a column, or a metric or number of the result
+    as `cvq.parse.field` reads it; with `-` before it, it descends.
     """
 
     ids: Sequence[int] = ()
@@ -43,6 +43,7 @@ class Filter:
     kinds: Sequence[str] = ()
     users: Sequence[str] = ()
     batches: Sequence[int] = ()
+    alone: bool = False
     tags: Sequence[tuple[str, str | None]] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -108,6 +109,8 @@ def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     ):
         if values:
             found.append(column.in_(values))
+    if wanted.alone:
+        found.append(jobs.batch.is_(None))
     found += [tagged(key, value) for key, value in wanted.tags]
     if wanted.since:
         found.append(jobs.created_at >= wanted.since)

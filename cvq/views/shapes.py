@@ -173,6 +173,7 @@ def status(seen: Look) -> Json:
             {"id": row.id, "kind": row.kind, "worker": row.lease_owner, "progress": row.progress}
             for row in seen.running
         ],
+        "batches": [batch(row) for row in seen.batches],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import queries
+from ..batch import Batch
 from ..broker.queue import Broker
 from ..db import Database
 from ..errors import CvqError
@@ -14,7 +15,7 @@ from ..states import State
 from . import filters
 
 STOPPED = "stopped"  # of the embedded Redis, which starts when it is needed
-_MOST_RUNNING = 30
+_MOST = 30  # jobs, and batches
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Look:
         places: where database, broker and store are, secrets masked.
         redis: `up`, `stopped` or what is wrong.
         states: how many jobs there are in each state.
-        running: the newest of the running jobs.
+        running: the newest of the running jobs that are of no batch.
+        batches: the newest of those batches that have not ended.
     """
 
     places: dict[str, str]
@@ -42,6 +44,7 @@ class Look:
     queues: dict[str, Queue]
     workers: list[Worker]
     running: list[Job]
+    batches: list[Batch]
 
 
 def look(database: Database, broker: Broker, settings: Settings) -> Look:
@@ -51,8 +54,9 @@ def look(database: Database, broker: Broker, settings: Settings) -> Look:
         queued = queries.queued_by_queue(connection)
         workers = queries.workers(connection)
         running = filters.find(
-            connection, filters.Filter(states=[State.RUNNING], limit=_MOST_RUNNING)
+            connection, filters.Filter(states=[State.RUNNING], alone=True, limit=_MOST)
         )
+        batches = queries.unfinished_batches(connection, _MOST)
     served = {queue for row in workers if row.alive for queue in row.queues}
     names = sorted({*queued, *served})
     redis, messages = _look_at_redis(broker, names)
@@ -67,6 +71,7 @@ def look(database: Database, broker: Broker, settings: Settings) -> Look:
         queues={name: Queue(queued.get(name, 0), messages.get(name)) for name in names},
         workers=workers,
         running=running,
+        batches=batches,
     )
 
 

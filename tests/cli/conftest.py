@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cvq import Client
+from cvq import Client, Settings
 from cvq.lifecycle import attempts, claims, workers
 from cvq.records import Artifact, Job, LogLine, MetricPoint, Outcome
 from cvq_cli.main import cvq
@@ -87,6 +87,37 @@ def pictures(tmp_path: Path) -> tuple[Path, Path]:
     for path, colour in zip(paths, ("navy", "orange"), strict=True):
         Image.new("RGB", (16, 12), colour).save(path)
     return paths
+
+
+@pytest.fixture
+def batched(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A client, and commands, that know the kinds of `tests/batched.py`."""
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent)
+    monkeypatch.setenv("CVQ_KINDS", "batched")
+    client.settings = Settings.load()
+    return client
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three pictures and a text, below the working folder."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("photos")
+    (folder / "b").mkdir(parents=True)
+    for name in ("1.png", "2.png", "b/3.png"):
+        Image.new("L", (4, 4), 40).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def added(run: Cli, batched: Client, worker: FakeWorker) -> list[Job]:
+    """A batch of three jobs: one succeeded, one failed, one queued."""
+    run("submit", "add", "--list", "-", "--name", "sums", input="1 2\n3 4\n5 6")
+    done, failed = worker.claim(), worker.claim()
+    worker.finish(done, result={"sum": 3.0, "parts": [1, 2], "note": "=1+2"})
+    worker.finish(failed, "failed", reason="error", error="it is\nno number")
+    return [done, failed]
 
 
 @dataclass

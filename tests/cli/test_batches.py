@@ -10,45 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from cvq import Client, Settings
+from cvq import Client
 from cvq.inputs import items
 from cvq.lifecycle import batches
 from cvq.records import Job
 
 from .conftest import Cli, FakeWorker
 
-ADDED = ("1 2", "3 4", "5 6")
-
-
-@pytest.fixture
-def client(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent)
-    monkeypatch.setenv("CVQ_KINDS", "batched")
-    client.settings = Settings.load()
-    return client
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    folder = Path("photos")
-    (folder / "b").mkdir(parents=True)
-    for name in ("1.png", "2.png", "b/3.png"):
-        Image.new("L", (4, 4), 40).save(folder / name)
-    (folder / "notes.txt").write_text("no picture")
-    return folder
-
-
-@pytest.fixture
-def added(run: Cli, client: Client, worker: FakeWorker) -> list[Job]:
-    """A batch of three jobs: one succeeded, one failed, one queued."""
-    run("submit", "add", "--list", "-", "--name", "sums", input="\n".join(ADDED))
-    done, failed = worker.claim(), worker.claim()
-    worker.finish(done, result={"sum": 3.0, "parts": [1, 2], "note": "=1+2"})
-    worker.finish(failed, "failed", reason="error", error="it is\nno number")
-    return [done, failed]
+pytestmark = pytest.mark.usefixtures("batched")
 
 
 def test_a_folder_makes_a_batch(run: Cli, client: Client, folder: Path) -> None:
@@ -97,7 +67,6 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["submit", "brightness", "@nowhere"], "nowhere cannot be read: No such file"),
         (["submit", "brightness", "photos", "--max-fails", "0"], "max_fails 0: give at least 1"),
         (["submit", "brightness", "photos/1.png", "--strict"], "--strict is for batches"),
-        (["submit", "brightness", "photos", "--dry-run"], "--dry-run is for single jobs"),
         (["submit", "add", "1", "2", "--each"], "give the numbers of the batch as a list"),
         (["submit", "brightness", "-", "--list", "-"], "stdin can be read once"),
         (["submit", "brightness", "-"], "brightness: there are no items"),
@@ -108,7 +77,13 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["results", "1-3"], "1-3: give one batch, not a range"),
         (["results", "@"], "have not submitted that many batches"),
         (["cancel", "--batch", "3"], "no batch 3"),
+        (["retry"], "what? Give BATCH, or --job JOB"),
+        (["retry", "1", "--job", "2"], "give BATCH, or --job JOB"),
         (["wait"], "which jobs? Give JOB, or --batch BATCH"),
+        (["watch"], "what? Give JOB, or --batch BATCH"),
+        (["watch", "1", "--batch", "1"], "what? Give JOB, or --batch BATCH"),
+        (["watch", "--batch", "1", "--tail", "3"], "--tail is for a job's log"),
+        (["watch", "--batch", "1"], "no batch 1"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -184,8 +159,28 @@ def test_a_part_of_a_batch_is_cancelled(run: Cli, client: Client, added: list[Jo
     )
 
 
+def test_single_jobs_are_tried_again(
+    run: Cli, client: Client, added: list[Job], worker: FakeWorker
+) -> None:
+    client.submit("selftest")
+    assert "job 4 is of no batch" in run("retry", "--job", "2,4", code=2).err
+    assert client.job(2).state == "failed"
+    assert run("retry", "--job", "1-3").out.splitlines() == [
+        "job 1 is succeeded: there is nothing to try again",
+        "job 2 is to be tried again",
+        "job 3 is queued: there is nothing to try again",
+    ]
+    assert worker.claim().id == 2
+    run("cancel", "3")
+    assert run("retry", "--job", "3", "-q").out == "3\n"
+    assert [job["state"] for job in run("retry", "--job", "3", "--json").json] == ["queued"]
+
+
 def test_what_was_refused_is_told(run: Cli, client: Client) -> None:
     run("submit", "add", "--list", "-", input="1 2\nx\n")
+    assert run("retry", "--job", "2").out == (
+        "job 2 was refused when it was submitted: submit its item anew\n"
+    )
     said = run("retry", "1", "--failed")
     assert said.out == "batch 1: 0 jobs to be tried again\n"
     assert said.err.startswith("1 job cannot be tried again: `cvq ls --batch 1 --status failed`")
@@ -270,7 +265,7 @@ def test_ctrl_c_leaves_nothing_queued_or_says_what_is(
     with monkeypatch.context() as patched:
         patched.setattr(items, "label", interrupted)
         said = run("submit", "brightness", folder / "1.png", "--each", code=130)
-    assert said.out == ""
+    assert (said.out, said.err.strip()) == ("", "interrupted: nothing was queued")
     assert run("batches", "-q").out == ""
     real = batches.submit
 

@@ -12,6 +12,7 @@ import pexpect
 import pytest
 
 from cvq import Client, queries
+from cvq.records import Job
 from waiting import HANG_S, eventually
 
 from .conftest import FakeWorker
@@ -91,6 +92,23 @@ def test_progress_bar(terminal: Terminal, client: Client, worker: FakeWorker) ->
     assert code == 0
     assert re.search(r"job 1 succeeded in \d", screen)
     assert "jobs/1/1/out.txt" in screen
+
+
+def test_a_batch_has_one_bar_and_its_failures_above(
+    terminal: Terminal, added: list[Job], worker: FakeWorker
+) -> None:
+    worker.arrive("default")
+    child = terminal("watch", "--batch", "@", width=80)
+    child.expect(r"job 2 \(3 4\) failed \(error\): it is no number")
+    child.expect("batch 1 ")
+    child.expect("2/3")
+    child.expect("1 failed")
+    worker.finish(worker.claim())
+    code, screen = leave(child)
+    assert code == 1
+    assert "batch 1: 1 failed, 2 succeeded" in screen
+    assert "`cvq results 1` prints what came out" in screen
+    assert max(len(line) for line in re.split(r"[\r\n]+", screen)) <= 80
 
 
 def test_ctrl_c_while_waiting_leaves_the_job(terminal: Terminal, client: Client) -> None:

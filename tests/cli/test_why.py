@@ -61,6 +61,7 @@ def test_json(run: Cli, client: Client) -> None:
         "state": "queued",
         "why": "No live worker serves the queue 'mine'.",
         "advice": ["`cvq worker --queues mine` starts one."],
+        "batch": None,
     }
     assert [found["job_id"] for found in run("why", "1-2", "--json").json] == [1, 2]
 

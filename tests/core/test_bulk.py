@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections.abc import Iterator
@@ -187,7 +188,7 @@ def test_what_is_brought_is_gone_afterwards(client: Client, pictures: list[Path]
     handle = client.submit_many("brightness", [*items, Item("c", "", error="c is cut off")])
     good, empty, cut = handle.jobs
     assert (good.name, good.spec["images"][0]["name"]) == ("zip/a.png", "a.png")
-    assert (empty.name, empty.error) == ("zip/b.png", "b.png is empty (0 bytes)")
+    assert (empty.name, empty.error) == ("zip/b.png", "zip/b.png is empty (0 bytes)")
     assert cut.error == "c is cut off"
     assert len(places) == 2
     assert not any(path.parent.exists() for path in places)
@@ -391,8 +392,8 @@ def test_rows_of_shards(client: Client, pictures: list[Path], tmp_path: Path) ->
     handle = client.submit_many("brightness", [*pictures, *pictures], max_fails=3)
     done = claim(client)
     table = {
-        "name": ["0.png", "1.png"], "brightness": [1.5, None], "shown": [b"png", None],
-        "notes": [None, None], "error": [None, "is no picture"],
+        "name": ["0.png", "1.png"], "brightness": [1.5, None], "score": [math.nan, None],
+        "shown": [b"png", None], "notes": [None, None], "error": [None, "is no picture"],
     }  # fmt: skip
     parquet.write_table(arrow.table(table), tmp_path / "rows.parquet")
     made = client.artifacts.put_artifact(
@@ -402,11 +403,10 @@ def test_rows_of_shards(client: Client, pictures: list[Path], tmp_path: Path) ->
         attempts.report(connection, done.attempt_id, artifacts=[made])
     end(client, done, Outcome("succeeded", result={"items": 2, "failed": 1}))
     end(client, claim(client), Outcome("failed", "error", "the model is gone"))
-    common = {"job": 1, "notes": None}
+    answer = {"brightness": 1.5, "score": None}  # as a job of one picture would have it
     assert list(handle.results()) == [
-        {"name": "0.png", "state": "succeeded", "brightness": 1.5, "error": None, **common},
-        {"name": "1.png", "state": "failed", "brightness": None, "error": "is no picture",
-         **common},
+        {"name": "0.png", "job": 1, "state": "succeeded", **answer, "error": None},
+        {"name": "1.png", "job": 1, "state": "failed", "error": "is no picture"},
         *({"name": str(pictures[n]), "job": 2, "state": "failed", "error": "the model is gone"}
           for n in (2, 0)),
         *({"name": str(pictures[n]), "job": 3, "state": "queued", "error": None}

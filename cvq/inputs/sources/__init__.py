@@ -22,6 +22,7 @@ from ...settings import Settings
 from ...text import count
 from ..items import Item
 from . import archives, buckets, folders, lists, tables
+from .listing import listed
 
 STDIN = "-"
 
@@ -36,7 +37,8 @@ class Sources:
         column: of a table.
         stdin: what `-` reads.
         note: told what is left out, and why.
-        tick: called now and then while stdin says nothing; may raise to end it.
+        tick: called now and then while a source is listed, or stdin says nothing; may raise to
+            end it.
     """
 
     settings: Settings
@@ -77,26 +79,31 @@ class Sources:
         elif tables.is_table(word):
             yield from tables.of_file(Path(word), self.column, self.files)
         elif buckets.is_bucket(word):
-            yield from buckets.below(word, self.settings, self.note)
+            yield from buckets.below(word, self.settings, self.note, self.tick)
         elif Path(word).is_dir():
-            yield from folders.below(Path(word), self.note)
+            yield from folders.below(Path(word), self.note, self.tick)
         elif archives.is_archive(word):
-            yield from archives.members(Path(word), self.note)
+            yield from archives.members(Path(word), self.note, self.tick)
         elif is_pattern(word):
             yield from self._matches(word)
         else:
             yield Item.of(word)
 
     def _matches(self, pattern: str) -> Iterator[Item]:
-        found = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - as shells do
+        found, named = listed(lambda: _matching(pattern), self.tick)
         if not found:
             raise InvalidInputError(f"{pattern} matches no file")
-        named = [name for name in found if not Path(name).is_dir()]
         if len(named) < len(found):
             self.note(
                 f"left out: {count(len(found) - len(named), 'folder')} that {pattern} matches"
             )
         yield from map(Item.of, named)
+
+
+def _matching(pattern: str) -> tuple[list[str], list[str]]:
+    """What a pattern matches, and which of that are no folders."""
+    found = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - as shells do
+    return found, [name for name in found if not Path(name).is_dir()]
 
 
 def is_source(word: str) -> bool:

@@ -17,8 +17,9 @@ from ...files import why
 from ...manifests import Stamp, stamp_of
 from .. import shards
 from ..contents import MOST_BYTES, too_large
-from ..items import Item, Within, absolute, label
+from ..items import Item, Within, absolute, file_name, label
 from .folders import tell
+from .listing import listed
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _DAMAGE = (
@@ -31,21 +32,23 @@ def is_archive(word: str) -> bool:
     return word.lower().endswith((".zip", ".tar", *_PACKED)) and "://" not in word
 
 
-def members(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
+def members(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:
     """The pictures of an archive: of a zip by name, of a tar as they lie in it.
 
     Raises:
         InvalidInputError: it cannot be read, or has no pictures.
     """
     if path.name.lower().endswith(".zip"):
-        return _of_zip(path, note)
+        return _of_zip(path, note, tick)
     if path.name.lower().endswith(_PACKED):
         raise InvalidInputError(f"{path} is packed as a whole: unpack it, or pack it as a zip")
-    return _of_tar(path, note)
+    return _of_tar(path, note, tick)
 
 
-def _of_zip(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
-    take(path)  # says what is wrong with it
+def _of_zip(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:
+    if not path.exists():
+        raise InvalidInputError(f"{path} does not exist")
+    listed(lambda: take(path), tick)  # says what is wrong with it
     whole, stamp = absolute(str(path)), stamp_of(path)
     archive = zipfile.ZipFile(path)  # closed with the last item that reads from it
     found = of_zip(archive, str(path))
@@ -57,7 +60,7 @@ def _of_zip(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
         bring = _Unzip(archive, member.origin, name)
         where = f"{member.origin.header_offset}:{member.name}"
         within = Within(whole, stamp, where, bring.read)
-        yield Item(name, _basename(member.name), bring=bring, within=within)
+        yield Item(name, file_name(member.name), bring=bring, within=within)
 
 
 class _Unzip:
@@ -86,12 +89,13 @@ class _Unzip:
             raise InvalidInputError(f"{self._name} is damaged: {error}") from None
 
 
-def _of_tar(path: Path, note: Callable[[str], None]) -> Iterator[Item]:
+def _of_tar(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:
     found, pictures, cut = Inventory(), 0, None
     try:
         size = path.stat().st_size
         whole, stamp = absolute(str(path)), stamp_of(path)
         for member in shards.members(path):
+            tick()
             if not is_picture(member.name):
                 found.leave_out(member.name, "no pictures")
             elif PurePosixPath(member.name).name.startswith("."):
@@ -120,7 +124,7 @@ def _of_member(
         return Item(name, "", error=f"{name} {problem}")
     bring = _Untar(member, name)
     within = Within(whole, stamp, f"{member.offset}:{member.name}", bring.read)
-    return Item(name, _basename(member.name), bring=bring, within=within)
+    return Item(name, file_name(member.name), bring=bring, within=within)
 
 
 class _Untar:
@@ -140,8 +144,3 @@ class _Untar:
         if len(content) < self._member.size:
             raise InvalidInputError(f"{self._name} was cut off while it was read")
         return content
-
-
-def _basename(name: str) -> str:
-    """The last part of a name, short enough for a file's."""
-    return PurePosixPath(name).name.encode()[-200:].decode(errors="ignore")

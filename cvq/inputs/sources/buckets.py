@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,8 +11,9 @@ from ...artifacts import backend_options
 from ...datasets.inventory import Inventory, is_picture
 from ...errors import InvalidInputError, MissingExtraError
 from ...settings import Settings, masked, without_secrets
-from ..items import Item, label
+from ..items import Item, file_name, label
 from .folders import tell
+from .listing import listed
 
 _SCHEMES = ("s3://", "s3a://", "gs://", "gcs://", "az://", "abfs://", "memory://")
 
@@ -21,7 +23,9 @@ def is_bucket(word: str) -> bool:
     return word.lower().startswith(_SCHEMES)
 
 
-def below(url: str, settings: Settings, note: Callable[[str], None]) -> Iterator[Item]:
+def below(
+    url: str, settings: Settings, note: Callable[[str], None], tick: Callable[[], None]
+) -> Iterator[Item]:
     """The pictures below a prefix, by name; or the one object that the address is.
 
     Raises:
@@ -32,7 +36,7 @@ def below(url: str, settings: Settings, note: Callable[[str], None]) -> Iterator
 
     try:
         system, root = fsspec.core.url_to_fs(url, **backend_options(settings, url))
-        names = system.find(root)
+        names = listed(lambda: system.find(root), tick)
     except ImportError as error:
         if url.lower().startswith("s3"):
             raise MissingExtraError("s3", masked(url)) from None
@@ -49,7 +53,7 @@ def below(url: str, settings: Settings, note: Callable[[str], None]) -> Iterator
     tell(found, masked(url), len(pictures), note)
     for name in pictures:
         called = label(system.unstrip_protocol(name))
-        yield Item(called, PurePosixPath(name).name, bring=_Download(system, name, called))
+        yield Item(called, file_name(name), bring=_Download(system, name, called))
 
 
 class _Download:
@@ -62,5 +66,7 @@ class _Download:
         try:
             self._system.get_file(self._key, str(target))
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # here
+                raise
             said = without_secrets(str(error), self._name) or type(error).__name__
             raise InvalidInputError(f"{self._name} cannot be fetched: {said}") from None

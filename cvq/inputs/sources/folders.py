@@ -13,7 +13,7 @@ from ..items import Item, absolute, label
 _NO_PICTURE = "no pictures"
 
 
-def below(folder: Path, note: Callable[[str], None]) -> Iterator[Item]:
+def below(folder: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:
     """The pictures below a folder, by name; files of data sets are left out.
 
     Raises:
@@ -24,6 +24,7 @@ def below(folder: Path, note: Callable[[str], None]) -> Iterator[Item]:
     above = absolute(f"{folder}/_")[:-1]
     try:
         for name, way in files_below(folder, found):
+            tick()
             if is_picture(name):
                 pictures += 1
                 path = called + way

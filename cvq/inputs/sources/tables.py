@@ -83,6 +83,6 @@ def _place(names: Sequence[str], column: str | None, path: Path) -> int:
         raise UsageError(f"{path}: which column? --column NAME: it has {join(names, 10)}")
     if column not in names:
         near = did_you_mean(nearest(column, names))
-        raise UsageError(f"{path} has no column '{column}'{f', {near}' if near else ''}: it has "
-                         f"{join(names, 10)}")  # fmt: skip
+        has = f"it has {join(names, 10)}"
+        raise UsageError(f"{path} has no column '{column}': {f'{near} ' if near else ''}{has}")
     return names.index(column)

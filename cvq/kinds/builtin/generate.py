@@ -33,6 +33,7 @@ KIND = Kind(
     extra="worker",
     inference="cvq_workers.models.generate:Generate",
     items="seed",
+    many="count",
     headline=("answer",),
     endings=("png",),
 )

@@ -21,6 +21,7 @@ from cvq import Settings
 from cvq.errors import InvalidInputError, UsageError
 from cvq.inputs.items import Item
 from cvq.inputs.sources import Sources, is_source, lists
+from cvq.inputs.sources.listing import listed
 
 
 @pytest.fixture(autouse=True)
@@ -336,7 +337,7 @@ def test_a_column_of_a_csv(read: Callable[..., list[Item]]) -> None:
     assert found[2].error == "t/a.csv, row 3: the cell is empty"
     with pytest.raises(UsageError, match=r"which column\? --column NAME: it has file and label"):
         read("t/a.csv")
-    with pytest.raises(UsageError, match=r"no column 'fil', did you mean 'file'\?: it has file"):
+    with pytest.raises(UsageError, match=r"no column 'fil': did you mean 'file'\? it has file"):
         read("t/a.csv", column="fil")
     Path("none.csv").touch()
     with pytest.raises(InvalidInputError, match=r"^none\.csv is empty$"):
@@ -376,3 +377,51 @@ def test_what_lies_below_a_prefix(
         content(found[1], here)
     with pytest.raises(InvalidInputError, match="has no pictures: it is empty"):
         read("memory://bucket/nothing/")
+
+
+def test_listing_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = threading.Event()
+
+    def tick() -> None:
+        if listing.is_set():
+            raise KeyboardInterrupt
+
+    def endless() -> None:
+        listing.set()
+        threading.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        listed(endless, tick)
+    assert listed(lambda: 3, lambda: None) == 3
+    with pytest.raises(ZeroDivisionError):
+        listed(lambda: 1 // 0, lambda: None)
+
+
+@pytest.mark.slow
+def test_a_prefix_of_s3_has_pages_and_odd_names(
+    s3: str, read: Callable[..., list[Item]], here: Path, notes: list[str]
+) -> None:
+    system = fsspec.filesystem("s3")
+    system.mkdir(s3)
+    odd = [" a b.png", "a?#*[1].png", "é.png", "x" * 240 + ".png", "a//b.png", "c.png/d.png"]
+    for name in odd:
+        system.pipe_file(f"{s3}/p/{name}", name.encode())
+    for number in range(1001):  # more than one page of a listing
+        system.pipe_file(f"{s3}/p/n/{number}.txt", b"")
+    system.pipe_file(f"{s3}/photos.png", b"beside")
+    found = read(f"s3://{s3}/p/")
+    assert sorted(item.name[-20:] for item in found) == sorted(
+        f"s3://{s3}/p/{name}"[-20:] for name in odd
+    )
+    assert {content(item, here) for item in found} == {name.encode() for name in odd}
+    assert all(len(os.fsencode(item.value)) <= 255 for item in found)
+    assert "1001 files" in notes[0]
+    system.rm_file(f"{s3}/p/a//b.png")
+    [gone] = [item for item in found if item.name.endswith("//b.png")]
+    with pytest.raises(InvalidInputError, match=r"//b\.png cannot be fetched"):
+        content(gone, here)
+    assert content(read(f"s3://{s3}/photos.png")[0], here) == b"beside"
+    with pytest.raises(InvalidInputError, match="has no pictures: it is empty"):
+        read(f"s3://{s3}/phot")
+    with pytest.raises(InvalidInputError, match=r"^s3://no-such-\S+ cannot be read: .*bucket"):
+        read(f"s3://no-such-{s3}/")

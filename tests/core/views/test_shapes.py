@@ -50,17 +50,19 @@ WORKER_JSON = (
     '"started_at": "2026-11-01T12:00:00.000Z", "seen_at": "2026-11-01T12:00:01.500Z"}'
 )
 
+BATCH_JSON = (
+    '{"id": 3, "kind": "classify", "state": "running", "user": "ann", "name": null, '
+    '"spec": {"top": 3}, "jobs": 2, "items": 2, "known": 0, "max_fails": null, '
+    '"created_at": "2026-11-01T12:00:00.000Z", "states": {"succeeded": 1, "running": 1}}'
+)
+
 
 def dumped(shape: Any) -> str:
     return json.dumps(shape)
 
 
 def test_a_batch() -> None:
-    assert dumped(shapes.batch(BATCH)) == (
-        '{"id": 3, "kind": "classify", "state": "running", "user": "ann", "name": null, '
-        '"spec": {"top": 3}, "jobs": 2, "items": 2, "known": 0, "max_fails": null, '
-        '"created_at": "2026-11-01T12:00:00.000Z", "states": {"succeeded": 1, "running": 1}}'
-    )
+    assert dumped(shapes.batch(BATCH)) == BATCH_JSON
 
 
 def test_a_job_and_its_files() -> None:
@@ -106,10 +108,12 @@ def test_a_worker_is_silent_where_it_is_not_heard_of() -> None:
 def test_the_status() -> None:
     places = {"database": "d", "broker": "b", "store": "s"}
     queues = {"default": Queue(queued=2, messages=1), "gpu": Queue(queued=0, messages=None)}
-    assert dumped(shapes.status(Look(places, "up", {"queued": 2}, queues, [WORKER], [JOB]))) == (
+    assert dumped(
+        shapes.status(Look(places, "up", {"queued": 2}, queues, [WORKER], [JOB], [BATCH]))
+    ) == (
         '{"database": "d", "broker": "b", "store": "s", "redis": "up", "jobs": {"queued": 2}, '
         '"queues": {"default": {"queued": 2, "doorbells": 1}, '
         '"gpu": {"queued": 0, "doorbells": null}}, "workers": [' + WORKER_JSON + "], "
         '"running": [{"id": 1, "kind": "selftest", "worker": "w.1", '
-        '"progress": {"done": 1, "total": 2}}]}'
+        '"progress": {"done": 1, "total": 2}}], "batches": [' + BATCH_JSON + "]}"
     )

@@ -1,0 +1,313 @@
+"""Following a batch to its end: what `watch`, `wait` and `submit --wait` show of it.
+
+A bar on a terminal, lines in a pipe, both on stderr; above or between them the first failures with
+their reasons. Where JSON of every change is asked for, that goes to stdout.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Protocol
+
+from cvq.states import State
+
+from . import batch_table, formats
+from .bars import NARROW, WIDE, following_bar, say_above
+from .holdups import Holdups
+from .interrupts import Interrupts
+from .output import dump, dump_line, hint, is_dumb, note, on_terminal, say
+
+if TYPE_CHECKING:
+    from cvq.batch import Batch
+    from cvq.batch_handle import BatchHandle
+    from cvq.records import Job
+    from cvq.views.batch_progress import Progress
+
+_LINE_EVERY_S = 10.0
+_LINE_EVERY_SHARE = 0.1
+_WINDOW_S = 30.0  # over which a pace is measured
+_TOLD = 5  # failures
+_LOOKED_AT = 50  # failures, of which many may have the same reason
+
+
+def follow(
+    handle: BatchHandle,
+    *,
+    timeout: float | None,
+    quiet: bool = False,
+    as_json: bool = False,
+    changes: bool = False,
+) -> None:
+    """Show how far a batch is until its last job has ended, then how its jobs did.
+
+    Args:
+        handle: the batch.
+        timeout: seconds; None waits for ever.
+        quiet: print its id alone, at the end.
+        as_json: print it as JSON, at the end.
+        changes: print it as a line of JSON whenever it has changed, and nothing at the end.
+
+    Raises:
+        WaitTimeoutError: they have not ended in time.
+        JobFailedError: a job failed.
+        JobCancelledError: a job was cancelled, and none failed.
+    """
+    from cvq.batch_handle import raise_for_states
+
+    try:
+        view = _view(quiet=quiet, changes=changes)
+        failed = _look_on(handle, view, timeout, quiet=quiet).failed
+    except KeyboardInterrupt:
+        note(f"batch {handle.id} continues: `cvq watch --batch {handle.id}` follows it, "
+             f"`cvq cancel --batch {handle.id}` stops it")  # fmt: skip
+        raise
+    batch = handle.batch
+    if changes:
+        pass
+    elif as_json:
+        dump(batch_table.shape(batch))
+    elif quiet:
+        say(batch.id)
+    else:
+        parts = [formats.states(batch.states)] if batch.states else []
+        parts += [f"{formats.count(failed, 'item')} failed"] if failed else []
+        parts += [f"{formats.count(batch.known, 'item')} known"] if batch.known else []
+        say(f"batch {batch.id}: {', '.join(parts)}")
+        hint(f"`cvq results {batch.id}` prints what came out")
+    raise_for_states(batch)
+
+
+def _look_on(handle: BatchHandle, view: View, timeout: float | None, *, quiet: bool) -> Progress:
+    """Show every look until the last job has ended; how far the batch is then."""
+    from cvq.views.batch_progress import progress_of
+
+    looks: deque[Progress] = deque(maxlen=1)
+    with Interrupts() as interrupts, closing(view):
+        failures, holdups = Failures(handle, view.say), BatchHoldups(handle, view.say)
+        tellers: list[Callable[[Batch], None]] = [] if quiet else [failures, holdups]
+
+        def look(batch: Batch) -> None:
+            interrupts.check()
+            with handle.client.db.read() as connection:
+                looks.append(progress_of(connection, batch))
+            for tell in tellers:
+                tell(batch)
+            view.show(batch, looks[-1])
+
+        handle.wait(timeout, check=False, on_look=look)
+    return looks[-1]
+
+
+class Failures:
+    """Says why the first jobs of a batch have failed, each reason once."""
+
+    def __init__(self, handle: BatchHandle, tell: Callable[[str], None]) -> None:
+        self._handle, self._tell = handle, tell
+        self._failed = 0  # when they were looked at last
+        self._told: set[str | None] = set()
+
+    def __call__(self, batch: Batch) -> None:
+        """Look at a batch where more of it has failed."""
+        if batch.failed == self._failed or len(self._told) > _TOLD:
+            return
+        self._failed = batch.failed
+        for job in _first(self._handle, [State.FAILED], _LOOKED_AT):
+            if job.error in self._told:
+                continue
+            self._told.add(job.error)
+            if len(self._told) > _TOLD:
+                which = f"`cvq ls --batch {batch.id} --status failed`"
+                self._tell(f"… and other failures: {which} lists them")
+                return
+            self._tell(_failure(job))
+
+
+def _failure(job: Job) -> str:
+    error = formats.cut(formats.one_line(job.error or ""), 300)
+    name = formats.title(job)
+    which = f"job {job.id}" if not name or name in error else f"job {job.id} ({name})"
+    return f"{which} {formats.outcome(job)}: {error}"
+
+
+class BatchHoldups:
+    """Says, once a second, what keeps the first unfinished job of a batch from starting."""
+
+    def __init__(self, handle: BatchHandle, tell: Callable[[str], None] = note) -> None:
+        self._handle, self._holdups = handle, Holdups(handle.client, tell, busy=False)
+        self._look_at = 0.0
+
+    def __call__(self, _: Batch) -> None:
+        """Look, where it is time to."""
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + 1.0
+            for job in _first(self._handle, [State.WAITING, State.QUEUED], 1):
+                self._holdups(job)
+
+
+def first_error(handle: BatchHandle) -> str:
+    """Why the first job that failed did, in a few words."""
+    first = next(iter(_first(handle, [State.FAILED], 1)), None)
+    return formats.cut(formats.one_line((first and first.error) or ""), 120)
+
+
+def _first(handle: BatchHandle, states: list[State], most: int) -> list[Job]:
+    """The first jobs that are in one of some states."""
+    from cvq import queries
+
+    with handle.client.db.read() as connection:
+        found = queries.ids_of_batch(connection, handle.id, states, most)
+        return queries.get_jobs(connection, found)
+
+
+class Pace:
+    """How fast a batch goes, over the last half a minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, float]] = deque()
+
+    def __call__(self, share: float, *, idle: bool) -> tuple[float | None, float | None]:
+        """Its share done in a second, and the seconds that are left; None: not known yet.
+
+        Args:
+            share: done so far.
+            idle: no job runs; while it is so before anything was done, no time counts.
+        """
+        now = self._clock()
+        if idle and len(self._seen) == 1 and share == self._seen[0][1]:
+            self._seen.clear()
+        if not self._seen or share != self._seen[-1][1]:
+            self._seen.append((now, share))
+        while len(self._seen) > 2 and now - self._seen[1][0] > _WINDOW_S:
+            self._seen.popleft()
+        seconds, done = now - self._seen[0][0], share - self._seen[0][1]
+        if done <= 0 or seconds <= 0:
+            return None, None
+        return done / seconds, (1 - share) * seconds / done
+
+
+def _is_idle(batch: Batch) -> bool:
+    return not batch.states.get(State.RUNNING)
+
+
+def _rate(speed: float) -> str:
+    """Of items in a second: one that changes all the time needs few digits."""
+    return f"{speed:.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
+
+
+def _counted(batch: Batch, share: float) -> str:
+    of_items = f" ({share:.0%})" if batch.new > batch.jobs else ""
+    return f"{batch.done}/{batch.jobs}{of_items}"
+
+
+def _left(batch: Batch, left: float | None) -> str:
+    return f"{formats.duration(left)} left" if left and not batch.finished else ""
+
+
+def _figures(batch: Batch, progress: Progress, speed: float | None) -> list[str]:
+    """How many run and have failed, and how many items are done in a second."""
+    running = batch.states.get(State.RUNNING, 0)
+    return [
+        f"{batch.failed} failed" if batch.failed else "",
+        f"{formats.count(progress.failed, 'item')} failed" if progress.failed else "",
+        f"{running} running" if running else "",
+        _rate(speed * batch.new) if speed and not batch.finished else "",
+    ]
+
+
+class View(Protocol):
+    """What shows a batch."""
+
+    def show(self, batch: Batch, progress: Progress) -> None:
+        """Show it as it is now."""
+
+    def say(self, text: str) -> None:
+        """Say a line."""
+
+    def close(self) -> None:
+        """Take it off the screen."""
+
+
+def _view(*, quiet: bool, changes: bool) -> View:
+    if changes:
+        return _Changes()
+    if quiet:
+        return _Nothing()
+    return _Bar() if on_terminal(err=True) and not is_dumb() else _Lines()
+
+
+class _Bar:
+    """rich's progress bar: state, done of all, time left, failed and running, items a second."""
+
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._bar = following_bar()
+        self._task = self._bar.add_task("", total=None, state="", count="", left="", metrics="")
+        self._bar.start()
+
+    def show(self, batch: Batch, progress: Progress) -> None:
+        width = self._bar.console.width
+        speed, left = self._pace(progress.share, idle=_is_idle(batch))
+        self._bar.update(
+            self._task,
+            description=f"batch {batch.id}",
+            state=batch.state,
+            count=_counted(batch, progress.share) if width >= NARROW else "",
+            left=_left(batch, left) if width >= WIDE else "",
+            metrics=", ".join(filter(None, _figures(batch, progress, speed))),
+            completed=progress.share,
+            total=1.0,
+        )
+
+    def say(self, text: str) -> None:
+        say_above(self._bar, text)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+class _Lines:
+    """A line at every change of state, at every tenth of the work, and at least now and then."""
+
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._state, self._share, self._spoke = "", 0.0, 0.0
+
+    def show(self, batch: Batch, progress: Progress) -> None:
+        share = progress.share
+        speed, left = self._pace(share, idle=_is_idle(batch))
+        changed = batch.state != self._state
+        late = share > self._share and time.monotonic() - self._spoke > _LINE_EVERY_S
+        if changed or late or share >= self._share + _LINE_EVERY_SHARE:
+            self._state, self._share, self._spoke = batch.state, share, time.monotonic()
+            parts = [_counted(batch, share), *_figures(batch, progress, speed), _left(batch, left)]
+            note(f"batch {batch.id} {batch.state}  {', '.join(filter(None, parts))}")
+
+    def say(self, text: str) -> None:
+        note(text)
+
+    def close(self) -> None:
+        pass
+
+
+class _Changes(_Lines):
+    """A line of JSON at every change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: Batch | None = None
+
+    def show(self, batch: Batch, progress: Progress) -> None:
+        if batch != self._before:
+            self._before = batch
+            dump_line(batch_table.shape(batch))
+
+
+class _Nothing(_Lines):
+    """Nothing of the batch; only what is said."""
+
+    def show(self, batch: Batch, progress: Progress) -> None:
+        pass

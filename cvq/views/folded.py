@@ -1,0 +1,71 @@
+"""The history with each batch in the place of its jobs: ten thousand would hide all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+
+from .. import tables as t
+from ..batch import Batch
+from ..records import Job
+from . import filters
+from .filters import Filter
+
+Row: TypeAlias = Job | Batch
+"""A job of no batch; or a batch, with the states of those of its jobs alone that are meant."""
+
+
+def find(connection: Connection, wanted: Filter) -> list[Row]:
+    """Jobs and batches, the newest first. A limit counts both alike; no order is asked for."""
+    alone = filters.find(connection, replace(wanted, alone=True, sort=None))
+    found = connection.execute(
+        _batches(wanted).order_by(t.batches.c.id.desc()).limit(wanted.limit)
+    ).all()
+    states = _states(connection, wanted, [row.id for row in found])
+    rows: list[Row] = [*alone, *(Batch.from_row(row, states[row.id]) for row in found)]
+    rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
+    return rows[: wanted.limit]
+
+
+def count(connection: Connection, wanted: Filter) -> int:
+    """How many rows there are, whatever the limit."""
+    batches = select(func.count()).select_from(_batches(wanted).subquery())
+    alone = filters.count(connection, replace(wanted, alone=True))
+    return alone + int(connection.scalar(batches) or 0)
+
+
+def _batches(wanted: Filter) -> Select[Any]:
+    """The batches that have a job that is meant, or need none as all their items were known."""
+    one = select(t.jobs.c.id).where(t.jobs.c.batch == t.batches.c.id, *filters.conditions(wanted))
+    return select(t.batches).where(or_(one.exists(), *_without_jobs(wanted)))
+
+
+def _without_jobs(wanted: Filter) -> list[ColumnElement[bool]]:
+    if wanted.ids or wanted.states or wanted.tags or wanted.where:  # of jobs
+        return []
+    b = t.batches.c
+    conditions = [b.jobs == 0]
+    conditions += [b.kind.in_(wanted.kinds)] if wanted.kinds else []
+    conditions += [b.user.in_(wanted.users)] if wanted.users else []
+    conditions += [b.created_at >= wanted.since] if wanted.since else []
+    conditions += [b.created_at < wanted.until] if wanted.until else []
+    return [and_(*conditions)]
+
+
+def _states(
+    connection: Connection, wanted: Filter, batch_ids: Sequence[int]
+) -> dict[int, dict[str, int]]:
+    """How many of the jobs that are meant are in each state, of each batch."""
+    jobs = t.jobs.c
+    query = (
+        select(jobs.batch, jobs.state, func.count())
+        .where(jobs.batch.in_(batch_ids), *filters.conditions(wanted))
+        .group_by(jobs.batch, jobs.state)
+    )
+    states: dict[int, dict[str, int]] = {number: {} for number in batch_ids}
+    for batch, state, number in connection.execute(query).all():
+        states[batch][state] = number
+    return states
