@@ -1,6 +1,9 @@
 """Small jobs in bulk: as separate jobs, as shards, one at a time, and with no work at all.
 
-python -m benchmarks.bulk [--pictures 10000] [--celery 2000] [--noops 20000] [--postgres URL]
+python -m benchmarks.bulk [--pictures 10000] [--each 2000] [--noops 20000] [--postgres URL]
+
+Peers are Celery, and of RQ, Dramatiq and Huey those that are installed: `pip install rq dramatiq
+huey`.
 
 Everything runs with one slot and one thread of computing. Pictures are PNG files of 28×28 pixels,
 the model is an `fmnist-mlp`. All sides decode and forward with the same functions, and decoding is
@@ -19,24 +22,25 @@ from tempfile import TemporaryDirectory
 import click
 import torch
 
-from benchmarks.bulk import peer
 from benchmarks.bulk.answers import Classifier
+from benchmarks.bulk.peers import NAMES
+from benchmarks.bulk.peers import peer as find_peer
 from benchmarks.bulk.site import Site, opened
 from benchmarks.machine import describe
 
 
 @click.command()
 @click.option("--pictures", default=10_000, show_default=True, help="Pictures to classify.")
-@click.option("--celery", default=2_000, show_default=True, help="Pictures that Celery gets.")
+@click.option("--each", default=2_000, show_default=True, help="Pictures that each peer gets.")
 @click.option("--noops", default=20_000, show_default=True, help="Jobs that do nothing.")
 @click.option("--lone", default=100, show_default=True, help="Jobs that come one by one.")
 @click.option("--postgres", help="URL of an empty Postgres database, for the jobs of no work.")
-def main(pictures: int, celery: int, noops: int, lone: int, postgres: str | None) -> None:
+def main(pictures: int, each: int, noops: int, lone: int, postgres: str | None) -> None:
     """Print rates, and their ratios to the peer's and to the floor's."""
     print(describe())
     torch.set_num_threads(1)
     with _site() as site:
-        _classify(site, pictures, celery, lone)
+        _classify(site, pictures, each, lone)
     for url in (None, postgres) if postgres else (None,):
         with _site(url) as site:
             _do_nothing(site, noops, "Postgres" if url else "SQLite")
@@ -48,7 +52,7 @@ def _site(url: str | None = None) -> Iterator[Site]:
         yield site
 
 
-def _classify(site: Site, pictures: int, celery: int, lone: int) -> None:
+def _classify(site: Site, pictures: int, each: int, lone: int) -> None:
     files = site.draw(pictures)
     job = site.train()
     with site.worker():
@@ -57,10 +61,16 @@ def _classify(site: Site, pictures: int, celery: int, lone: int) -> None:
         shards = _batch(site, files, job, "jobs of a shard each", single=True)
         _ask_one_by_one(site, files[0], job, lone)
     model = site.model(job)
-    with peer.worker(site, model):
-        rate = peer.rate(site, files[:celery], model)
-    print(f"plain Celery, a task for each of {celery} pictures: {rate:.0f} pictures/s")
-    print(f"  separate jobs {separate / rate:.1f} times that, shards {shards / rate:.1f} times")
+    for name in NAMES:
+        if (peer := find_peer(name)) is None:
+            print(f"{name} is not installed")
+            continue
+        with peer.worker(site, model):
+            rate = peer.rate(site, files[:each])
+        print(
+            f"{peer.name}, a task for each of {min(each, len(files))}: {rate:.0f} pictures/s; "
+            f"separate jobs {separate / rate:.1f} times that, shards {shards / rate:.1f} times"
+        )
     classifier = Classifier(model)
     began = time.perf_counter()
     classifier.all(files)
