@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, get_args, get_o
 from .batch import NewBatch
 from .checks import JobOptions
 from .errors import InvalidInputError, SetupError, SpecError, StoreError, UsageError
-from .in_order import THREADS, in_order
+from .in_order import THREADS, here_or_in_order, in_order
 from .inputs import shards
 from .inputs.contents import digest_of
 from .inputs.images import ImagesFile
@@ -27,7 +27,8 @@ from .inputs.items import Item, label
 from .inputs.models import ModelFile
 from .inputs.submission import InputChecks, take_in
 from .kinds import make_spec
-from .known import Known, Seen, opened
+from .kinds.spec import files_in
+from .known import Answer, Known, Seen, looked_for
 from .lifecycle.values import storable
 from .manifests import Entry, Writer
 from .packing import Packer, Taken, folder
@@ -45,6 +46,7 @@ MOST_JOBS = 250_000  # of one batch
 MOST_EACH = 2_000  # items that get a job each, where nothing else is asked for
 SHARD = 1_000  # items of a shard
 _ERRORS = 100  # that are told
+_QUICK_S = 0.0003  # an item that takes no longer waits for no disk
 
 T = TypeVar("T")
 # A job, where one is needed, and its items.
@@ -217,17 +219,14 @@ def prepare(
         known = Known()
         if bulk.cache and found.cache_key is not None:
             known = stack.enter_context(
-                opened(client.db, client.artifacts, found.cache_key, scratch, _warn)
+                looked_for(client.db, client.artifacts, found.cache_key, scratch, _warn)
             )
         if bulk.may_have_shards and bulk.single is None:
             seen += islice(rest, MOST_EACH + 1 - len(seen))
         each = enumerate(chain(seen, rest))
         ledger = stack.enter_context(_Ledger(found, scratch / "manifest"))
         if bulk.has_shards(len(seen)):
-            new = stack.enter_context(closing(_new_ones(known, each, ledger, look)))
-            packer = Packer(client.settings, known, bulk.strict)
-            shard = partial(maker.shard, packer)
-            made = in_order(shard, _groups(new), look, ahead=2 * THREADS, at_once=1)
+            made = maker.shards(known, each, ledger, look)
         else:
             made = in_order(partial(maker.job, known), each, look)
         for job, taken in stack.enter_context(closing(made)):
@@ -248,18 +247,19 @@ def _new_ones(
     known: Known, items: Iterator[tuple[int, Item]], ledger: _Ledger, look: Callable[[], None]
 ) -> Generator[Seen]:
     """The items that are to be computed; what is known is entered."""
-    if not known:
+    if known.empty:
         yield from (Seen(item, Entry(nth, item.name), None) for nth, item in items)
         return
-    groups = in_order(
-        lambda _, group: known.look_up_all(group), _groups(items), look, ahead=8, at_once=1
-    )
+    groups = here_or_in_order(
+        lambda _, group: known.look_up_all(group), _groups(items), look,
+        quick_s=SHARD * _QUICK_S, ahead=THREADS,
+    )  # fmt: skip
     for group in groups:
         for seen in group:
             if seen.answer is None:
                 yield seen
             else:
-                ledger.enter(None, [Taken(seen.entry, answer=seen.answer)])
+                ledger.enter_known(seen.entry, seen.answer)
         look()
 
 
@@ -283,17 +283,21 @@ class _Ledger:
         if job is not None:
             found.jobs.append(job)
         for entry, row, error, answer in taken:
-            found.items += 1
             if answer is not None:
-                found.known[answer.batch] += 1
+                self.enter_known(entry, answer)
+                continue
+            found.items += 1
             if error is not None:
                 found.refuse(entry.name, row, error)
-            if self._manifest is None:
-                continue
-            if answer is not None:
-                self._manifest.add(entry, row=answer.row, earlier=answer.job)
-            else:
-                self._manifest.add(entry, job=number, row=row, error=storable(error))
+            if self._manifest is not None:
+                self._manifest.add(entry, number, row, None, error and storable(error))
+
+    def enter_known(self, entry: Entry, answer: Answer) -> None:
+        """Enter an item that has an answer already."""
+        self._found.items += 1
+        self._found.known[answer.batch] += 1
+        if self._manifest is not None:
+            self._manifest.add(entry, None, answer.row, answer.job)
 
     def stored(self, artifacts: ArtifactStore) -> str | None:
         """The SHA-256 of the manifest in the store.
@@ -387,7 +391,22 @@ class _Maker:
             return None, [Taken(entry, answer=answer)]
         return self._job(item.name, given), [Taken(entry)]
 
-    def shard(self, packer: Packer, number: int, items: list[Seen]) -> _Made:
+    def shards(
+        self,
+        known: Known,
+        items: Iterator[tuple[int, Item]],
+        ledger: _Ledger,
+        look: Callable[[], None],
+    ) -> Generator[_Made]:
+        """The jobs of many items, a thousand each; those that are known are entered."""
+        packer = Packer(self._client.settings, known, self._bulk.strict)
+        shard, quick_s = partial(self._shard, packer), SHARD * _QUICK_S
+        with closing(_new_ones(known, items, ledger, look)) as new:
+            yield from here_or_in_order(
+                shard, _groups(new), look, quick_s=quick_s, ahead=2 * THREADS
+            )
+
+    def _shard(self, packer: Packer, number: int, items: list[Seen]) -> _Made:
         """The job of many items, whose files go into one.
 
         A failed one where none of them can be used; none, where all are found to be known.
@@ -399,14 +418,23 @@ class _Maker:
             new = [each for each in taken if each.answer is None]
             if not new:
                 return None, taken
-            spec = self._bulk.spec(Item(path.name, path)).model_copy(update=self._common)
-            found = self._taken_in(spec, place, lambda name: name == self._bulk.field)
+            given = self._stored_shard(path, len(new))
         first, last = new[0].entry.name, new[-1].entry.name
         name = label(f"{count(len(new), 'item')}: {first} … {last}")
         error = None
         if all(each.error for each in new):
             error = f"{first} {new[0].error} (and so on: none of {len(new)} can be used)"
-        return self._job(name, self._stored(found.spec), error), taken
+        return self._job(name, given, error), taken
+
+    def _stored_shard(self, path: Path, items: int) -> Any:
+        """A shard that was written here, and need not be looked into, in its specification."""
+        spec = self._bulk.spec(Item(path.name, path)).model_copy(update=self._common)
+        [file] = files_in(getattr(spec, self._bulk.field))
+        shard = file.model_copy(update={"items": items})
+        if not self._bulk.dry:
+            shard = shard.store(self._client.artifacts)
+        files = (shard if each is file else each for each in spec.inputs())
+        return self._stored(spec.with_inputs(files))
 
     def _stored(self, spec: Spec) -> Any:
         return spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]

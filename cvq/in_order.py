@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
+from contextlib import closing
 from itertools import islice
 from typing import TypeVar
 
@@ -55,6 +57,36 @@ def in_order(
             yield from _result(begun.popleft()[0], look)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def here_or_in_order(
+    work: Callable[[int, T], R],
+    given: Iterable[T],
+    look: Callable[[], None],
+    *,
+    quick_s: float,
+    ahead: int,
+) -> Generator[R]:
+    """The same of work in Python: in this thread as long as it is quick, and then in threads.
+
+    Threads that all want the interpreter cost more than they bring, until they wait for a disk.
+
+    Args:
+        work, given, look, ahead: as for `in_order`.
+        quick_s: how long one may take.
+    """
+    places = enumerate(given)
+    for place, each in places:
+        began = time.perf_counter()
+        result = work(place, each)
+        quick = time.perf_counter() - began < quick_s
+        yield result
+        look()
+        if not quick:
+            break
+    rest = in_order(lambda _, numbered: work(*numbered), places, look, ahead=ahead, at_once=1)
+    with closing(rest):
+        yield from rest
 
 
 def _each(work: Callable[[int, T], R], given: Iterable[tuple[int, T]]) -> list[R]:

@@ -7,7 +7,7 @@ no job. What failed, was cancelled or has not ended is no answer.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -49,16 +49,28 @@ class Seen(NamedTuple):
     answer: Answer | None
 
 
-class Known:
-    """Answers of earlier batches. Its methods are for any thread."""
+_UNKNOWN = (None, None)
 
-    def __init__(self, batches: Sequence[_Earlier] = ()) -> None:
-        self._batches = batches
+
+class Known:
+    """Answers of earlier batches. Its methods are for any thread.
+
+    Args:
+        batches: opens one after the other, each when it is needed first.
+        empty: whether there are none.
+    """
+
+    def __init__(self, batches: Iterable[_Earlier] = (), *, empty: bool = True) -> None:
+        self.empty = empty
+        self._opened: list[_Earlier] = []
+        self._others = iter(batches)
         self._lock = threading.Lock()
 
-    def __bool__(self) -> bool:
-        """Whether there is an earlier batch."""
-        return bool(self._batches)
+    def _batches(self) -> Iterator[_Earlier]:
+        yield from self._opened
+        while (batch := next(self._others, None)) is not None:
+            self._opened.append(batch)
+            yield batch
 
     def look_up(self, nth: int, item: Item) -> Seen:
         """Find out whether an item is known: one that has changed, or may have, is read."""
@@ -69,32 +81,36 @@ class Known:
         """The same for several, with less ado."""
         entries = [item.entry(nth) for nth, item in items]
         with self._lock:
-            found = [self._unchanged(entry) for entry in entries]
-        return [
-            self._read(Seen(item, *known)) for (_, item), known in zip(items, found, strict=True)
-        ]
+            known = self._unchanged(entries)
+        seen = []
+        for (nth, item), entry in zip(items, entries, strict=True):
+            sha256, answer = known.get(nth, _UNKNOWN)
+            found = Seen(item, Entry(*entry[:4], sha256), answer)
+            seen.append(found if answer is not None else self._read(found))
+        return seen
 
     def alike(self, sha256: bytes) -> Answer | None:
         """Where this content is answered."""
         with self._lock:
-            answers = (batch.alike(sha256) for batch in self._batches)
+            answers = (batch.alike(sha256) for batch in self._batches())
             return next((answer for answer in answers if answer is not None), None)
 
-    def _unchanged(self, entry: Entry) -> tuple[Entry, Answer | None]:
-        """The digest and the answer of a file that is as it was."""
-        if entry.place is None or entry.stamp is None:
-            return entry, None
-        for batch in self._batches:
-            found, answer = batch.at(entry)
-            if found is not None and found.sha256 is not None:
-                entry = entry._replace(sha256=found.sha256)
-                if answer is not None:
-                    return entry, answer
-        return entry, None
+    def _unchanged(
+        self, entries: Sequence[Entry]
+    ) -> dict[int, tuple[bytes | None, Answer | None]]:
+        """The digests and the answers of files that are as they were, by their number."""
+        known: dict[int, tuple[bytes | None, Answer | None]] = {}
+        left = [each for each in entries if each.place is not None and each.stamp is not None]
+        for batch in self._batches() if left else ():
+            for nth, sha256, answer in batch.unchanged(left):
+                if answer is not None or nth not in known:
+                    known[nth] = sha256, answer
+            left = [entry for entry in left if known.get(entry.nth, _UNKNOWN)[1] is None]
+            if not left:
+                break
+        return known
 
     def _read(self, seen: Seen) -> Seen:
-        if seen.answer is not None:
-            return seen
         entry = seen.entry
         if entry.sha256 is None:
             try:
@@ -129,12 +145,12 @@ class _Earlier:
         self._id, self._manifest, self._jobs = batch_id, manifest, jobs
         self._others, self._failed = others, failed
 
-    def at(self, entry: Entry) -> tuple[Found | None, Answer | None]:
-        """What a file held that has not changed, and its answer."""
-        assert entry.place is not None
-        assert entry.stamp is not None
-        found = self._manifest.at(entry.place, entry.stamp)
-        return found, None if found is None else self._answer(found)
+    def unchanged(
+        self, entries: Sequence[Entry]
+    ) -> Iterator[tuple[int, bytes | None, Answer | None]]:
+        """What files held that have not changed, and their answers, by their number."""
+        for nth, found in self._manifest.unchanged(entries):
+            yield nth, found.sha256, self._answer(found)
 
     def alike(self, sha256: bytes) -> Answer | None:
         """An answer to the same content."""
@@ -154,7 +170,7 @@ class _Earlier:
 
 
 @contextmanager
-def opened(
+def looked_for(
     database: Database,
     artifacts: ArtifactStore,
     cache_key: str,
@@ -173,14 +189,16 @@ def opened(
     with database.read() as connection:
         batches = queries.batches_with_manifest(connection, cache_key, MOST_BATCHES)
     with ExitStack() as stack:
-        earlier = []
-        for batch in batches:
-            try:
-                manifest = stack.enter_context(open_manifest(batch, artifacts, scratch))
-                earlier.append(_earlier(database, artifacts, batch, manifest, scratch, note))
-            except (ManifestError, StoreError) as error:
-                note(f"what batch {batch.id} has answered is computed anew: {error}")
-        yield Known(earlier)
+
+        def opened() -> Iterator[_Earlier]:
+            for batch in batches:
+                try:
+                    manifest = stack.enter_context(open_manifest(batch, artifacts, scratch))
+                    yield _earlier(database, artifacts, batch, manifest, scratch, note)
+                except (ManifestError, StoreError) as error:
+                    note(f"what batch {batch.id} has answered is computed anew: {error}")
+
+        yield Known(opened(), empty=not batches)
 
 
 def _earlier(

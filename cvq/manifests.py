@@ -22,8 +22,9 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import quote
@@ -33,7 +34,6 @@ from .errors import StoreError
 _VERSION = 1
 _SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system
 _MOST = 1 << 63
-_CHUNK = 1_000
 _MOST_ALIKE = 100  # items of the same content that are looked at
 
 _TABLE = """
@@ -46,10 +46,30 @@ _INDEXES = (
     "CREATE INDEX by_place ON items (place) WHERE place IS NOT NULL",
     "CREATE INDEX by_content ON items (sha256) WHERE sha256 IS NOT NULL",
 )
-_INSERT = "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_FOUND = "SELECT sha256, job, row, earlier, error FROM items"
-_OF_PLACE = f"{_FOUND} WHERE place = ? AND size = ? AND mtime = ? AND ctime = ? AND inode = ?"
-_OF_CONTENT = f"{_FOUND} WHERE sha256 = ? ORDER BY nth LIMIT {_MOST_ALIKE}"
+# Of several rows at a time: a statement for each takes twice as long. An old SQLite has room for
+# 999 values in one.
+_WRITTEN_AT_ONCE = 80
+_ASKED_AT_ONCE = 150
+_FOUND = "sha256, job, row, earlier, error"
+_OF_CONTENT = f"SELECT {_FOUND} FROM items WHERE sha256 = ? ORDER BY nth LIMIT {_MOST_ALIKE}"  # noqa: S608
+
+
+@cache
+def _insert(rows: int) -> str:
+    return "INSERT INTO items VALUES " + ", ".join([f"({', '.join('?' * 12)})"] * rows)  # noqa: S608
+
+
+@cache
+def _of_places(rows: int) -> str:
+    """For each place and stamp its number, and the first item that has these."""
+    wanted = ", ".join([f"({', '.join('?' * 6)})"] * rows)
+    columns = ("place", "size", "mtime", "ctime", "inode")
+    alike = " AND ".join(f"each.{name} = wanted.{name}" for name in columns)
+    return (
+        f"WITH wanted (number, {', '.join(columns)}) AS (VALUES {wanted}) "  # noqa: S608
+        f"SELECT number, {_FOUND} FROM wanted CROSS JOIN items "
+        f"ON items.nth = (SELECT each.nth FROM items each WHERE {alike} LIMIT 1)"
+    )
 
 
 class ManifestError(ValueError):
@@ -128,7 +148,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._waiting: list[tuple[object, ...]] = []
+        self._waiting: list[object] = []  # the cells of one row after another
         with self._writable():
             self._file = sqlite3.connect(path, isolation_level=None)
             for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
@@ -143,22 +163,23 @@ class Writer:
     def add(
         self,
         entry: Entry,
-        *,
-        job: int | None = None,
-        row: int | None = None,
+        job: int | None,
+        row: int | None,
         earlier: int | None = None,
         error: str | None = None,
     ) -> None:
         """Take down an item, and who answers it."""
         nth, name, place, stamp, sha256 = entry
-        cells = (nth, name, place, *(stamp or _NO_STAMP), sha256, job, row, earlier, error)
-        self._waiting.append(cells)
-        if len(self._waiting) >= _CHUNK:
+        self._waiting += (
+            nth, name, place, *(stamp or _NO_STAMP), sha256, job, row, earlier, error,
+        )  # fmt: skip
+        if len(self._waiting) >= 12 * _WRITTEN_AT_ONCE:
             self._write()
 
     def finish(self) -> None:
         """Write what is left, and that by which items are found."""
-        self._write()
+        if self._waiting:
+            self._write()
         with self._writable():
             for statement in _INDEXES:
                 self._file.execute(statement)
@@ -167,7 +188,7 @@ class Writer:
 
     def _write(self) -> None:
         with self._writable():
-            self._file.executemany(_INSERT, self._waiting)
+            self._file.execute(_insert(len(self._waiting) // 12), self._waiting)
         self._waiting = []
 
     @contextmanager
@@ -213,11 +234,16 @@ class Manifest:
         """Give the file back."""
         self._file.close()
 
-    def at(self, place: bytes, stamp: Stamp) -> Found | None:
-        """What is known of a file that has not changed since."""
-        with _readable():
-            row = self._file.execute(_OF_PLACE, (place, *stamp)).fetchone()
-        return None if row is None else Found(*row)
+    def unchanged(self, entries: Sequence[Entry]) -> Iterator[tuple[int, Found]]:
+        """What is known of files that have not changed since, by their number among the items."""
+        for start in range(0, len(entries), _ASKED_AT_ONCE):
+            some = entries[start : start + _ASKED_AT_ONCE]
+            asked: list[object] = []
+            for nth, _, place, stamp, _ in some:
+                asked += (nth, place, *(stamp or _NO_STAMP))
+            with _readable():
+                rows = self._file.execute(_of_places(len(some)), asked).fetchall()
+            yield from ((row[0], Found._make(row[1:])) for row in rows)
 
     def alike(self, sha256: bytes) -> list[Found]:
         """What is known of items of this content, of the first hundred of them."""

@@ -14,7 +14,7 @@ from .errors import InvalidInputError, SetupError, UsageError
 from .inputs import shards
 from .inputs.contents import UnreadableError, digest, read_file
 from .inputs.files import ImageFile
-from .inputs.items import Item, label
+from .inputs.items import Item
 from .known import Answer, Known, Seen
 from .manifests import Entry, Stamp
 from .settings import Settings
@@ -72,7 +72,6 @@ class Packer:
     ) -> Iterator[tuple[str, bytes | shards.Problem]]:
         row = 0
         for item, known, _ in items:
-            entry = Entry(known.nth, label(item.name), item.place)
             try:
                 content, stamp = self._content(item, place)
             except (UsageError, SetupError, UnreadableError) as error:
@@ -82,13 +81,14 @@ class Packer:
                 if self.strict:
                     raise InvalidInputError(f"nothing was queued: {said}") from None
                 problem = _behind(item.name, said)
+                entry = Entry(known.nth, item.name, item.place)
                 taken.append(Taken(entry, row, problem))
                 yield item.name, shards.Problem(problem)
             else:
                 sha256 = digest(content)
-                entry = entry._replace(stamp=stamp, sha256=sha256)
-                here = item.path is None and item.within is None
-                if here and (answer := self.known.alike(sha256)):
+                entry = Entry(known.nth, item.name, item.place, stamp, sha256)
+                # What is on this machine was looked up before.
+                if entry.place is None and (answer := self.known.alike(sha256)):
                     taken.append(Taken(entry, answer=answer))
                     continue
                 taken.append(Taken(entry, row))

@@ -36,8 +36,11 @@ _MARK = b"cvq-left-out "
 _MOST_COMMENT = 65_535  # bytes that the format has for it
 
 _HIDDEN = "hidden or of the system's own"
+_NO_PICTURE = "no pictures"
 _OTHER = "neither pictures, IDX files nor CIFAR batches"
 _EFFECTIVE = os.access in os.supports_effective_ids
+_TWICE = "a name that is another's when composed"
+_PLAIN = (None,)  # in the place of entries, of a file that is no more than its name
 _JUNK = ("thumbs.db", "desktop.ini", "ehthumbs.db")
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
@@ -67,6 +70,7 @@ class Inventory:
     """The files of a folder or zip, by name, and those that are left out, by the reason.
 
     Attributes:
+        only_pictures: files of data sets that are no pictures are left out, too.
         tolerant: a folder in it that may not be read or vanishes meanwhile is left out; otherwise
             it is an error.
     """
@@ -76,6 +80,7 @@ class Inventory:
     told: list[str] = field(default_factory=list)
     seen: int = 0
     tolerant: bool = False
+    only_pictures: bool = False
 
     def leave_out(self, name: str, reason: str) -> None:
         """Take down that a file is not read."""
@@ -155,7 +160,7 @@ def of_folder(folder: Path) -> Inventory:
 def files_below(folder: Path, found: Inventory) -> Iterator[tuple[str, str]]:
     """The files below a folder, by name: each with the way to it, as the system has it.
 
-    Of a folder, no more than the names are in memory. What is left out is taken down.
+    Of a folder, no more than the names are in memory. What is left out is taken down in `found`.
 
     Raises:
         InvalidInputError: there are too many.
@@ -190,27 +195,28 @@ def _walk(
         found.leave_out(prefix, "an empty folder")
     last = None
     for key in names:
-        for entry in others.pop(key, [None]):
-            name = prefix + key.rstrip("/")
-            if _is_junk(key.rstrip("/")):
-                found.leave_out(name, _HIDDEN)
-            elif entry is not None and _leads_in_circles(entry):
-                found.leave_out(name, "a link to itself")
-            elif entry is not None and key.endswith("/"):
-                below, real = folder / entry.name, Path(entry.path).resolve()
-                if real in above:
-                    found.leave_out(name, "a link to a folder that it lies in")
-                else:
-                    yield from _walk(
-                        below, f"{name}/", f"{way}{entry.name}/", (*above, real), found
-                    )
-            elif reason := _unfit(key, entry):
-                found.leave_out(name, reason)
-            elif key == last:
-                found.leave_out(name, "a name that is another's when composed")
+        for entry in others.pop(key, _PLAIN):
+            if entry is not None and key.endswith("/"):
+                yield from _walk_below(entry, prefix + key, way, above, found)
+            elif reason := _unfit(key, entry, found) or (key == last and _TWICE):
+                found.leave_out(prefix + key, reason)
             else:
                 last = key
-                yield name, way + (key if entry is None else entry.name)
+                yield prefix + key, way + (key if entry is None else entry.name)
+
+
+def _walk_below(
+    entry: os.DirEntry[str], prefix: str, way: str, above: tuple[Path, ...], found: Inventory
+) -> Iterator[tuple[str, str]]:
+    """The files of a folder within another, whose name is the end of `prefix`."""
+    path = Path(entry.path)
+    real = path.resolve()
+    if _is_junk(prefix.rstrip("/")):
+        found.leave_out(prefix.rstrip("/"), _HIDDEN)
+    elif real in above:
+        found.leave_out(prefix.rstrip("/"), "a link to a folder that it lies in")
+    else:
+        yield from _walk(path, prefix, f"{way}{entry.name}/", (*above, real), found)
 
 
 def _listed(folder: Path) -> tuple[list[str], dict[str, list[os.DirEntry[str]]]]:
@@ -248,10 +254,17 @@ def _leads_in_circles(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def _unfit(name: str, entry: os.DirEntry[str] | None) -> str | None:
+def _unfit(name: str, entry: os.DirEntry[str] | None, found: Inventory) -> str | None:
     """Why a file of a folder is not read, or None; a plain one needs no entry."""
-    if not (is_picture(name) or is_idx(name) or is_batch(name)):
-        return _OTHER
+    if _is_junk(name):
+        return _HIDDEN
+    if entry is not None and _leads_in_circles(entry):
+        return "a link to itself"
+    if not is_picture(name):
+        if not (is_idx(name) or is_batch(name)):
+            return _OTHER
+        if found.only_pictures:
+            return _NO_PICTURE
     if entry is None:
         return None
     if not entry.is_file():

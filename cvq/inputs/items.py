@@ -38,7 +38,7 @@ class Item:
     """One item of a batch: a file by its path or address, a member of an archive, or values.
 
     Attributes:
-        name: what it is called in the results.
+        name: what it is called in the results, as `label` makes it.
         value: what its field of the specification takes; of one to be brought, its file's name.
         error: why it cannot be used, known before it is looked at.
         bring: writes it to a path on this machine; called in a thread, beside others.
@@ -80,10 +80,9 @@ class Item:
     def entry(self, nth: int) -> Entry:
         """What can be said of it without reading it."""
         if self.path is not None:
-            stamp = stamp_of(self.path)
-        else:
-            stamp = None if self.within is None else self.within.stamp
-        return Entry(nth, label(self.name), self.place, stamp)
+            return Entry(nth, self.name, os.fsencode(self.path), stamp_of(self.path))
+        stamp = None if self.within is None else self.within.stamp
+        return Entry(nth, self.name, self.place, stamp)
 
     def read(self) -> tuple[bytes, Stamp | None] | None:
         """Its content, and the stamp from before; None of what is not on this machine.

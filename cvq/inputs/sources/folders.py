@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ...datasets.inventory import Inventory, files_below, is_picture
+from ...datasets.inventory import Inventory, files_below
 from ...errors import InvalidInputError
 from ...files import why
 from ..items import Item, absolute, label
 
-_NO_PICTURE = "no pictures"
+_TICK_EVERY = 100
 
 
 def below(folder: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:
@@ -19,18 +19,16 @@ def below(folder: Path, note: Callable[[str], None], tick: Callable[[], None]) -
     Raises:
         InvalidInputError: it cannot be read, or has no pictures.
     """
-    found, pictures = Inventory(tolerant=True), 0
+    found, pictures = Inventory(tolerant=True, only_pictures=True), 0
     called = "" if folder == Path() else str(folder / "_")[:-1]
     above = absolute(f"{folder}/_")[:-1]
     try:
-        for name, way in files_below(folder, found):
-            tick()
-            if is_picture(name):
-                pictures += 1
-                path = called + way
-                yield Item(label(path), path, path=above + way)
-            else:
-                found.leave_out(name, _NO_PICTURE)
+        for _, way in files_below(folder, found):
+            if pictures % _TICK_EVERY == 0:
+                tick()
+            pictures += 1
+            path = called + way
+            yield Item(label(path), path, path=above + way)
     except OSError as error:
         raise InvalidInputError(f"{folder} cannot be read: {why(error)}") from None
     tell(found, str(folder), pictures, note)
