@@ -39,7 +39,6 @@ _HIDDEN = "hidden or of the system's own"
 _NO_PICTURE = "no pictures"
 _OTHER = "neither pictures, IDX files nor CIFAR batches"
 _EFFECTIVE = os.access in os.supports_effective_ids
-_TWICE = "a name that is another's when composed"
 _PLAIN = (None,)  # in the place of entries, of a file that is no more than its name
 _JUNK = ("thumbs.db", "desktop.ini", "ehthumbs.db")
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
@@ -198,8 +197,10 @@ def _walk(
         for entry in others.pop(key, _PLAIN):
             if entry is not None and key.endswith("/"):
                 yield from _walk_below(entry, prefix + key, way, above, found)
-            elif reason := _unfit(key, entry, found) or (key == last and _TWICE):
+            elif reason := _unfit(key, entry, found):
                 found.leave_out(prefix + key, reason)
+            elif key == last:
+                found.leave_out(prefix + key, "a name that is another's when composed")
             else:
                 last = key
                 yield prefix + key, way + (key if entry is None else entry.name)
