@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InvalidInputError, StoreError
@@ -142,4 +142,4 @@ def label(name: str) -> str:
 
 def file_name(name: str) -> str:
     """The last part of a name in an archive or bucket, short enough for a file's."""
-    return PurePosixPath(name).name.encode()[-200:].decode(errors="ignore")
+    return name.rpartition("/")[2].encode()[-200:].decode(errors="ignore")

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from ...datasets.inventory import Inventory, is_picture, of_zip, take
@@ -18,7 +18,7 @@ from ...manifests import Stamp, stamp_of
 from .. import shards
 from ..contents import MOST_BYTES, too_large
 from ..items import Item, Within, absolute, file_name, label
-from .folders import tell
+from .folders import TICK_EVERY, tell
 from .listing import listed
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -94,11 +94,12 @@ def _of_tar(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -
     try:
         size = path.stat().st_size
         whole, stamp = absolute(str(path)), stamp_of(path)
-        for member in shards.members(path):
-            tick()
+        for number, member in enumerate(shards.members(path)):
+            if number % TICK_EVERY == 0:
+                tick()
             if not is_picture(member.name):
                 found.leave_out(member.name, "no pictures")
-            elif PurePosixPath(member.name).name.startswith("."):
+            elif member.name.rpartition("/")[2].startswith("."):
                 found.leave_out(member.name, "hidden")
             else:
                 pictures += 1

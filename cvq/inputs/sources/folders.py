@@ -10,7 +10,7 @@ from ...errors import InvalidInputError
 from ...files import why
 from ..items import Item, absolute, label
 
-_TICK_EVERY = 100
+TICK_EVERY = 100  # items
 
 
 def below(folder: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:
@@ -24,7 +24,7 @@ def below(folder: Path, note: Callable[[str], None], tick: Callable[[], None]) -
     above = absolute(f"{folder}/_")[:-1]
     try:
         for _, way in files_below(folder, found):
-            if pictures % _TICK_EVERY == 0:
+            if pictures % TICK_EVERY == 0:
                 tick()
             pictures += 1
             path = called + way
