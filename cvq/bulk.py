@@ -28,7 +28,7 @@ from .inputs.models import ModelFile
 from .inputs.submission import InputChecks, take_in
 from .kinds import make_spec
 from .kinds.spec import files_in
-from .known import Answer, Known, Seen, looked_for
+from .known import LOOKED_UP_AT_ONCE, QUICK_S, Answer, Known, Seen, looked_for
 from .lifecycle.values import storable
 from .manifests import Entry, Writer
 from .packing import Packer, Taken, folder
@@ -46,7 +46,6 @@ MOST_JOBS = 250_000  # of one batch
 MOST_EACH = 2_000  # items that get a job each, where nothing else is asked for
 SHARD = 1_000  # items of a shard
 _ERRORS = 100  # that are told
-_QUICK_S = 0.0003  # an item that takes no longer waits for no disk
 
 T = TypeVar("T")
 # A job, where one is needed, and its items.
@@ -234,6 +233,7 @@ def prepare(
             if len(found.jobs) > MOST_JOBS:  # of a list, say, that never ends
                 raise UsageError(f"a batch has {MOST_JOBS} jobs at most, and there are more")
             look()
+        look()
         if not bulk.dry:
             found.manifest = ledger.stored(client.artifacts)
     return found
@@ -251,8 +251,8 @@ def _new_ones(
         yield from (Seen(item, Entry(nth, item.name), None) for nth, item in items)
         return
     groups = here_or_in_order(
-        lambda _, group: known.look_up_all(group), _groups(items), look,
-        quick_s=SHARD * _QUICK_S, ahead=THREADS,
+        lambda _, group: known.look_up_all(group), _groups(items, LOOKED_UP_AT_ONCE), look,
+        quick_s=LOOKED_UP_AT_ONCE * QUICK_S, ahead=2 * THREADS,
     )  # fmt: skip
     for group in groups:
         for seen in group:
@@ -260,7 +260,6 @@ def _new_ones(
                 yield seen
             else:
                 ledger.enter_known(seen.entry, seen.answer)
-        look()
 
 
 class _Ledger:
@@ -311,8 +310,8 @@ class _Ledger:
         return artifacts.put_input(self._manifest.path)[0]
 
 
-def _groups(items: Iterator[T]) -> Iterator[list[T]]:
-    while group := list(islice(items, SHARD)):
+def _groups(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while group := list(islice(items, size)):
         yield group
 
 
@@ -400,11 +399,11 @@ class _Maker:
     ) -> Generator[_Made]:
         """The jobs of many items, a thousand each; those that are known are entered."""
         packer = Packer(self._client.settings, known, self._bulk.strict)
-        shard, quick_s = partial(self._shard, packer), SHARD * _QUICK_S
         with closing(_new_ones(known, items, ledger, look)) as new:
             yield from here_or_in_order(
-                shard, _groups(new), look, quick_s=quick_s, ahead=2 * THREADS
-            )
+                partial(self._shard, packer), _groups(new, SHARD), look,
+                quick_s=SHARD * QUICK_S, ahead=2 * THREADS, is_quick=packer.is_quick,
+            )  # fmt: skip
 
     def _shard(self, packer: Packer, number: int, items: list[Seen]) -> _Made:
         """The job of many items, whose files go into one.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ def here_or_in_order(
     *,
     quick_s: float,
     ahead: int,
+    is_quick: Callable[[T], bool] = lambda _: True,
 ) -> Generator[R]:
     """The same of work in Python: in this thread as long as it is quick, and then in threads.
 
@@ -73,17 +74,21 @@ def here_or_in_order(
 
     Args:
         work, given, look, ahead: as for `in_order`.
-        quick_s: how long one may take.
+        quick_s: how long one may take; a single one that takes longer is forgiven.
+        is_quick: whether it seems so beforehand.
     """
-    places = enumerate(given)
+    places: Iterator[tuple[int, T]] = enumerate(given)
+    mean = 0.0
     for place, each in places:
+        if not is_quick(each) or mean > quick_s:
+            places = chain([(place, each)], places)
+            break
         began = time.perf_counter()
         result = work(place, each)
-        quick = time.perf_counter() - began < quick_s
+        took = time.perf_counter() - began
+        mean = took if place == 0 else mean + (took - mean) / 8
         yield result
         look()
-        if not quick:
-            break
     rest = in_order(lambda _, numbered: work(*numbered), places, look, ahead=ahead, at_once=1)
     with closing(rest):
         yield from rest

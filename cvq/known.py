@@ -25,6 +25,8 @@ from .states import State
 from .views.batch_rows import TABLE, failed_rows, open_manifest
 
 MOST_BATCHES = 10  # that are looked into, the newest
+LOOKED_UP_AT_ONCE = 150
+QUICK_S = 0.0003  # an item that takes no longer has not waited for a disk
 
 
 class Answer(NamedTuple):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import InvalidInputError, SetupError, UsageError
+from .errors import CvqError, InvalidInputError, SetupError, UsageError
 from .inputs import shards
 from .inputs.contents import UnreadableError, digest, read_file
 from .inputs.files import ImageFile
 from .inputs.items import Item
-from .known import Answer, Known, Seen
+from .known import QUICK_S, Answer, Known, Seen
 from .manifests import Entry, Stamp
 from .settings import Settings
+
+_TRIED = 20
 
 
 class Taken(NamedTuple):
@@ -66,6 +69,16 @@ class Packer:
         root = _root([seen.item.name for seen in items])
         shards.write(target, self._files(items, place, taken), in_order=True, root=root)
         return taken
+
+    def is_quick(self, items: Sequence[Seen]) -> bool:
+        """Whether items seem to be here, and read without waiting: the first are tried."""
+        if self.strict or any(seen.item.place is None for seen in items):
+            return False
+        began = time.perf_counter()
+        for seen in items[:_TRIED]:
+            with suppress(UnreadableError, CvqError):  # said when it is packed
+                seen.item.read()
+        return time.perf_counter() - began < _TRIED * QUICK_S
 
     def _files(
         self, items: Sequence[Seen], place: Path, taken: list[Taken]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cvq.in_order import AHEAD, THREADS, in_order
+from cvq.in_order import AHEAD, THREADS, here_or_in_order, in_order
 from waiting import HANG_S
 
 
@@ -47,3 +47,23 @@ def test_what_one_raises_ends_it_all() -> None:
     with pytest.raises(ZeroDivisionError):
         seen.extend(in_order(work, range(2_000), lambda: None))
     assert len(seen) <= 1_000
+
+
+@pytest.mark.parametrize(
+    ("quick_s", "is_quick", "here"),
+    [(HANG_S, True, 50), (0.0, True, 1), (HANG_S, False, 0)],
+    ids=["all is quick", "the first was slow", "the first seems to be slow"],
+)
+def test_what_is_quick_needs_no_thread(quick_s: float, is_quick: bool, here: int) -> None:
+    def work(place: int, each: int) -> tuple[int, int, bool]:
+        return place, each, threading.current_thread() is threading.main_thread()
+
+    looks: list[int] = []
+    made = list(
+        here_or_in_order(
+            work, range(50), lambda: looks.append(1), quick_s=quick_s, ahead=4,
+            is_quick=lambda _: is_quick,
+        )
+    )  # fmt: skip
+    assert made == [(number, number, number < here) for number in range(50)]
+    assert len(looks) >= 50
