@@ -22,7 +22,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -256,7 +256,7 @@ class Manifest:
         with _readable():
             return [job for (job,) in self._file.execute(query)]
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Generator[Line]:
         """All items, in order."""
         query = "SELECT name, job, row, earlier FROM items ORDER BY nth"
         with _readable(), closing(self._file.cursor()) as cursor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -86,8 +87,10 @@ def failed_rows(path: Path) -> set[int | None]:
 def _rows_by_manifest(batch: Batch, ids: Sequence[int], jobs: _Jobs) -> Iterator[dict[str, Any]]:
     """The rows of a batch of which earlier ones have answered items."""
     try:
-        with open_manifest(batch, jobs.artifacts, jobs.scratch) as manifest:
-            lines = manifest.lines()
+        with (
+            open_manifest(batch, jobs.artifacts, jobs.scratch) as manifest,
+            closing(manifest.lines()) as lines,
+        ):
             while some := list(itertools.islice(lines, _LINES)):
                 yield from _rows_of_lines(some, ids, jobs)
     except ManifestError as error:

@@ -29,6 +29,7 @@ from cvq.inputs import contents, shards
 from cvq.lifecycle import attempts, claims, jobs
 from cvq.manifests import Manifest, Stamp
 from cvq.records import Job, Outcome
+from cvq.views import batch_rows
 
 SHAPES = {"each": {"each": True}, "shards": {"single": True}}
 
@@ -225,8 +226,9 @@ def lines(client: Client, handle: BatchHandle, columns: str) -> list[Any]:
 @pytest.mark.usefixtures("later")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_has_not_changed_is_not_read(
-    client: Client, folder: Path, reads: list[str], shape: str
+    client: Client, folder: Path, reads: list[str], shape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batch_rows, "_LINES", 2)
     first = client.submit_many("brightness", folder, **SHAPES[shape])
     assert work(client) == len(NAMES)
     reads.clear()
@@ -236,6 +238,7 @@ def test_what_has_not_changed_is_not_read(
     paths = [folder / name for name in NAMES]
     assert told(again) == told(first) == expected(*paths)
     assert [row["job"] for row in again.results()] == [row["job"] for row in first.results()]
+    assert next(again.results())["name"] == str(paths[0])  # and no more is asked for
     third = client.submit_many("brightness", folder)  # by way of a batch that knew
     assert (third.batch.jobs, third.known_from) == (0, [again.id])
     assert told(third) == expected(*paths)
