@@ -10,9 +10,10 @@ from .output import dump, note
 
 if TYPE_CHECKING:
     from cvq.batch import NewBatch
-    from cvq.bulk import OnItem, Prepared
+    from cvq.bulk import OnItem
     from cvq.client import Client
     from cvq.kinds.kind import Kind
+    from cvq.prepared import Prepared
 
 
 class Given(NamedTuple):

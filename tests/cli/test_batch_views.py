@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cvq import Client, bulk
+from cvq import Client, bulk, making
 from cvq.batch_handle import BatchHandle
 from cvq.records import Job
 from cvq_cli.batch_follow import Pace
@@ -86,7 +86,7 @@ def test_ctrl_c_stops_watching_and_not_the_batch(
 def test_shards_count_by_their_items(
     run: Cli, folder: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "SHARD", 2)
+    monkeypatch.setattr(making, "SHARD", 2)
     run("submit", "brightness", folder, "--single")
     worker.finish(worker.claim())
     worker.progress(worker.claim(), 1, 2)
@@ -232,7 +232,7 @@ def test_a_dry_run_tells_what_would_be_queued_and_keeps_nothing(
 def test_a_dry_run_of_shards_decodes_no_picture(
     run: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "SHARD", 2)
+    monkeypatch.setattr(making, "SHARD", 2)
     Path("list").write_text("photos/1.png\nphotos/none.png\nphotos/2.png\n")
     (folder / "2.png").write_bytes(b"none")
     words = ["submit", "brightness", "@list", "--single", "--dry-run"]

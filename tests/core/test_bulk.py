@@ -15,7 +15,7 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from PIL import Image
 
-from cvq import Client, JobHandle, Settings, bulk
+from cvq import Client, JobHandle, Settings, bulk, making
 from cvq.errors import (
     BrokerError,
     InvalidInputError,
@@ -312,7 +312,7 @@ def test_rows_have_the_names_of_the_kind_and_ours(client: Client, pictures: list
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "MOST_EACH", 4)
-    monkeypatch.setattr(bulk, "SHARD", 2)
+    monkeypatch.setattr(making, "SHARD", 2)
 
 
 def members(client: Client, job: JobHandle) -> list[tuple[str, bytes | str]]:

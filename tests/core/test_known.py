@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import sqlite3
@@ -21,7 +22,7 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from PIL import Image
 
-from cvq import Client, Settings, bulk, known, manifests
+from cvq import Client, Settings, bulk, known, making, manifests
 from cvq.batch_handle import BatchHandle
 from cvq.db import Database
 from cvq.errors import StoreError, UnknownJobError, UsageError
@@ -37,7 +38,7 @@ SHAPES = {"each": {"each": True}, "shards": {"single": True}}
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent.parent)
-    monkeypatch.setattr(bulk, "SHARD", 3)
+    monkeypatch.setattr(making, "SHARD", 3)
 
 
 @pytest.fixture
@@ -351,6 +352,19 @@ def test_values_are_known_too(client: Client) -> None:
         ("x", "failed", None),
     ]  # fmt: skip
     assert first.batch.known == 0
+
+
+def test_an_endless_list_of_what_is_known_ends(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.submit_many("add", [(1, 2)])
+    job = claim(client)
+    assert job is not None
+    end(client, job, Outcome("succeeded", result={"sum": 3.0}))
+    monkeypatch.setattr(bulk, "MOST_JOBS", 3)
+    assert client.submit_many("add", [(1, 2)] * 3).batch.known == 3
+    with pytest.raises(UsageError, match="a batch has 3 jobs at most"):
+        client.submit_many("add", itertools.repeat((1, 2)))
 
 
 def pack(path: Path, colours: Collection[int]) -> Path:
