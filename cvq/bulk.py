@@ -26,6 +26,7 @@ from .known import Known, looked_for
 from .making import SHARD, Maker
 from .prepared import Ledger, Prepared
 from .records import NewJob
+from .views.answers import Answers
 
 if TYPE_CHECKING:
     from .client import Client
@@ -174,9 +175,8 @@ def prepare(
         found.spec, found.cache_key = maker.json, maker.cache_key
         known = Known()
         if bulk.cache and found.cache_key is not None:
-            known = stack.enter_context(
-                looked_for(client.db, client.artifacts, found.cache_key, scratch, _warn)
-            )
+            answers = Answers(client.db, client.artifacts, scratch)
+            known = stack.enter_context(looked_for(answers, found.cache_key, _warn))
         if bulk.may_have_shards and bulk.single is None:
             seen += islice(rest, MOST_EACH + 1 - len(seen))
         each = enumerate(chain(seen, rest))

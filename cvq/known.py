@@ -9,20 +9,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 from . import queries
-from .artifacts import ArtifactStore
 from .batch import Batch
-from .db import Database
 from .errors import CvqError, MissingExtraError, StoreError
 from .inputs.contents import UnreadableError, digest
 from .inputs.items import Item
 from .lifecycle.cancelling import FAILED_ITEMS
 from .manifests import Entry, Found, Manifest, ManifestError
 from .states import State
-from .views.batch_rows import TABLE, failed_rows, open_manifest
+from .views.answers import Answers
 
 MOST_BATCHES = 10  # that are looked into, the newest
 LOOKED_UP_AT_ONCE = 150
@@ -135,17 +132,17 @@ class _Earlier:
         manifest: Manifest,
         jobs: Sequence[int | None],
         others: Container[int],
-        failed: Callable[[int], Container[int | None]],
+        failures: _Failures,
     ) -> None:
         """Args:
         batch_id: which it is.
         manifest: its manifest.
         jobs: the ids of its jobs, in order; None for those that have not succeeded.
         others: the jobs of batches before it that answer its items.
-        failed: the rows of a job that are no answers.
+        failures: which of its jobs' rows are no answers.
         """
         self._id, self._manifest, self._jobs = batch_id, manifest, jobs
-        self._others, self._failed = others, failed
+        self._others, self._failures = others, failures
 
     def unchanged(
         self, entries: Sequence[Entry]
@@ -166,37 +163,29 @@ class _Earlier:
             there = found.earlier in self._others
             return Answer(found.earlier, found.row, self._id) if there else None
         job = None if found.job is None else self._jobs[found.job]
-        if job is None or found.row in self._failed(job):
+        if job is None or self._failures.among(job, found.row):
             return None
         return Answer(job, found.row, self._id)
 
 
 @contextmanager
-def looked_for(
-    database: Database,
-    artifacts: ArtifactStore,
-    cache_key: str,
-    scratch: Path,
-    note: Callable[[str], None],
-) -> Iterator[Known]:
+def looked_for(answers: Answers, cache_key: str, note: Callable[[str], None]) -> Iterator[Known]:
     """What is known under a key.
 
     Args:
-        database: with the batches.
-        artifacts: where their manifests and answers are.
+        answers: of all batches.
         cache_key: of the batch that is to be submitted.
-        scratch: a folder for copies, where the store is remote.
         note: told which answers cannot be used, and why.
     """
-    with database.read() as connection:
+    with answers.database.read() as connection:
         batches = queries.batches_with_manifest(connection, cache_key, MOST_BATCHES)
     with ExitStack() as stack:
 
         def opened() -> Iterator[_Earlier]:
             for batch in batches:
                 try:
-                    manifest = stack.enter_context(open_manifest(batch, artifacts, scratch))
-                    yield _earlier(database, artifacts, batch, manifest, scratch, note)
+                    manifest = stack.enter_context(answers.manifest(batch))
+                    yield _earlier(batch, manifest, answers, note)
                 except (ManifestError, StoreError) as error:
                     note(f"what batch {batch.id} has answered is computed anew: {error}")
 
@@ -204,62 +193,45 @@ def looked_for(
 
 
 def _earlier(
-    database: Database,
-    artifacts: ArtifactStore,
-    batch: Batch,
-    manifest: Manifest,
-    scratch: Path,
-    note: Callable[[str], None],
+    batch: Batch, manifest: Manifest, answers: Answers, note: Callable[[str], None]
 ) -> _Earlier:
-    with database.read() as connection:
+    with answers.database.read() as connection:
         jobs = queries.ids_and_states(connection, batch.id)
         failing = queries.ids_with_figure(connection, batch.id, FAILED_ITEMS)
         others = queries.succeeded_among(connection, manifest.earlier())
     if len(jobs) != batch.jobs:
         raise ManifestError("some of its jobs are gone")
     good = [job if state == State.SUCCEEDED else None for job, state in jobs]
-    failed = _FailedRows(database, artifacts, failing, scratch, note)
-    return _Earlier(batch.id, manifest, good, others, failed)
+    return _Earlier(batch.id, manifest, good, others, _Failures(failing, answers, note))
 
 
-class _FailedRows:
-    """Which rows of a batch's jobs are no answers."""
+class _Failures:
+    """Which rows of a batch's jobs are no answers.
+
+    Args:
+        failing: the jobs that have such rows.
+        answers: where they are told from the others.
+        note: told of a job whose rows cannot be.
+    """
 
     def __init__(
-        self,
-        database: Database,
-        artifacts: ArtifactStore,
-        failing: Container[int],
-        scratch: Path,
-        note: Callable[[str], None],
+        self, failing: Container[int], answers: Answers, note: Callable[[str], None]
     ) -> None:
-        self._database, self._artifacts, self._failing = database, artifacts, failing
-        self._scratch, self._note = scratch, note
-        self._found: dict[int, Container[int | None]] = {}
+        self._failing, self._answers, self._note = failing, answers, note
+        self._rows: dict[int, Container[int] | None] = {}
 
-    def __call__(self, job: int) -> Container[int | None]:
-        if job not in self._failing:
-            return ()
-        if job not in self._found:
-            self._found[job] = self._read(job)
-        return self._found[job]
+    def among(self, job: int, row: int | None) -> bool:
+        """Whether a row is one; without a number, whether one of the job's is."""
+        if job not in self._failing or row is None:
+            return job in self._failing
+        if job not in self._rows:
+            self._rows[job] = self._read(job)
+        rows = self._rows[job]
+        return rows is None or row in rows
 
-    def _read(self, job: int) -> Container[int | None]:
-        with self._database.read() as connection:
-            files = queries.artifacts_of(connection, [job])[job]
-        table = next((file for file in files if file.name == TABLE), None)
-        if table is None:
-            return _ALL
+    def _read(self, job: int) -> Container[int] | None:
         try:
-            return failed_rows(self._artifacts.fetch_readable(table, self._scratch)) | {None}
+            return self._answers.failed_rows(job)
         except (StoreError, MissingExtraError) as error:
             self._note(f"what job {job} has answered is computed anew: {error}")
-            return _ALL
-
-
-class _All:
-    def __contains__(self, _: object) -> bool:
-        return True
-
-
-_ALL = _All()
+            return None

@@ -496,6 +496,20 @@ def test_without_a_manifest_all_is_computed(client: Client, folder: Path, what: 
     assert told(again) == told(first)
 
 
+def test_a_job_whose_failures_cannot_be_told_is_no_answer(client: Client, folder: Path) -> None:
+    client.submit_many("brightness", folder, single=True)
+    assert work(client, [NAMES[0], NAMES[4]]) == len(NAMES)
+    [table] = client.artifacts_of(1)
+    path = client.artifacts.local_path(table.uri)
+    assert path is not None
+    path.write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match=r"what job 1 has answered is computed anew: .*damaged"):
+        again = client.submit_many("brightness", folder, single=True)
+    assert again.batch.known == 2  # of the other job
+    assert work(client) == 4
+    assert told(again) == expected(*(folder / name for name in NAMES))
+
+
 def test_results_need_the_manifest_of_what_was_known(client: Client, folder: Path) -> None:
     client.submit_many("brightness", folder)
     work(client)
