@@ -279,7 +279,10 @@ def _queued_line(handle: BatchHandle) -> str:
     line = f"batch {batch.id}: {formats.count(queued, 'job')} {state}"
     if batch.new > batch.jobs:
         line += f" with {formats.count(batch.new, 'item')}"
-    line += f" ({batch.failed} failed: {first_error(handle)})" if batch.failed else ""
+    if batch.failed:
+        stopped = batch.states.get("cancelled")  # as --max-fails asks
+        more = f"; the other {formats.count(stopped, 'job')} cancelled" if stopped else ""
+        line += f" ({batch.failed} failed: {first_error(handle)}{more})"
     return line + (f"; {_known(handle)}" if batch.known else "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from ..formats import clean, count, number
 from ..interrupts import Interrupts
 from ..output import Column, is_dumb, json_text, note, on_terminal, say, show_table
 from ..row_files import Rows, check, columns_of, write_csv, write_lines, write_parquet
-from ..table import plain_lines, plain_widths
+from ..table import plain_lines
+from ..widths import cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,16 +127,24 @@ def _show(handle: BatchHandle) -> None:
 
 
 def _print(handle: BatchHandle) -> None:
-    """Print all rows, aligned, however many they are: they are read anew for each step."""
-    names = columns_of(handle.results())
-    columns = [_column(name) for name in names]
+    """Print all rows, aligned, however many they are: they are read twice, and not kept."""
+    widths: dict[str, int] = {}
 
-    def rows() -> Iterator[Mapping[str, Any]]:
+    def measured() -> Iterator[Mapping[str, Any]]:
+        for row in handle.results():
+            for name, value in row.items():
+                wide = cells(_text(value))
+                widths[name] = max(wide, widths.get(name) or cells(clean(name)))
+            yield row
+
+    def rows(names: Iterable[str]) -> Iterator[Mapping[str, Any]]:
         for row in handle.results():
             check(row, names)
             yield row
 
-    for line in plain_lines(columns, rows(), plain_widths(columns, rows())):
+    names = columns_of(measured())
+    columns = [_column(name) for name in names]
+    for line in plain_lines(columns, rows(names), [widths[name] for name in names]):
         say(line)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from .. import queries
 from ..records import Job
-from ..states import State
+from ..states import Reason, State
 from . import ended, queued, running, waiting
 from .diagnosis import Diagnosis, Snapshot
 
@@ -46,7 +46,7 @@ def _retry(job: Job) -> list[str]:
     """How a job of a batch is tried again, where it can be."""
     if job.batch is None or ended.was_refused(job):
         return []
-    if job.state not in (State.FAILED, State.CANCELLED):
+    if job.state not in (State.FAILED, State.CANCELLED) or job.reason == Reason.DEPENDENCY_FAILED:
         return []
     have = "have failed" if job.state == State.FAILED else "were cancelled"
     return [

@@ -283,3 +283,4 @@ def test_submit_waits_for_its_batch(run: Cli, client: Client) -> None:
     said = run(*words, code=1, input="x\n1 2\n")
     assert said.out == "batch 1: 1 cancelled, 1 failed\n"
     assert said.err.startswith("batch 1: 0 jobs queued (1 failed: ")
+    assert said.err.splitlines()[0].endswith("; the other 1 job cancelled)")

@@ -67,7 +67,7 @@ class Sources:
     def _lines(self, name: str) -> Iterator[Item]:
         if name == STDIN and self.stdin is not None:
             return lists.of_stream(self.stdin, self.files, self.tick)
-        if tables.is_table(name) and self.column is not None:
+        if tables.is_table(name) and (self.column is not None or not tables.is_text(name)):
             return tables.of_file(Path(name), self.column, self.files)
         return lists.of_file(Path(name), self.files)
 

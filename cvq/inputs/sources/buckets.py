@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -44,6 +45,8 @@ def below(
     except Exception as error:  # each backend raises errors of its own
         said = without_secrets(str(error), url) or type(error).__name__
         raise InvalidInputError(f"{masked(url)} cannot be read: {said}") from None
+    if not names and glob.has_magic(root):
+        raise InvalidInputError(f"{masked(url)}: give what names begin with, not a pattern")
     found, pictures = Inventory(), []
     for name in sorted(names):
         if is_picture(name) and not PurePosixPath(name).name.startswith("."):

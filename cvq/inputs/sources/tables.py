@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import InvalidInputError, MissingExtraError, UsageError
 from ...files import why
-from ...text import did_you_mean, join, nearest
+from ...text import did_you_mean, join, nearest, one_line
 from ..items import Item, label
 from .lists import item_of
 
@@ -20,6 +20,11 @@ _PARQUET = ".parquet"
 def is_table(word: str) -> bool:
     """Whether a word names a table."""
     return word.lower().endswith((*_SEPARATORS, _PARQUET)) and "://" not in word
+
+
+def is_text(word: str) -> bool:
+    """Whether a table is a text, which without a column is a list like any other."""
+    return not word.lower().endswith(_PARQUET)
 
 
 def of_file(path: Path, column: str | None, files: bool) -> Iterator[Item]:
@@ -80,9 +85,13 @@ def _place(names: Sequence[str], column: str | None, path: Path) -> int:
     if not names:
         raise InvalidInputError(f"{path} is empty")
     if column is None:
-        raise UsageError(f"{path}: which column? --column NAME: it has {join(names, 10)}")
+        raise UsageError(f"{path}: which column? --column NAME: it has {_listed(names)}")
     if column not in names:
         near = did_you_mean(nearest(column, names))
-        has = f"it has {join(names, 10)}"
+        has = f"it has {_listed(names)}"
         raise UsageError(f"{path} has no column '{column}': {f'{near} ' if near else ''}{has}")
     return names.index(column)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return one_line(join(names, 10))

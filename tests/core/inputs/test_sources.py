@@ -360,6 +360,8 @@ def test_a_column_of_a_parquet_file(read: Callable[..., list[Item]]) -> None:
     Path("b.parquet").write_text("no parquet")
     with pytest.raises(InvalidInputError, match=r"^b\.parquet cannot be read"):
         read("b.parquet", column="file")
+    with pytest.raises(UsageError, match=r"a\.parquet: which column\?"):  # a list is a text
+        read(lists=("a.parquet",), files=False)
 
 
 def test_what_lies_below_a_prefix(
@@ -377,6 +379,8 @@ def test_what_lies_below_a_prefix(
         content(found[1], here)
     with pytest.raises(InvalidInputError, match="has no pictures: it is empty"):
         read("memory://bucket/nothing/")
+    with pytest.raises(InvalidInputError, match="give what names begin with, not a pattern"):
+        read("memory://bucket/p/*.png")
 
 
 def test_listing_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
