@@ -123,15 +123,15 @@ def test_what_an_inference_changes_in_its_process_no_other_kind_meets(
 ) -> None:
     start()
 
-    def calm() -> dict[str, Any]:
-        batch = client.submit_many("calm", [["x"]], log=str(tmp_path / "told"), retries=0)
+    def calm(word: str) -> dict[str, Any]:
+        batch = client.submit_many("calm", [[word]], log=str(tmp_path / "told"), retries=0)
         return ended(client, batch)[0].result or {}
 
-    first, second = calm(), calm()
+    first, second = calm("1"), calm("2")
     assert first == second  # the same process, and the same random number
     for _ in range(2):
         assert ended(client, submit("dtype"))[0].result == {"said": "well"}
     assert (tmp_path / "told").read_text() == "load\n"  # its own meets it
-    after = calm()
+    after = calm("3")
     assert (after["dtype"], after["random"]) == (first["dtype"], first["random"])
     assert after["pid"] != first["pid"]

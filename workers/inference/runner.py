@@ -201,14 +201,13 @@ def _bytes(content: Any) -> Any:
 
 def _own(value: Any, depth: int = 0) -> Any:
     """The same, of which nothing changes any more."""
-    if type(value) in _FINAL:
+    kind = type(value)
+    if kind in _FINAL or depth > _DEEPEST:  # its text will be stored
         return value
-    if depth > _DEEPEST:  # its text will be stored
-        return value
-    if isinstance(value, Mapping):
-        return {name: _own(each, depth + 1) for name, each in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)([_own(each, depth + 1) for each in value])
+    if kind is dict or isinstance(value, Mapping):
+        return {k: v if type(v) in _FINAL else _own(v, depth + 1) for k, v in value.items()}
+    if kind is list or kind is tuple:
+        return kind([v if type(v) in _FINAL else _own(v, depth + 1) for v in value])
     try:
         return copy.deepcopy(value)
     except Exception:  # what cannot be copied is stored as its text

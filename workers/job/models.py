@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from cvq.kinds.kind import Kind
+from cvq.kinds.running import seed_generators
 from cvq.kinds.spec import Spec
 
 from ..inference.loading import load_runner
@@ -55,6 +56,7 @@ class LoadedModels:
         before = self._in_use()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(self._threads)
+        seed_generators(spec.seed)
         runner = load_runner(
             kind, spec, self._device, threads=self._threads, scratch=self._scratch
         )

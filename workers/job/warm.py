@@ -146,9 +146,8 @@ class _MicroBatch:
             if not specs:
                 return
             spec = specs[0][1]
-            # As in a process of its own, and whatever another inference has drawn before.
-            seed_generators(spec.seed)
             runner = self._models.runner(self._batch.batch_key, kind, spec)
+            # As in a process of its own, and whatever another inference has drawn before.
             seed_generators(spec.seed)
         except Exception as error:
             self._fail(jobs, describe(error))
