@@ -19,6 +19,7 @@ from .batch import NewBatch
 from .checks import JobOptions
 from .errors import SpecError, UsageError
 from .in_order import in_order
+from .inputs.files import InputFile
 from .inputs.images import ImagesFile
 from .inputs.items import Item
 from .kinds import make_spec
@@ -81,8 +82,17 @@ class Bulk:
     @property
     def may_have_shards(self) -> bool:
         """Whether a job's items may be those of a shard."""
-        taken = get_args(self.kind.spec.model_fields[self.field].annotation)
-        return any(isinstance(one, type) and issubclass(one, ImagesFile) for one in taken)
+        return self._takes(ImagesFile)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether items are files."""
+        return self._takes(InputFile)
+
+    def _takes(self, file: type[InputFile]) -> bool:
+        annotation = self.kind.spec.model_fields[self.field].annotation
+        taken = [annotation, *get_args(annotation)]
+        return any(isinstance(one, type) and issubclass(one, file) for one in taken)
 
     def has_shards(self, items: int) -> bool:
         """Whether so many items go into shards."""
@@ -184,8 +194,10 @@ def prepare(
         if bulk.has_shards(len(seen)):
             most *= SHARD
             made = maker.shards(known, each, ledger, look)
-        else:
+        elif bulk.has_files:
             made = in_order(partial(maker.job, known), each, look)
+        else:  # there is nothing to wait for
+            made = (maker.job(known, *numbered) for numbered in enumerate(each))
         for job, taken in stack.enter_context(closing(made)):
             ledger.enter(job, taken)
             look()

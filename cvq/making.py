@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from .checks import check_storable
 from .errors import InvalidInputError, SetupError, StoreError, UsageError
 from .in_order import THREADS, here_or_in_order
 from .inputs import shards
@@ -18,6 +19,7 @@ from .inputs.contents import digest_of
 from .inputs.items import Item, label
 from .inputs.models import ModelFile
 from .inputs.submission import InputChecks, take_in
+from .kinds.kind import digest
 from .kinds.spec import files_in
 from .known import LOOKED_UP_AT_ONCE, QUICK_S, Known, Seen
 from .manifests import Entry
@@ -52,8 +54,11 @@ class Maker:
         fields = set(type(first).model_fields) - {bulk.field}
         self._common = {name: getattr(checked.spec, name) for name in fields}
         self.json = checked.spec.model_dump(mode="json", exclude={bulk.field})
-        self._waits_for = checked.waits_for
+        self._has_files = bulk.has_files
         self._key = bulk.kind.batch_key(self.json)
+        user = client.settings.user
+        like = bulk.options.job(bulk.kind, self.json, user, checked.waits_for)
+        self._like = replace(like, batch_key=self._key)
 
     @property
     def cache_key(self) -> str | None:
@@ -75,18 +80,19 @@ class Maker:
         if seen.answer is not None:
             return None, [Taken(seen.entry, answer=seen.answer)]
         given: Any = []
-        place = self._scratch / str(nth)
+        place = self._scratch / str(nth) if self._has_files else self._scratch
         try:
-            with folder(place):
+            with folder(place) if self._has_files else nullcontext():
                 spec = self._brought(item, place)
                 given = self._stored(spec)
-                found = self._taken_in(spec, place, lambda name: name == self._bulk.field)
+                if self._has_files:
+                    spec = spec.model_copy(update=self._common)
+                    given = self._stored(self._taken_in(spec, place, self._is_field).spec)
         except (UsageError, SetupError) as error:
             if isinstance(error, StoreError):
                 raise
             said = item.told(error, place)
             return self._job(item.name, given, said), [Taken(seen.entry, error=said)]
-        given = self._stored(found.spec)
         sha256 = digest_of(given)
         entry, answer = seen.entry._replace(sha256=sha256), known.alike(sha256)
         if answer is not None:
@@ -138,13 +144,16 @@ class Maker:
         files = (shard if each is file else each for each in spec.inputs())
         return self._stored(spec.with_inputs(files))
 
+    def _is_field(self, name: str) -> bool:
+        return name == self._bulk.field
+
     def _stored(self, spec: Spec) -> Any:
         return spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]
 
     def _brought(self, item: Item, place: Path) -> Spec:
         if item.error is not None:
             raise InvalidInputError(item.error)
-        return self._bulk.spec(item.brought(place)).model_copy(update=self._common)
+        return self._bulk.spec(item.brought(place))
 
     def _taken_in(self, spec: Spec, place: Path, fields: Callable[[str], bool]) -> InputChecks:
         client = self._client
@@ -152,10 +161,11 @@ class Maker:
         return take_in(spec, fields, client.settings, self._models, artifacts, place)
 
     def _job(self, name: str, given: Any, error: str | None = None) -> NewJob:
-        bulk, user = self._bulk, self._client.settings.user
+        bulk = self._bulk
+        check_storable(f"{bulk.kind.name}: the {bulk.field}", given)
         spec = {**self.json, bulk.field: given}
-        job = bulk.options.job(bulk.kind, spec, user, self._waits_for)
-        return replace(job, name=name, batch_key=self._key, error=error)
+        spec_hash = digest(bulk.kind.name, spec)
+        return replace(self._like, name=name, spec=spec, spec_hash=spec_hash, error=error)
 
 
 def _new_ones(
