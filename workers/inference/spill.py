@@ -1,21 +1,26 @@
-"""Files of answers that wait to be left: so much of them in memory, and the rest on disk."""
+"""Answers that wait to be left: so much of them in memory, and the rest on disk."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cvq.inference import Answer
 
 _MOST_BYTES = 64 << 20  # in memory
+_LARGE = 1 << 16  # bytes of a row
+_NUMBER = 24  # bytes
 
 
 class Spill:
-    """Keeps the files of answers.
+    """Keeps large rows of answers, and their files.
 
     What is on disk has no name, and is gone with the last answer that needs it, or the process.
 
@@ -29,21 +34,38 @@ class Spill:
         self._file: _File | None = None
 
     def keep(self, answer: Answer) -> Answer:
-        """An answer with the same files, to be read when they are needed.
+        """The same answer, what is large in it to be read when it is needed.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: it cannot be written.
         """
-        size = sum(map(len, answer.files.values()))
-        self._held += size
-        if not size or self._held <= _MOST_BYTES:
+        files = sum(map(len, answer.files.values())) if answer.files else 0
+        row = _size(answer.row)
+        self._held += files + row
+        if self._held <= _MOST_BYTES:
             return answer
-        return replace(answer, files=self._written(answer.files))
-
-    def _written(self, files: Mapping[str, bytes]) -> _OnDisk:
         self._file = self._file or _File(self._folder)
-        places = {name: self._file.append(content) for name, content in files.items()}
-        return _OnDisk(self._file, places)
+        kept = answer
+        if files:
+            kept = replace(kept, files=_Files(self._file, answer.files))
+        if row >= _LARGE:
+            with suppress(TypeError, ValueError, RecursionError):  # it is no JSON, and stays here
+                kept = replace(kept, row=_Row(self._file, answer.row))
+        return kept
+
+
+def _size(value: Any) -> int:
+    """About how many bytes a value takes: items of a list are like its first."""
+    kind = type(value)
+    if kind is float or kind is int:  # most are
+        return _NUMBER
+    if kind is str:
+        return len(value)
+    if kind is list or kind is tuple:
+        return len(value) * (8 + _size(value[0])) if value else 0
+    if kind is dict:
+        return sum(map(_size, value.values()))
+    return int(getattr(value, "nbytes", _NUMBER))
 
 
 class _File:
@@ -54,6 +76,7 @@ class _File:
         weakref.finalize(self, os.close, self._descriptor)
         Path(path).unlink()
         self._end = 0
+        self.last: tuple[object, dict[str, Any]] | None = None  # the row that was read last
 
     def append(self, content: bytes) -> tuple[int, int]:
         """Write a content at the end; its place and size."""
@@ -68,11 +91,12 @@ class _File:
         return os.pread(self._descriptor, size, place)
 
 
-class _OnDisk(Mapping[str, bytes]):
+class _Files(Mapping[str, bytes]):
     """Contents in a file, by name."""
 
-    def __init__(self, file: _File, places: Mapping[str, tuple[int, int]]) -> None:
-        self._file, self._places = file, places
+    def __init__(self, file: _File, contents: Mapping[str, bytes]) -> None:
+        self._file = file
+        self._places = {name: file.append(content) for name, content in contents.items()}
 
     def __getitem__(self, name: str) -> bytes:
         return self._file.read(*self._places[name])
@@ -82,3 +106,25 @@ class _OnDisk(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+class _Row(Mapping[str, Any]):
+    """A row in a file, as JSON; of all of them, the one that was read last is in memory."""
+
+    def __init__(self, file: _File, row: Mapping[str, Any]) -> None:
+        self._file = file
+        self._place = file.append(json.dumps(row).encode())
+
+    def _read(self) -> dict[str, Any]:
+        if self._file.last is None or self._file.last[0] is not self:
+            self._file.last = (self, json.loads(self._file.read(*self._place)))
+        return self._file.last[1]
+
+    def __getitem__(self, name: str) -> Any:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())

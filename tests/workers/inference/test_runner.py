@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -278,10 +279,31 @@ class Drawing(Doubling):
             yield Answer({"double": number}, {"a": bytes([number]) * 10, "b": b""})
 
 
+class Listing(Doubling):
+    def infer(self, model: None, batch: Sequence[int]) -> Iterator[Any]:
+        for number in batch:
+            odd = {"odd": object()} if number == 7 else {}
+            yield {"double": 2 * number, "many": [number + 0.1] * 3000, "nan": math.nan, **odd}
+
+
+def test_large_rows_beyond_a_size_wait_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spill, "_MOST_BYTES", 150_000)
+    with Runner(Listing(), None, scratch=tmp_path) as runner:
+        found = [each for each in runner.answer(range(8)) if isinstance(each, Answer)]
+    inside = [type(each.row) is dict for each in found]
+    assert inside == [True, *[False] * 6, True]  # the last is no JSON
+    rows = [{**each.row} for each in found]
+    assert [row["many"] for row in rows] == [[number + 0.1] * 3000 for number in range(8)]
+    assert [list(row)[:3] for row in rows] == [["double", "many", "nan"]] * 8
+    assert math.isnan(rows[3]["nan"])
+
+
 def test_files_of_answers_beyond_a_size_wait_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spill, "_MOST_BYTES", 35)
+    monkeypatch.setattr(spill, "_MOST_BYTES", 3 * (10 + 24) + 5)  # a number counts, too
     with Runner(Drawing(), None, scratch=tmp_path) as runner:
         found = [each for each in runner.answer(range(8)) if isinstance(each, Answer)]
         assert [isinstance(each.files, dict) for each in found] == [True] * 3 + [False] * 5
