@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from plans import sqlite_plans
 from sqlalchemy import insert, select, update
 from steps import QUEUE, claim, claimed, finish, get, new, submit
 
@@ -14,6 +15,7 @@ from cvq.db import Database
 from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, claims, order
 from cvq.records import EncodedJson, Job, MetricPoint, Outcome
+from cvq.states import State
 from cvq.tables import UNREADABLE_TIME
 
 
@@ -207,3 +209,23 @@ def test_nobody_takes_a_companion_from_under_another(database: Database) -> None
 def needs(database: Database, job_id: int) -> str:
     with database.read() as connection:
         return str(connection.scalar(select(t.jobs.c.needs).where(t.jobs.c.id == job_id)))
+
+
+def test_nothing_reads_all_jobs_to_begin_or_end_some(database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("Postgres plans by how many rows there are")
+
+    def act() -> None:
+        taken = take(database)
+        assert len(taken) == 4
+        with database.write() as connection:
+            done = {job.attempt_id: Outcome(State.SUCCEEDED, result={"n": 1}) for job in taken}
+            assert len(attempts.finish_batch(connection, done, "w")) == 4
+
+    submit(database, *[batched() for _ in range(4)])
+    plans = sqlite_plans(database, act)
+    assert any("SCAN json_each" in step for step in plans)
+    tables = "jobs", "attempts", "events", "artifacts", "summaries"
+    assert not [
+        step for step in plans if step.startswith(tuple(f"SCAN {name}" for name in tables))
+    ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, select
+from plans import sqlite_plans
+from sqlalchemy import select
 from steps import DONE, claim, claimed, finish, new, submit, take_all
 
 from cvq import queries
@@ -130,7 +131,12 @@ def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
         assert "ix_jobs_queued" in lowest
         assert "Sort" not in plan + lowest
         return
-    plans = _sqlite_plans(database)
+
+    def act() -> None:
+        submit(database, new())
+        claimed(database)
+
+    plans = sqlite_plans(database, act)
     assert plans
     assert not [step for step in plans if "SCAN jobs" in step]
     # Only the running jobs are ever sorted: there are no more of them than slots.
@@ -144,23 +150,3 @@ def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
 def _postgres_plan(connection: Any, query: Any) -> str:
     compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
     return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {compiled}"))
-
-
-def _sqlite_plans(database: Database) -> list[str]:
-    seen: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, values: Any, _x: Any, _many: bool) -> None:
-        if statement.startswith(("SELECT", "UPDATE")):
-            seen.append((statement, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    submit(database, new())
-    claimed(database)
-    event.remove(database.engine, "before_cursor_execute", note)
-    with database.read() as connection:
-        return [
-            f"{row[3]}: {statement}"
-            for statement, values in seen
-            if "claim_token=NULL" not in statement and "SET claim_token=?" not in statement
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-        ]
