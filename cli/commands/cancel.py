@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cvq.parse import Reference
     from cvq.records import Job
 
+_MOST_TOLD = 20  # jobs of a batch, a line each
 _UNFINISHED = (State.WAITING, State.QUEUED, State.RUNNING)
 
 
@@ -71,12 +73,13 @@ def cancel(
     if len(jobs) > 1 and not yes and not _confirmed(client, jobs):
         note("nothing was cancelled")
         return 0
-    done = [(job, client.cancel(job).job) for job in jobs]
+    after = {job.id: job for job in client.cancel_all(jobs)}
+    done = [(job, after[job.id]) for job in jobs if job.id in after]
     display(
         done,
         json=lambda done: [client.to_json(after) for _, after in done],
         quiet=lambda done: say_each(str(after.id) for _, after in done),
-        text=lambda done: say_each(_what_happened(before, after) for before, after in done),
+        text=lambda done: say_each(_lines(done)),
     )
     return 0
 
@@ -142,6 +145,28 @@ def _confirmed(client: Client, jobs: Sequence[Job]) -> bool:
     if len(jobs) > 20:
         note(f"… and {len(jobs) - 20} more")
     return click.confirm(f"Cancel these {len(jobs)} jobs?", err=True)
+
+
+def _lines(done: Sequence[tuple[Job, Job]]) -> Iterator[str]:
+    """A line for each job, and for each batch of which there are many."""
+    number = Counter(after.batch for _, after in done)
+    told: set[int] = set()
+    for before, after in done:
+        batch = after.batch
+        if batch is None or number[batch] <= _MOST_TOLD:
+            yield _what_happened(before, after)
+        elif batch not in told:
+            told.add(batch)
+            yield _what_happened_to_all(batch, [pair for pair in done if pair[1].batch == batch])
+
+
+def _what_happened_to_all(batch: int, done: Sequence[tuple[Job, Job]]) -> str:
+    ended = sum(before.finished for before, _ in done)
+    running = sum(not after.finished for _, after in done)
+    told = [f"batch {batch}: {count(len(done) - ended, 'job')} cancelled"]
+    told += [f"{running} of them running, which will stop"] if running else []
+    told += [f"{ended} had already ended"] if ended else []
+    return ", ".join(told)
 
 
 def _what_happened(before: Job, after: Job) -> str:

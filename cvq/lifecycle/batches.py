@@ -29,13 +29,11 @@ from ..batch import NewBatch
 from ..db import as_json
 from ..given import Given
 from ..queries import database_time
-from ..records import Job, NewJob, Outcome
+from ..records import NewJob
 from ..states import Reason, State
-from ..tables import now
-from . import attempts
-from .cancelling import request_cancel, stop_failing
-from .events import CANCEL_REQUESTED, SUBMITTED, add_event, add_events
-from .jobs import check_parents, columns, promote
+from .cancelling import stop_failing
+from .events import SUBMITTED, add_events
+from .jobs import cancel_where, check_parents, columns, promote
 from .order import new_rank
 
 _CHUNK = 2_000  # rows that are sent at a time
@@ -127,18 +125,7 @@ def _enter(connection: Connection, batch_id: int, first: NewJob, at: Any) -> Non
 
 def cancel(connection: Connection, batch_id: int, by: str) -> int:
     """Cancel what is unfinished of a batch; return how many jobs that were."""
-    of_batch = t.jobs.c.batch == batch_id
-    lost = connection.execute(
-        select(t.jobs)
-        .where(of_batch, t.in_state(State.RUNNING), t.jobs.c.lease_until < now())
-        .order_by(t.jobs.c.id)
-        .with_for_update()
-    ).all()
-    for row in lost:  # nobody is there who would see the flag
-        job = Job.from_row(row)
-        add_event(connection, job.id, CANCEL_REQUESTED, by)
-        attempts.end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
-    return len(lost) + request_cancel(connection, of_batch, by)
+    return cancel_where(connection, t.jobs.c.batch == batch_id, by)
 
 
 def retry(connection: Connection, batch_id: int, states: Sequence[str], by: str) -> dict[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -124,6 +124,32 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
     elif not job.finished:
         request_cancel(connection, t.jobs.c.id == job_id, by)
     return Job.from_row(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one())
+
+
+def cancel_all(connection: Connection, job_ids: Sequence[int], by: str) -> int:
+    """Cancel the unfinished of some thousand jobs; return how many these were."""
+    return cancel_where(connection, t.jobs.c.id.in_(job_ids), by)
+
+
+def cancel_where(connection: Connection, which: ColumnElement[bool], by: str) -> int:
+    """Cancel the unfinished of many jobs, in a few statements; return how many these were.
+
+    Args:
+        connection: the transaction.
+        which: a condition on `jobs`.
+        by: who cancels them.
+    """
+    lost = connection.execute(
+        select(t.jobs)
+        .where(which, t.in_state(State.RUNNING), t.jobs.c.lease_until < now())
+        .order_by(t.jobs.c.id)
+        .with_for_update()
+    ).all()
+    for row in lost:  # nobody is there who would see the flag
+        job = Job.from_row(row)
+        add_event(connection, job.id, CANCEL_REQUESTED, by)
+        attempts.end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
+    return len(lost) + request_cancel(connection, which, by)
 
 
 def promote(connection: Connection, by: str) -> int:

@@ -159,6 +159,21 @@ def test_a_part_of_a_batch_is_cancelled(run: Cli, client: Client, added: list[Jo
     )
 
 
+def test_many_jobs_of_a_batch_are_cancelled_in_a_line(
+    run: Cli, client: Client, worker: FakeWorker
+) -> None:
+    run("submit", "add", "--list", "-", "--no-cache", input="1 2\n" * 30)
+    alone = client.submit("selftest")
+    worker.finish(worker.claim())
+    worker.claim()
+    said = run("cancel", "1-31")
+    assert said.out.splitlines() == [
+        "batch 1: 29 jobs cancelled, 1 of them running, which will stop, 1 had already ended",
+        f"job {alone.id} (selftest) is cancelled",
+    ]
+    assert client.batch(1).states == {"succeeded": 1, "running": 1, "cancelled": 28}
+
+
 def test_single_jobs_are_tried_again(
     run: Cli, client: Client, added: list[Job], worker: FakeWorker
 ) -> None:
