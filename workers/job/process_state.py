@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import locale
+import os
 import resource
 import sys
 import threading
@@ -36,7 +37,12 @@ def _look() -> dict[str, Any]:
 
 
 def _of_process() -> dict[str, Any]:
-    return {"the working folder": _folder(), "the locale": locale.setlocale(locale.LC_ALL)}
+    return {
+        "the working folder": _folder(),
+        "the locale": locale.setlocale(locale.LC_ALL),
+        # What is closed is soon another file, into which others would print.
+        "the standard streams": [id(sys.stdout), id(sys.stderr), *map(_identity, range(3))],
+    }
 
 
 def _folder() -> str | None:
@@ -44,6 +50,14 @@ def _folder() -> str | None:
         return str(Path.cwd())
     except OSError:  # removed
         return None
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _of_numpy() -> dict[str, Any]:

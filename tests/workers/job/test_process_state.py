@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -36,9 +37,16 @@ def set_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Any:
     return monkeypatch.undo
 
 
+def close_input(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Any:
+    kept = os.dup(0)
+    os.close(0)
+    return lambda: (os.dup2(kept, 0), os.close(kept))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (close_input, "the standard streams"),
         (set_errors, "numpy's errstate"),
         (set_dtype, "PyTorch's default dtype"),
         (set_gradients, "PyTorch's gradients"),
