@@ -19,15 +19,27 @@ Row: TypeAlias = Job | Batch
 
 
 def find(connection: Connection, wanted: Filter) -> list[Row]:
-    """Jobs and batches, the newest first. A limit counts both alike; no order is asked for."""
+    """Jobs and batches, the newest first: a batch stands where its newest job would.
+
+    A limit counts both alike. How the filter is to be sorted is not asked.
+    """
     alone = filters.find(connection, replace(wanted, alone=True, sort=None))
     found = connection.execute(
         _batches(wanted).order_by(t.batches.c.id.desc()).limit(wanted.limit)
     ).all()
-    states = _states(connection, wanted, [row.id for row in found])
-    rows: list[Row] = [*alone, *(Batch.from_row(row, states[row.id]) for row in found)]
-    rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
-    return rows[: wanted.limit]
+    states, newest = _states(connection, wanted, [row.id for row in found])
+    rows: list[tuple[float, Row]] = [(job.id, job) for job in alone]
+    for row in found:
+        batch = Batch.from_row(row, states[row.id])
+        rows.append((newest.get(row.id) or _before(connection, batch), batch))
+    rows.sort(key=lambda row: row[0], reverse=True)
+    return [row for _, row in rows[: wanted.limit]]
+
+
+def _before(connection: Connection, batch: Batch) -> float:
+    """Where a batch without jobs stands among the ids of jobs."""
+    earlier = select(func.max(t.jobs.c.id)).where(t.jobs.c.created_at <= batch.created_at)
+    return 0.5 + int(connection.scalar(earlier) or 0)
 
 
 def count(connection: Connection, wanted: Filter) -> int:
@@ -57,15 +69,17 @@ def _without_jobs(wanted: Filter) -> list[ColumnElement[bool]]:
 
 def _states(
     connection: Connection, wanted: Filter, batch_ids: Sequence[int]
-) -> dict[int, dict[str, int]]:
-    """How many of the jobs that are meant are in each state, of each batch."""
+) -> tuple[dict[int, dict[str, int]], dict[int, int]]:
+    """How many of the jobs that are meant are in each state, and the newest, of each batch."""
     jobs = t.jobs.c
     query = (
-        select(jobs.batch, jobs.state, func.count())
+        select(jobs.batch, jobs.state, func.count(), func.max(jobs.id))
         .where(jobs.batch.in_(batch_ids), *filters.conditions(wanted))
         .group_by(jobs.batch, jobs.state)
     )
     states: dict[int, dict[str, int]] = {number: {} for number in batch_ids}
-    for batch, state, number in connection.execute(query).all():
+    newest: dict[int, int] = {}
+    for batch, state, number, last in connection.execute(query).all():
         states[batch][state] = number
-    return states
+        newest[batch] = max(newest.get(batch, 0), last)
+    return states, newest
