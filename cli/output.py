@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -88,7 +88,16 @@ def say(
     )
     if person and wrap:
         shown = widths.wrap(shown, widths.terminal_width(err=err), hang)
-    click.echo(widths.plain_blanks(shown), err=err)
+    click.echo(widths.plain_blanks(shown), file=_beside_bar(err), err=err)
+
+
+def _beside_bar(err: bool) -> IO[str] | None:
+    """What rich puts in the place of a stream while it draws there, to print above that.
+
+    Click, left to itself, finds the stream behind it, and writes into the middle of a bar.
+    """
+    stream = sys.stderr if err else sys.stdout
+    return stream if type(stream).__module__ == "rich.file_proxy" else None
 
 
 def say_each(lines: Iterable[object], *, wrap: bool = True) -> None:

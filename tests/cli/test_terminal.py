@@ -111,6 +111,17 @@ def test_a_batch_has_one_bar_and_its_failures_above(
     assert max(len(line) for line in re.split(r"[\r\n]+", screen)) <= 80
 
 
+@pytest.mark.usefixtures("batched")
+def test_what_is_said_stands_above_a_bar(
+    terminal: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    code, screen = leave(terminal("submit", "brightness", folder))
+    assert code == 0
+    assert re.search("[\r\n]photos: left out: 1 file", screen)  # and not behind the bar
+    assert re.search("[\r\n]batch 1: 3 jobs queued", screen)
+
+
 def test_ctrl_c_while_waiting_leaves_the_job(terminal: Terminal, client: Client) -> None:
     child = terminal("submit", "selftest", "--wait")
     child.expect("━")
