@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from cvq.devices import Slot
@@ -57,23 +57,29 @@ class Running:
             slot: where they run.
             more: claims what comes next, while this runs.
         """
-        while claim is not None:
-            kind = self._kind_for_warm(claim.jobs[0], slot)
-            if kind is None:
-                self._run_each(claim, slot)
-                return
-            claim = self._run_together(claim, kind, slot, more)
+        if claim is None:
+            return
+        attempts: Sequence[Attempt] = self._begin(claim)
+        if (kind := self._kind_for_warm(claim.jobs[0], slot)) is not None:
+            attempts = self._run_together(attempts, kind, slot, more)
+        if attempts:
+            self._run_each(attempts, slot)
 
-    def _run_each(self, claim: Claim, slot: Slot) -> None:
-        """Run each job in a process of its own."""
-        warm = self._warm.get(id(slot))
-        if warm is not None and slot.kind != "cpu":
-            warm.close()  # this job may need the room that its models take
-        # More than one where this worker's kind has no inference, as an older one: the leases of
-        # those that wait for their turn are kept, too.
+    def _begin(self, claim: Claim) -> list[Attempt]:
+        """The attempts of a claim, whose leases are kept from now on."""
         attempts = [Attempt(job, self._worker.settings, claim.asked_at) for job in claim.jobs]
         for attempt in attempts:
             self._worker.attempts.add(attempt)
+        return attempts
+
+    def _run_each(self, attempts: Sequence[Attempt], slot: Slot) -> None:
+        """Run each in a process of its own.
+
+        More than one where this worker's kind has no inference, as an older one.
+        """
+        warm = self._warm.get(id(slot))
+        if warm is not None and slot.kind != "cpu":
+            warm.close()  # this job may need the room that its models take
         for attempt in attempts:
             self._run_alone(attempt, slot)
 
@@ -114,40 +120,34 @@ class Running:
         log.info("job %s attempt %s: %s in %.1f s", *attempt.id, state or "lost", seconds)
 
     def _run_together(
-        self, claim: Claim, kind: Kind, slot: Slot, more: Callable[[], Claim | None]
-    ) -> Claim | None:
+        self, attempts: Sequence[Attempt], kind: Kind, slot: Slot, more: Callable[[], Claim | None]
+    ) -> Sequence[Attempt]:
         """Run jobs of one batch key on the slot's warm process, and those that follow.
 
-        Returns a claim of others that came next.
+        Returns those that came next, and get processes of their own.
         """
         warm = self._warm.setdefault(id(slot), WarmProcess(slot, self._site))
-        others: Claim | None = None
+        others: MicroBatch | None = None
 
         def following() -> MicroBatch | None:
-            nonlocal others
             if warm.is_worn or (found := more()) is None:
                 return None
             kind = self._kind_for_warm(found.jobs[0], slot)
-            if kind is None:
-                others = found
-                return None
-            return self._micro_batch(found, kind, warm)
+            return self._micro_batch(self._begin(found), kind, warm)
 
         try:
             relay = Relay(following, partial(self._note_end, slot))
-            relay.run(self._micro_batch(claim, kind, warm))
+            others = relay.run(self._micro_batch(attempts, kind, warm))
         except BaseException:
             log.exception("jobs of %s: the worker failed", kind.name)
             warm.close()
         if warm.is_worn:
             warm.close()
-        return others
+        return others.attempts if others is not None else ()
 
-    def _micro_batch(self, claim: Claim, kind: Kind, warm: WarmProcess) -> MicroBatch:
-        attempts = [Attempt(job, self._worker.settings, claim.asked_at) for job in claim.jobs]
-        for attempt in attempts:
-            self._worker.attempts.add(attempt)
-
+    def _micro_batch(
+        self, attempts: Sequence[Attempt], kind: Kind | None, warm: WarmProcess
+    ) -> MicroBatch:
         def told(ended: Mapping[AttemptId, str]) -> None:
             for attempt in attempts:
                 if attempt.id in ended:

@@ -26,6 +26,7 @@ from cvq.db import Database
 from cvq.devices import Slot
 from cvq.errors import DatabaseAwayError, DatabaseError
 from cvq.ids import AttemptId
+from cvq.kinds import get_kind
 from cvq.lifecycle import attempts, claims, jobs, workers
 from cvq.records import Job, NewJob, Outcome
 from cvq.states import Drain, State
@@ -403,6 +404,35 @@ def test_a_beat_that_fails_holds_up_no_other(
         worker.attempts.add(Beaten(job))  # type: ignore[arg-type]
     Heartbeat(worker).beat()
     assert sorted(beaten) == sorted(job.attempt_id for job in jobs)
+
+
+def test_what_is_claimed_early_keeps_its_lease_also_where_it_is_of_another_kind(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = runtime_of(database)
+    running_, held = runtime.running, runtime.worker.attempts.held
+    first, other = running(database), running(database)
+    kind = get_kind("selftest", database.settings)
+    seen: list[set[AttemptId]] = []
+
+    class Early:
+        def __init__(self, more: Any, _over: object) -> None:
+            self._more = more
+
+        def run(self, _first: object) -> Any:
+            found = self._more()
+            seen.append(set(held()))
+            return found
+
+    monkeypatch.setattr("cvq_workers.running.Relay", Early)
+    monkeypatch.setattr(
+        running_, "_kind_for_warm", lambda job, _: kind if job.id == first.id else None
+    )
+    monkeypatch.setattr(
+        running_, "_run_alone", lambda attempt, _: seen.append({attempt.id} & set(held()))
+    )
+    running_.run(Claim([first], 0.0), SLOT, lambda: Claim([other], 0.0))
+    assert seen == [{first.attempt_id, other.attempt_id}, {other.attempt_id}]
 
 
 def test_a_worker_that_is_done_does_not_leave_while_a_slot_claims(

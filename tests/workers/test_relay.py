@@ -17,9 +17,13 @@ class Step:
     """A micro-batch of which each step can be waited for; `act` is done while it is answered."""
 
     def __init__(
-        self, *, ahead: bool = True, act: Callable[[Callable[[], None]], None] = lambda look: None
+        self,
+        *,
+        ahead: bool = True,
+        warm: bool = True,
+        act: Callable[[Callable[[], None]], None] = lambda look: None,
     ) -> None:
-        self.is_quick_and_full = ahead
+        self.is_quick_and_full, self.is_warm = ahead, warm
         self.brought, self.answered, self.finished = (threading.Event() for _ in range(3))
         self._act = act
 
@@ -100,3 +104,13 @@ def test_what_was_claimed_is_given_back_where_the_worker_fails() -> None:
     assert first.finished.is_set()
     assert second.finished.is_set()
     assert not second.answered.is_set()
+
+
+def test_what_is_not_for_this_process_is_held_and_handed_on() -> None:
+    first, second = Step(), Step(warm=False)
+    rest = [cast(MicroBatch, second)]
+    over: list[MicroBatch] = []
+    following = relay.Relay(lambda: rest.pop() if rest else None, over.append)
+    assert following.run(cast(MicroBatch, first)) is cast(MicroBatch, second)
+    assert over == [first]
+    assert not second.finished.is_set()

@@ -60,7 +60,8 @@ class MicroBatch:
 
     Args:
         attempts: of jobs with one batch key.
-        kind: of all of them.
+        kind: of all of them; None of jobs that get processes of their own, which are only held
+            until it is their turn, or given back.
         site: where they run.
         process: the slot's.
         told: takes the new states of jobs as soon as they are written; not of those lost.
@@ -74,7 +75,7 @@ class MicroBatch:
     def __init__(
         self,
         attempts: Sequence[Attempt],
-        kind: Kind,
+        kind: Kind | None,
         site: Site,
         process: WarmProcess,
         told: Callable[[Mapping[AttemptId, str]], None],
@@ -101,6 +102,8 @@ class MicroBatch:
 
     def bring(self) -> None:
         """Bring the inputs of all here; a job whose inputs cannot be had fails alone."""
+        if not self.is_warm:
+            return
         with self._ending_all():
             self._wanted = self._bring_inputs()
 
@@ -126,6 +129,11 @@ class MicroBatch:
         finally:
             self._books.close()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it is for a warm process."""
+        return self._kind is not None
 
     @property
     def is_quick_and_full(self) -> bool:
@@ -171,6 +179,7 @@ class MicroBatch:
 
     def _staged(self, job: Job, models: dict[Any, dict[str, Any] | Exception]) -> BatchJob:
         site = self._site
+        assert self._kind is not None
         spec = make_spec(self._kind, job.spec)
         self._has_shards = self._has_shards or has_shards(spec)
         staging = Staging(
@@ -192,6 +201,7 @@ class MicroBatch:
     # ------------------------------------------------------------ answers
 
     def _answer_all(self, look: Callable[[], None]) -> None:
+        assert self._kind is not None
         groups = deque([[id_ for id_ in self._jobs if not self._is_over(id_)]])
         while groups:
             group = [id_ for id_ in groups.popleft() if not self._is_over(id_)]

@@ -36,13 +36,16 @@ class Relay:
         self._next: MicroBatch | None = None
         self._give_back_at = 0.0
 
-    def run(self, first: MicroBatch) -> None:
-        """Run one to its end, and those that follow it."""
+    def run(self, first: MicroBatch) -> MicroBatch | None:
+        """Run one to its end, and those that follow it.
+
+        Returns the first that is not for this process, still held.
+        """
         before: MicroBatch | None = None
         current: MicroBatch | None = first
         first.bring()
         try:
-            while current is not None:
+            while current is not None and current.is_warm:
                 aside = self._start_aside(before, ahead=current.is_quick_and_full)
                 before = None
                 try:
@@ -56,6 +59,7 @@ class Relay:
             for left in (before, self._next):
                 if left is not None:
                     self._finish(left)
+        return current
 
     def _start_aside(self, before: MicroBatch | None, *, ahead: bool) -> Background | None:
         """Begin to write the ends of the one before, and to bring the next."""
