@@ -277,7 +277,8 @@ def _items_of(connection: Connection, job: Job) -> int:
     if job.batch is None:
         return 1
     b = t.batches.c
-    row = connection.execute(select(b["items"], b.jobs).where(b.id == job.batch)).one_or_none()
+    own = b["items"] - b.known  # what earlier batches have answered is in no job
+    row = connection.execute(select(own, b.jobs).where(b.id == job.batch)).one_or_none()
     return 1 if row is None else max(1, -(-row[0] // max(1, row[1])))
 
 

@@ -79,9 +79,14 @@ def next_at(place: Place) -> Select[Any]:
 def preferred_at(
     connection: Connection, place: Place, keys: Collection[str], most: int
 ) -> int | None:
-    """The id of the first of the next `most` jobs at a place that has one of these batch keys."""
-    rows = connection.execute(_at(place, t.jobs.c.id, t.jobs.c.batch_key).limit(most)).all()
-    return next((int(row.id) for row in rows if row.batch_key in keys), None)
+    """The id of the first of the next `most` jobs at a place that has one of these batch keys.
+
+    None of another priority than the first: what is more urgent waits for no model's convenience.
+    """
+    jobs = t.jobs.c
+    rows = connection.execute(_at(place, jobs.id, jobs.batch_key, jobs.priority).limit(most)).all()
+    alike = (row for row in rows if row.priority == rows[0].priority)
+    return next((int(row.id) for row in alike if row.batch_key in keys), None)
 
 
 def companions_of(job: Job, most: int) -> Select[Any]:

@@ -49,15 +49,17 @@ def test_no_more_are_taken_than_asked_for(database: Database) -> None:
     assert ids(take(database, most=1, token="t2")) == jobs[3:4]
 
 
-def test_shards_count_with_the_items_that_they_hold(database: Database) -> None:
+@pytest.mark.parametrize("known", [0, 1_000_000])
+def test_shards_count_with_the_items_that_they_hold(database: Database, known: int) -> None:
     with database.write() as connection:
         batch = connection.scalar(
             insert(t.batches)
             .values(
-                kind="selftest", user="ann", spec={}, jobs=4, items=398, created_at=UNREADABLE_TIME
+                kind="selftest", user="ann", spec={}, jobs=4, items=398 + known, known=known,
+                created_at=UNREADABLE_TIME,
             )
             .returning(t.batches.c.id)
-        )
+        )  # fmt: skip
     jobs = submit(database, *[batched(batch=batch) for _ in range(4)])
     assert ids(take(database)) == jobs[:2]
     assert ids(take(database, most=50, token="t2")) == jobs[2:3]
@@ -109,6 +111,15 @@ def test_a_resident_model_comes_first_among_the_next(database: Database) -> None
     assert ids(take(database, resident={"warm"})) == cold[:1]  # too far ahead
     assert ids(take(database, resident={"warm"}, token="t2")) == [near]
     assert ids(take(database, resident={"warm"}, token="t3")) == cold[1:2]
+
+
+def test_a_resident_model_overtakes_nothing_that_is_more_urgent(database: Database) -> None:
+    warm, cold, urgent = submit(
+        database, batched(batch_key="warm"), batched(batch_key="cold"), new(priority=9)
+    )
+    assert ids(take(database, resident={"warm"})) == [urgent]
+    assert ids(take(database, resident={"cold"}, token="t2")) == [cold]
+    assert ids(take(database, resident={"cold"}, token="t3")) == [warm]
 
 
 # ---------------------------------------------------------------------------- their ends
