@@ -84,17 +84,20 @@ class Maker:
         try:
             with folder(place) if self._has_files else nullcontext():
                 spec = self._brought(item, place)
-                given = self._stored(spec)
+                given = self._storable(spec)
                 if self._has_files:
                     spec = spec.model_copy(update=self._common)
-                    given = self._stored(self._taken_in(spec, place, self._is_field).spec)
+                    given = self._storable(self._taken_in(spec, place, self._is_field).spec)
         except (UsageError, SetupError) as error:
             if isinstance(error, StoreError):
                 raise
             said = item.told(error, place)
             return self._job(item.name, given, said), [Taken(seen.entry, error=said)]
-        sha256 = digest_of(given)
-        entry, answer = seen.entry._replace(sha256=sha256), known.alike(sha256)
+        sha256 = digest_of(given, is_file=self._has_files)
+        # Of a file that was replaced since it was looked at, the stamp is another's.
+        stamp = seen.entry.stamp if sha256 == seen.entry.sha256 else None
+        entry = seen.entry._replace(sha256=sha256, stamp=stamp)
+        answer = known.alike(sha256)
         if answer is not None:
             return None, [Taken(entry, answer=answer)]
         return self._job(item.name, given), [Taken(entry)]
@@ -142,13 +145,24 @@ class Maker:
         if not self._bulk.dry:
             shard = shard.store(self._client.artifacts)
         files = (shard if each is file else each for each in spec.inputs())
-        return self._stored(spec.with_inputs(files))
+        return self._storable(spec.with_inputs(files))
 
     def _is_field(self, name: str) -> bool:
         return name == self._bulk.field
 
-    def _stored(self, spec: Spec) -> Any:
-        return spec.model_dump(mode="json", include={self._bulk.field})[self._bulk.field]
+    def _storable(self, spec: Spec) -> Any:
+        """An item as the database has it.
+
+        Raises:
+            UsageError: it holds what that cannot have.
+        """
+        field = self._bulk.field
+        try:
+            given = spec.model_dump(mode="json", include={field})[field]
+        except ValueError as error:  # a kind's own type, or half of a surrogate pair
+            raise UsageError(f"the {field} cannot be written as JSON: {error}") from None
+        check_storable(f"the {field}", given)
+        return given
 
     def _brought(self, item: Item, place: Path) -> Spec:
         if item.error is not None:
@@ -162,7 +176,6 @@ class Maker:
 
     def _job(self, name: str, given: Any, error: str | None = None) -> NewJob:
         bulk = self._bulk
-        check_storable(f"{bulk.kind.name}: the {bulk.field}", given)
         spec = {**self.json, bulk.field: given}
         spec_hash = digest(bulk.kind.name, spec)
         return replace(self._like, name=name, spec=spec, spec_hash=spec_hash, error=error)

@@ -32,6 +32,12 @@ class RepeatSpec(Spec):
     number: int = 0
 
 
+class SaySpec(Spec):
+    """Say anything again."""
+
+    word: Any = None
+
+
 class CountSpec(Spec):
     """Say some numbers."""
 
@@ -61,6 +67,10 @@ KINDS = [
     Kind(
         name="repeat", spec=RepeatSpec, run="batched:add", summary="Say a number again.",
         inference="batched:Add", items="number",
+    ),
+    Kind(
+        name="say", spec=SaySpec, run="batched:add", summary="Say anything again.",
+        inference="batched:Add", items="word",
     ),
     Kind(
         name="count", spec=CountSpec, run="batched:add", summary="Say some numbers.",

@@ -75,9 +75,14 @@ def digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def digest_of(given: Any) -> bytes:
-    """The SHA-256 of an item as a specification has it: of its only file, else of its JSON."""
+def digest_of(given: Any, *, is_file: bool) -> bytes:
+    """The SHA-256 of an item as a specification has it: of its only file, else of its JSON.
+
+    Args:
+        given: the item.
+        is_file: whether it is made of files: values may look like one.
+    """
     one = given[0] if isinstance(given, list) and len(given) == 1 else given
-    if isinstance(one, dict) and one.get("sha256") and _OF_A_FILE.issuperset(one):
+    if is_file and isinstance(one, dict) and one.get("sha256") and _OF_A_FILE.issuperset(one):
         return bytes.fromhex(one["sha256"])
     return digest(json.dumps(given, sort_keys=True, separators=(",", ":")).encode())

@@ -72,15 +72,15 @@ class Item:
     def place(self) -> bytes | None:
         """Where its content is on this machine; None of what is not here, or no file."""
         if self.path is not None:
-            return os.fsencode(self.path)
+            return as_bytes(self.path)
         if (within := self.within) is not None:
-            return os.fsencode(within.archive) + b"\0" + os.fsencode(within.where)
+            return as_bytes(within.archive) + b"\0" + as_bytes(within.where)
         return None
 
     def entry(self, nth: int) -> Entry:
         """What can be said of it without reading it."""
         if self.path is not None:
-            return Entry(nth, self.name, os.fsencode(self.path), stamp_of(self.path))
+            return Entry(nth, self.name, as_bytes(self.path), stamp_of(self.path))
         stamp = None if self.within is None else self.within.stamp
         return Entry(nth, self.name, self.place, stamp)
 
@@ -132,11 +132,19 @@ def absolute(path: str) -> str:
     return path if ".." in path else os.path.normpath(path)
 
 
+def as_bytes(name: str) -> bytes:
+    """A file's name as the system has it; of text that can be none, what tells it from others."""
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return name.encode("utf-8", "surrogatepass")
+
+
 def label(name: str) -> str:
     """A name as text that can be stored: what is no UTF-8 reads `\\xe9`, the start gives way."""
     if name.isascii() and name.isprintable() and len(name) <= _LONGEST:  # as nearly all are
         return name
-    text = os.fsencode(name).decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+    text = as_bytes(name).decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
 
 

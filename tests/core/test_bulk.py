@@ -158,6 +158,16 @@ def test_values_are_items_too(client: Client) -> None:
         client.submit_many("add", ["x", "y"])
 
 
+def test_a_value_that_no_database_holds_fails_alone(client: Client) -> None:
+    handle = client.submit_many("say", ["a\0b", "\ud800", object(), {"sha256": 5}])
+    rows = list(handle.results())
+    assert [row["state"] for row in rows] == ["failed"] * 3 + ["queued"]
+    assert [row["name"] for row in rows[:2]] == ["a\\x00b", "\\xed\\xa0\\x80"]
+    unstorable = "the word contains NUL or an unpaired surrogate"
+    assert [row["error"] for row in rows[:2]] == [unstorable] * 2
+    assert rows[2]["error"].startswith("the word cannot be written as JSON: ")
+
+
 def test_an_item_may_be_one_value(client: Client) -> None:
     handle = client.submit_many("repeat", range(3))
     assert [job.spec["number"] for job in handle.jobs] == [0, 1, 2]

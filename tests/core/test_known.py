@@ -354,6 +354,50 @@ def test_values_are_known_too(client: Client) -> None:
     assert first.batch.known == 0
 
 
+def test_values_that_look_alike_are_not_the_same(client: Client) -> None:
+    alike = [1, 1.0, True, "1", "e\u0301", "\u00e9", {"a": 1, "b": 2}, {"a": 1, "b": 2.0}]
+    alike += [{"sha256": "ab" * 32, "name": name} for name in "ab"]  # as a file is written down
+    client.submit_many("say", alike[::2])
+    while (job := claim(client)) is not None:
+        end(client, job, Outcome("succeeded", result={"said": job.spec["word"]}))
+    again = client.submit_many("say", [*alike, {"b": 2, "a": 1}])
+    assert again.batch.known == len(alike) / 2 + 1
+    assert [job.spec["word"] for job in again.jobs] == alike[1::2]
+    assert list(map(type, (job.spec["word"] for job in again.jobs))) == [
+        type(each) for each in alike[1::2]
+    ]
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_that_is_another_once_it_is_stored_is_known_by_what_was_stored(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, current = tmp_path / "first", tmp_path / "second", tmp_path / "current"
+    put(first / "a.bmp", 1)
+    put(second / "a.bmp", 2)
+    current.symlink_to(first)
+    store = client.artifacts.put_input
+
+    def switch(to: Path) -> None:
+        current.unlink()
+        current.symlink_to(to)
+
+    def put_input(path: Path) -> tuple[str, int]:
+        if path.suffix == ".bmp":
+            switch(second)
+        return store(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.artifacts, "put_input", put_input)
+        handle = client.submit_many("brightness", [current / "a.bmp"])
+    work(client)
+    assert told(handle) == expected(second / "a.bmp")
+    switch(first)
+    again = client.submit_many("brightness", [current / "a.bmp"])
+    work(client)
+    assert told(again) == expected(first / "a.bmp")
+
+
 def test_an_endless_list_of_what_is_known_ends(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
