@@ -103,7 +103,7 @@ def states_of_batches(
     jobs = t.jobs.c
     query = (
         select(jobs.batch, jobs.state, func.count())
-        .where(jobs.batch.in_(batch_ids))
+        .where(among(jobs.batch, batch_ids))
         .group_by(jobs.batch, jobs.state)
     )
     found: dict[int, dict[str, int]] = {batch_id: {} for batch_id in batch_ids}

@@ -300,6 +300,14 @@ jobs = Table(
         postgresql_where=text("state = 'waiting'"),
     ),
     Index("ix_jobs_batch_state", "batch", "state"),
+    # Those of no batch, by age: a batch may be a million before them.
+    Index(
+        "ix_jobs_alone",
+        "batch",
+        "id",
+        sqlite_where=text("batch IS NULL"),
+        postgresql_where=text("batch IS NULL"),
+    ),
     Index("ix_jobs_claim_token", "claim_token"),
     Index("ix_jobs_state_id", "state", "id"),
     Index("ix_jobs_kind_id", "kind", "id"),

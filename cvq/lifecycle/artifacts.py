@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, delete, select
 
 from .. import tables as t
+from ..given import among
 from ..ids import AttemptId
 from ..records import Artifact
 from ..states import Role
@@ -61,6 +62,6 @@ def drop_replaced(connection: Connection, attempt: AttemptId, grace: float) -> l
             dropped.append(row)
         newer[row.name] = bool(row.late)
     ids = {row.id for row in dropped}
-    connection.execute(delete(t.artifacts).where(t.artifacts.c.id.in_(ids)))
+    connection.execute(delete(t.artifacts).where(among(t.artifacts.c.id, ids)))
     kept = {row.uri for row in rows if row.id not in ids}
     return [Artifact.from_row(row) for row in dropped if row.uri not in kept]

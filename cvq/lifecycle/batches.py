@@ -27,7 +27,7 @@ from sqlalchemy import (
 from .. import tables as t
 from ..batch import NewBatch
 from ..db import as_json
-from ..given import Given
+from ..given import Given, among
 from ..queries import database_time
 from ..records import NewJob
 from ..states import Reason, State
@@ -135,26 +135,17 @@ def retry(connection: Connection, batch_id: int, states: Sequence[str], by: str)
     What was refused when it was submitted has no input that could be tried again.
     """
     jobs = t.jobs.c
-    return _try_again(connection, [and_(jobs.batch == batch_id, jobs.state.in_(states))], by)
+    return _try_again(connection, and_(jobs.batch == batch_id, jobs.state.in_(states)), by)
 
 
 def retry_jobs(connection: Connection, job_ids: Sequence[int], by: str) -> dict[int, str]:
     """The same of some jobs, each of whatever batch; those of none are left as they are."""
     jobs, ended = t.jobs.c, (State.FAILED, State.CANCELLED)
-    some = [
-        and_(
-            jobs.id.in_(job_ids[start : start + _CHUNK]),
-            jobs.batch.is_not(None),
-            jobs.state.in_(ended),
-        )
-        for start in range(0, len(job_ids), _CHUNK)
-    ]
-    return _try_again(connection, some, by)
+    some = among(jobs.id, job_ids)
+    return _try_again(connection, and_(some, jobs.batch.is_not(None), jobs.state.in_(ended)), by)
 
 
-def _try_again(
-    connection: Connection, which: Sequence[ColumnElement[bool]], by: str
-) -> dict[int, str]:
+def _try_again(connection: Connection, which: ColumnElement[bool], by: str) -> dict[int, str]:
     jobs = t.jobs.c
     again = or_(
         jobs.attempt > 0,
@@ -174,13 +165,9 @@ def _try_again(
             (jobs.attempt < jobs.max_attempts, jobs.max_attempts), else_=jobs.attempt + 1
         ),
     }
-    rows = [
-        row
-        for some in which
-        for row in connection.execute(
-            update(t.jobs).where(some, again).values(values).returning(jobs.id, jobs.queue)
-        ).all()
-    ]
+    rows = connection.execute(
+        update(t.jobs).where(which, again).values(values).returning(jobs.id, jobs.queue)
+    ).all()
     queues = {row.id: row.queue for row in sorted(rows)}
     add_events(connection, queues, "to be tried again", by)
     promote(connection, by)

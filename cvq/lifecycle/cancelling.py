@@ -63,7 +63,7 @@ def stop_failing(connection: Connection, batches: Iterable[int | None]) -> None:
     b = t.batches.c
     limited = connection.execute(
         select(b.id, b.max_fails)
-        .where(b.id.in_(known), b.max_fails.is_not(None))
+        .where(among(b.id, known), b.max_fails.is_not(None))
         .order_by(b.id)
         .with_for_update()
     ).all()

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from .. import tables as t
 from ..errors import UnknownJobError
+from ..given import among
 from ..matching import Needs
 from ..queries import database_time
 from ..records import Job, NewJob, Outcome
@@ -127,8 +128,8 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
 
 
 def cancel_all(connection: Connection, job_ids: Sequence[int], by: str) -> int:
-    """Cancel the unfinished of some thousand jobs; return how many these were."""
-    return cancel_where(connection, t.jobs.c.id.in_(job_ids), by)
+    """Cancel the unfinished of many jobs; return how many these were."""
+    return cancel_where(connection, among(t.jobs.c.id, job_ids), by)
 
 
 def cancel_where(connection: Connection, which: ColumnElement[bool], by: str) -> int:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, nulls_last, select
 from .. import parse
 from .. import tables as t
 from ..errors import UsageError
+from ..given import among
 from ..parse import Comparison, Field, field
 from ..records import Job
 from ..states import State
@@ -99,13 +100,12 @@ def count(connection: Connection, wanted: Filter) -> int:
 def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     """What a filter asks of the table `jobs`."""
     jobs = t.jobs.c
-    found: list[ColumnElement[bool]] = []
+    ids = ((jobs.id, wanted.ids), (jobs.batch, wanted.batches))
+    found: list[ColumnElement[bool]] = [among(column, some) for column, some in ids if some]
     for column, values in (
-        (jobs.id, wanted.ids),
         (jobs.state, wanted.states),
         (jobs.kind, wanted.kinds),
         (jobs.user, wanted.users),
-        (jobs.batch, wanted.batches),
     ):
         if values:
             found.append(column.in_(values))
@@ -124,7 +124,8 @@ def order(wanted: Filter) -> list[ColumnElement[Any]]:
     """The order that a filter asks for: the newest first by default; no value comes last."""
     newest = t.jobs.c.id.desc()
     if not wanted.sort:
-        return [newest]
+        # The same where all are of none: so Postgres sees that `ix_jobs_alone` has this order.
+        return [t.jobs.c.batch.desc(), newest] if wanted.alone else [newest]
     asked = field(wanted.sort.removeprefix("-"))
     if is_column(asked, SORTABLE):
         column: ColumnElement[Any] = t.jobs.c[asked.name]

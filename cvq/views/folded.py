@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, func, or_, select
 
 from .. import tables as t
 from ..batch import Batch
+from ..given import among
 from ..records import Job
 from . import filters
 from .filters import Filter
@@ -51,20 +52,24 @@ def count(connection: Connection, wanted: Filter) -> int:
 
 def _batches(wanted: Filter) -> Select[Any]:
     """The batches that have a job that is meant, or need none as all their items were known."""
-    one = select(t.jobs.c.id).where(t.jobs.c.batch == t.batches.c.id, *filters.conditions(wanted))
-    return select(t.batches).where(or_(one.exists(), *_without_jobs(wanted)))
-
-
-def _without_jobs(wanted: Filter) -> list[ColumnElement[bool]]:
-    if wanted.ids or wanted.states or wanted.tags or wanted.where:  # of jobs
-        return []
     b = t.batches.c
-    conditions = [b.jobs == 0]
+    of_jobs = filters.conditions(_of_jobs(wanted))
+    some = select(t.jobs.c.id).where(t.jobs.c.batch == b.id, *of_jobs).exists()
+    conditions = [some if of_jobs else or_(b.jobs == 0, some)]
+    conditions += [among(b.id, wanted.batches)] if wanted.batches else []
     conditions += [b.kind.in_(wanted.kinds)] if wanted.kinds else []
     conditions += [b.user.in_(wanted.users)] if wanted.users else []
     conditions += [b.created_at >= wanted.since] if wanted.since else []
     conditions += [b.created_at < wanted.until] if wanted.until else []
-    return [and_(*conditions)]
+    return select(t.batches).where(*conditions)
+
+
+def _of_jobs(wanted: Filter) -> Filter:
+    """What a filter asks of the jobs of a batch; the rest they have in common.
+
+    Of that, databases would rather look up all jobs of a user than the few of the batch.
+    """
+    return replace(wanted, kinds=(), users=(), batches=(), since=None, until=None)
 
 
 def _states(
@@ -74,7 +79,7 @@ def _states(
     jobs = t.jobs.c
     query = (
         select(jobs.batch, jobs.state, func.count(), func.max(jobs.id))
-        .where(jobs.batch.in_(batch_ids), *filters.conditions(wanted))
+        .where(among(jobs.batch, batch_ids), *filters.conditions(_of_jobs(wanted)))
         .group_by(jobs.batch, jobs.state)
     )
     states: dict[int, dict[str, int]] = {number: {} for number in batch_ids}

@@ -1,4 +1,7 @@
-"""Items that earlier batches have answered: the manifests of batches, and a key to find them."""
+"""Items that earlier batches have answered: the manifests of batches, and a key to find them.
+
+And an index of the jobs of no batch, by age.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,3 +20,10 @@ def upgrade() -> None:
         sa.Column("known", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
     )
     op.create_index("ix_batches_cache_key_id", "batches", ["cache_key", "id"])
+    op.create_index(
+        "ix_jobs_alone",
+        "jobs",
+        ["batch", "id"],
+        sqlite_where=sa.text("batch IS NULL"),
+        postgresql_where=sa.text("batch IS NULL"),
+    )

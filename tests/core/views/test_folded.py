@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import steps
+from plans import sqlite_plans
 
 from cvq import queries
 from cvq.batch import Batch, NewBatch
@@ -13,7 +15,7 @@ from cvq.db import Database
 from cvq.lifecycle import attempts, batches, jobs
 from cvq.records import Outcome
 from cvq.states import State
-from cvq.views import folded
+from cvq.views import filters, folded
 from cvq.views.batch_progress import progress_of
 from cvq.views.filters import Filter
 
@@ -61,6 +63,35 @@ def test_a_batch_has_the_states_of_what_is_meant(database: Database) -> None:
     steps.finish(database, steps.get(database, 1).attempt_id, Outcome(State.CANCELLED))
     with database.read() as connection:
         assert queries.unfinished_batches(connection, 5) == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, {"users": ["ann"]}, {"kinds": ["selftest"]}, {"users": ["ann"], "states": ["queued"]}],
+)
+def test_nothing_reads_all_jobs_to_find_some(database: Database, wanted: dict[str, Any]) -> None:
+    if not database.is_sqlite:
+        pytest.skip("Postgres plans by how many rows there are")
+    enter(database, 2)
+    plans = sqlite_plans(database, lambda: found(database, limit=2, **wanted) and None)
+    of_batches = [step for step in plans if "FROM batches" in step]
+    assert any("ix_jobs_batch_state" in step for step in of_batches)
+    assert not [step for step in of_batches if "ix_jobs_user_id" in step or "_kind_id" in step]
+    assert not [step for step in plans if step.startswith(("SCAN jobs", "USE TEMP B-TREE FOR O"))]
+    if not wanted:
+        assert any("ix_jobs_alone" in step and "ORDER BY" in step for step in plans)
+
+
+def test_more_than_a_statement_may_have_values_are_found(database: Database) -> None:
+    batch = enter(database, 1)
+    many = range(1, 40_000)
+    with database.write() as connection:
+        assert set(queries.states_of_batches(connection, many)) == set(many)
+        assert filters.count(connection, Filter(ids=many, batches=many)) == 1
+        assert jobs.cancel_all(connection, many, "ann") == 1
+        assert batches.retry_jobs(connection, many, "ann") == {1: "default"}
+    with database.read() as connection:
+        assert queries.get_batch(connection, batch).states == {"queued": 1}
 
 
 def test_only_jobs_of_batches_are_tried_again(database: Database) -> None:
