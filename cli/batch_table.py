@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from cvq.client import Client
 
 
+def title(batch: Batch) -> str:
+    """What a batch is called: its name, or how many items it has."""
+    return formats.clean(batch.name or formats.count(batch.items, "item"))
+
+
 def columns(now: datetime) -> list[Column[Batch]]:
     """What `cvq batches` shows of a batch."""
     from cvq.views.shapes import iso
@@ -39,7 +44,7 @@ def columns(now: datetime) -> list[Column[Batch]]:
             style=lambda batch: formats.STATE_STYLES[batch.state],
         ),
         Column("kind", lambda batch: formats.clean(batch.kind), rank=4, least=10, short=ending),
-        Column("name", lambda batch: formats.clean(batch.name or ""), rank=5, least=8, short=name),
+        Column("name", title, lambda batch: batch.name or "", rank=5, least=8, short=name),
         Column("user", lambda batch: formats.clean(batch.user), rank=7, least=8, short=ending),
         Column(
             "age",

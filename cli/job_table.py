@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvq.states import State
 
-from . import formats
+from . import batch_table, formats
 from .display import Listing
 from .output import Column
 from .widths import ending, name
@@ -104,7 +104,7 @@ def folded_columns(settings: Settings, now: datetime) -> list[Column[Row]]:
         "id": lambda batch: f"batch {batch.id}",
         "state": lambda batch: batch.state,
         "kind": lambda batch: formats.clean(batch.kind),
-        "name": lambda batch: formats.clean(batch.name or formats.count(batch.items, "item")),
+        "name": batch_table.title,
         "user": lambda batch: formats.clean(batch.user),
         "age": lambda batch: formats.age(batch.created_at, now),
         "progress": lambda batch: (

@@ -28,6 +28,15 @@ def write_lines(rows: Rows, file: IO[str]) -> None:
         file.write(f"{json_text(dict(row))}\n")
 
 
+def write_list(rows: Rows, file: IO[str]) -> None:
+    """A JSON list with an object on each line."""
+    before = "[\n"
+    for row in rows():
+        file.write(f"{before}{json_text(dict(row))}")
+        before = ",\n"
+    file.write("[]\n" if before == "[\n" else "\n]\n")
+
+
 def write_csv(rows: Rows, file: IO[str]) -> None:
     """CSV with a heading; lists and records within a cell are JSON."""
     names = list(columns_of(rows()))

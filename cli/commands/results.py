@@ -14,12 +14,13 @@ import click
 from cvq.errors import UsageError
 
 from .. import options
+from ..answer_table import column, columns, text
 from ..bars import counting_bar
 from ..display import Form, form
-from ..formats import clean, count, number
+from ..formats import clean, count
 from ..interrupts import Interrupts
-from ..output import Column, is_dumb, json_text, note, on_terminal, say, show_table
-from ..row_files import Rows, check, columns_of, write_csv, write_lines, write_parquet
+from ..output import is_dumb, note, on_terminal, say, show_table
+from ..row_files import Rows, check, columns_of, write_csv, write_lines, write_list, write_parquet
 from ..table import plain_lines
 from ..widths import cells
 
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 _SHOWN = 50  # rows, for people
 _ENDINGS = {
-    ".csv": Form.CSV, ".parquet": Form.PARQUET, ".jsonl": Form.LINES, ".ndjson": Form.LINES,
+    ".csv": Form.CSV, ".parquet": Form.PARQUET, ".json": Form.JSON, ".jsonl": Form.LINES,
+    ".ndjson": Form.LINES,
 }  # fmt: skip
+_WRITERS = {Form.CSV: write_csv, Form.JSON: write_list, Form.LINES: write_lines}
 
 
 @click.command(
@@ -41,11 +44,12 @@ _ENDINGS = {
 )
 @options.batch
 @options.as_csv
+@options.as_json
 @options.form("--jsonl", form=Form.LINES, help="Print a JSON object for each item, one a line.")
 @options.form("--parquet", form=Form.PARQUET, help="Write Parquet; needs -o FILE.")
 @click.option(
     "-o", "--output", type=options.FilePath(), metavar="FILE",
-    help="Write here; the form follows from the ending: .csv, .jsonl, .parquet.",
+    help="Write here; the form follows from the ending: .csv, .json, .jsonl, .parquet.",
 )  # fmt: skip
 def results(reference: Reference, output: str | None) -> None:
     """Print what came out of a batch, a row for each item.
@@ -62,10 +66,8 @@ def results(reference: Reference, output: str | None) -> None:
         _write(handle, wanted, Path(output))
     elif wanted is Form.PARQUET:
         raise UsageError("Parquet is no text: give a file, as in -o answers.parquet")
-    elif wanted is Form.CSV:
-        write_csv(handle.results, sys.stdout)
-    elif wanted is Form.LINES:
-        write_lines(handle.results, sys.stdout)
+    elif wanted in _WRITERS:
+        _WRITERS[wanted](handle.results, sys.stdout)
     else:
         _show(handle)
     if not handle.batch.finished:
@@ -80,7 +82,9 @@ def _form(output: str | None) -> Form:
         return asked
     ending = Path(output).suffix.lower()
     if ending not in _ENDINGS:
-        raise UsageError(f"-o {output}: give --csv, --jsonl or --parquet, or a name that ends so")
+        raise UsageError(
+            f"-o {output}: give --csv, --json, --jsonl or --parquet, or a name that ends so"
+        )
     return _ENDINGS[ending]
 
 
@@ -99,8 +103,7 @@ def _write(handle: BatchHandle, wanted: Form, path: Path) -> None:
             write_parquet(read, partial)
         else:
             with partial.open("w", newline="", encoding="utf-8") as file:
-                write = write_csv if wanted is Form.CSV else write_lines
-                write(read, file)
+                _WRITERS[wanted](read, file)
     note(f"{clean(path)}: {count(handle.batch.items, 'row')}")
 
 
@@ -120,7 +123,7 @@ def _show(handle: BatchHandle) -> None:
         _print(handle)
         return
     rows = list(itertools.islice(handle.results(), _SHOWN))
-    show_table([_column(name) for name in columns_of(rows)], rows)
+    show_table(columns(rows), rows)
     if (more := handle.batch.items - len(rows)) > 0:
         say()
         note(f"… {more} more: --csv, --jsonl or -o FILE for all")
@@ -133,7 +136,7 @@ def _print(handle: BatchHandle) -> None:
     def measured() -> Iterator[Mapping[str, Any]]:
         for row in handle.results():
             for name, value in row.items():
-                wide = cells(_text(value))
+                wide = cells(text(value))
                 widths[name] = max(wide, widths.get(name) or cells(clean(name)))
             yield row
 
@@ -143,25 +146,6 @@ def _print(handle: BatchHandle) -> None:
             yield row
 
     names = columns_of(measured())
-    columns = [_column(name) for name in names]
-    for line in plain_lines(columns, rows(names), [widths[name] for name in names]):
+    shown = [column(name) for name in names]
+    for line in plain_lines(shown, rows(names), [widths[name] for name in names]):
         say(line)
-
-
-def _column(name: str) -> Column[Mapping[str, Any]]:
-    important = ("name", "job", "state").index(name) if name in ("name", "job", "state") else None
-    return Column(
-        clean(name),
-        lambda row: _text(row.get(name)),
-        right=name == "job",
-        rank=0 if important is not None else 2 if name == "error" else 1,
-        least=8,
-    )
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return number(value)
-    return clean(value if isinstance(value, str) else json_text(value))

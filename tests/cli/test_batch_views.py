@@ -83,6 +83,16 @@ def test_ctrl_c_stops_watching_and_not_the_batch(
     assert client.job(3).state == "queued"
 
 
+def test_what_a_batch_waits_for_is_told_once(run: Cli, client: Client, worker: FakeWorker) -> None:
+    client.submit("selftest")
+    words = ("submit", "add", "--list", "-", "--after", "1")
+    worker.arrive()
+    worker.claim()
+    said = run(*words, "--wait", "--timeout", "0", code=124, input="1 2\n3 4\n").err
+    assert said.count("waits for") == 1
+    assert "job 2 waits for job 1 (running) to succeed" in said.splitlines()
+
+
 def test_shards_count_by_their_items(
     run: Cli, folder: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

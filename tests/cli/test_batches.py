@@ -65,7 +65,9 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["submit", "brightness", "empty"], "empty has no pictures: it is empty"),
         (["submit", "brightness", "no*.png"], "no*.png matches no file"),
         (["submit", "brightness", "@nowhere"], "nowhere cannot be read: No such file"),
-        (["submit", "brightness", "photos", "--max-fails", "0"], "max_fails 0: give at least 1"),
+        (["submit", "brightness", "photos", "--max-fails", "0"], "'--max-fails': 0 is not in"),
+        (["watch", "--batch", "x"], "'x' is not a batch: write an id"),
+        (["results", "x"], "'x' is not a batch: write an id"),
         (["submit", "brightness", "photos/1.png", "--strict"], "--strict is for batches"),
         (["submit", "add", "1", "2", "--each"], "give the numbers of the batch as a list"),
         (["submit", "brightness", "-", "--list", "-"], "stdin can be read once"),
@@ -219,6 +221,7 @@ def test_results_as_csv_and_lines(run: Cli, client: Client, added: list[Job]) ->
         ["5 6", "3", "queued", "", "", "", ""],
     ]
     lines = [json.loads(line) for line in run("results", "1", "--jsonl").out.splitlines()]
+    assert run("results", "1", "--json").json == lines
     assert lines[0]["parts"] == [1, 2]
     assert lines[1] == {
         "name": "3 4", "job": 2, "state": "failed", "error": "it is\nno number",
@@ -228,10 +231,11 @@ def test_results_as_csv_and_lines(run: Cli, client: Client, added: list[Job]) ->
 def test_results_in_files(run: Cli, client: Client, added: list[Job], tmp_path: Path) -> None:
     import pyarrow.parquet as parquet
 
-    for name in ("a.csv", "a.jsonl", "a.parquet"):
+    for name in ("a.csv", "a.json", "a.jsonl", "a.parquet"):
         said = run("results", "1", "-o", tmp_path / name)
         assert said.err.splitlines()[0] == f"{tmp_path / name}: 3 rows"
     assert (tmp_path / "a.csv").read_text() == run("results", "1", "--csv").out
+    assert (tmp_path / "a.json").read_text() == run("results", "1", "--json").out
     assert (tmp_path / "a.jsonl").read_text() == run("results", "1", "--jsonl").out
     table = parquet.read_table(tmp_path / "a.parquet")
     assert [str(kind) for kind in table.schema.types] == [

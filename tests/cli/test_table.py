@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from cvq import Client, Settings
+from cvq.batch import Batch
 from cvq.records import Job, Worker
 from cvq.states import WorkerState
 from cvq.views.curves import Curve
 from cvq_cli import (
+    answer_table,
     artifact_table,
+    batch_table,
     curves,
     formats,
     job_table,
@@ -188,3 +191,52 @@ def test_a_title_has_the_files_in_the_order_of_the_kinds_fields() -> None:
     spec = {**files, "style": [files["style"]]}  # as Postgres gives them back
     assert formats.title(job(kind="style-transfer", spec=spec)) == "content.jpg style.jpg"
     assert formats.title(job(kind="somebodys", spec=files)) == "style.jpg content.jpg"
+
+
+ANSWERS = [
+    {"name": "photos/a shoe.png", "job": 7, "state": "succeeded", "class": "shoe",
+     "probability": 0.766598, "top": [{"class": "shoe", "probability": 0.766598}] * 3,
+     "notes": "dark on light: inverted, as the model has light on dark", "error": None},
+    {"name": "photos/cut.png", "job": 8, "state": "failed",
+     "error": "photos/cut.png is damaged: image file is truncated"},
+]  # fmt: skip
+
+
+def test_answers_of_a_batch_keep_names_figures_and_errors_on_a_narrow_terminal() -> None:
+    head, shoe, *cut = drawn(answer_table.columns(ANSWERS), ANSWERS, 80)
+    assert head.split() == ["NAME", "JOB", "STATE", "CLASS", "PROBABILITY", "ERROR"]
+    assert shoe.split() == ["photos/a", "shoe.png", "7", "succeeded", "shoe", "0.7666"]
+    assert cut[0].startswith("photos/cut.png ")
+    error = " ".join(" ".join(cut).split()[3:])
+    assert error == ANSWERS[1]["error"]
+
+
+def test_answers_of_a_batch_are_whole_where_there_is_room() -> None:
+    lines = drawn(answer_table.columns(ANSWERS), ANSWERS, 300)
+    assert lines[0].split()[5:] == ["TOP", "NOTES", "ERROR"]
+    assert not any("…" in line for line in lines)
+
+
+def test_the_first_answer_of_a_batch_goes_last() -> None:
+    lines = drawn(answer_table.columns(ANSWERS), ANSWERS, 44)
+    assert lines[0].split() == ["NAME", "JOB", "STATE", "CLASS"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_answer_of_a_batch_is_cut_in_its_middle(width: int) -> None:
+    text = "\n".join(drawn(answer_table.columns(ANSWERS), ANSWERS, width))
+    assert "PROBABILITY" not in text or "0.7666" in text
+    assert "succeeded" in text
+    assert "failed" in text
+
+
+def test_a_batch_without_a_name_is_called_by_its_items() -> None:
+    batch = Batch(
+        id=3, kind="add", user="mnemosyne", name=None, spec={}, items=25, known=0, states={},
+        jobs=25, max_fails=None, created_at=NOW,
+    )  # fmt: skip
+    columns = {column.name: column for column in batch_table.columns(NOW)}
+    name = columns["name"]
+    assert name.text(batch) == "25 items"
+    assert name.raw is not None
+    assert name.raw(batch) == ""
