@@ -136,7 +136,10 @@ class BatchHoldups:
     """Says, once a second, what keeps the first unfinished job of a batch from starting."""
 
     def __init__(self, handle: BatchHandle, tell: Callable[[str], None] = note) -> None:
-        self._handle, self._holdups = handle, Holdups(handle.client, tell, busy=False)
+        self._handle, self._holdups = (
+            handle,
+            Holdups(handle.client, tell, busy=False, parents=True),
+        )
         self._look_at = 0.0
 
     def __call__(self, _: Batch) -> None:

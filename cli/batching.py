@@ -18,7 +18,7 @@ from .bars import counting_bar
 from .batch_follow import BatchHoldups, first_error, follow
 from .from_spec import shape_of
 from .interrupts import Interrupts
-from .options import FilePath
+from .options import FilePath, count
 from .output import dump, hint, is_dumb, note, on_terminal, say
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def options(kind: Kind) -> list[click.Parameter]:
         click.Option(["--no-cache"], is_flag=True,
                      help="Compute anew what an earlier batch has answered."),
         click.Option(
-            ["--max-fails"], type=int, metavar="N",
+            ["--max-fails"], type=count(1), metavar="N",
             help="Cancel the rest of the batch once N of its jobs have failed.",
         ),
     ]  # fmt: skip

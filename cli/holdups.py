@@ -1,4 +1,7 @@
-"""A line for whoever waits for a job that does not begin: nobody can run it, or all are busy."""
+"""A line for whoever waits for a job that does not begin: nobody can run it, or all are busy.
+
+Or it waits for another, whose model (say) it needs.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,21 @@ class Holdups:
         client: whose database is asked.
         tell: what says a line; by default, on stderr.
         busy: whether to say, too, that the job waits behind others.
+        parents: whether to say, too, which jobs it waits for; default: as `busy`.
     """
 
     def __init__(
-        self, client: Client, tell: Callable[[str], None] = note, *, busy: bool = True
+        self,
+        client: Client,
+        tell: Callable[[str], None] = note,
+        *,
+        busy: bool = True,
+        parents: bool | None = None,
     ) -> None:
         self._client = client
         self._tell = tell
         self._busy = busy
+        self._parents = busy if parents is None else parents
         self._state = ""
         self._look_at = 0.0
         self._nobody: bool | None = None  # of what was said last; None where nothing holds it up
@@ -46,8 +56,18 @@ class Holdups:
         with self._client.db.read() as connection:
             # Read anew: it may have begun since this look.
             found = holdup(connection, queries.get_job(connection, job.id))
+            awaited = queries.awaited_by(connection, job.id) if self._parents else []
+        if found is None and awaited:
+            self._tell_parents(job, awaited)
         before, self._nobody = self._nobody, None if found is None else found.nobody
         if found is None or found.nobody is before:
             return
         if found.nobody or self._busy:
             self._tell(clean(f"job {job.id}: {found.text}"))
+
+    def _tell_parents(self, job: Job, awaited: list[Job]) -> None:
+        """Say once what a job waits for that goes on well."""
+        from cvq.explain.phrases import named
+
+        self._parents = False
+        self._tell(clean(f"job {job.id} waits for {named(awaited)} to succeed"))

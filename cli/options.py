@@ -105,6 +105,7 @@ CONDITION = Parser("condition", parse.comparison)
 TAG = Parser("key=value", lambda text: parse.tag(text, value_needed=True))
 TAG_OR_KEY = Parser("key[=value]", lambda text: parse.tag(text, value_needed=False))
 REFERENCE = Parser("job", parse.reference)
+BATCH = Parser("batch", lambda text: parse.reference(text, "batch"))
 
 
 def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -137,7 +138,7 @@ timeout = click.option(
     "--timeout", type=DURATION, metavar="DURATION", help="Wait at most this long: 90s, 5m, 1h."
 )
 job = click.argument("reference", metavar="JOB", type=REFERENCE)
-batch = click.argument("reference", metavar="BATCH", type=Parser("batch", parse.reference))
+batch = click.argument("reference", metavar="BATCH", type=BATCH)
 jobs = click.argument("references", metavar="JOB...", type=REFERENCE, nargs=-1, required=True)
 
 filters = together(
@@ -155,7 +156,7 @@ filters = together(
         help="Only jobs of these users.",
     ),
     click.option(
-        "--batch", type=CommaList(REFERENCE), multiple=True, metavar="BATCH,...",
+        "--batch", type=CommaList(BATCH), multiple=True, metavar="BATCH,...",
         help="Only jobs of these batches: an id, or @ for your last.",
     ),
     click.option(

@@ -176,8 +176,12 @@ def tag(text: str, *, value_needed: bool) -> tuple[str, str | None]:
     return key, value if equals else None
 
 
-def reference(text: str) -> Reference:
+def reference(text: str, what: str = "job") -> Reference:
     """Parse `12`, `3-7`, `@` or `@~1`.
+
+    Args:
+        text: what was typed.
+        what: what it means one of: a job or a batch.
 
     Raises:
         UsageError: the text is none of these.
@@ -189,7 +193,7 @@ def reference(text: str) -> Reference:
         last = int(match[2] or first)
         if first <= last:
             return Reference(first, last)
-    raise UsageError(f"'{text}' is not a job: write an id, a range 3-7, @ (the last) or @~1")
+    raise UsageError(f"'{text}' is not a {what}: write an id, a range 3-7, @ (the last) or @~1")
 
 
 def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cvq import parse
 from cvq.errors import UsageError
 from cvq.states import State
 
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  cvq retry 3 --failed\n  cvq retry @ --failed --cancelled"
     "\n  cvq retry --job 12,20-24"
 )
-@click.argument(
-    "reference", metavar="[BATCH]", type=options.Parser("batch", parse.reference), required=False
-)
+@click.argument("reference", metavar="[BATCH]", type=options.BATCH, required=False)
 @click.option(
     "--job",
     "jobs",

@@ -36,7 +36,7 @@ _WORST_FIRST = (
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
 @click.option(
     "--batch",
-    type=options.REFERENCE,
+    type=options.BATCH,
     metavar="BATCH",
     help="Wait for a batch, with one bar for all its jobs.",
 )

@@ -28,7 +28,7 @@ _TAIL = 10
 @click.command(epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json\n  cvq watch --batch 3")
 @click.argument("reference", metavar="[JOB]", type=options.REFERENCE, required=False)
 @click.option(
-    "--batch", type=options.REFERENCE, metavar="BATCH",
+    "--batch", type=options.BATCH, metavar="BATCH",
     help="A whole batch: an id, or @ for your last.",
 )  # fmt: skip
 @click.option(
