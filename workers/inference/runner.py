@@ -4,13 +4,13 @@ Items are taken in chunks of the inference's `max_batch`. While one chunk is on 
 next one is decoded, and no more than these two are held. Nothing waits for a batch to fill: a lone
 item is answered at once.
 
-Decoded items of one shape make a batch. It is padded by repeating an item, to a power of two, so
-that a device sees few shapes; or always to `max_batch` with `exact`: kernels choose how to add
-numbers up by the shape of what they get, so that an answer's last bits depend on how many share a
-batch, and on nothing else.
+Decoded items of one shape and type make a batch. It is padded by repeating an item, to a power of
+two, so that a device sees few shapes; or always to `max_batch` with `exact`: kernels choose how to
+add numbers up by the shape of what they get, so that an answer's last bits depend on how many
+share a batch, and on nothing else.
 
 A batch that fails is halved until the item that is at fault fails alone: one among 256 costs 17
-forwards at most.
+forwards at most. Each half is decoded anew: `infer` may have written to what it was given.
 """
 
 from __future__ import annotations
@@ -89,16 +89,16 @@ class Runner:
     def stream(self, items: Iterable[Any]) -> Iterator[Answer | Failure]:
         """The same, as they come; memory holds two chunks, however many items there are."""
         chunks = _chunks(items, self.inference.max_batch)
-        ahead: deque[list[Future[list[Any]]]] = deque()
+        ahead: deque[tuple[list[Any], list[Future[list[Any]]]]] = deque()
         try:
             for chunk in chunks:
-                ahead.append(self._start_decoding(chunk))
+                ahead.append((chunk, self._start_decoding(chunk)))
                 if len(ahead) > 1:
-                    yield from self._answered(ahead.popleft())
+                    yield from self._next(ahead)
             while ahead:
-                yield from self._answered(ahead.popleft())
+                yield from self._next(ahead)
         finally:  # also where nobody asks for the rest
-            for future in itertools.chain(*ahead):
+            for future in itertools.chain(*(decoding for _, decoding in ahead)):
                 future.cancel()
 
     def close(self) -> None:
@@ -129,22 +129,23 @@ class Runner:
 
     # --- Answering ------------------------------------------------------------------------------
 
-    def _answered(self, decoding: list[Future[list[Any]]]) -> list[Answer | Failure]:
+    def _next(
+        self, ahead: deque[tuple[list[Any], list[Future[list[Any]]]]]
+    ) -> list[Answer | Failure]:
         self._spill = Spill(self._scratch)
-        decoded = [one for future in decoding for one in future.result()]
-        found: dict[int, Answer | Failure] = {}
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for place, one in enumerate(decoded):
-            if isinstance(one, Failure):
-                found[place] = one
-            else:
-                by_shape.setdefault(tuple(getattr(one, "shape", ())), []).append(place)
-        for places in by_shape.values():
-            answers = self._settled([decoded[place] for place in places])
-            found.update(zip(places, answers, strict=True))
-        return [found[place] for place in range(len(decoded))]
+        return self._answered(*ahead.popleft())
 
-    def _settled(self, batch: list[Any]) -> Sequence[Answer | Failure]:
+    def _answered(
+        self, items: Sequence[Any], decoding: list[Future[list[Any]]]
+    ) -> list[Answer | Failure]:
+        found, alike = _grouped(one for future in decoding for one in future.result())
+        decoding.clear()  # what was decoded is held once
+        for places, batch in alike:
+            answers = self._settled([items[place] for place in places], batch)
+            found.update(zip(places, answers, strict=True))
+        return [found[place] for place in range(len(items))]
+
+    def _settled(self, items: Sequence[Any], batch: list[Any]) -> Sequence[Answer | Failure]:
         """An answer or a failure for each; halves that fail are tried by themselves."""
         try:
             return self._forward(batch)
@@ -153,13 +154,18 @@ class Runner:
             failure = describe(error)
         if len(batch) == 1:
             return [failure]
-        half = len(batch) // 2
-        return [*self._settled(batch[:half]), *self._settled(batch[half:])]
+        batch.clear()
+        half = len(items) // 2
+        parts = items[:half], items[half:]
+        return [
+            each for some in parts for each in self._answered(some, self._start_decoding(some))
+        ]
 
     def _forward(self, batch: list[Any]) -> list[Answer]:
         most = self.inference.max_batch
         size = most if self.exact else min(most, 1 << (len(batch) - 1).bit_length())
-        padded = batch + [batch[-1]] * (size - len(batch))
+        # Not the item itself: what `infer` writes to one would be written again and again.
+        padded = batch + [_copied(batch[-1])] * (size - len(batch)) if size > len(batch) else batch
         self.forwards += 1
         with self.forwarding, _without_gradients():
             answers = self.inference.infer(self.model, padded)
@@ -183,6 +189,40 @@ class Runner:
             sys.modules["torch"].cuda.synchronize(self.inference.device)
         except Exception:
             raise DeviceLostError(f"{self.inference.device} is lost: {words_of(error)}") from error
+
+
+def _grouped(
+    decoded: Iterable[Any],
+) -> tuple[dict[int, Answer | Failure], Iterable[tuple[list[int], list[Any]]]]:
+    """Those that have failed, by their places; and the places and items of each batch."""
+    found: dict[int, Answer | Failure] = {}
+    alike: dict[Any, tuple[list[int], list[Any]]] = {}
+    for place, one in enumerate(decoded):
+        if isinstance(one, Failure):
+            found[place] = one
+            continue
+        try:
+            places, batch = alike.setdefault(_shape_of(one), ([], []))
+        except Exception as error:  # of what only looks like an array
+            found[place] = describe(error)
+        else:
+            places.append(place)
+            batch.append(one)
+    return found, alike.values()
+
+
+def _shape_of(decoded: Any) -> tuple[Any, ...]:
+    """What decoded items of one batch have in common."""
+    key = tuple(getattr(decoded, "shape", ())), getattr(decoded, "dtype", None)
+    hash(key)
+    return key
+
+
+def _copied(decoded: Any) -> Any:
+    try:
+        return copy.deepcopy(decoded)
+    except Exception:  # what cannot be copied is given as it is
+        return decoded
 
 
 def _answer(given: Answer | Mapping[str, Any]) -> Answer:

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -126,6 +127,54 @@ def test_shapes_are_batched_apart() -> None:
     with Runner(Shapes(), None) as runner:
         assert doubles(runner.answer(range(5))) == [0, 2, 4, 6, 8]
         assert runner.inference.batches == [[0, 2, 4, 4], [1, 3]]
+
+
+class Scaling(Doubling):
+    """Writes to what it is given."""
+
+    def decode(self, model: None, item: Any) -> Any:
+        return item["make"](item["value"])
+
+    def infer(self, model: None, batch: Sequence[Any]) -> list[dict[str, Any]]:
+        for one in batch:
+            one *= 2
+        values = [float(one.sum()) for one in batch]
+        if 2 * 77 in values:
+            raise PermanentError("poisoned")
+        types = [str(one.dtype) for one in batch]
+        return [{"double": v, "type": of} for v, of in zip(values, types, strict=True)]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("make", [lambda n: np.array([n]), lambda n: torch.tensor([n])])
+def test_an_inference_may_write_to_what_it_is_given(exact: bool, make: Any) -> None:
+    items = [{"make": make, "value": value} for value in (1, 2, 77, 4, 5)]
+    with Runner(Scaling(), None, exact=exact) as runner:
+        assert doubles(runner.answer(items[:2] + items[3:4])) == [2, 4, 8]
+        assert doubles(runner.answer(items)) == [2, 4, "poisoned", 8, 10]
+
+
+def test_types_are_batched_apart() -> None:
+    types = [np.uint8, np.float32, np.uint8]
+    items = [{"make": lambda n, of=of: np.array([n], of), "value": 1} for of in types]
+    with Runner(Scaling(), None) as runner:
+        answers = runner.answer(items)
+        assert [each.row["type"] for each in answers if isinstance(each, Answer)] == [
+            "uint8", "float32", "uint8"
+        ]  # fmt: skip
+        assert runner.forwards == 2
+
+
+@pytest.mark.parametrize("shape", [None, 3, ([2], 1)])
+def test_what_only_looks_like_an_array_fails_alone(shape: Any) -> None:
+    class Shaped(Doubling):
+        def decode(self, model: None, item: Any) -> Any:
+            return SimpleNamespace(shape=shape) if item == 2 else item
+
+    with Runner(Shaped(), None) as runner:
+        first, odd, last = runner.answer([1, 2, 3])
+    assert doubles([first, last]) == [2, 6]
+    assert isinstance(odd, Failure)
 
 
 def test_answers_of_what_only_fills_a_batch_up_are_not_asked_for() -> None:
