@@ -24,12 +24,14 @@ class EndedJobs:
         self._broker = Broker(settings)
         self._ended: queue.Queue[list[int]] = queue.Queue(_MOST_WAITING)
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()  # several slots tell
 
     def tell(self, job_ids: Iterable[int]) -> None:
         """Announce that jobs have ended, soon."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="cvq-ended", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="cvq-ended", daemon=True)
+                self._thread.start()
         try:
             self._ended.put_nowait(list(job_ids))
         except queue.Full:

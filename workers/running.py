@@ -49,7 +49,7 @@ class Running:
         warm = self._warm.get(id(slot))
         return warm.resident if warm else ()
 
-    def run(self, claim: Claim | None, slot: Slot, more: Callable[[], Claim | None]) -> None:
+    def run(self, claim: Claim, slot: Slot, more: Callable[[], Claim | None]) -> None:
         """Run what was claimed to its end, whatever goes wrong: a slot outlives it.
 
         Args:
@@ -57,8 +57,6 @@ class Running:
             slot: where they run.
             more: claims what comes next, while this runs.
         """
-        if claim is None:
-            return
         attempts: Sequence[Attempt] = self._begin(claim)
         if (kind := self._kind_for_warm(claim.jobs[0], slot)) is not None:
             attempts = self._run_together(attempts, kind, slot, more)
@@ -126,7 +124,9 @@ class Running:
 
         Returns those that came next, and get processes of their own.
         """
-        warm = self._warm.setdefault(id(slot), WarmProcess(slot, self._site))
+        warm = self._warm.get(id(slot))
+        if warm is None:
+            warm = self._warm[id(slot)] = WarmProcess(slot, self._site)
         others: MicroBatch | None = None
 
         def following() -> MicroBatch | None:

@@ -28,7 +28,11 @@ class Step:
         self._act = act
 
     def bring(self) -> None:
+        self.bringing()
         self.brought.set()
+
+    def bringing(self) -> None:
+        """What is to happen while its inputs are brought."""
 
     def answer(self, look: Callable[[], None]) -> None:
         assert self.brought.is_set()
@@ -39,15 +43,17 @@ class Step:
         self.finished.set()
 
 
-def run(*steps: Step) -> list[Step]:
+def run(*steps: Step, over: list[Step] | None = None) -> list[Step]:
     """Run them in this order, each as soon as it is asked for; those that are over."""
-    rest, over = list(steps[1:]), list[MicroBatch]()
+    rest = list(steps[1:])
+    over = [] if over is None else over
 
     def more() -> MicroBatch | None:
         return cast(MicroBatch, rest.pop(0)) if rest else None
 
-    relay.Relay(more, over.append).run(cast(MicroBatch, steps[0]))
-    return cast(list[Step], over)
+    ended = cast(Callable[[MicroBatch], None], over.append)
+    relay.Relay(more, ended).run(cast(MicroBatch, steps[0]))
+    return over
 
 
 def waits_for(event: threading.Event) -> Callable[[Callable[[], None]], None]:
@@ -106,11 +112,55 @@ def test_what_was_claimed_is_given_back_where_the_worker_fails() -> None:
     assert not second.answered.is_set()
 
 
+def test_answers_do_not_wait_for_the_next_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_SOON_S", 0.0)
+    first, second = Step(), Step()
+    second.bringing = lambda: waits_for(first.finished)(lambda: None)  # type: ignore[method-assign]
+    assert run(first, second) == [first, second]
+    assert second.answered.is_set()
+
+
+def test_without_another_thread_all_is_answered_one_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(relay.Background, "start", start)
+    first, second = Step(), Step()
+    assert run(first, second) == [first]
+    assert first.answered.is_set()
+    assert not second.brought.is_set()
+
+
+def test_a_claim_that_fails_is_told_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = Step(), Step()
+
+    def fail() -> None:
+        raise ValueError("a mistake of the worker's")
+
+    second.bringing = fail  # type: ignore[method-assign]
+    assert run(first, second) == [second, first]
+    assert "a mistake of the worker's" in caplog.text
+
+
+def test_inputs_that_cannot_be_brought_leave_nothing_behind() -> None:
+    first, over = Step(), list[Step]()
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    first.bringing = fail  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run(first, over=over)
+    assert over == [first]
+
+
 def test_what_is_not_for_this_process_is_held_and_handed_on() -> None:
     first, second = Step(), Step(warm=False)
     rest = [cast(MicroBatch, second)]
     over: list[MicroBatch] = []
     following = relay.Relay(lambda: rest.pop() if rest else None, over.append)
     assert following.run(cast(MicroBatch, first)) is cast(MicroBatch, second)
-    assert over == [first]
+    assert over == [cast(MicroBatch, first)]
     assert not second.finished.is_set()

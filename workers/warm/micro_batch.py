@@ -93,7 +93,9 @@ class MicroBatch:
         # Not in the micro-batch's own folder: the process may read them again for the next.
         self._trained = TrainedModels(self._books.read, site.artifacts, process.folder / "models")
         self._jobs: dict[AttemptId, BatchJob] = {}
+        self._key = attempts[0].job.batch_key or ""
         self._wanted = self._has_shards = False
+        self._look: Callable[[], None] = lambda: None
         self.seconds = 0.0
         self._loads = 0  # in which the process ended
         self._told = told
@@ -113,11 +115,13 @@ class MicroBatch:
         Args:
             look: called now and then.
         """
-        began = time.monotonic()
+        began, self._look = time.monotonic(), look
         if self._wanted:
             with self._ending_all():
-                self._answer_all(look)
-        self.seconds = self._process.answered_s = time.monotonic() - began
+                self._answer_all()
+        self.seconds = time.monotonic() - began
+        if self._wanted and self._ends.keys() == self._attempts.keys():
+            self._process.answered = self._key, self.seconds
 
     def finish(self) -> None:
         """Write the ends of all; those that were not answered go back to the queue."""
@@ -138,9 +142,9 @@ class MicroBatch:
     @property
     def is_quick_and_full(self) -> bool:
         """Whether it will not take long, as the last one did not, and more may be queued."""
-        last = self._process.answered_s
+        key, seconds = self._process.answered
         full = self._has_shards or len(self.attempts) >= self._site.settings.micro_batch
-        return full and last is not None and last <= _QUICK_S
+        return full and key == self._key and seconds <= _QUICK_S
 
     @contextmanager
     def _ending_all(self) -> Iterator[None]:
@@ -200,7 +204,7 @@ class MicroBatch:
 
     # ------------------------------------------------------------ answers
 
-    def _answer_all(self, look: Callable[[], None]) -> None:
+    def _answer_all(self) -> None:
         assert self._kind is not None
         groups = deque([[id_ for id_ in self._jobs if not self._is_over(id_)]])
         while groups:
@@ -210,7 +214,7 @@ class MicroBatch:
             self._process.ensure(self._kind.name, self._watch)
             if not self._process.alive:
                 return
-            cause = self._answer(group, look)
+            cause = self._answer(group)
             left = [id_ for id_ in group if not self._is_over(id_)]
             if cause is None:
                 groups.appendleft(left)
@@ -233,11 +237,11 @@ class MicroBatch:
         if self._loads == _LOADS:
             self._end_rest(cause)
 
-    def _answer(self, group: Sequence[AttemptId], look: Callable[[], None]) -> Outcome | None:
+    def _answer(self, group: Sequence[AttemptId]) -> Outcome | None:
         """Have a group answered; why those without an end have none; None: not their fault."""
         first = self._attempts[group[0]].job
         request = BatchRequest(
-            first.batch_key or "",
+            self._key,
             first.kind,
             str(self._folder),
             [self._jobs[id_] for id_ in group],
@@ -256,7 +260,7 @@ class MicroBatch:
                     self._restart(group)  # nobody's own, either
                 self._books.flush()
                 self._settle()
-                look()
+                self._look()
                 if self._is_in_the_way(group):
                     self._process.kill()
                     return None
@@ -310,6 +314,7 @@ class MicroBatch:
 
     def _watch(self) -> bool:
         """Whether anybody wants an answer still."""
+        self._look()
         return any(not self._is_over(id_) for id_ in self._attempts)
 
     def _is_over(self, id_: AttemptId) -> bool:

@@ -19,6 +19,7 @@ from .micro_batch import MicroBatch
 log = logging.getLogger("cvq.worker")
 
 _PATIENCE_S = 5.0  # after which the next is given back
+_SOON_S = 0.5  # for which ends may wait for the next claim
 
 
 class Relay:
@@ -43,23 +44,23 @@ class Relay:
         """
         before: MicroBatch | None = None
         current: MicroBatch | None = first
-        first.bring()
         try:
+            first.bring()
             while current is not None and current.is_warm:
                 aside = self._start_aside(before, ahead=current.is_quick_and_full)
                 before = None
                 try:
                     current.answer(self._look)
                 finally:
-                    before = current
-                    if aside is not None:
-                        aside.join()
-                current, self._next = self._next, None
+                    if aside is not None and self._outlasts(aside, current):
+                        current = None
+                before, current, self._next = current, self._next, None
+            others, current = current, None
         finally:
-            for left in (before, self._next):
+            for left in (before, current, self._next):
                 if left is not None:
                     self._finish(left)
-        return current
+        return others
 
     def _start_aside(self, before: MicroBatch | None, *, ahead: bool) -> Background | None:
         """Begin to write the ends of the one before, and to bring the next."""
@@ -73,15 +74,37 @@ class Relay:
         if before is None and not ahead:
             return None
         aside = Background(work, "cvq-aside")
-        aside.start()
+        try:
+            aside.start()
+        except RuntimeError as error:  # there may be no more threads
+            log.warning("%s", error)
+            if before is not None:
+                self._finish(before)
+            return None
         return aside
+
+    def _outlasts(self, aside: Background, answered: MicroBatch) -> bool:
+        """Wait for the other thread; whether the ends had to be written meanwhile."""
+        aside.join(_SOON_S)
+        late = aside.is_alive()
+        if late:  # nobody who waits for an answer waits for a store or a database that is slow
+            self._finish(answered)
+            aside.join()
+        if aside.error is not None:
+            log.error("the next jobs could not be claimed", exc_info=aside.error)
+        return late
 
     def _bring_next(self) -> None:
         found = self._more()
-        if found is not None:
+        if found is None:
+            return
+        self._give_back_at = time.monotonic() + _PATIENCE_S
+        try:
             found.bring()
-            self._give_back_at = time.monotonic() + _PATIENCE_S
-            self._next = found
+        except BaseException:
+            self._finish(found)
+            raise
+        self._next = found
 
     def _look(self) -> None:
         """Give the next back where this one takes longer than was to be expected."""

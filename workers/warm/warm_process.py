@@ -34,16 +34,18 @@ _MOST_TOLD = 100  # lines that a process says while it answers no job
 
 
 class WarmProcess:
-    """Answers micro-batches for one slot; for the slot's thread alone.
+    """Answers micro-batches for one slot; for the slot's thread alone, but for `is_worn`,
+    `resident` and `folder`.
 
     Attributes:
         resident: batch keys whose model is loaded.
-        answered_s: seconds that its last micro-batch took; None before it had one.
+        answered: the batch key of the last micro-batch of which all was answered, and the seconds
+            that this took.
     """
 
     def __init__(self, slot: Slot, site: Site) -> None:
         self.resident: frozenset[str] = frozenset()
-        self.answered_s: float | None = None
+        self.answered: tuple[str | None, float] = None, 0.0
         self.folder = scratch_of(site.settings.home, site.worker) / f"warm-{uuid.uuid4().hex[:8]}"
         self._slot, self._site = slot, site
         self._process: JobProcess | None = None
@@ -155,7 +157,8 @@ class WarmProcess:
     @property
     def alive(self) -> bool:
         """Whether there is a process."""
-        return self._process is not None and not self._process.gone
+        process = self._process  # which another thread may take away
+        return process is not None and not process.gone
 
     @property
     def is_worn(self) -> bool:
