@@ -23,7 +23,7 @@ from .inputs.files import InputFile
 from .inputs.images import ImagesFile
 from .inputs.items import Item
 from .kinds import make_spec
-from .known import Known, looked_for
+from .known import Known, open_known
 from .making import SHARD, Maker
 from .prepared import Ledger, Prepared
 from .records import NewJob
@@ -186,7 +186,7 @@ def prepare(
         known = Known()
         if bulk.cache and found.cache_key is not None:
             answers = Answers(client.db, client.artifacts, scratch)
-            known = stack.enter_context(looked_for(answers, found.cache_key, _warn))
+            known = stack.enter_context(open_known(answers, found.cache_key, _warn))
         if bulk.may_have_shards and bulk.single is None:
             seen += islice(rest, MOST_EACH + 1 - len(seen))
         each = enumerate(chain(seen, rest))
@@ -197,7 +197,7 @@ def prepare(
         elif bulk.has_files:
             made = in_order(partial(maker.job, known), each, look)
         else:  # there is nothing to wait for
-            made = (maker.job(known, *numbered) for numbered in enumerate(each))
+            made = (maker.job(known, numbered) for numbered in each)
         for job, taken in stack.enter_context(closing(made)):
             ledger.enter(job, taken)
             look()

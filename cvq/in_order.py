@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from contextlib import closing
@@ -17,35 +17,35 @@ R = TypeVar("R")
 
 THREADS = min(16, 4 + (os.cpu_count() or 1))
 AHEAD = 16 * THREADS
-_MOST_AT_ONCE = 32
+QUICK_S = 0.0003  # an item that takes no longer has not waited for a disk
 _LOOK_S = 0.1
 
 
 def in_order(
-    work: Callable[[int, T], R],
+    work: Callable[[T], R],
     given: Iterable[T],
     look: Callable[[], None],
     *,
     ahead: int = AHEAD,
-    at_once: int = _MOST_AT_ONCE,
 ) -> Generator[R]:
     """The results; few are begun at a time, so that an endless source fills no memory.
 
     Args:
-        work: called in a thread with what was given and its place, from 0.
+        work: called in a thread.
         given: what there is to do; read in this thread.
         look: called now and then, also while no result is ready; what it raises ends it all.
         ahead: how many are begun before the first of them is done.
-        at_once: how many a thread is handed at most; 1 of what takes long.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cvq-store")
     begun: deque[tuple[Future[list[R]], int]] = deque()
-    places = enumerate(given)
+    given = iter(given)
     begun_items = done = 0
+    # Few are handed to a thread at a time at first, so that all have something to do; then more,
+    # as to hand over one costs as much as many take that are only looked at. Of the most at a
+    # time there are still two for each thread.
+    most = max(1, ahead // (2 * THREADS))
     try:
-        # Few at a time at first, so that all threads have something to do; then more and more, as
-        # to hand over one costs as much as many take that are only looked at.
-        while some := list(islice(places, min(at_once, 1 + done // (4 * THREADS)))):
+        while some := list(islice(given, min(most, 1 + done // (4 * THREADS)))):
             begun.append((pool.submit(_each, work, some), len(some)))
             begun_items += len(some)
             look()
@@ -60,7 +60,7 @@ def in_order(
 
 
 def here_or_in_order(
-    work: Callable[[int, T], R],
+    work: Callable[[T], R],
     given: Iterable[T],
     look: Callable[[], None],
     *,
@@ -74,28 +74,27 @@ def here_or_in_order(
 
     Args:
         work, given, look, ahead: as for `in_order`.
-        quick_s: how long one may take; a single one that takes longer is forgiven.
+        quick_s: how long one may take, in the mean of those so far; the latest weigh most.
         is_quick: whether it seems so beforehand.
     """
-    places: Iterator[tuple[int, T]] = enumerate(given)
-    mean = 0.0
-    for place, each in places:
-        if not is_quick(each) or mean > quick_s:
-            places = chain([(place, each)], places)
+    given = iter(given)
+    mean: float | None = None
+    for each in given:
+        if not is_quick(each) or (mean or 0.0) > quick_s:
+            given = chain([each], given)
             break
         began = time.perf_counter()
-        result = work(place, each)
+        result = work(each)
         took = time.perf_counter() - began
-        mean = took if place == 0 else mean + (took - mean) / 8
+        mean = took if mean is None else mean + (took - mean) / 8
         yield result
         look()
-    rest = in_order(lambda _, numbered: work(*numbered), places, look, ahead=ahead, at_once=1)
-    with closing(rest):
+    with closing(in_order(work, given, look, ahead=ahead)) as rest:
         yield from rest
 
 
-def _each(work: Callable[[int, T], R], given: Iterable[tuple[int, T]]) -> list[R]:
-    return [work(place, each) for place, each in given]
+def _each(work: Callable[[T], R], given: Iterable[T]) -> list[R]:
+    return [work(each) for each in given]
 
 
 def _result(future: Future[list[R]], look: Callable[[], None]) -> list[R]:
@@ -103,6 +102,6 @@ def _result(future: Future[list[R]], look: Callable[[], None]) -> list[R]:
         try:
             return future.result(_LOOK_S)
         except NotYetError:
-            if future.done():  # it was its own
-                raise
+            if future.done():  # just now, or the error is the work's own
+                return future.result()
             look()

@@ -7,9 +7,10 @@ no job. What failed, was cancelled or has not ended is no answer.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from . import queries
 from .batch import Batch
@@ -21,9 +22,9 @@ from .manifests import Entry, Found, Manifest, ManifestError
 from .states import State
 from .views.answers import Answers
 
+T = TypeVar("T")
+
 MOST_BATCHES = 10  # that are looked into, the newest
-LOOKED_UP_AT_ONCE = 150
-QUICK_S = 0.0003  # an item that takes no longer has not waited for a disk
 
 
 class Answer(NamedTuple):
@@ -55,21 +56,24 @@ class Known:
     """Answers of earlier batches. Its methods are for any thread.
 
     Args:
-        batches: opens one after the other, each when it is needed first.
-        empty: whether there are none.
+        batches: what opens them, by their ids, the newest first; called when one is needed.
+        note: told of those whose answers cannot be used, and why.
     """
 
-    def __init__(self, batches: Iterable[_Earlier] = (), *, empty: bool = True) -> None:
-        self.empty = empty
-        self._opened: list[_Earlier] = []
-        self._others = iter(batches)
+    def __init__(
+        self,
+        batches: Mapping[int, Callable[[], _Earlier]] | None = None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._batches = dict(batches or {})
+        self._opened: dict[int, _Earlier] = {}
+        self._note = note
         self._lock = threading.Lock()
 
-    def _batches(self) -> Iterator[_Earlier]:
-        yield from self._opened
-        while (batch := next(self._others, None)) is not None:
-            self._opened.append(batch)
-            yield batch
+    @property
+    def empty(self) -> bool:
+        """Whether there are none, so that nothing needs to be read to be looked up."""
+        return not self._batches
 
     def look_up(self, nth: int, item: Item) -> Seen:
         """Find out whether an item is known: one that has changed, or may have, is read."""
@@ -85,13 +89,13 @@ class Known:
         for (nth, item), entry in zip(items, entries, strict=True):
             sha256, answer = known.get(nth, _UNKNOWN)
             found = Seen(item, Entry(*entry[:4], sha256), answer)
-            seen.append(found if answer is not None else self._read(found))
+            seen.append(found if answer is not None or self.empty else self._read(found))
         return seen
 
     def alike(self, sha256: bytes) -> Answer | None:
         """Where this content is answered."""
         with self._lock:
-            answers = (batch.alike(sha256) for batch in self._batches())
+            answers = self._told(lambda batch: batch.alike(sha256))
             return next((answer for answer in answers if answer is not None), None)
 
     def _unchanged(
@@ -99,15 +103,31 @@ class Known:
     ) -> dict[int, tuple[bytes | None, Answer | None]]:
         """The digests and the answers of files that are as they were, by their number."""
         known: dict[int, tuple[bytes | None, Answer | None]] = {}
-        left = [each for each in entries if each.place is not None and each.stamp is not None]
-        for batch in self._batches() if left else ():
-            for nth, sha256, answer in batch.unchanged(left):
+        left = {each.nth: each for each in entries if each.place and each.stamp is not None}
+        if not left:
+            return known
+        for found in self._told(lambda batch: list(batch.unchanged(list(left.values())))):
+            for nth, sha256, answer in found:
                 if answer is not None or nth not in known:
                     known[nth] = sha256, answer
-            left = [entry for entry in left if known.get(entry.nth, _UNKNOWN)[1] is None]
+                if answer is not None:
+                    del left[nth]
             if not left:
                 break
         return known
+
+    def _told(self, ask: Callable[[_Earlier], T]) -> Iterator[T]:
+        """What each batch says; one that cannot be read is asked no more."""
+        for number, opened in tuple(self._batches.items()):
+            try:
+                if number not in self._opened:
+                    self._opened[number] = opened()
+                told = ask(self._opened[number])
+            except (ManifestError, StoreError) as error:
+                del self._batches[number]
+                self._note(f"what batch {number} has answered is computed anew: {error}")
+            else:
+                yield told
 
     def _read(self, seen: Seen) -> Seen:
         entry = seen.entry
@@ -169,7 +189,7 @@ class _Earlier:
 
 
 @contextmanager
-def looked_for(answers: Answers, cache_key: str, note: Callable[[str], None]) -> Iterator[Known]:
+def open_known(answers: Answers, cache_key: str, note: Callable[[str], None]) -> Iterator[Known]:
     """What is known under a key.
 
     Args:
@@ -181,15 +201,11 @@ def looked_for(answers: Answers, cache_key: str, note: Callable[[str], None]) ->
         batches = queries.batches_with_manifest(connection, cache_key, MOST_BATCHES)
     with ExitStack() as stack:
 
-        def opened() -> Iterator[_Earlier]:
-            for batch in batches:
-                try:
-                    manifest = stack.enter_context(answers.manifest(batch))
-                    yield _earlier(batch, manifest, answers, note)
-                except (ManifestError, StoreError) as error:
-                    note(f"what batch {batch.id} has answered is computed anew: {error}")
+        def opened(batch: Batch) -> _Earlier:
+            manifest = stack.enter_context(answers.manifest(batch))
+            return _earlier(batch, manifest, answers, note)
 
-        yield Known(opened(), empty=not batches)
+        yield Known({batch.id: partial(opened, batch) for batch in batches}, note)
 
 
 def _earlier(

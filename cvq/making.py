@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .checks import check_storable
 from .errors import InvalidInputError, SetupError, StoreError, UsageError
-from .in_order import THREADS, here_or_in_order
+from .in_order import QUICK_S, THREADS, here_or_in_order
 from .inputs import shards
 from .inputs.contents import digest_of
 from .inputs.items import Item, label
@@ -21,7 +21,7 @@ from .inputs.models import ModelFile
 from .inputs.submission import InputChecks, take_in
 from .kinds.kind import digest
 from .kinds.spec import files_in
-from .known import LOOKED_UP_AT_ONCE, QUICK_S, Known, Seen
+from .known import Known, Seen
 from .manifests import Entry
 from .packing import Packer, Taken, folder
 from .prepared import Ledger
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .kinds.spec import Spec
 
 SHARD = 1_000  # items of a shard
+_LOOKED_UP_AT_ONCE = 150
 
 T = TypeVar("T")
 # A job, where one is needed, and its items.
@@ -73,7 +74,7 @@ class Maker:
         }
         return self._bulk.kind.batch_key({**self.json, **jobs})
 
-    def job(self, known: Known, _: int, numbered: tuple[int, Item]) -> Made:
+    def job(self, known: Known, numbered: tuple[int, Item]) -> Made:
         """The job of one item, where it is not known."""
         nth, item = numbered
         seen = known.look_up(nth, item)
@@ -113,18 +114,20 @@ class Maker:
         packer = Packer(self._client.settings, known, self._bulk.strict)
         with closing(_new_ones(known, items, ledger, look)) as new:
             yield from here_or_in_order(
-                partial(self._shard, packer), _groups(new, SHARD), look,
-                quick_s=SHARD * QUICK_S, ahead=2 * THREADS, is_quick=packer.is_quick,
+                partial(self._shard, packer), enumerate(_groups(new, SHARD), 1), look,
+                quick_s=SHARD * QUICK_S, ahead=2 * THREADS,
+                is_quick=lambda numbered: packer.is_quick(numbered[1]),
             )  # fmt: skip
 
-    def _shard(self, packer: Packer, number: int, items: list[Seen]) -> Made:
+    def _shard(self, packer: Packer, numbered: tuple[int, list[Seen]]) -> Made:
         """The job of many items, whose files go into one.
 
         A failed one where none of them can be used; none, where all are found to be known.
         """
+        number, items = numbered
         with folder(self._scratch / f"shard-{number}") as place:
             place.mkdir()
-            path = place / f"shard-{number + 1:05}{shards.ENDING}"
+            path = place / f"shard-{number:05}{shards.ENDING}"
             taken = packer.pack(path, items, place / "item")
             new = [each for each in taken if each.answer is None]
             if not new:
@@ -185,12 +188,12 @@ def _new_ones(
     known: Known, items: Iterator[tuple[int, Item]], ledger: Ledger, look: Callable[[], None]
 ) -> Generator[Seen]:
     """The items that are to be computed; what is known is entered."""
-    if known.empty:
+    if known.empty:  # no file is asked how old it is
         yield from (Seen(item, Entry(nth, item.name), None) for nth, item in items)
         return
     groups = here_or_in_order(
-        lambda _, group: known.look_up_all(group), _groups(items, LOOKED_UP_AT_ONCE), look,
-        quick_s=LOOKED_UP_AT_ONCE * QUICK_S, ahead=2 * THREADS,
+        known.look_up_all, _groups(items, _LOOKED_UP_AT_ONCE), look,
+        quick_s=_LOOKED_UP_AT_ONCE * QUICK_S, ahead=2 * THREADS,
     )  # fmt: skip
     for group in groups:
         for seen in group:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import CvqError, InvalidInputError, SetupError, UsageError
+from .in_order import QUICK_S
 from .inputs import shards
 from .inputs.contents import UnreadableError, digest, read_file
 from .inputs.files import ImageFile
 from .inputs.items import Item
-from .known import QUICK_S, Answer, Known, Seen
+from .known import Answer, Known, Seen
 from .manifests import Entry, Stamp
 from .settings import Settings
 

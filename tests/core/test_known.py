@@ -22,7 +22,7 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from PIL import Image
 
-from cvq import Client, Settings, bulk, known, making, manifests
+from cvq import Client, Settings, bulk, known, making, manifests, packing
 from cvq.batch_handle import BatchHandle
 from cvq.db import Database
 from cvq.errors import StoreError, UnknownJobError, UsageError
@@ -263,6 +263,8 @@ def test_a_change_shows_though_size_and_time_are_the_same(client: Client, folder
 def test_a_file_just_written_is_read_again(
     client: Client, folder: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    written = (folder / NAMES[0]).stat().st_ctime_ns
+    monkeypatch.setattr(time, "time_ns", lambda: written + 1_000_000_000)
     handle = client.submit_many("brightness", folder, single=True)
     assert lines(client, handle, "mtime, ctime") == [(None, None)] * len(NAMES)
     work(client)
@@ -538,6 +540,50 @@ def test_without_a_manifest_all_is_computed(client: Client, folder: Path, what: 
     assert again.batch.known == 0
     assert work(client) == len(NAMES)
     assert told(again) == told(first)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("settled", [True, False])  # looked for by place, or by content
+def test_a_manifest_that_cannot_be_read_any_more_answers_nothing(
+    client: Client, folder: Path, settled: bool, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy import text
+
+    now = (folder / NAMES[0]).stat().st_ctime_ns + (10_000_000_000 if settled else 0)
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+
+    first = client.submit_many("brightness", folder, single=True)
+    assert work(client) == len(NAMES)
+    assert first.batch.manifest is not None
+    path = client.artifacts.fetch_input(first.batch.manifest, Path())
+    with sqlite3.connect(path) as file:
+        file.execute("DROP INDEX by_place")
+        file.execute("DROP INDEX by_content")
+        file.execute("ALTER TABLE items RENAME COLUMN row TO other")
+    file.close()
+    other, _ = client.artifacts.put_input(path)
+    with client.db.write() as connection:
+        connection.execute(text(f"UPDATE batches SET manifest = '{other}' WHERE id = 1"))
+    with pytest.warns(
+        UserWarning, match="batch 1 has answered is computed anew: .*no such"
+    ) as all_:
+        again = client.submit_many("brightness", folder, **SHAPES[shape])
+    assert len([each for each in all_ if "computed anew" in str(each.message)]) == 1
+    assert again.batch.known == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_where_nothing_is_known_nothing_is_read_to_be_looked_up(
+    client: Client, folder: Path, reads: list[str], shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_TRIED", 0)
+    once = NAMES if shape == "shards" else []  # a job's file is stored, and not read here
+    client.submit_many("brightness", folder, **SHAPES[shape])
+    assert sorted(reads) == once
+    work(client)
+    reads.clear()
+    client.submit_many("brightness", folder, cache=False, **SHAPES[shape])
+    assert sorted(reads) == once
 
 
 def test_a_job_whose_failures_cannot_be_told_is_no_answer(client: Client, folder: Path) -> None:

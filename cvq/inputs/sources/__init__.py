@@ -80,7 +80,7 @@ class Sources:
             yield from tables.of_file(Path(word), self.column, self.files)
         elif buckets.is_bucket(word):
             yield from buckets.below(word, self.settings, self.note, self.tick)
-        elif Path(word).is_dir():
+        elif _is_folder(word):
             yield from folders.below(Path(word), self.note, self.tick)
         elif archives.is_archive(word):
             yield from archives.members(Path(word), self.note, self.tick)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import lzma
-import shutil
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
+from weakref import ReferenceType, ref
 
-from ...datasets.inventory import Inventory, is_picture, of_zip, take
+from ...datasets.inventory import Inventory, is_picture, take
 from ...errors import InvalidInputError
 from ...files import why
 from ...manifests import Stamp, stamp_of
@@ -22,6 +22,8 @@ from .folders import TICK_EVERY, tell
 from .listing import listed
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_BLOCK = 1 << 20
+_MOST_OPEN = 32  # zips at a time
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -46,12 +48,14 @@ def members(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -
 
 
 def _of_zip(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:
-    if not path.exists():
-        raise InvalidInputError(f"{path} does not exist")
-    listed(lambda: take(path), tick)  # says what is wrong with it
+    try:
+        if not path.exists():
+            raise InvalidInputError(f"{path} does not exist")
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {why(error)}") from None
     whole, stamp = absolute(str(path)), stamp_of(path)
-    archive = zipfile.ZipFile(path)  # closed with the last item that reads from it
-    found = of_zip(archive, str(path))
+    found = listed(lambda: take(path), tick)
+    archive = _Archive(path)
     pictures = [member for member in found.members if is_picture(member.name)]
     tell(found, str(path), len(pictures), note)
     for member in pictures:
@@ -63,30 +67,54 @@ def _of_zip(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -
         yield Item(name, file_name(member.name), bring=bring, within=within)
 
 
+class _Archive:
+    """A zip that many items lie in: open as long as few others were opened since.
+
+    It is closed at last with the last item that reads from it.
+    """
+
+    _lately: ClassVar[deque[ReferenceType[_Archive]]] = deque()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: zipfile.ZipFile | None = None
+
+    def open(self, entry: zipfile.ZipInfo) -> IO[bytes]:
+        """A member of it; for any thread."""
+        if (file := self._file) is None:
+            file = self._file = zipfile.ZipFile(self._path)
+            self._lately.append(ref(self))
+            if len(self._lately) > _MOST_OPEN and (oldest := self._lately.popleft()()):
+                oldest._file = None  # whoever reads from it has it still
+        return file.open(entry)
+
+
 class _Unzip:
     """Writes a member of a zip to a path."""
 
-    def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> None:
+    def __init__(self, archive: _Archive, entry: zipfile.ZipInfo, name: str) -> None:
         self._archive, self._entry, self._name = archive, entry, name
 
     def __call__(self, target: Path) -> None:
-        with self._opened() as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
+        with target.open("wb") as file:
+            file.writelines(self._blocks())
 
     def read(self) -> bytes:
         """The content, of what is not too large for a shard."""
         if self._entry.file_size > MOST_BYTES:
             raise InvalidInputError(f"{self._name} {too_large()}")
-        with self._opened() as source:
-            return source.read()
+        return b"".join(self._blocks())
 
-    @contextmanager
-    def _opened(self) -> Iterator[IO[bytes]]:
+    def _blocks(self) -> Iterator[bytes]:
+        """The content; what is raised is of the archive, and not of where that is written to."""
         try:
             with self._archive.open(self._entry) as source:
-                yield source
+                while block := source.read(_BLOCK):
+                    yield block
         except _DAMAGE as error:
             raise InvalidInputError(f"{self._name} is damaged: {error}") from None
+        except OSError as error:
+            raise InvalidInputError(f"{self._name} cannot be read: {why(error)}") from None
 
 
 def _of_tar(path: Path, note: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Item]:

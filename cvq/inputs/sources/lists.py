@@ -26,9 +26,9 @@ def of_file(path: Path, files: bool) -> Iterator[Item]:
     Raises:
         InvalidInputError: it cannot be read.
     """
-    if path.exists() and not path.is_file():
-        raise InvalidInputError(f"{path} is not a list: give a file with a name a line")
     try:
+        if path.exists() and not path.is_file():
+            raise InvalidInputError(f"{path} is not a list: give a file with a name a line")
         with path.open("rb") as file:
             lines = iter(lambda: file.readline(_LONGEST), b"")
             yield from items_of(lines, path.parent, files, str(path))

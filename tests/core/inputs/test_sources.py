@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tarfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from PIL import Image
 from cvq import Settings
 from cvq.errors import InvalidInputError, UsageError
 from cvq.inputs.items import Item
-from cvq.inputs.sources import Sources, is_source, lists
+from cvq.inputs.sources import Sources, archives, is_source, lists
 from cvq.inputs.sources.listing import listed
 
 
@@ -152,10 +154,18 @@ def test_files_and_sources_mix_and_duplicates_stay(read: Callable[..., list[Item
         ("*.png", True), ("https://h/a?b*", False), ("a" * 5000, False), ("nul\0", False),
     ],
 )  # fmt: skip
-def test_what_is_a_source(word: str, is_one: bool) -> None:
+def test_what_is_a_source(read: Callable[..., list[Item]], word: str, is_one: bool) -> None:
     picture("p/b.png")
     picture("@a.png")
     assert is_source(word) is is_one
+    if not is_one:
+        assert [item.value for item in read(word)] == [Path(word)]
+
+
+@pytest.mark.parametrize("word", ["@{}", "{}.zip", "{}.tar", "{}.csv", "{}/*"])
+def test_a_source_with_too_long_a_name_is_told(read: Callable[..., list[Item]], word: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"a{5000}.*(cannot be read|no file)"):
+        read(word.format("a" * 5000), column="c")
 
 
 # --- Lists --------------------------------------------------------------------------------------
@@ -283,6 +293,56 @@ def test_damage_within_a_zip_is_one_items(read: Callable[..., list[Item]], here:
         read("p.zip")
 
 
+def test_of_many_zips_few_are_open_at_a_time(
+    read: Callable[..., list[Item]], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def still_open() -> list[str]:
+        paths = (Path(file.path) for file in psutil.Process().open_files())
+        return [path.name for path in paths if path.parent == here and path.suffix == ".zip"]
+
+    monkeypatch.setattr(archives, "_MOST_OPEN", 3)
+    for number in range(8):
+        with zipfile.ZipFile(f"{number}.zip", "w") as archive:
+            archive.writestr("a.png", b"A%d" % number)
+            archive.writestr("b.png", b"B%d" % number)
+    found = read(*(f"{number}.zip" for number in range(8)))
+    assert still_open() == []
+    for _ in range(2):
+        for start, letter in enumerate("AB"):
+            some = found[start::2]
+            assert [content(item, here) for item in some] == [
+                b"%c%d" % (ord(letter), number) for number in range(8)
+            ]
+            assert len(still_open()) <= 3
+    del found, some
+    assert still_open() == []
+
+
+def test_a_zip_that_cannot_be_read_is_told(
+    read: Callable[..., list[Item]], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile("p.zip", "w") as archive:
+        archive.writestr("a.png", b"A")
+    [item] = read("p.zip")
+
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    told = r"^p\.zip/a\.png cannot be read: .*[Ii]nput/output error"
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipExtFile, "read", failing)
+        with pytest.raises(InvalidInputError, match=told):
+            item.read()
+        with pytest.raises(InvalidInputError, match=told):
+            item.brought(here / "folder")
+    [item] = read("p.zip")
+    Path("p.zip").unlink()
+    with pytest.raises(InvalidInputError, match=r"^p\.zip/a\.png cannot be read: "):
+        item.read()
+    with pytest.raises(InvalidInputError, match=r"^p\.zip does not exist"):
+        read("p.zip")
+
+
 def tar(**members: bytes) -> Path:
     with tarfile.open("p.tar", "w") as archive:
         for name, data in members.items():
@@ -392,10 +452,12 @@ def test_listing_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def endless() -> None:
         listing.set()
-        threading.Event().wait()
+        left.wait()
 
+    left = threading.Event()
     with pytest.raises(KeyboardInterrupt):
         listed(endless, tick)
+    left.set()  # or its thread would stay
     assert listed(lambda: 3, lambda: None) == 3
     with pytest.raises(ZeroDivisionError):
         listed(lambda: 1 // 0, lambda: None)
