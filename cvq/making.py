@@ -95,8 +95,10 @@ class Maker:
             said = item.told(error, place)
             return self._job(item.name, given, said), [Taken(seen.entry, error=said)]
         sha256 = digest_of(given, is_file=self._has_files)
+        stamp, before = seen.entry.stamp, seen.entry.sha256
         # Of a file that was replaced since it was looked at, the stamp is another's.
-        stamp = seen.entry.stamp if sha256 == seen.entry.sha256 else None
+        if not (item.stamp_now() == stamp if before is None else sha256 == before):
+            stamp = None
         entry = seen.entry._replace(sha256=sha256, stamp=stamp)
         answer = known.alike(sha256)
         if answer is not None:

@@ -84,6 +84,11 @@ class Item:
         stamp = None if self.within is None else self.within.stamp
         return Entry(nth, self.name, self.place, stamp)
 
+    def stamp_now(self) -> Stamp | None:
+        """The stamp of its file, or of the archive that it is in, as that is by now."""
+        where = self.path if self.within is None else self.within.archive
+        return None if where is None else stamp_of(where)
+
     def read(self) -> tuple[bytes, Stamp | None] | None:
         """Its content, and the stamp from before; None of what is not on this machine.
 
