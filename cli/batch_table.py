@@ -10,7 +10,7 @@ from cvq.states import State
 
 from . import formats
 from .display import Listing
-from .output import Column
+from .output import Column, note
 from .widths import ending, name
 
 if TYPE_CHECKING:
@@ -73,6 +73,14 @@ def short_columns(now: datetime) -> list[Column[Batch]]:
     first, *rest = columns(now)
     dropped = ("user", "age", State.CANCELLED)
     return [replace(first, name="batch"), *(one for one in rest if one.name not in dropped)]
+
+
+def tell_unfinished(batch: Batch) -> None:
+    """Say that what is printed of a batch is not all, where it has not ended."""
+    if not batch.finished:
+        left = batch.jobs - batch.done
+        note(f"{formats.count(left, 'job')} of batch {batch.id} {'has' if left == 1 else 'have'} "
+             "not ended yet")  # fmt: skip
 
 
 def shape(batch: Batch) -> dict[str, Any]:

@@ -46,7 +46,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "logs": Entry("logs", "Show a job's output."),
         "metrics": Entry("metrics", "Show the metrics that jobs recorded."),
         "artifacts": Entry("artifacts", "List the files that a job produced."),
-        "get": Entry("get", "Copy a job's files here."),
+        "get": Entry("get", "Copy the files of a job, or of a batch, here."),
     },
     "Workers": {
         "up": Entry("up", "Start workers on this machine, or change their number."),

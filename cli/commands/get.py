@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import join
 
-from .. import options
+from .. import batch_files, options
 from ..display import Form, display
 from ..output import note, say
 
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="\b\nExamples:\n  cvq get @\n  cvq get 12 pictures --role all"
-    "\n  cvq get 3-7 pictures --name '*.png'"
+    "\n  cvq get 3-7 pictures --name '*.png'\n  cvq get --batch 3 pictures"
 )
-@options.job
-@click.argument("folder", metavar="[DIR]", type=options.FilePath(path_type=Path), default=Path())
+@click.argument("words", metavar="[JOB] [DIR]", type=options.FilePath(), nargs=-1)
+@click.option(
+    "--batch", type=options.BATCH, metavar="BATCH",
+    help="The files of all jobs of a batch, named after its items, as in photos/1-coloured.png; "
+    "into DIR, or a folder batch-N.",
+)  # fmt: skip
 @click.option(
     "--role", metavar="ROLE",
     help="Which files: result, model, plot, preview, another role, or all.  [default: the "
@@ -44,28 +49,51 @@ if TYPE_CHECKING:
 @options.as_json
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print nothing.")
 def get(
-    reference: Reference,
-    folder: Path,
+    words: Sequence[str],
+    batch: Reference | None,
     role: str | None,
     name: str,
     force: bool,
 ) -> None:
-    """Copy a job's files here.
+    """Copy the files of a job, or of a batch, here.
 
     They go into DIR if given. JOB is an id, a range 3-7 (each job's files then get a folder of
     their own), @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
+
+    reference, folder = _meant(words, batch)
+    client = Client()
+    if batch is not None:
+        handle = client.batch(options.resolve_batch(client, batch))
+        batch_files.get(handle, folder, batch_files.Wanted(role, name, force))
+    elif reference is not None:
+        _get_jobs(client, reference, folder or Path(), batch_files.Wanted(role, name, force))
+
+
+def _meant(words: Sequence[str], batch: Reference | None) -> tuple[Reference | None, Path | None]:
+    """The job, unless a batch is meant, and the folder, where one is given."""
+    references, folders = (words[:1], words[1:]) if batch is None else ((), words)
+    if batch is None and not references:
+        raise UsageError("what? Give JOB, or --batch BATCH")
+    if len(folders) > 1:
+        raise UsageError(f"one folder is needed, and {join(folders)} were given")
+    reference = parse.reference(references[0]) if references else None
+    return reference, Path(folders[0]) if folders else None
+
+
+def _get_jobs(
+    client: Client, reference: Reference, folder: Path, wanted: batch_files.Wanted
+) -> None:
     from cvq.results import missing_copies
     from cvq.views import shapes
 
-    client = Client()
     ids = options.resolve(client, [reference])
     plans: dict[int, list[tuple[Artifact, Path]]] = {}
     for job_id in ids:
         into = folder if options.is_single([reference]) else folder / str(job_id)
-        plans[job_id] = _plan(client, job_id, into, role, name)
-    todo = {job_id: missing_copies(plan, force=force) for job_id, plan in plans.items()}
+        plans[job_id] = _plan(client, job_id, into, wanted.role, wanted.name)
+    todo = {job_id: missing_copies(plan, force=wanted.force) for job_id, plan in plans.items()}
     for job_id, copies in todo.items():
         for artifact, target in copies:
             client.fetch(job_id, artifact, target)

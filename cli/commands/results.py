@@ -16,6 +16,7 @@ from cvq.errors import UsageError
 from .. import options
 from ..answer_table import column, columns, text
 from ..bars import counting_bar
+from ..batch_table import tell_unfinished
 from ..display import Form, form
 from ..formats import clean, count
 from ..interrupts import Interrupts
@@ -55,7 +56,8 @@ def results(reference: Reference, output: str | None) -> None:
     """Print what came out of a batch, a row for each item.
 
     BATCH is an id, or @ for your last. The rows are in the order of the items, whether these have
-    succeeded or not: name, job, state, what the kind answers, and the error.
+    succeeded or not: name, job, state, what the kind answers, and the error. Files, such as
+    pictures, are copied by `cvq get --batch`.
     """
     from cvq.client import Client
 
@@ -70,10 +72,7 @@ def results(reference: Reference, output: str | None) -> None:
         _WRITERS[wanted](handle.results, sys.stdout)
     else:
         _show(handle)
-    if not handle.batch.finished:
-        left = handle.batch.jobs - handle.batch.done
-        note(f"{count(left, 'job')} of batch {handle.id} {'has' if left == 1 else 'have'} not "
-             "ended yet")  # fmt: skip
+    tell_unfinished(handle.batch)
 
 
 def _form(output: str | None) -> Form:
