@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import queries
 from .batch import Batch
-from .errors import JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
+from .errors import (
+    JobCancelledError,
+    JobFailedError,
+    UnknownJobError,
+    UsageError,
+    WaitTimeoutError,
+)
 from .handle import POLL_S, JobHandle
 from .lifecycle import batches
 from .states import State
@@ -162,9 +168,12 @@ def retry_jobs(client: Client, job_ids: Sequence[int]) -> list[int]:
         UsageError: one is of no batch.
     """
     with client.db.read() as connection:
-        for job_id in job_ids:
-            if queries.get_job(connection, job_id).batch is None:
-                raise UsageError(f"job {job_id} is of no batch: submit it again")
+        found = {job.id: job for job in queries.get_jobs(connection, job_ids)}
+    for job_id in job_ids:
+        if job_id not in found:
+            raise UnknownJobError(job_id)
+        if found[job_id].batch is None:
+            raise UsageError(f"job {job_id} is of no batch: submit it again")
     with client.db.write() as connection:
         again = batches.retry_jobs(connection, job_ids, client.settings.user)
     notify_all(client, again, "what is to be tried again")

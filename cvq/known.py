@@ -17,8 +17,8 @@ from .batch import Batch
 from .errors import CvqError, MissingExtraError, StoreError
 from .inputs.contents import UnreadableError, digest
 from .inputs.items import Item
-from .lifecycle.cancelling import FAILED_ITEMS
 from .manifests import Entry, Found, Manifest, ManifestError
+from .row_names import FAILED, FEW, ROWS_IN
 from .states import State
 from .views.answers import Answers
 
@@ -213,7 +213,9 @@ def _earlier(
 ) -> _Earlier:
     with answers.database.read() as connection:
         jobs = queries.ids_and_states(connection, batch.id)
-        failing = queries.ids_with_figure(connection, batch.id, FAILED_ITEMS)
+        # One item's answer may call any number of its own so.
+        several = None if batch.new > batch.jobs else (ROWS_IN, FEW)
+        failing = queries.ids_with_figure(connection, batch.id, FAILED, several)
         others = queries.succeeded_among(connection, manifest.earlier())
     if len(jobs) != batch.jobs:
         raise ManifestError("some of its jobs are gone")

@@ -7,6 +7,7 @@ that files are copied into get paths made from it, which every file system takes
 from __future__ import annotations
 
 import hashlib
+import threading
 import unicodedata
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -60,9 +61,11 @@ class Names:
 
     Two meet where they are equal but for upper case or the composition of accents (macOS takes
     both for one), or where one would be the folder of the other. The later gets a number.
+    `place` is for any thread.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._files: set[str] = set()
         self._folders: set[str] = set()
         self._last: dict[str, int] = {}
@@ -74,6 +77,10 @@ class Names:
             name: of the artifact.
             taken: whether somebody else's file is there already.
         """
+        with self._lock:
+            return self._place(name, taken)
+
+    def _place(self, name: str, taken: Callable[[str], bool]) -> str:
         *folders, last = (_part(part) for part in PurePosixPath(safe_name(name)).parts)
         above = ""
         for folder in folders:

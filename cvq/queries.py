@@ -127,14 +127,25 @@ def ids_and_states(connection: Connection, batch_id: int) -> list[tuple[int, str
     return [(row.id, row.state) for row in connection.execute(query)]
 
 
-def ids_with_figure(connection: Connection, batch_id: int, name: str) -> set[int]:
-    """The jobs of a batch in whose result a number is more than 0."""
+def ids_with_figure(
+    connection: Connection, batch_id: int, name: str, marked: tuple[str, str] | None = None
+) -> set[int]:
+    """The jobs of a batch in whose result a number is more than 0.
+
+    Args:
+        connection: the transaction.
+        batch_id: of the batch.
+        name: of the number.
+        marked: a field of the result, and the text that it must have.
+    """
     s = t.summaries.c
     query = (
         select(s.job_id)
         .join(t.jobs, t.jobs.c.id == s.job_id)
         .where(t.jobs.c.batch == batch_id, s.name == name, s.source == "result", s.value > 0)
     )
+    if marked is not None:
+        query = query.where(t.readable(t.jobs.c.result)[marked[0]].as_string() == marked[1])
     return set(connection.scalars(query))
 
 

@@ -74,11 +74,14 @@ def retry(
 
 
 def _retry_jobs(client: Client, job_ids: Sequence[int]) -> None:
+    from cvq import queries
     from cvq.batch_handle import retry_jobs
 
     again = retry_jobs(client, job_ids)
+    with client.db.read() as connection:
+        jobs = queries.get_jobs(connection, job_ids)
     display(
-        [client.job(job_id).job for job_id in job_ids],
+        jobs,
         json=lambda jobs: [client.to_json(job) for job in jobs],
         quiet=lambda _: say_each(again),
         text=lambda jobs: _tell_jobs(jobs, set(again)),
@@ -86,10 +89,12 @@ def _retry_jobs(client: Client, job_ids: Sequence[int]) -> None:
 
 
 def _tell_jobs(jobs: Sequence[Job], again: set[int]) -> None:
+    from cvq.lifecycle.batches import was_refused
+
     for job in jobs:
         if job.id in again:
             say(f"job {job.id} is to be tried again")
-        elif job.state == State.FAILED:
+        elif was_refused(job):
             say(f"job {job.id} was refused when it was submitted: submit its item anew")
         else:
             say(f"job {job.id} is {job.state}: there is nothing to try again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from .. import queries
+from ..lifecycle.batches import was_refused
 from ..records import Job
 from ..results import results_of
 from ..states import Reason, State
@@ -54,12 +55,6 @@ def diagnose_failure(snapshot: Snapshot) -> Diagnosis:
             f"Submit job {parent.id} again, and then this one with the new job's number.",
         ],
     )
-
-
-def was_refused(job: Job) -> bool:
-    """Whether a job of a batch has failed at once, as its item could not be used."""
-    never = not job.attempt and job.reason != Reason.DEPENDENCY_FAILED
-    return job.batch is not None and job.state == State.FAILED and never
 
 
 def _culprit(connection: Connection, job: Job) -> Job | None:

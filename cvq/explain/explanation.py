@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from .. import queries
+from ..lifecycle.batches import was_refused
 from ..records import Job
 from ..states import Reason, State
 from . import ended, queued, running, waiting
@@ -44,7 +45,7 @@ def explain(connection: Connection, job: Job, *, redis: str | None = None) -> Ex
 
 def _retry(job: Job) -> list[str]:
     """How a job of a batch is tried again, where it can be."""
-    if job.batch is None or ended.was_refused(job):
+    if job.batch is None or was_refused(job):
         return []
     if job.state not in (State.FAILED, State.CANCELLED) or job.reason == Reason.DEPENDENCY_FAILED:
         return []

@@ -30,9 +30,10 @@ from ..given import Given, among
 from ..goals import Goal
 from ..ids import AttemptId
 from ..records import Artifact, EncodedJson, Job, LogLine, MetricPoint, Outcome
+from ..row_names import FAILED
 from ..states import FINAL, Reason, Role, State
 from ..tables import now
-from .cancelling import FAILED_ITEMS, stop_failing
+from .cancelling import stop_failing
 from .endings import silence
 from .events import add_attempt_events, add_event
 from .leases import fence, lock
@@ -121,9 +122,9 @@ def finish(
 
 
 def _has_failures(state: str, outcome: Outcome) -> bool:
-    """Whether a job has failed, or items of it have, and will not be tried again."""
+    """Whether a job has failed, or items of it may have, and will not be tried again."""
     if state == State.SUCCEEDED:
-        return summaries.numbers_of(outcome.result).get(FAILED_ITEMS, 0) > 0
+        return summaries.numbers_of(outcome.result).get(FAILED, 0) > 0
     return state == State.FAILED
 
 

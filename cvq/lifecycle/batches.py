@@ -29,7 +29,7 @@ from ..batch import NewBatch
 from ..db import as_json
 from ..given import Given, among
 from ..queries import database_time
-from ..records import NewJob
+from ..records import Job, NewJob
 from ..states import Reason, State
 from .cancelling import stop_failing
 from .events import SUBMITTED, add_events
@@ -145,9 +145,15 @@ def retry_jobs(connection: Connection, job_ids: Sequence[int], by: str) -> dict[
     return _try_again(connection, and_(some, jobs.batch.is_not(None), jobs.state.in_(ended)), by)
 
 
+def was_refused(job: Job) -> bool:
+    """Whether a job of a batch has failed at once, as its item could not be used."""
+    begun = job.attempt > 0 or job.reason == Reason.DEPENDENCY_FAILED
+    return job.batch is not None and job.state == State.FAILED and not begun
+
+
 def _try_again(connection: Connection, which: ColumnElement[bool], by: str) -> dict[int, str]:
     jobs = t.jobs.c
-    again = or_(
+    again = or_(  # of what has ended, all but what `was_refused`
         jobs.attempt > 0,
         jobs.reason == Reason.DEPENDENCY_FAILED,
         jobs.state == State.CANCELLED,

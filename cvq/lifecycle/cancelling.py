@@ -9,12 +9,10 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from .. import tables as t
 from ..given import among
+from ..row_names import FAILED
 from ..states import State
 from ..tables import now
 from .events import CANCEL_REQUESTED, add_events
-
-# What the result of a job of many items calls those without an answer.
-FAILED_ITEMS = "failed"
 
 
 def request_cancel(
@@ -61,15 +59,19 @@ def stop_failing(connection: Connection, batches: Iterable[int | None]) -> None:
     if not known:
         return
     b = t.batches.c
+    several = (b["items"] - b.known > b.jobs).label("several")
     limited = connection.execute(
-        select(b.id, b.max_fails)
+        select(b.id, b.max_fails, several)
         .where(among(b.id, known), b.max_fails.is_not(None))
         .order_by(b.id)
         .with_for_update()
     ).all()
-    for batch, most in limited:
+    for batch, most, has_several in limited:
         of_batch = t.jobs.c.batch == batch
-        if _failed(connection, of_batch, most) >= most:
+        failed = _failed(connection, of_batch, most)
+        if has_several:  # in a job; else there is nothing to add up, of as many jobs as items
+            failed += failed_within(connection, of_batch)
+        if failed >= most:
             # Whoever holds one of them may be waiting for the row of this batch.
             request_cancel(
                 connection, of_batch, f"the failures of batch {batch}", skip_locked=True
@@ -77,21 +79,23 @@ def stop_failing(connection: Connection, batches: Iterable[int | None]) -> None:
 
 
 def _failed(connection: Connection, of_batch: ColumnElement[bool], most: int) -> float:
-    """How many jobs of a batch have failed, `most` at most; and items within the others."""
+    """How many jobs of a batch have failed, `most` at most."""
     jobs = select(t.jobs.c.id).where(of_batch, t.in_state(State.FAILED)).limit(most)
-    whole = connection.scalar(select(func.count()).select_from(jobs.subquery()))
-    return (whole or 0) + failed_within(connection, of_batch)
+    return float(connection.scalar(select(func.count()).select_from(jobs.subquery())) or 0)
 
 
 def failed_within(connection: Connection, which: ColumnElement[bool]) -> float:
-    """How many items of jobs that have succeeded have no answer."""
+    """How many items of jobs that have succeeded have no answer.
+
+    To be asked of a batch with more items than jobs: the answer to one item may have any number.
+    """
     within = (
         select(func.sum(t.summaries.c.value))
         .join(t.jobs, t.jobs.c.id == t.summaries.c.job_id)
         .where(
             which,
             t.in_state(State.SUCCEEDED),
-            t.summaries.c.name == FAILED_ITEMS,
+            t.summaries.c.name == FAILED,
             t.summaries.c.source == "result",
         )
     )

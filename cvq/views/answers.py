@@ -16,12 +16,11 @@ from ..inputs import shards
 from ..lifecycle.values import storable
 from ..manifests import Manifest
 from ..records import Artifact, Job
+from ..row_names import ERROR, FEW, NAME, NOTES, ROWS, ROWS_IN, TABLE
 from ..states import State
 
 OURS = ("name", "job", "state", "error")
-TABLE = "rows.parquet"  # what a job with a shard leaves
-ERROR = "error"  # its column of what has no answer
-_APART = ("name", "notes", "warnings", "error")  # of a row of a job of few items
+_APART = (NAME, NOTES, "warnings", ERROR)  # of a row of a job of few items
 _CHUNK = 500  # rows that are read at a time
 
 
@@ -140,7 +139,7 @@ def _rows_of_shard(job: Job, path: Path) -> Iterator[dict[str, Any]]:
 
 def _rows_of_job(job: Job) -> Iterator[dict[str, Any]]:
     result = job.result if isinstance(job.result, dict) else {}
-    rows = result.get("rows")
+    rows = result.get(ROWS) if result.get(ROWS_IN) == FEW else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         rows = [{**result, "notes": result.get("warnings"), "error": job.error}]
     for row in rows:

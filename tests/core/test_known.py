@@ -356,6 +356,20 @@ def test_values_are_known_too(client: Client) -> None:
     assert first.batch.known == 0
 
 
+def test_whatever_an_answer_calls_its_fields_it_is_one(client: Client) -> None:
+    found = {"failed": 2, "rows": [{"name": "a"}, {"name": "b"}]}
+    client.submit_many("add", [(1, 2), (3, 4)])
+    several = {**found, "rows_in": "rows.json"}  # of a job of several items
+    for result in (found, several):
+        job = claim(client)
+        assert job is not None
+        end(client, job, Outcome("succeeded", result=result))
+    again = client.submit_many("add", [(1, 2), (3, 4)])
+    assert (again.batch.known, [job.name for job in again.jobs]) == (1, ["3 4"])
+    assert [row.get("rows") for row in again.results()] == [found["rows"], None]
+    assert [row["name"] for row in client.batch(1).results()] == ["1 2", "a", "b"]
+
+
 def test_values_that_look_alike_are_not_the_same(client: Client) -> None:
     alike = [1, 1.0, True, "1", "e\u0301", "\u00e9", {"a": 1, "b": 2}, {"a": 1, "b": 2.0}]
     alike += [{"sha256": "ab" * 32, "name": name} for name in "ab"]  # as a file is written down

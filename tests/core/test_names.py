@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -78,6 +79,22 @@ def test_the_later_of_two_that_meet_gets_a_number() -> None:
 def test_a_strangers_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("a stranger's")
     assert Names().place("a.png", lambda path: (tmp_path / path).exists()) == "a-2.png"
+
+
+def test_two_threads_get_no_path_that_meets() -> None:
+    names = Names()
+    with ThreadPoolExecutor(1) as pool:
+        others: list[Future[str]] = []
+
+        def taken(path: str) -> bool:
+            """Meanwhile another asks for a name that meets this one."""
+            if not others:
+                others.append(pool.submit(names.place, "A.png"))
+                wait(others, timeout=0.1)
+            return False
+
+        assert names.place("a.png", taken) == "a.png"
+        assert others[0].result() == "A-2.png"
 
 
 @pytest.mark.parametrize(

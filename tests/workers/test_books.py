@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from steps import claimed, new, submit
 
 from cvq import Client, queries
@@ -106,6 +107,33 @@ def test_what_was_said_is_there_when_an_attempt_has_ended(
             [line] = queries.logs_of(connection, id_.job_id)
             assert line.text == "it is dark in here"
         assert queries.attempts_of(connection, second.job_id)[0].last_lines == [line.text]
+
+
+def test_all_that_is_written_is_locked_at_once(
+    client: Client, books: Books, jobs: list[Job], transcript: Transcript, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Else two that write into the same jobs may wait for each other."""
+    first, second = (job.attempt_id for job in jobs)
+    locked: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, values: Any, _x: Any, _many: bool) -> None:
+        if "json_each" in statement and "FROM jobs" in statement:
+            locked.append(str(values))
+
+    monkeypatch.setattr("cvq_workers.warm.books._FLUSH_S", 0.0)
+    event.listen(client.db.engine, "before_cursor_execute", note)
+    transcript.begin([second])
+    transcript.write("stderr", b"it is dark in here")
+    books.note_progress(Progress(*first, 1, 2, "item", None))
+    books.flush()
+    leave(books, second, tmp_path, "drawn")
+    books.await_files()
+    flushed = len(locked)
+    books.finish({id_: Outcome(State.SUCCEEDED, result={}) for id_ in (first, second)})
+    for statement in (locked[0], locked[flushed]):
+        assert str(first.job_id) in statement
+        assert str(second.job_id) in statement
 
 
 def test_large_results_are_read_a_few_at_a_time(

@@ -26,8 +26,7 @@ def trained(client: Client, tmp_path: Path) -> Callable[..., tuple[int, Path]]:
         new = NewJob(kind="sum-regressor", spec={}, spec_hash="0" * 64, user="ann")
         with client.db.write() as connection:
             submission.submit(connection, new)
-        offer = None
-        job = claimed(client.db, offer=offer)
+        job = claimed(client.db)
         path = untrained("sum-regressor", LocalContext(tmp_path / str(job.id))).local_path
         if content is not None:
             path.write_bytes(content)

@@ -25,6 +25,7 @@ from cvq.inputs.images import ImagesFile
 from cvq.kinds.kind import Kind, has_shards
 from cvq.kinds.running import seed_generators
 from cvq.kinds.spec import Spec
+from cvq.row_names import FAILED, FEW, ROWS, ROWS_IN, TABLE
 from cvq.text import count
 
 from ..failures import Failure
@@ -34,7 +35,6 @@ from .table import Table
 
 log = logging.getLogger("cvq.job")
 
-TABLE = "rows.parquet"
 _TOLD_EVERY_S = 0.1
 _MOST_LOGGED = 20  # failures, in full
 _MOST_ROWS = 100  # in a result
@@ -103,9 +103,9 @@ def _in_files(tally: _Tally, spec: Spec, ctx: Context) -> dict[str, Any]:
         rows.append(row_of(name, found))
         if isinstance(found, Answer):
             write_files(found, ctx, f"{number:03}-{PurePath(name).stem}-")
-    with ctx.artifact("rows.json") as path:
+    with ctx.artifact(FEW) as path:
         path.write_text(json.dumps(rows, indent=2, default=_nearest))
-    return {**tally.result(spec), "rows": rows[:_MOST_ROWS]}
+    return {**tally.result(spec), ROWS_IN: FEW, ROWS: rows[:_MOST_ROWS]}
 
 
 def row_of(name: str, found: Answer | Failure) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class _Tally:
         result = {
             "answer": f"{count(self._items, 'item')}{failed}",
             "items": self._items,
-            "failed": self._failed,
+            FAILED: self._failed,
             "decode_per_s": self._rate(decoded - self._begun[0]),
             "forward_per_s": self._rate(forwarded - self._begun[1]),
             "warnings": [*getattr(self._runner.model, "warnings", ()), *warnings],

@@ -40,7 +40,7 @@ class Spill:
             OSError: it cannot be written.
         """
         files = sum(map(len, answer.files.values())) if answer.files else 0
-        row = _size(answer.row)
+        row = size_of(answer.row)
         self._held += files + row
         if self._held <= _MOST_BYTES:
             return answer
@@ -54,17 +54,17 @@ class Spill:
         return kept
 
 
-def _size(value: Any) -> int:
+def size_of(value: Any) -> int:
     """About how many bytes a value takes: items of a list are like its first."""
     kind = type(value)
     if kind is float or kind is int:  # most are
         return _NUMBER
-    if kind is str:
+    if kind is str or kind is bytes:
         return len(value)
     if kind is list or kind is tuple:
-        return len(value) * (8 + _size(value[0])) if value else 0
+        return len(value) * (8 + size_of(value[0])) if value else 0
     if kind is dict:
-        return sum(map(_size, value.values()))
+        return sum(map(size_of, value.values()))
     return int(getattr(value, "nbytes", _NUMBER))
 
 

@@ -18,13 +18,14 @@ from typing import Any, Self
 
 from cvq.errors import MissingExtraError, PermanentError
 from cvq.inference import Answer
+from cvq.row_names import ERROR, NAME, NOTES
 from cvq.text import one_line
 
 from ..failures import Failure
+from .spill import size_of
 
-NAME, NOTES, ERROR = "name", "notes", "error"
 _GROUP = 1000  # rows
-_GROUP_BYTES = 64 << 20  # of their files
+_GROUP_BYTES = 64 << 20  # of them and their files, about
 _FORMAT = "zstd"
 
 
@@ -60,8 +61,9 @@ class Table:
         if isinstance(found, Failure):
             self._rows.append({NAME: name, ERROR: found.message})
         else:
-            self._rows.append(self._row(name, found))
-            self._bytes += sum(map(len, found.files.values()))
+            row = self._row(name, found)
+            self._rows.append(row)
+            self._bytes += size_of(row)
         if len(self._rows) >= _GROUP or self._bytes >= _GROUP_BYTES:
             self._write(wait=True)
 

@@ -16,10 +16,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from cvq import tables as t
 from cvq.db_errors import is_about_a_value
 from cvq.errors import DatabaseError, LeaseLostError, PermanentError, StoreError
 from cvq.ids import AttemptId
 from cvq.lifecycle import attempts as lifecycle
+from cvq.lifecycle.leases import lock
 from cvq.lifecycle.lines import add_lines
 from cvq.names import Names
 from cvq.records import Artifact, EncodedJson, Outcome
@@ -159,6 +161,7 @@ class Books:
             return
         try:
             with self._site.database.write() as connection:
+                _lock(connection, {*lines, *told})
                 add_lines(connection, lines)
                 for id_, progress in told.items():
                     if progress is not None and not self._attempts[id_].lost:
@@ -212,6 +215,8 @@ class Books:
         def write(connection: Connection) -> dict[AttemptId, str]:
             nonlocal tried
             again, tried = tried, True
+            if len(outcomes) > 1:  # a large result is sent before its job is locked
+                _lock(connection, outcomes)
             add_lines(connection, lines)
             for id_ in artifacts.keys() & outcomes.keys():
                 with contextlib.suppress(LeaseLostError):
@@ -256,6 +261,15 @@ class Books:
         self.restart(self._attempts.keys())
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _lock(connection: Connection, attempts: Collection[AttemptId]) -> None:
+    """Lock the jobs of a transaction at once, in the order in which everybody does.
+
+    One after the other, as each has something to be written, two transactions would wait for
+    each other's.
+    """
+    lock(connection, attempts, t.jobs.c.id, t.jobs.c.attempt)
 
 
 def _is_large(outcome: Outcome) -> bool:

@@ -176,6 +176,13 @@ def test_too_many_failures_stop_the_rest(database: Database) -> None:
     assert look(database, batch_id).states == {"failed": 2, "succeeded": 1, "cancelled": 2}
 
 
+def test_a_number_of_an_answer_is_no_failure(database: Database) -> None:
+    batch_id = enter(database, new(), new(), max_fails=1)
+    seen = Outcome(State.SUCCEEDED, result={"passed": 10, "failed": 2})
+    finish(database, claimed(database).attempt_id, seen)
+    assert look(database, batch_id).states == {"succeeded": 1, "queued": 1}
+
+
 def test_failures_at_once_stop_the_rest(database: Database) -> None:
     batch_id = enter(database, *(new(max_attempts=1) for _ in range(4)), max_fails=2)
     first, second = (claimed(database).attempt_id for _ in range(2))

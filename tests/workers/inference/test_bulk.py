@@ -151,6 +151,7 @@ def test_few_pictures_need_no_table(tmp_path: Path) -> None:
         (tmp_path / f"{level}.png").write_bytes(png(level))
     ctx = LocalContext(tmp_path / "out")
     result = ctx.run(KIND, images=[tmp_path / "1.png", tmp_path / "2.png"])
+    assert result["rows_in"] == "rows.json"
     assert result["rows"] == json.loads(ctx.artifacts["rows.json"].path.read_text())
     assert [row["mean"] for row in result["rows"]] == [1.0, 2.0]
     assert set(ctx.artifacts) == {"rows.json", "001-1-copy.raw", "002-2-copy.raw"}
@@ -262,10 +263,19 @@ def test_a_disk_that_is_full_is_told_as_such() -> None:
     assert is_full(caught.value)
 
 
+def test_large_rows_are_written_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_GROUP_BYTES", 10_000)
+    with Table(tmp_path / "rows.parquet") as rows:
+        for number in range(25):
+            rows.add(str(number), Answer({"text": "x" * 1000}))
+    groups = parquet.ParquetFile(tmp_path / "rows.parquet").metadata
+    assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [10, 10, 5]
+
+
 def test_rows_of_large_files_are_written_sooner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_GROUP_BYTES", 640)
+    monkeypatch.setattr(table, "_GROUP_BYTES", 1400)
     ctx = LocalContext(tmp_path / "out")
     ctx.run(KIND, images=[shard(tmp_path / "x.tar", 25)])
     groups = parquet.ParquetFile(ctx.artifacts["rows.parquet"].path).metadata
