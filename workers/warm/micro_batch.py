@@ -91,7 +91,9 @@ class MicroBatch:
         self._transcript = Transcript()
         self._books = Books(site, self._attempts, self._folder, self._transcript)
         # Not in the micro-batch's own folder: the process may read them again for the next.
-        self._trained = TrainedModels(self._books.read, site.artifacts, process.folder / "models")
+        self._models = process.models
+        self._trained = TrainedModels(self._books.read, site.artifacts, self._models.folder)
+        self._key = attempts[0].job.batch_key or ""
         self._jobs: dict[AttemptId, BatchJob] = {}
         self._key = attempts[0].job.batch_key or ""
         self._wanted = self._has_shards = False
@@ -106,6 +108,7 @@ class MicroBatch:
         """Bring the inputs of all here; a job whose inputs cannot be had fails alone."""
         if not self.is_warm:
             return
+        self._models.hold(self, self._key)
         with self._ending_all():
             self._wanted = self._bring_inputs()
 
@@ -132,6 +135,7 @@ class MicroBatch:
             log.warning("%s", error)
         finally:
             self._books.close()
+            self._models.release(self, self._process.resident)
             shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
@@ -194,6 +198,8 @@ class MicroBatch:
             if isinstance(file, ModelFile):  # the same for all of them
                 key = file.model_dump_json()
                 if key not in models:
+                    if file.job is not None:
+                        self._models.note(self._key, file.job)
                     models[key] = _found_or_not(partial(file.stage, staging))
                 if isinstance(found := models[key], Exception):
                     raise found

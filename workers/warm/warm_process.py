@@ -24,6 +24,7 @@ from ..attempt.reports import text_of
 from ..process.exit_status import ProcessEnd
 from ..process.job_process import Handler, JobProcess
 from ..protocol import WARM, BatchRequest, Serve, Served, WarmRequest
+from .model_files import ModelFiles
 
 log = logging.getLogger("cvq.worker")
 
@@ -41,12 +42,14 @@ class WarmProcess:
         resident: batch keys whose model is loaded.
         answered: the batch key of the last micro-batch of which all was answered, and the seconds
             that this took.
+        models: the copies of models that it may read.
     """
 
     def __init__(self, slot: Slot, site: Site) -> None:
         self.resident: frozenset[str] = frozenset()
         self.answered: tuple[str | None, float] = None, 0.0
         self.folder = scratch_of(site.settings.home, site.worker) / f"warm-{uuid.uuid4().hex[:8]}"
+        self.models = ModelFiles(self.folder / "models")
         self._slot, self._site = slot, site
         self._process: JobProcess | None = None
         self._started_at = 0.0
