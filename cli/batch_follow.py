@@ -19,6 +19,7 @@ from .bars import NARROW, WIDE, following_bar, say_above
 from .holdups import Holdups
 from .interrupts import Interrupts
 from .output import dump, dump_line, hint, is_dumb, note, on_terminal, say
+from .spoken import Spoken
 
 if TYPE_CHECKING:
     from cvq.batch import Batch
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from cvq.records import Job
     from cvq.views.batch_progress import Progress
 
-_LINE_EVERY_S = 10.0
-_LINE_EVERY_SHARE = 0.1
 _WINDOW_S = 30.0  # over which a pace is measured
 _TOLD = 5  # failures
 _LOOKED_AT = 50  # failures, of which many may have the same reason
@@ -273,19 +272,16 @@ class _Bar:
 
 
 class _Lines:
-    """A line at every change of state, at every tenth of the work, and at least now and then."""
+    """Lines, where no bar can be drawn."""
 
     def __init__(self) -> None:
         self._pace = Pace()
-        self._state, self._share, self._spoke = "", 0.0, 0.0
+        self._spoken = Spoken()
 
     def show(self, batch: Batch, progress: Progress) -> None:
         share = progress.share
         speed, left = self._pace(share, idle=_is_idle(batch))
-        changed = batch.state != self._state
-        late = share > self._share and time.monotonic() - self._spoke > _LINE_EVERY_S
-        if changed or late or share >= self._share + _LINE_EVERY_SHARE:
-            self._state, self._share, self._spoke = batch.state, share, time.monotonic()
+        if self._spoken.due(batch.state, share):
             parts = [_counted(batch, share), *_figures(batch, progress, speed), _left(batch, left)]
             note(f"batch {batch.id} {batch.state}  {', '.join(filter(None, parts))}")
 

@@ -5,19 +5,16 @@ All of it goes to stderr; stdout is for the result.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import formats
 from .bars import NARROW, WIDE, bar_width, following_bar, say_above
 from .output import is_dumb, note, on_terminal
+from .spoken import Spoken
 
 if TYPE_CHECKING:
     from cvq.records import Job
-
-_LINE_EVERY_S = 10.0
-_LINE_EVERY_SHARE = 0.1
 
 
 class Follower:
@@ -93,28 +90,21 @@ def _state(job: Job) -> str:
 
 
 class _Lines:
-    """A line at every change of state, at every tenth of the work, and at least now and then."""
+    """Lines, where no bar can be drawn."""
 
     def __init__(self, headline: Sequence[str], *, quiet: bool = False) -> None:
         self.headline = headline
         self.quiet = quiet
-        self.state = ""
-        self.share = 0.0
-        self.spoke = 0.0
+        self.spoken = Spoken()
 
     def show(self, job: Job) -> None:
         if self.quiet:
             return
         at = job.progress or {}
         share = at.get("done", 0) / at["total"] if at.get("total") else 0.0
-        changed = _state(job) != self.state
-        late = share > self.share and time.monotonic() - self.spoke > _LINE_EVERY_S
-        if changed or late or share >= self.share + _LINE_EVERY_SHARE:
-            self.state, self.share, self.spoke = _state(job), share, time.monotonic()
+        if self.spoken.due(_state(job), share):
             parts = [formats.progress(job), formats.headline(job, self.headline, most=3)]
             self.say("  ".join(filter(None, [f"job {job.id} {_state(job)}", *parts])))
-        elif share < self.share:  # a new attempt
-            self.share = share
 
     def say(self, text: str) -> None:
         note(text)

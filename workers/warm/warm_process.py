@@ -36,7 +36,7 @@ _MOST_TOLD = 100  # lines that a process says while it answers no job
 
 class WarmProcess:
     """Answers micro-batches for one slot; for the slot's thread alone, but for `is_worn`,
-    `resident` and `folder`.
+    `resident`, `models` and `folder`.
 
     Attributes:
         resident: batch keys whose model is loaded.
