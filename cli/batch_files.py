@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from cvq.errors import UsageError
+from cvq.row_names import TABLE
 
 from .bars import counting_bar
 from .batch_table import tell_unfinished
@@ -85,8 +86,6 @@ def _plan(
 
 
 def _is_table(artifact: Artifact) -> bool:
-    from cvq.views.answers import TABLE
-
     return artifact.name == TABLE
 
 
