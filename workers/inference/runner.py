@@ -34,6 +34,8 @@ from .stopwatch import Stopwatch
 
 _SLICES = 4  # parts of a chunk for each thread: few, as they cost, and more than one, to balance
 
+# Of cvq's own, as `views/answers.py` and `lifecycle/cancelling.py` read it in rows and results.
+_TAKEN = frozenset({"name", "notes", "warnings", "error", "rows", "failed"})
 _FINAL = {str, float, int, bool, type(None)}
 _DEEPEST = 200
 
@@ -227,12 +229,18 @@ def _copied(decoded: Any) -> Any:
 
 def _answer(given: Answer | Mapping[str, Any]) -> Answer:
     """An answer that shares nothing with what the next one may be made in."""
-    if isinstance(given, Answer):
-        files = {name: _bytes(content) for name, content in given.files.items()}
-        return Answer(_own(given.row), files, tuple(given.notes))
+    if not isinstance(given, Answer):
+        return Answer(_row(given))
+    files = {name: _bytes(content) for name, content in given.files.items()}
+    return Answer(_row(given.row), files, tuple(given.notes))
+
+
+def _row(given: Any) -> Any:
     if not isinstance(given, Mapping):
         raise PermanentError(f"infer gave {type(given).__name__}: an Answer or a dict is needed")
-    return Answer(_own(given))
+    if taken := _TAKEN.intersection(given):
+        raise PermanentError(f"an answer has a field '{min(taken)}', which is cvq's: rename it")
+    return _own(given)
 
 
 def _bytes(content: Any) -> Any:

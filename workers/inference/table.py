@@ -86,8 +86,6 @@ class Table:
             self._writer.close()
 
     def _row(self, name: str, answer: Answer) -> dict[str, Any]:
-        if taken := {NAME, NOTES, ERROR}.intersection(answer.row):
-            raise PermanentError(f"an answer has a field '{min(taken)}', which every row has")
         self._answered = True
         self._files.update(answer.files)
         notes = "; ".join(answer.notes) or None

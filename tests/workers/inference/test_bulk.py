@@ -205,7 +205,7 @@ def test_a_truncated_shard_is_refused_before_the_job_is_queued(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        (lambda n: {"error": 1}, "a field 'error', which every row has"),
+        (lambda n: {"error": 1}, "the first: an answer has a field 'error', which is cvq's"),
         (lambda n: {"x": "text" if n == 1100 else n}, "make no table"),
         (lambda n: {"x": n, **({"y": 1} if n == 1100 else {})}, "'y' is in no row before"),
         (lambda n: {"x": 0.5 if n == 1100 else n}, "'x' was int64 before, and is double"),

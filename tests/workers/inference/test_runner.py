@@ -154,6 +154,17 @@ def test_an_inference_may_write_to_what_it_is_given(exact: bool, make: Any) -> N
         assert doubles(runner.answer(items)) == [2, 4, "poisoned", 8, 10]
 
 
+@pytest.mark.parametrize("name", ["name", "notes", "warnings", "error", "rows", "failed"])
+def test_what_results_have_of_their_own_no_answer_may_call_a_value(name: str) -> None:
+    class Taking(Doubling):
+        def infer(self, model: None, batch: Sequence[int]) -> Any:
+            return [{"double": 2 * n} if n else Answer({name: []}) for n in batch]
+
+    with Runner(Taking(), None) as runner:
+        found = doubles(runner.answer([1, 0, 2]))
+    assert found == [2, f"an answer has a field '{name}', which is cvq's: rename it", 4]
+
+
 def test_types_are_batched_apart() -> None:
     types = [np.uint8, np.float32, np.uint8]
     items = [{"make": lambda n, of=of: np.array([n], of), "value": 1} for of in types]
