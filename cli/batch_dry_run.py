@@ -39,14 +39,11 @@ def look_at(
     from cvq.bulk import Bulk, prepare
     from cvq.checks import JobOptions
 
-    shards = True if common["single"] else False if common["each"] else None
-    options = JobOptions(**more)
+    asked = {name: common[name] for name in ("strict", "max_fails", "single", "each")}
     wanted = Bulk(
-        kind, given.values, options, common["strict"], common["max_fails"], shards,
-        cache=not common["no_cache"], dry=True,
-    )  # fmt: skip
-    prepared = prepare(client, wanted, given.items, given.look)
-    return wanted.batch(prepared, client.settings.user), prepared
+        kind, given.values, JobOptions(**more), **asked, cache=not common["no_cache"], dry=True
+    )
+    return prepare(client, wanted, given.items, given.look)
 
 
 def tell(

@@ -51,7 +51,7 @@ def options(kind: Kind) -> list[click.Parameter]:
                      help="Compute anew what an earlier batch has answered."),
         click.Option(
             ["--max-fails"], type=count(1), metavar="N",
-            help="Cancel the rest of the batch once N of its jobs have failed.",
+            help="Cancel the rest of the batch once N of its items have failed.",
         ),
     ]  # fmt: skip
 

@@ -20,7 +20,7 @@ class NewBatch:
     Attributes:
         spec: what the specifications of its jobs have in common, as JSON.
         items: of all its jobs together, those that are refused or known too.
-        max_fails: how many jobs may fail until the rest is cancelled; None: any number.
+        max_fails: how many items may fail until the rest is cancelled; None: any number.
         cache_key: equal for batches that may answer each other's items.
         manifest: the SHA-256 of its manifest in the store; see `cvq.manifests`.
         known: items that jobs of earlier batches have answered.

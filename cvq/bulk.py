@@ -6,7 +6,7 @@ Nothing is queued until every item was looked at; then all of it is, in one tran
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from .in_order import in_order
 from .inputs.files import InputFile
 from .inputs.images import ImagesFile
 from .inputs.items import Item
+from .inputs.sources import Sources
 from .kinds import make_spec
 from .known import Known, open_known
 from .making import SHARD, Maker
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .kinds.spec import Spec
 
 MOST_JOBS = 250_000  # of one batch
+MOST_ITEMS = MOST_JOBS * SHARD  # those that are known too
 MOST_EACH = 2_000  # items that get a job each, where nothing else is asked for
 
 OnItem: TypeAlias = Callable[[int, int | None], None]
@@ -51,7 +53,8 @@ class Bulk:
         options: what each is submitted with; the name is the batch's.
         strict: refuse all where one item cannot be used.
         max_fails: how many items may fail until the rest is cancelled.
-        single: whether many pictures share a job, in a shard; None: where there are very many.
+        single: whether many pictures share a job, in a shard, though they are few.
+        each: whether each has a job, though they are many.
         cache: whether items that an earlier batch has answered are left to that.
         dry: look at all items, and store none.
 
@@ -64,7 +67,8 @@ class Bulk:
     options: JobOptions
     strict: bool = False
     max_fails: int | None = None
-    single: bool | None = None
+    single: bool = False
+    each: bool = False
     cache: bool = True
     dry: bool = False
 
@@ -76,6 +80,8 @@ class Bulk:
             raise UsageError(f"{name}: the {items} of a batch are its items: give them once")
         if self.max_fails is not None and self.max_fails < 1:
             raise UsageError(f"max_fails {self.max_fails}: give at least 1")
+        if self.single and self.each:
+            raise UsageError("single and each cannot be combined: give one")
         if self.single and not self.may_have_shards:
             raise UsageError(f"{name} has no shards of pictures: each of its items is a job")
 
@@ -96,8 +102,8 @@ class Bulk:
 
     def has_shards(self, items: int) -> bool:
         """Whether so many items go into shards."""
-        many = self.single is None and items > MOST_EACH
-        return self.may_have_shards and (many or bool(self.single))
+        many = not self.each and items > MOST_EACH
+        return self.may_have_shards and (many or self.single)
 
     @property
     def field(self) -> str:
@@ -157,29 +163,55 @@ def _refusal(refused: list[NewJob], prepared: Prepared) -> str:
 
 
 def prepare(
-    client: Client, bulk: Bulk, items: Iterable[Any], on_item: OnItem | None = None
-) -> Prepared:
+    client: Client,
+    bulk: Bulk,
+    items: Iterable[Any] | str | Path,
+    on_item: OnItem | None = None,
+) -> tuple[NewBatch, Prepared]:
     """Look items up, and check and store those that are new, in threads; bad ones fail.
 
+    Args:
+        client: whose settings, database and store it is done with.
+        bulk: what is to be made of them.
+        items: a single path is a source.
+        on_item: told while it goes on.
+
     Raises:
-        UsageError: what the jobs have in common is wrong.
+        UsageError: what the jobs have in common is wrong, or nothing can be queued.
         SetupError: the store cannot be written.
     """
-    total = len(items) if isinstance(items, Sized) else None
-    found, most = Prepared(), MOST_JOBS
+    found = Prepared()
 
     def look() -> None:
         # Of a list, say, that never ends.
-        if len(found.jobs) > MOST_JOBS or found.items > most:
-            raise UsageError(f"a batch has {MOST_JOBS} jobs at most, and there are more")
+        for number, most, what in (
+            (len(found.jobs), MOST_JOBS, "jobs"),
+            (found.items, MOST_ITEMS, "items"),
+        ):
+            if number > most:
+                raise UsageError(f"a batch has {most} {what} at most, and there are more")
         if on_item is not None:
             on_item(found.items, total)
 
+    if isinstance(items, str | Path):
+        sources = Sources(client.settings, files=bulk.has_files, note=_warn, tick=look)
+        items = sources.items([str(items)])
+    total = len(items) if isinstance(items, Sized) else None
+    _prepare(client, bulk, map(partial(Item.of, files=bulk.has_files), items), found, look)
+    return bulk.batch(found, client.settings.user), found
+
+
+def _prepare(
+    client: Client,
+    bulk: Bulk,
+    rest: Iterator[Item],
+    found: Prepared,
+    look: Callable[[], None],
+) -> None:
     with TemporaryDirectory(prefix="cvq-batch-") as folder, ExitStack() as stack:
-        rest = map(Item.of, items)
         seen, spec = _first(bulk, rest)
         if spec is None:
-            return found
+            return
         scratch = Path(folder)
         maker = Maker(client, bulk, spec, scratch)
         found.spec, found.cache_key = maker.json, maker.cache_key
@@ -187,12 +219,11 @@ def prepare(
         if bulk.cache and found.cache_key is not None:
             answers = Answers(client.db, client.artifacts, scratch)
             known = stack.enter_context(open_known(answers, found.cache_key, _warn))
-        if bulk.may_have_shards and bulk.single is None:
+        if bulk.may_have_shards and not (bulk.single or bulk.each):
             seen += islice(rest, MOST_EACH + 1 - len(seen))
         each = enumerate(chain(seen, rest))
         ledger = stack.enter_context(Ledger(found, scratch / "manifest"))
         if bulk.has_shards(len(seen)):
-            most *= SHARD
             made = maker.shards(known, each, ledger, look)
         elif bulk.has_files:
             made = in_order(partial(maker.job, known), each, look)
@@ -204,7 +235,6 @@ def prepare(
         look()
         if not bulk.dry:
             found.manifest = ledger.stored(client.artifacts)
-    return found
 
 
 def _warn(text: str) -> None:

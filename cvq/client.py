@@ -268,7 +268,6 @@ class Client:
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
         from .bulk import Bulk, prepare  # which a single job need not load
-        from .inputs.sources import Sources
 
         options = JobOptions(
             priority=priority,
@@ -283,17 +282,14 @@ class Client:
             queue=queue,
         )
         found = get_kind(kind, self.settings)
-        shards = True if single else False if each else None
-        wanted = Bulk(found, _with_ids(values), options, strict, max_fails, shards, cache)
-        if isinstance(items, str | Path):
-            items = Sources(self.settings, note=warnings.warn).items([str(items)])
+        wanted = Bulk(
+            found, _with_ids(values), options, strict, max_fails, single, each, cache
+        )  # fmt: skip
         self._broker_trouble()  # before the long work, which would be for nothing
-        new = prepare(self, wanted, items, on_item)
-        batch = wanted.batch(new, self.settings.user)
+        batch, new = prepare(self, wanted, items, on_item)
         trouble = self._broker_trouble()
         with self.db.write() as connection:
-            jobs.check_parents(connection, options.after)
-            batch_id = batches.submit(connection, batch, new.jobs)
+            batch_id = batches.submit(connection, batch, new.jobs, options.after)
         runnable = sum(job.error is None for job in new.jobs)
         if runnable:
             self.notify(options.place, f"batch {batch_id}", runnable, trouble)

@@ -333,7 +333,7 @@ batches = Table(
     Column("name", String(200)),
     Column("spec", Json, nullable=False),  # what its jobs' specifications have in common
     Column("jobs", Integer, nullable=False),
-    Column("items", BigInteger, nullable=False),  # of all jobs, those refused at submission too
+    Column("items", BigInteger, nullable=False),  # those refused or known too
     Column("max_fails", Integer),  # items that may fail before the rest is cancelled
     Column("created_at", UtcDateTime, nullable=False),
     # Of batches that may answer each other's items: kind, model and parameters. With it the

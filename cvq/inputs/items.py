@@ -54,11 +54,16 @@ class Item:
     within: Within | None = None
 
     @classmethod
-    def of(cls, given: Any) -> Item:
-        """What was given, if it is not an item already: a path, an address, or values."""
+    def of(cls, given: Any, *, files: bool = True) -> Item:
+        """What was given, if it is not an item already: a path, an address, or values.
+
+        Args:
+            given: an item, or what its field of the specification takes.
+            files: whether text is the path or the address of a file; else it is a value.
+        """
         if isinstance(given, Item):
             return given
-        if isinstance(given, str | os.PathLike):
+        if files and isinstance(given, str | os.PathLike):
             path = Path(given)
             if address := address_of(path):
                 return cls(label(shown(address)), path)

@@ -7,7 +7,7 @@ submission that dies leaves nothing behind and can be made again.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,15 +41,24 @@ _CHUNK = 2_000  # rows that are sent at a time
 _OWN = ("name", "spec", "spec_hash", "fair_rank", "state", "reason", "error")
 
 
-def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> int:
+def submit(
+    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], after: Iterable[int] = ()
+) -> int:
     """Insert a batch with its jobs, in their order; return the batch's id.
 
     Its jobs have all in common but name, specification and error. They take turns with those of
     others as if each had been submitted by itself. There are none where all items are known.
 
+    Args:
+        connection: of one transaction.
+        batch: what its jobs have in common.
+        jobs: in order.
+        after: what they wait for, where there are none to say it.
+
     Raises:
         UnknownJobError: a parent does not exist.
     """
+    check_parents(connection, jobs[0].after if jobs else after)
     at = database_time(connection)
     entry = {name: getattr(batch, name) for name in NewBatch.__dataclass_fields__}
     batch_id = int(
@@ -68,7 +77,6 @@ def submit(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob]) -> i
 
 def _insert(connection: Connection, batch_id: int, jobs: Sequence[NewJob], at: datetime) -> None:
     first = jobs[0]
-    check_parents(connection, first.after)
     rank = new_rank(connection, first.queue, first.priority, first.user)
     values = columns(first, rank, at) | {"batch": batch_id}
     like = connection.execute(insert(t.jobs).values(values).returning(t.jobs.c.id)).scalar_one()

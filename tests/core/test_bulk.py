@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
@@ -94,6 +95,30 @@ def test_a_folder_is_a_source(client: Client, pictures: list[Path], tmp_path: Pa
     with pytest.warns(UserWarning, match=r"left out: 1 file .*notes\.txt"):
         handle = client.submit_many("brightness", tmp_path)
     assert [job.name for job in handle.jobs] == list(map(str, pictures))
+
+
+def test_a_list_of_values_is_a_source(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text("1 2\n3, 4\n")
+    handle = client.submit_many("add", f"@{tmp_path}/pairs.txt")
+    assert [job.spec["numbers"] for job in handle.jobs] == [[1, 2], [3, 4]]
+
+
+def test_whoever_is_told_may_end_the_listing(
+    client: Client, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(prefix: str) -> list[str]:
+        assert left.wait(HANG_S)
+        return []
+
+    def stop(done: int, total: int | None) -> None:
+        assert (done, total) == (0, None)
+        raise KeyboardInterrupt
+
+    left = threading.Event()
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "find", lambda *_: endless(""))
+    with pytest.raises(KeyboardInterrupt):
+        client.submit_many("brightness", "memory://photos/", on_item=stop)
+    left.set()
 
 
 def test_a_batch_is_the_same_job_as_one_by_itself(client: Client, pictures: list[Path]) -> None:
@@ -390,6 +415,8 @@ def test_who_wants_shards_or_none_says_so(client: Client, pictures: list[Path]) 
     assert client.submit_many("add", [(1, 2)] * 6).batch.jobs == 6
     with pytest.raises(UsageError, match="add has no shards of pictures"):
         client.submit_many("add", [(1, 2)], single=True)
+    with pytest.raises(UsageError, match="single and each cannot be combined"):
+        client.submit_many("brightness", pictures, single=True, each=True)
     with pytest.raises(UsageError, match=r"^nothing was queued: nowhere\.png does not exist$"):
         client.submit_many("brightness", [*many, "nowhere.png"], strict=True)
 

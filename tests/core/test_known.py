@@ -384,6 +384,17 @@ def test_values_that_look_alike_are_not_the_same(client: Client) -> None:
     ]
 
 
+def test_a_value_that_a_file_is_called_as_is_no_file(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("1").write_text("of another matter")
+    handle = client.submit_many("say", ["1", "./1", Path("1")])
+    assert [job.spec["word"] for job in handle.jobs] == ["1", "./1", "1"]
+    assert [place for (place,) in lines(client, handle, "place")] == [None] * 3
+    assert len({sha256 for (sha256,) in lines(client, handle, "sha256")}) == 2
+
+
 @pytest.mark.usefixtures("later")
 def test_a_file_that_is_another_once_it_is_stored_is_known_by_what_was_stored(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -422,8 +433,10 @@ def test_an_endless_list_of_what_is_known_ends(
     assert job is not None
     end(client, job, Outcome("succeeded", result={"sum": 3.0}))
     monkeypatch.setattr(bulk, "MOST_JOBS", 3)
-    assert client.submit_many("add", [(1, 2)] * 3).batch.known == 3
-    with pytest.raises(UsageError, match="a batch has 3 jobs at most"):
+    assert client.submit_many("add", [(1, 2)] * 5).batch.known == 5  # which are no jobs
+    monkeypatch.setattr(bulk, "MOST_ITEMS", 5)
+    assert client.submit_many("add", [(1, 2)] * 5).batch.known == 5
+    with pytest.raises(UsageError, match="a batch has 5 items at most"):
         client.submit_many("add", itertools.repeat((1, 2)))
 
 

@@ -87,7 +87,7 @@ class Sources:
         elif is_pattern(word):
             yield from self._matches(word)
         else:
-            yield Item.of(word)
+            yield Item.of(word, files=self.files)
 
     def _matches(self, pattern: str) -> Iterator[Item]:
         found, named = listed(lambda: _matching(pattern), self.tick)

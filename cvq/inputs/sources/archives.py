@@ -84,8 +84,9 @@ class _Archive:
         if (file := self._file) is None:
             file = self._file = zipfile.ZipFile(self._path)
             self._lately.append(ref(self))
-            if len(self._lately) > _MOST_OPEN and (oldest := self._lately.popleft()()):
-                oldest._file = None  # whoever reads from it has it still
+            while len(self._lately) > _MOST_OPEN:
+                if (oldest := self._lately.popleft()()) is not None:
+                    oldest._file = None  # whoever reads from it has it still
         return file.open(entry)
 
 
