@@ -26,8 +26,8 @@ from ..queries import database_time
 from ..records import Job, NewJob, Outcome
 from ..states import Reason, State
 from ..tables import now
-from . import attempts
 from .cancelling import request_cancel, stop_failing
+from .closing import end
 from .events import CANCEL_REQUESTED, SUBMITTED, add_event, add_events
 from .order import joining_ranks, new_rank
 from .retries import LONGEST_PAUSE_S
@@ -121,7 +121,7 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
     job = Job.from_row(row)
     if job.state == State.RUNNING and row.expired:
         add_event(connection, job_id, CANCEL_REQUESTED, by)
-        attempts.end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
+        end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
     elif not job.finished:
         request_cancel(connection, t.jobs.c.id == job_id, by)
     return Job.from_row(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one())
@@ -149,7 +149,7 @@ def cancel_where(connection: Connection, which: ColumnElement[bool], by: str) ->
     for row in lost:  # nobody is there who would see the flag
         job = Job.from_row(row)
         add_event(connection, job.id, CANCEL_REQUESTED, by)
-        attempts.end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
+        end(connection, job, Outcome(State.CANCELLED, reason=Reason.WORKER_LOST), by)
     return len(lost) + request_cancel(connection, which, by)
 
 
