@@ -18,12 +18,11 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from benchmarks.bulk.site import Site, opened
+from benchmarks.bulk.site import Site, opened, pictures
 from benchmarks.machine import describe
 from cvq.batch_handle import BatchHandle
 
 _IN_A_FOLDER = 1_000
-_HEAD = b"P5 28 28 255\n"
 
 
 @click.command()
@@ -52,14 +51,12 @@ def main(items: int, folder: Path | None, new: float) -> None:
 
 
 def draw(folder: Path, count: int) -> None:
-    """So many different pictures of 28×28 pixels."""
-    salt = uuid.uuid4().bytes
-    for number in range(count):
+    """So many different pictures, a thousand in each folder below."""
+    for number, (name, content) in enumerate(pictures(count)):
         below = folder / f"{number // _IN_A_FOLDER:05}"
         if number % _IN_A_FOLDER == 0:
             below.mkdir(parents=True)
-        pixels = (salt + number.to_bytes(8, "big")).ljust(28 * 28, b"\x80")
-        (below / f"{number:07}.pgm").write_bytes(_HEAD + pixels)
+        (below / name).write_bytes(content)
 
 
 def submit(site: Site, folder: Path, what: str) -> BatchHandle:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +22,10 @@ from cvq.db import Database
 from cvq.samples import write_samples
 
 ROOT = Path(__file__).parents[2]
-_KINDS = ["benchmarks.bulk.kind", "benchmarks.bulk.holder"]
+_KINDS = ["benchmarks.bulk.kinds", "benchmarks.bulk.holder"]
 _SIDE = 28
+_HEAD = b"P5 %d %d 255\n" % (_SIDE, _SIDE)
+_LAST_S = 60.0  # for what was asked to end
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,29 @@ class Site:
                 time.sleep(0.05)
             yield psutil.Process(process.pid)
         finally:
-            process.terminate()
-            process.wait()
+            stop(process)
 
     def _is_up(self, pid: int) -> bool:
         with self.client.db.read() as connection:
             return any(worker.pid == pid for worker in queries.workers(connection))
+
+
+def pictures(count: int) -> Iterator[tuple[str, bytes]]:
+    """So many different pictures of 28×28 pixels by their names; each call draws others."""
+    salt = uuid.uuid4().bytes
+    for number in range(count):
+        block = hashlib.sha256(salt + number.to_bytes(8, "big")).digest()
+        yield f"{number:07}.pgm", _HEAD + (block * 25)[: _SIDE * _SIDE]
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end; one that does not is killed."""
+    process.terminate()
+    try:
+        process.wait(_LAST_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bulk.site import ROOT, Site
+from benchmarks.bulk.site import ROOT, Site, stop
 
 BROKER, BACKEND, _MODEL = "PEER_BROKER", "PEER_BACKEND", "PEER_MODEL"
 
@@ -60,5 +60,4 @@ def running(
     try:
         yield
     finally:
-        process.terminate()
-        process.wait()
+        stop(process)

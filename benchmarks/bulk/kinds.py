@@ -50,10 +50,10 @@ class Checksum(Inference):
 KINDS = [
     Kind(
         name="noop", spec=NoopSpec, summary="Do nothing.",
-        inference="benchmarks.bulk.kind:Noop", items="numbers",
+        inference="benchmarks.bulk.kinds:Noop", items="numbers",
     ),
     Kind(
         name="checksum", spec=ChecksumSpec, summary="Read files.",
-        inference="benchmarks.bulk.kind:Checksum", items="images",
+        inference="benchmarks.bulk.kinds:Checksum", items="images",
     ),
 ]  # fmt: skip
