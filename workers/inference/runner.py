@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from cvq.errors import PermanentError, TemporaryError
 from cvq.inference import Answer, Inference
+from cvq.row_names import ERROR, FAILED, NAME, NOTES, ROWS
 
 from ..failures import Failure, describe, words_of
 from .spill import Spill
@@ -35,7 +36,7 @@ from .stopwatch import Stopwatch
 _SLICES = 4  # parts of a chunk for each thread: few, as they cost, and more than one, to balance
 
 # Of cvq's own, as `views/answers.py` and `lifecycle/cancelling.py` read it in rows and results.
-_TAKEN = frozenset({"name", "notes", "warnings", "error", "rows", "failed"})
+_TAKEN = frozenset({NAME, NOTES, "warnings", ERROR, ROWS, FAILED})
 _FINAL = {str, float, int, bool, type(None)}
 _DEEPEST = 200
 

@@ -74,9 +74,10 @@ def test_nothing_reads_all_jobs_to_find_some(database: Database, wanted: dict[st
         pytest.skip("Postgres plans by how many rows there are")
     enter(database, 2)
     plans = sqlite_plans(database, lambda: found(database, limit=2, **wanted) and None)
-    of_batches = [step for step in plans if "FROM batches" in step]
+    of_batches = [step for step in plans if "FROM batches" in step or "GROUP BY" in step]
     assert any("ix_jobs_batch_state" in step for step in of_batches)
-    assert not [step for step in of_batches if "ix_jobs_user_id" in step or "_kind_id" in step]
+    # Whatever is asked of jobs beside their batch may be looked up instead.
+    assert not [step for step in of_batches if "jobs.user IN" in step or "jobs.kind IN" in step]
     assert not [step for step in plans if step.startswith(("SCAN jobs", "USE TEMP B-TREE FOR O"))]
     if not wanted:
         assert any("ix_jobs_alone" in step and "ORDER BY" in step for step in plans)
