@@ -162,6 +162,29 @@ def test_a_job_that_stops_or_kills_its_parent_hurts_itself_alone(
     assert neighbour.wait(HANG_S).attempt == 1
 
 
+@linux_only
+def test_nothing_outlives_a_killed_supervisor(client: Client, worker: Worker) -> None:
+    """What it would have ended is left to the server, a generation at a time."""
+    handle = submit(
+        client,
+        DAEMON
+        + """
+import os
+child = os.fork()
+if child == 0:
+    os.setsid()
+    print('child', os.getpid(), flush=True)
+    time.sleep(1000)
+os.kill(os.getppid(), 9)
+time.sleep(1000)
+""",
+        retries=0,
+    )
+    children = eventually(lambda: len(found := said(handle)) == 2 and found)
+    assert handle.wait(HANG_S, check=False).job.reason == "worker-lost"
+    eventually(lambda: not any(map(is_alive, children)))
+
+
 @both_ways
 @linux_only
 def test_nothing_outlives_a_killed_worker(

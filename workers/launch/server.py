@@ -35,6 +35,7 @@ from .supervisor import end_children, supervise, wake_at_children
 
 _REQUEST = 65_536  # bytes; a request is a path
 _DESCRIPTORS = 5
+_AGAIN_MS = 100  # until orphans that do not die of SIGKILL are looked for again
 
 
 def serve(connection: socket.socket, preload: Preload) -> None:
@@ -47,17 +48,22 @@ def serve(connection: socket.socket, preload: Preload) -> None:
     for descriptor in (connection.fileno(), wake):
         poll.register(descriptor, select.POLLIN)
     supervisors: set[int] = set()
+    orphans = False
     with contextlib.suppress(OSError):
         connection.send(encode(Ready()))
     while True:
-        ready = [descriptor for descriptor, _ in poll.poll()]
+        ready = [descriptor for descriptor, _ in poll.poll(_AGAIN_MS if orphans else None)]
         if wake in ready:
             os.read(wake, 4096)
+        if wake in ready or orphans:
             _collect(supervisors)
+            orphans = not end_children(spared=supervisors)
         if connection.fileno() in ready:
             message, descriptors = _receive(connection)
             if not message:
-                return  # the supervisors see for themselves that the worker has gone
+                # The supervisors see for themselves that the worker has gone.
+                end_children(spared=supervisors)
+                return
             supervisors.add(_fork(decode(message, [StartJob]), descriptors, pipe))
 
 
@@ -88,17 +94,15 @@ def _load(preload: Preload) -> None:
 
 
 def _collect(supervisors: set[int]) -> None:
-    """Forget the supervisors that have ended, and end what a killed one has left."""
+    """Forget the supervisors that have ended; any other child is what one has left."""
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
             return
         supervisors.discard(pid)
-        if os.WIFSIGNALED(status):
-            end_children(spared=supervisors)
 
 
 def _fork(request: StartJob, descriptors: list[int], pipe: tuple[int, int]) -> int:
