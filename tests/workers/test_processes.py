@@ -163,24 +163,31 @@ def test_a_job_that_stops_or_kills_its_parent_hurts_itself_alone(
 
 
 @linux_only
-def test_nothing_outlives_a_killed_supervisor(client: Client, worker: Worker) -> None:
+def test_nothing_outlives_a_killed_supervisor(
+    client: Client, start_worker: Callable[..., Worker]
+) -> None:
     """What it would have ended is left to the server, a generation at a time."""
+    start_worker()
     handle = submit(
         client,
-        DAEMON
-        + """
+        DAEMON + """
 import os
 child = os.fork()
 if child == 0:
     os.setsid()
-    print('child', os.getpid(), flush=True)
     time.sleep(1000)
-os.kill(os.getppid(), 9)
+print('child', child, flush=True)
+ctx.progress(1, 1)
 time.sleep(1000)
 """,
         retries=0,
-    )
+    )  # fmt: skip
     children = eventually(lambda: len(found := said(handle)) == 2 and found)
+    job_process = psutil.Process(children[1]).parent()
+    assert job_process is not None
+    supervisor = job_process.parent()
+    assert supervisor is not None
+    supervisor.kill()
     assert handle.wait(HANG_S, check=False).job.reason == "worker-lost"
     eventually(lambda: not any(map(is_alive, children)))
 
