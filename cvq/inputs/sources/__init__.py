@@ -69,7 +69,7 @@ class Sources:
             return lists.of_stream(self.stdin, self.files, self.tick)
         if tables.is_table(name) and (self.column is not None or not tables.is_text(name)):
             return tables.of_file(Path(name), self.column, self.files)
-        return lists.of_file(Path(name), self.files)
+        return lists.of_file(Path(name), self.files, self.tick)
 
     def _items(self, word: str) -> Iterator[Item]:
         if word == STDIN:

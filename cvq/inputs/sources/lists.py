@@ -20,13 +20,20 @@ _BLOCK = 1 << 16
 _LOOK_S = 0.1
 
 
-def of_file(path: Path, files: bool) -> Iterator[Item]:
+def of_file(path: Path, files: bool, tick: Callable[[], None]) -> Iterator[Item]:
     """The items of a list; its files are looked for beside it.
+
+    A pipe, as a shell makes of `<(find photos)`, is read as stdin is: `tick` is called meanwhile.
 
     Raises:
         InvalidInputError: it cannot be read.
     """
     try:
+        if path.is_fifo():
+            # Opened at once, so that one that nobody writes to yet is waited for by looks, too.
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+                yield from items_of(_lines(pipe, tick, str(path)), Path(), files, str(path))
+            return
         if path.exists() and not path.is_file():
             raise InvalidInputError(f"{path} is not a list: give a file with a name a line")
         with path.open("rb") as file:
@@ -38,10 +45,10 @@ def of_file(path: Path, files: bool) -> Iterator[Item]:
 
 def of_stream(stream: BinaryIO, files: bool, tick: Callable[[], None]) -> Iterator[Item]:
     """The items of a stream that may never end; `tick` is called while it says nothing."""
-    yield from items_of(_lines(stream, tick), Path(), files, "stdin")
+    yield from items_of(_lines(stream, tick, "stdin"), Path(), files, "stdin")
 
 
-def _lines(stream: BinaryIO, tick: Callable[[], None]) -> Iterator[bytes]:
+def _lines(stream: BinaryIO, tick: Callable[[], None], source: str) -> Iterator[bytes]:
     try:
         descriptor = stream.fileno()
     except OSError:  # it is in memory
@@ -56,12 +63,12 @@ def _lines(stream: BinaryIO, tick: Callable[[], None]) -> Iterator[bytes]:
         try:
             said = os.read(descriptor, _BLOCK)
         except OSError as error:
-            raise InvalidInputError(f"stdin cannot be read: {why(error)}") from None
+            raise InvalidInputError(f"{source} cannot be read: {why(error)}") from None
         *lines, rest = (rest + said).split(b"\n")
         yield from lines
         if len(rest) > _LONGEST:
             raise InvalidInputError(
-                "stdin has a line that is too long to be a name: is it a list?"
+                f"{source} has a line that is too long to be a name: is it a list?"
             )
         if not said:
             yield rest

@@ -216,6 +216,17 @@ def test_an_endless_stdin_can_be_left(read: Callable[..., list[Item]]) -> None:
     os.close(sink)
 
 
+def test_a_list_may_be_a_pipe_of_the_shell() -> None:
+    source, sink = os.pipe()
+    try:
+        os.write(sink, b"a.png\nb/c.png\n")
+        os.close(sink)
+        items = Sources(Settings.load()).items([], [f"/dev/fd/{source}"])
+        assert names(list(items)) == ["a.png", "b/c.png"]
+    finally:
+        os.close(source)
+
+
 def test_stdin_comes_in_pieces(read: Callable[..., list[Item]]) -> None:
     source, sink = os.pipe()
     lines = b"".join(b"%d.png\r\n" % number for number in range(20_000)) + b"last.png"
