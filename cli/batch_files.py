@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from cvq.errors import UsageError
+from cvq.files import atomic
 from cvq.row_names import TABLE
 
 from .bars import counting_bar
@@ -51,25 +53,27 @@ def get(handle: BatchHandle, folder: Path | None, wanted: Wanted) -> None:
 
     folder = folder or Path(f"batch-{handle.id}")
     with Interrupts() as interrupts:
-        plan = _plan(handle, folder, wanted, interrupts.check)
+        plan, tables = _plan(handle, folder, wanted, interrupts.check)
         if not plan:
             raise UsageError(_lack(handle, wanted))
         pairs = [(copy.artifact, copy.target) for copy in plan]
         missing = {target for _, target in missing_copies(pairs, force=wanted.force)}
         todo = [copy for copy in plan if copy.target in missing]
         _copy_all(handle, todo, interrupts.check)
-    _tell(plan, folder, unchanged=len(plan) - len(todo))
+        unpacked = _unpack_all(tables, folder, wanted.force, interrupts.check)
+    _tell(plan, folder, unchanged=len(plan) - len(todo), unpacked=unpacked)
     tell_unfinished(handle.batch)
 
 
 def _plan(
     handle: BatchHandle, folder: Path, wanted: Wanted, check: Callable[[], None]
-) -> list[Copy]:
+) -> tuple[list[Copy], dict[Path, Counter[str]]]:
+    """What to copy, and how often a table's rows of each name are of this batch."""
     from cvq import queries
     from cvq.names import Names
     from cvq.results import choose
 
-    names, plan, tables = Names(), [], set[int]()
+    names, plan, tables = Names(), [], dict[int, Counter[str]]()
     rows = handle.results()
     while some := list(itertools.islice(rows, _CHUNK)):
         check()
@@ -78,11 +82,12 @@ def _plan(
         for row in some:
             for artifact in choose(files.get(row["job"], []), wanted.role, wanted.name):
                 if _is_table(artifact):  # of all the items of a shard
-                    if row["job"] in tables:
+                    items = tables.setdefault(row["job"], Counter())
+                    items[row["name"] or ""] += 1
+                    if items.total() > 1:
                         continue
-                    tables.add(row["job"])
                 plan.append(_place(row["name"] or "", row["job"], artifact, folder, names))
-    return plan
+    return plan, {one.target: tables[one.job] for one in plan if _is_table(one.artifact)}
 
 
 def _is_table(artifact: Artifact) -> bool:
@@ -129,18 +134,56 @@ def _copy_all(handle: BatchHandle, todo: list[Copy], check: Callable[[], None]) 
             advance()
 
 
+def _unpack_all(
+    tables: Mapping[Path, Counter[str]], folder: Path, force: bool, check: Callable[[], None]
+) -> int:
+    """Write the files that the rows of tables have, each named after its item; how many."""
+    from cvq.names import Names
+    from cvq.views.answers import files_of_rows
+
+    names, written = Names(), 0
+    with _counted(sum(items.total() for items in tables.values()), "unpacking") as advance:
+        for table, items in tables.items():
+            left = items.copy()
+            for item, files in files_of_rows(table):
+                check()
+                left[item] -= 1
+                if left[item] < 0:  # of another batch, which has answered more than this asks
+                    continue
+                for name, content in files.items():
+                    stem = _without_ending(item) or table.stem
+                    path = names.place(f"{stem}-{name.replace('/', '-')}")
+                    _write(folder / path, content, force)
+                    written += 1
+                advance()
+    return written
+
+
+def _write(target: Path, content: bytes, force: bool) -> None:
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder")
+    if target.exists():
+        if target.read_bytes() == content:
+            return
+        if not force:
+            raise UsageError(f"{target} exists with other content: --force overwrites it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(target) as partial:
+        partial.write_bytes(content)
+
+
 @contextmanager
-def _counted(total: int) -> Iterator[Callable[[], None]]:
+def _counted(total: int, what: str = "copying") -> Iterator[Callable[[], None]]:
     if not on_terminal(err=True) or is_dumb():
         yield lambda: None
         return
     bar = counting_bar(beside=36)
-    task = bar.add_task("copying", total=total)
+    task = bar.add_task(what, total=total)
     with bar:
         yield lambda: bar.advance(task)
 
 
-def _tell(plan: list[Copy], folder: Path, *, unchanged: int) -> None:
+def _tell(plan: list[Copy], folder: Path, *, unchanged: int, unpacked: int) -> None:
     from cvq.views import shapes
 
     def text(plan: list[Copy]) -> None:
@@ -152,7 +195,8 @@ def _tell(plan: list[Copy], folder: Path, *, unchanged: int) -> None:
         if unchanged:
             note(f"{unchanged} of {len(plan)} were there already")
         if tables := sum(_is_table(copy.artifact) for copy in plan):
-            note(f"{count(tables, 'table')} of shards: a row for each item, its files in columns")
+            note(f"{count(tables, 'table')} of shards, a row for each item, with "
+                 f"{count(unpacked, 'file')} beside")  # fmt: skip
 
     display(
         plan,

@@ -22,6 +22,7 @@ from ..states import State
 OURS = ("name", "job", "state", "error")
 _APART = (NAME, NOTES, "warnings", ERROR)  # of a row of a job of few items
 _CHUNK = 500  # rows that are read at a time
+_FEW = 16  # of those with their files
 
 
 class Answers:
@@ -109,6 +110,23 @@ def _rows_of_table(job: Job, path: Path) -> Iterator[dict[str, Any]]:
         for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
             for row in batch.to_pylist():
                 yield _row(job, row["name"], _answer(row), row["error"])
+
+
+def files_of_rows(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The files of each row of a table that has any, by their names, with the row's own.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    with _opened(path) as file:
+        from pyarrow.types import is_binary
+
+        names = [one.name for one in file.schema_arrow if is_binary(one.type)]
+        if not names:
+            return
+        for batch in file.iter_batches(batch_size=_FEW, columns=[NAME, *names]):
+            for row in batch.to_pylist():
+                yield row[NAME], {name: row[name] for name in names if row[name] is not None}
 
 
 def _answer(row: Mapping[str, Any]) -> dict[str, Any]:

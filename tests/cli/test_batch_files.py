@@ -96,15 +96,33 @@ def test_a_table_of_a_shard_is_copied_once(
 
     monkeypatch.setattr(making, "SHARD", 3)
     run("submit", "brightness", folder, "--single")
-    rows = [{"name": f"photos/{name}.png", "error": None} for name in ("1", "2", "b/3")]
-    schema = pyarrow.schema([("name", pyarrow.string()), ("error", pyarrow.string())])
+    rows = [
+        {"name": f"photos/{name}.png", "coloured.png": content, "error": None}
+        for name, content in (("1", b"one"), ("2", None), ("b/3", b"three"))
+    ]
+    schema = pyarrow.schema(
+        [
+            ("name", pyarrow.string()),
+            ("coloured.png", pyarrow.binary()),
+            ("error", pyarrow.string()),
+        ]
+    )
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), "made.parquet")
     job = worker.claim()
     worker.artifact(job, "rows.parquet", Path("made.parquet").read_bytes())
     worker.finish(job)
     said = run("get", "--batch", "1")
     assert said.out == "batch-1/job-1-rows.parquet\n"
-    assert said.err == "1 table of shards: a row for each item, its files in columns\n"
+    assert said.err == "1 table of shards, a row for each item, with 2 files beside\n"
+    table = Path("batch-1/job-1-rows.parquet")
+    table.unlink()
+    pictures = {"photos/1-coloured.png": "one", "photos/b/3-coloured.png": "three"}
+    assert copies("batch-1") == pictures
+    Path("batch-1/photos/1-coloured.png").write_text("mine")
+    assert "exists with other content" in run("get", "--batch", "1", code=2).err
+    run("get", "--batch", "1", "--force", "-q")
+    table.unlink()
+    assert copies("batch-1") == pictures
 
 
 @pytest.mark.usefixtures("coloured")
