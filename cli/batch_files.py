@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -160,13 +161,10 @@ def _unpack_all(
 
 
 def _write(target: Path, content: bytes, force: bool) -> None:
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder")
-    if target.exists():
-        if target.read_bytes() == content:
-            return
-        if not force:
-            raise UsageError(f"{target} exists with other content: --force overwrites it")
+    from cvq.results import is_missing
+
+    if not is_missing(target, hashlib.sha256(content).hexdigest(), force=force):
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic(target) as partial:
         partial.write_bytes(content)

@@ -56,13 +56,25 @@ def missing_copies(
     Raises:
         UsageError: a target has other content, which only `force` overwrites; or is a folder.
     """
-    todo = []
-    for artifact, target in plan:
-        if target.is_dir():
-            raise UsageError(f"{target} is a folder")
-        if target.exists() and sha256_of(target) == artifact.sha256:
-            continue
-        if target.exists() and not force:
-            raise UsageError(f"{target} exists with other content: --force overwrites it")
-        todo.append((artifact, target))
-    return todo
+    return [
+        (artifact, target)
+        for artifact, target in plan
+        if is_missing(target, artifact.sha256, force=force)
+    ]
+
+
+def is_missing(target: Path, sha256: str, *, force: bool) -> bool:
+    """Whether a file is still to be written; False where its content is there already.
+
+    Raises:
+        UsageError: there is other content, which only `force` overwrites; or a folder.
+    """
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder")
+    if not target.exists():
+        return True
+    if sha256_of(target) == sha256:
+        return False
+    if not force:
+        raise UsageError(f"{target} exists with other content: --force overwrites it")
+    return True
