@@ -1,93 +1,39 @@
-"""The Python client: what the command line does, as a library."""
+"""How a client's jobs come to be: checked, their inputs stored, entered, the workers notified."""
 
 from __future__ import annotations
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from . import queries, schema
-from .artifacts import ArtifactStore, open_store
-from .batch_handle import BatchHandle
-from .broker.endings import listening
-from .broker.queue import Broker
-from .checks import JobOptions
-from .db import Database
-from .errors import (
-    BrokerError,
-    BrokerTimeoutError,
-    StoreError,
-    UsageError,
-    WaitTimeoutError,
-)
-from .handle import JobHandle, JobLike, id_of, overdue, raise_for_state
-from .inputs.submission import InputChecks, check_inputs, fetched_inputs, store_inputs
-from .kinds import find_kinds, get_kind, make_spec
-from .kinds.kind import Kind
-from .kinds.spec import Spec
-from .lifecycle import batches, jobs
-from .records import Artifact, Job
-from .settings import Settings
-from .views import filters, shapes, spelling
-from .views.models import JobModels
+from ..batch_handle import BatchHandle
+from ..broker.endings import listening
+from ..checks import JobOptions
+from ..errors import BrokerError, BrokerTimeoutError, UsageError
+from ..handle import JobHandle, JobLike, id_of, overdue, raise_for_state
+from ..inputs.submission import InputChecks, check_inputs, fetched_inputs, store_inputs
+from ..kinds import get_kind, make_spec
+from ..kinds.kind import Kind
+from ..kinds.spec import Spec
+from ..lifecycle import batches, jobs
+from ..records import Job
+from ..views.models import JobModels
+from .connections import Connections, several
 
 if TYPE_CHECKING:
-    from .bulk import OnItem
+    from ..bulk import OnItem
 
 _MOST_DOORBELLS = 256
-_CANCELLED_AT_ONCE = 5_000
 _LISTEN_S = 0.5  # between two looks at a job of whose end nothing is heard
 
 
-class Client:
-    """Submits jobs and asks for their history.
-
-    Args:
-        settings: read from the environment and `cvq.toml` when not given.
-    """
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings.load()
-
-    def __repr__(self) -> str:
-        return f"<cvq client of {self.settings.user}, {self.settings.home}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give connections back; they are opened again where the client is used again."""
-        if isinstance(database := self.__dict__.pop("db", None), Database):
-            database.engine.dispose()
-        if isinstance(broker := self.__dict__.pop("broker", None), Broker):
-            broker.close()
-        self.__dict__.pop("artifacts", None)
-
-    @cached_property
-    def db(self) -> Database:
-        """The database, its schema checked (and made, where it is the embedded one)."""
-        database = Database(self.settings)
-        schema.ensure(database)
-        return database
-
-    @cached_property
-    def broker(self) -> Broker:
-        """Where workers are notified of new jobs."""
-        return Broker(self.settings)
-
-    @cached_property
-    def artifacts(self) -> ArtifactStore:
-        """The artifact store."""
-        return open_store(self.settings)
+class Submitting(Connections):
+    """Jobs, single ones and batches, from values to the doorbell."""
 
     def submit(
         self,
@@ -135,7 +81,7 @@ class Client:
             priority=priority,
             name=name,
             tags=tags,
-            after=[id_of(job) for job in _jobs(after)],
+            after=[id_of(job) for job in several(after)],
             at=at,
             retries=retries,
             time_limit=time_limit,
@@ -168,7 +114,7 @@ class Client:
         with database.write() as connection:
             job_id = jobs.submit(connection, job)
         self.notify(job.queue, f"job {job_id}", trouble=trouble)
-        return JobHandle(self, job_id)
+        return self._handle(job_id)
 
     def infer(
         self,
@@ -267,13 +213,13 @@ class Client:
             UsageError: a value is wrong, or no item can be used; nothing was queued.
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
-        from .bulk import Bulk, prepare  # which a single job need not load
+        from ..bulk import Bulk, prepare  # which a single job need not load
 
         options = JobOptions(
             priority=priority,
             name=name,
             tags=tags,
-            after=[id_of(job) for job in _jobs(after)],
+            after=[id_of(job) for job in several(after)],
             at=at,
             retries=retries,
             time_limit=time_limit,
@@ -286,22 +232,14 @@ class Client:
             found, _with_ids(values), options, strict, max_fails, single, each, cache
         )  # fmt: skip
         self._broker_trouble()  # before the long work, which would be for nothing
-        batch, new = prepare(self, wanted, items, on_item)
+        batch, new = prepare(self._client, wanted, items, on_item)
         trouble = self._broker_trouble()
         with self.db.write() as connection:
             batch_id = batches.submit(connection, batch, new.jobs, options.after)
         runnable = sum(job.error is None for job in new.jobs)
         if runnable:
             self.notify(options.place, f"batch {batch_id}", runnable, trouble)
-        return BatchHandle(self, batch_id, sorted(new.known))
-
-    def batch(self, number: int) -> BatchHandle:
-        """An existing batch.
-
-        Raises:
-            UnknownBatchError: there is no such batch.
-        """
-        return BatchHandle(self, number).refresh()
+        return self._batch_handle(batch_id, sorted(new.known))
 
     def check(
         self,
@@ -341,164 +279,6 @@ class Client:
             warnings.warn(note, stacklevel=3)
         return checked
 
-    def job(self, job: JobLike) -> JobHandle:
-        """An existing job, as it is now.
-
-        Raises:
-            UnknownJobError: there is no such job.
-        """
-        return JobHandle(self, id_of(job)).refresh()
-
-    def jobs(
-        self,
-        *,
-        kind: str | Sequence[str] = (),
-        state: str | Sequence[str] = (),
-        user: str | Sequence[str] = (),
-        batch: int | Sequence[int] = (),
-        tag: str | Sequence[str] | Mapping[str, str] = (),
-        where: str | Sequence[str] = (),
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        sort: str | None = None,
-        limit: int | None = None,
-    ) -> list[JobHandle]:
-        """Jobs of the history, the newest first: `jobs(kind="vae", where="val_loss<100")`.
-
-        Args:
-            kind: one kind or several, as `state` and `user`.
-            state: waiting, queued, running, succeeded, failed or cancelled.
-            user: who submitted them.
-            batch: the id of a batch that they are of, or of several.
-            tag: `key`, `key=value`, several of these, or a dictionary.
-            where: conditions on a metric or a number of the result: `val_accuracy>0.9`.
-            since: submitted since then; an aware time, or as on the command line: `2d`.
-            until: submitted before.
-            sort: a column or a figure; with `-` before it, the highest first.
-            limit: at most so many.
-
-        Raises:
-            UsageError: a condition cannot be read, or a name in it is one that nothing has.
-        """
-        asked = filters.asked(
-            kind=kind,
-            state=state,
-            user=user,
-            batch=batch,
-            tag=tag,
-            where=where,
-            since=since,
-            until=until,
-            sort=sort,
-            limit=limit,
-        )
-        self.check_filter(asked)
-        with self.db.read() as connection:
-            return [JobHandle(self, job.id, job) for job in filters.find(connection, asked)]
-
-    def check_filter(self, wanted: filters.Filter) -> list[str]:
-        """Refuse names that no job has; return remarks on what may be right and finds nothing.
-
-        Raises:
-            UsageError: a metric, kind, user or tag is misspelt; the nearest is named.
-        """
-
-        def kinds() -> dict[str, Kind]:
-            return find_kinds(self.settings)[0]  # a broken plug-in is no reason to refuse
-
-        def figures() -> list[str]:
-            return [name for kind in kinds().values() for name in (*kind.headline, *kind.goals)]
-
-        with self.db.read() as connection:
-            return spelling.check(connection, wanted, kinds=kinds, figures=figures)
-
-    def wait(
-        self,
-        jobs: JobLike | Iterable[JobLike],
-        timeout: float | None = None,
-        *,
-        check: bool = True,
-    ) -> list[JobHandle]:
-        """Wait for the end of several jobs; return them in the order given.
-
-        Args:
-            jobs: jobs, or their ids.
-            timeout: seconds for all of them together; None waits for ever.
-            check: raise where one did not succeed, once all have ended.
-
-        Raises:
-            UnknownJobError: there is no such job.
-            WaitTimeoutError: one has not ended in time; all go on.
-            JobFailedError: one failed.
-            JobCancelledError: one was cancelled.
-        """
-        handles = [self._handle(job) for job in _jobs(jobs)]
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for handle in handles:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            try:
-                handle.wait(left, check=False)
-            except WaitTimeoutError:
-                raise overdue(handle.job, timeout or 0) from None
-        for handle in handles if check else ():
-            raise_for_state(handle.job)
-        return handles
-
-    def _handle(self, job: JobLike) -> JobHandle:
-        """The handle given, or one of one's own."""
-        return job if isinstance(job, JobHandle) else JobHandle(self, id_of(job))
-
-    def cancel(self, job: JobLike) -> JobHandle:
-        """Cancel a job: at once where it waits, within a second where it runs.
-
-        Raises:
-            UnknownJobError: there is no such job.
-        """
-        return self._handle(job).cancel()
-
-    def cancel_all(self, wanted: Iterable[JobLike]) -> list[Job]:
-        """Cancel many jobs, as `cancel` does each; return them as they are then, in order of ids.
-
-        Those that have ended, or that there are not, are left as they are.
-        """
-        ids = sorted(map(id_of, wanted))
-        found: list[Job] = []
-        for start in range(0, len(ids), _CANCELLED_AT_ONCE):
-            some = ids[start : start + _CANCELLED_AT_ONCE]
-            with self.db.write() as connection:
-                jobs.cancel_all(connection, some, self.settings.user)
-                found += queries.get_jobs(connection, some)
-        return found
-
-    def fetch(self, job: JobLike, artifact: Artifact, target: Path) -> Path:
-        """Copy one of a job's files to a local path, whole or not at all.
-
-        Where the job has replaced it meanwhile, the one that took its name is copied.
-
-        Raises:
-            StoreError: it is not there, or damaged.
-        """
-        while True:
-            try:
-                return self.artifacts.fetch(artifact, target)
-            except StoreError:
-                files = self.artifacts_of(job)
-                now = next((a for a in files if a.name == artifact.name), artifact)
-                if now.uri == artifact.uri:
-                    raise
-                artifact = now
-
-    def artifacts_of(self, job: JobLike) -> list[Artifact]:
-        """The files that a job has left so far."""
-        wanted = id_of(job)
-        with self.db.read() as connection:
-            return queries.artifacts_of(connection, [wanted])[wanted]
-
-    def to_json(self, job: Job | JobHandle) -> dict[str, Any]:
-        """A job in the documented JSON shape."""
-        row = job.job if isinstance(job, JobHandle) else job
-        return shapes.job(row, self.artifacts_of(row))
-
     def _broker_trouble(self) -> BrokerError | None:
         """Ask for a PONG before the job exists, so that a dead Redis leaves none behind.
 
@@ -528,11 +308,6 @@ class Client:
             self.broker.notify(queue, min(jobs, _MOST_DOORBELLS))
         except BrokerError as error:  # a worker finds them by itself when Redis is back
             warnings.warn(f"{what} is queued, but {error}", stacklevel=3)
-
-
-def _jobs(given: JobLike | Iterable[JobLike]) -> Iterable[JobLike]:
-    """One job as a list of one."""
-    return [given] if isinstance(given, int | Job | JobHandle) else given
 
 
 def _with_ids(values: Mapping[str, Any]) -> dict[str, Any]:

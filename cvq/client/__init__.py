@@ -1,0 +1,21 @@
+"""The Python client: what the command line does, as a library.
+
+Its powers are cut along what one does: a new one is a thin method in `submitting.py`, `asking.py`
+or `acting.py`, over a function in a module of its own.
+"""
+
+from __future__ import annotations
+
+from .acting import Acting
+from .submitting import Submitting
+
+
+class Client(Submitting, Acting):
+    """Submits jobs and asks for their history.
+
+    Args:
+        settings: read from the environment and `cvq.toml` when not given.
+    """
+
+
+__all__ = ["Client"]

@@ -1,0 +1,93 @@
+"""What a client does with jobs that there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from .. import queries
+from ..errors import StoreError, WaitTimeoutError
+from ..handle import JobHandle, JobLike, id_of, overdue, raise_for_state
+from ..lifecycle import jobs as life
+from ..records import Artifact, Job
+from .asking import Asking
+from .connections import several
+
+_CANCELLED_AT_ONCE = 5_000
+
+
+class Acting(Asking):
+    """Waits for jobs, cancels them, and copies what they have left."""
+
+    def wait(
+        self,
+        jobs: JobLike | Iterable[JobLike],
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+    ) -> list[JobHandle]:
+        """Wait for the end of several jobs; return them in the order given.
+
+        Args:
+            jobs: jobs, or their ids.
+            timeout: seconds for all of them together; None waits for ever.
+            check: raise where one did not succeed, once all have ended.
+
+        Raises:
+            UnknownJobError: there is no such job.
+            WaitTimeoutError: one has not ended in time; all go on.
+            JobFailedError: one failed.
+            JobCancelledError: one was cancelled.
+        """
+        handles = [self._handle(job) for job in several(jobs)]
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for handle in handles:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                handle.wait(left, check=False)
+            except WaitTimeoutError:
+                raise overdue(handle.job, timeout or 0) from None
+        for handle in handles if check else ():
+            raise_for_state(handle.job)
+        return handles
+
+    def cancel(self, job: JobLike) -> JobHandle:
+        """Cancel a job: at once where it waits, within a second where it runs.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        return self._handle(job).cancel()
+
+    def cancel_all(self, wanted: Iterable[JobLike]) -> list[Job]:
+        """Cancel many jobs, as `cancel` does each; return them as they are then, in order of ids.
+
+        Those that have ended, or that there are not, are left as they are.
+        """
+        ids = sorted(map(id_of, wanted))
+        found: list[Job] = []
+        for start in range(0, len(ids), _CANCELLED_AT_ONCE):
+            some = ids[start : start + _CANCELLED_AT_ONCE]
+            with self.db.write() as connection:
+                life.cancel_all(connection, some, self.settings.user)
+                found += queries.get_jobs(connection, some)
+        return found
+
+    def fetch(self, job: JobLike, artifact: Artifact, target: Path) -> Path:
+        """Copy one of a job's files to a local path, whole or not at all.
+
+        Where the job has replaced it meanwhile, the one that took its name is copied.
+
+        Raises:
+            StoreError: it is not there, or damaged.
+        """
+        while True:
+            try:
+                return self.artifacts.fetch(artifact, target)
+            except StoreError:
+                files = self.artifacts_of(job)
+                now = next((a for a in files if a.name == artifact.name), artifact)
+                if now.uri == artifact.uri:
+                    raise
+                artifact = now
