@@ -29,6 +29,7 @@ from .ids import AttemptId
 from .names import Names, safe_name
 from .records import Artifact
 from .settings import Settings, masked, without_secrets
+from .uses import IDLE_S, note_use, remove_unused
 
 _CONNECT_TIMEOUT_S = 5.0  # as s3fs has it, whose are the settings' defaults, too
 _TICK_S = 2.0  # of the clock of any file system
@@ -88,6 +89,7 @@ class ArtifactStore:
             raise InvalidInputError(f"{path} cannot be read: {why(error)}") from None
         key = self._input_key(digest)
         with self._errors(key):
+            note_use(self.fs, key, local=self.is_local)
             if not self._holds(key, digest, size):
                 self._upload(path, key, keep=True, digest=digest)
         return digest, size
@@ -203,9 +205,69 @@ class ArtifactStore:
         Raises:
             StoreError: it lies outside the store, or cannot be deleted.
         """
-        key = self._key(artifact.uri)
-        with self._errors(key), contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(key)
+        self.remove_file(artifact.uri)
+
+    def remove_file(self, uri: str) -> int:
+        """Delete a job's file, and the folders that are empty then; return its bytes.
+
+        Raises:
+            StoreError: it lies outside the store, or cannot be deleted.
+        """
+        key = self._key(uri)
+        with self._errors(key):
+            try:
+                size = int(self.fs.size(key) or 0)
+                self.fs.rm_file(key)
+            except FileNotFoundError:
+                return 0
+        return size
+
+    def remove_folder(self, job_id: int) -> None:
+        """Delete the folders of a job that is gone, as far as they are empty."""
+        if self.is_local:  # a bucket has none
+            for folder, _, _ in os.walk(f"{self.root}/jobs/{job_id}", topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)  # noqa: PTH106 - as they come
+
+    def note_use(self, digest: str) -> None:
+        """Take down that a job is about to take an input that is in the store.
+
+        To be called before that job is entered: otherwise a prune may take the input away.
+
+        Raises:
+            StoreError: it is not there, or the store cannot be asked.
+        """
+        key = self._input_key(digest)
+        with self._errors(key):
+            note_use(self.fs, key, local=self.is_local)
+            if not self.fs.exists(key):
+                raise StoreError(f"input {digest[:12]} is not in the store {self}")
+
+    def remove_input(self, digest: str, idle_s: float = IDLE_S) -> int | None:
+        """Delete an input that nobody has used for so long; return its bytes.
+
+        Returns:
+            None where somebody has used it: it stays.
+
+        Raises:
+            StoreError: the store cannot be asked or written.
+        """
+        key = self._input_key(digest)
+        with self._errors(key):
+            return remove_unused(self.fs, key, local=self.is_local, idle_s=idle_s)
+
+    def size_of_input(self, digest: str) -> int:
+        """The bytes of an input; 0 of one that is not there.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        key = self._input_key(digest)
+        with self._errors(key):
+            try:
+                return int(self.fs.size(key) or 0)
+            except FileNotFoundError:
+                return 0
 
     def local_path(self, uri: str) -> Path | None:
         """Where a URI lies on this machine, or None where the store is remote."""
