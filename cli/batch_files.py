@@ -18,6 +18,7 @@ from .bars import counting_bar
 from .batch_table import tell_unfinished
 from .display import display
 from .formats import clean, count
+from .getting import Wanted
 from .interrupts import Interrupts
 from .output import is_dumb, note, on_terminal, say
 from .widths import whole
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 500  # items whose files are looked up at a time
 _LONGEST = 250  # characters of the name of an item, as part of that of a file
-
-
-class Wanted(NamedTuple):
-    """Which files are copied, and whether they replace others: see `cvq.results.choose`."""
-
-    role: str | None
-    name: str
-    force: bool
 
 
 class Copy(NamedTuple):

@@ -11,12 +11,14 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cvq.errors import UsageError
 from cvq.text import UNPRINTABLE, clean_lines
 
 from . import widths
@@ -26,6 +28,8 @@ from .table import plain_table as plain_table
 from .table import table as table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -137,6 +141,19 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return UNPRINTABLE.sub(
         lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text
     ).replace("\x7f", "\\u007f")
+
+
+def pour(path: Path) -> None:
+    """Write a file to stdout, byte by byte as it is: into a pipe or a file, never to a terminal.
+
+    Raises:
+        UsageError: a person is reading, whose terminal the bytes could steer.
+    """
+    if on_terminal():
+        raise UsageError("a terminal is not shown a file's bytes: give -o FILE, or use a pipe")
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
 def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cvq.records import Artifact
 
 _SPELT = {"jpg": "jpeg", "tif": "tiff"}
-_PICTURES = frozenset({"png", "jpeg", "gif", "webp", "tiff", "bmp", "avif"})
+PICTURES = frozenset({"png", "jpeg", "gif", "webp", "tiff", "bmp", "avif"})
 
 
 def output_options() -> list[click.Parameter]:
@@ -90,12 +90,12 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     Raises:
         UsageError: the kind writes no such file.
     """
-    wanted = _ending(target)
+    wanted = ending_of(target)
     if not wanted or target.is_dir():
         return values
     field = kind.spec.model_fields.get("format")
     formats = get_args(field.annotation) if field else ()
-    chosen = bool(formats) and _PICTURES.issuperset(formats)
+    chosen = bool(formats) and PICTURES.issuperset(formats)
     asked = (values["format"],) if chosen and "format" in values else None
     known = asked or (formats if chosen else _endings(kind, values))
     if known and wanted not in known:
@@ -168,16 +168,17 @@ def _plan(
 
 
 def _fits(results: Sequence[Artifact], target: Path) -> bool:
-    return any(_ending(Path(file.name)) == _ending(target) for file in results)
+    return any(ending_of(Path(file.name)) == ending_of(target) for file in results)
 
 
 def _fitting(results: Sequence[Artifact], target: Path) -> Sequence[Artifact]:
     """The results that a target's ending is true of; all where it is true of none."""
-    same = [file for file in results if _ending(Path(file.name)) == _ending(target)]
+    same = [file for file in results if ending_of(Path(file.name)) == ending_of(target)]
     return same or results
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
+    """What a name ends in, in its usual spelling: `jpeg` of `A.JPG`."""
     ending = path.suffix.lower().lstrip(".")
     return _SPELT.get(ending, ending)
 

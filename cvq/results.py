@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import UsageError
 from .files import sha256_of
 from .names import Names
-from .records import Artifact
 from .states import Role
+
+if TYPE_CHECKING:
+    from .records import Artifact
 
 EVERY_ROLE = "all"
 # What a job leaves on its way. Whatever else it leaves is what it was run for.
@@ -35,11 +38,16 @@ def choose(
 
     `all` means every role; None the results, or where none of these has such a name, every role.
     """
-    like = [artifact for artifact in artifacts if fnmatch(artifact.name, name)]
+    like = [artifact for artifact in artifacts if is_called(artifact.name, name)]
     if role is None:
         results = results_of(artifacts)
         return [file for file in like if file in results] or ([] if name == "*" else like)
     return [file for file in like if role in (EVERY_ROLE, file.role)]
+
+
+def is_called(name: str, pattern: str) -> bool:
+    """Whether a file has this name, also one with brackets in it, or one like the pattern."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def targets(artifacts: Iterable[Artifact], folder: Path) -> list[tuple[Artifact, Path]]:

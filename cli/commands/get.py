@@ -1,10 +1,8 @@
-"""`cvq get JOB [DIR]`: copies of a job's files."""
+"""`cvq get JOB [NAME] -o PATH`: copies of a job's files."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +12,10 @@ from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import join
 
-from .. import batch_files, options
+from .. import options
 from ..display import Form, display
-from ..output import note, say
+from ..getting import STDOUT, Place, Wanted, chosen, place_of, plan, the_one
+from ..output import note, pour, say
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -25,10 +24,16 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cvq get @\n  cvq get 12 pictures --role all"
-    "\n  cvq get 3-7 pictures --name '*.png'\n  cvq get --batch 3 pictures"
+    epilog="\b\nExamples:\n  cvq get @ -o painted.png\n  cvq get 12 'loss*.png' -o plots/"
+    "\n  cvq get 12 pictures --role all\n  cvq get 3-7 pictures --name '*.png'"
+    "\n  cvq get 12 result.json -o - | jq .\n  cvq get --batch 3 pictures"
 )
-@click.argument("words", metavar="[JOB] [DIR]", type=options.FilePath(), nargs=-1)
+@click.argument("words", metavar="[JOB] [NAME|DIR]", type=options.FilePath(), nargs=-1)
+@click.option(
+    "-o", "--output", type=options.FilePath(), metavar="PATH",
+    help="Copy the one file to this path, or the files into this folder (NAME/ is created); - is "
+    "stdout.",
+)  # fmt: skip
 @click.option(
     "--batch", type=options.BATCH, metavar="BATCH",
     help="The files of all jobs of a batch, named after its items, as in photos/1-coloured.png; "
@@ -37,12 +42,10 @@ if TYPE_CHECKING:
 @click.option(
     "--role", metavar="ROLE",
     help="Which files: result, model, plot, preview, another role, or all.  [default: the "
-    "results; for a training its model, reports and plots; with --name, any role if no result "
+    "results; for a training its model, reports and plots; with a name, any role if no result "
     "matches]",
 )  # fmt: skip
-@click.option(
-    "--name", metavar="GLOB", default="*", help="Only files with matching names: '*.png'."
-)
+@click.option("--name", metavar="GLOB", help="Only files with matching names: '*.png'.")
 @click.option(
     "-f", "-y", "--force", is_flag=True, help="Overwrite existing files whose content differs."
 )
@@ -50,50 +53,95 @@ if TYPE_CHECKING:
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print nothing.")
 def get(
     words: Sequence[str],
+    output: str | None,
     batch: Reference | None,
     role: str | None,
-    name: str,
+    name: str | None,
     force: bool,
 ) -> None:
     """Copy the files of a job, or of a batch, here.
 
-    They go into DIR if given. JOB is an id, a range 3-7 (each job's files then get a folder of
-    their own), @ (your last) or @~1 (the one before).
+    With -o, the word after JOB is the NAME of a file, or a pattern: one result and a FILE give
+    that file. Without, it is the folder DIR that they go into, unless a file of the job is called
+    so. JOB is an id, a range 3-7 (each job's files then get a folder of their own), @ (your last)
+    or @~1 (the one before).
     """
     from cvq.client import Client
 
-    reference, folder = _meant(words, batch)
     client = Client()
+    wanted = Wanted(role, name or "*", force)
     if batch is not None:
-        handle = client.batch(options.resolve_batch(client, batch))
-        batch_files.get(handle, folder, batch_files.Wanted(role, name, force))
-    elif reference is not None:
-        _get_jobs(client, reference, folder or Path(), batch_files.Wanted(role, name, force))
+        _get_batch(client, batch, _folder(words, output), wanted)
+        return
+    references, word = _meant(words)
+    ids = options.resolve(client, references)
+    if word is not None and (output is not None or _is_file_of(client, ids, word, name)):
+        if name is not None:
+            raise UsageError(f"'{word}' and --name '{name}': give one of them")
+        wanted, word = wanted._replace(name=word), None
+    if output == STDOUT:
+        _pour(client, ids, wanted)
+    else:
+        place = Place(Path(word)) if word else place_of(output, force=force)
+        _copy(client, ids, options.is_single(references), place, wanted)
 
 
-def _meant(words: Sequence[str], batch: Reference | None) -> tuple[Reference | None, Path | None]:
-    """The job, unless a batch is meant, and the folder, where one is given."""
-    references, folders = (words[:1], words[1:]) if batch is None else ((), words)
-    if batch is None and not references:
+def _meant(words: Sequence[str]) -> tuple[list[Reference], str | None]:
+    """The jobs, and the name of a file or a folder, where one is given."""
+    if not words:
         raise UsageError("what? Give JOB, or --batch BATCH")
+    if len(words) > 2:
+        raise UsageError(f"one name or folder is needed, and {join(words[1:])} were given")
+    return [parse.reference(words[0])], words[1] if len(words) > 1 else None
+
+
+def _folder(words: Sequence[str], output: str | None) -> Path | None:
+    """Where the files of a batch go, if that is said."""
+    folders = [*words, *([output] if output is not None else [])]
     if len(folders) > 1:
         raise UsageError(f"one folder is needed, and {join(folders)} were given")
-    reference = parse.reference(references[0]) if references else None
-    return reference, Path(folders[0]) if folders else None
+    if output is not None and (output == "-" or place_of(output, force=True).file is not None):
+        raise UsageError(f"-o {output}: the files of a batch go into a folder: -o {output}/")
+    return Path(folders[0]) if folders else None
 
 
-def _get_jobs(
-    client: Client, reference: Reference, folder: Path, wanted: batch_files.Wanted
-) -> None:
+def _is_file_of(client: Client, ids: Sequence[int], word: str, name: str | None) -> bool:
+    """Whether a word is the name of a file of a job, and not a folder's."""
+    if name is not None or word.endswith("/") or Path(word).is_dir():
+        return False
+    return any(file.name == word for job_id in ids for file in client.artifacts_of(job_id))
+
+
+def _get_batch(client: Client, batch: Reference, folder: Path | None, wanted: Wanted) -> None:
+    from .. import batch_files
+
+    batch_files.get(client.batch(options.resolve_batch(client, batch)), folder, wanted)
+
+
+def _pour(client: Client, ids: Sequence[int], wanted: Wanted) -> None:
+    """Write the one file to stdout."""
+    from tempfile import TemporaryDirectory
+
+    if len(ids) > 1:
+        raise UsageError("-o -: give one job, not a range")
+    [job_id] = ids
+    file = the_one(job_id, chosen(client.job(job_id), wanted.role, wanted.name))
+    with TemporaryDirectory(prefix="cvq-") as folder:
+        pour(client.readable(job_id, file, Path(folder)))
+
+
+def _copy(client: Client, ids: Sequence[int], single: bool, place: Place, wanted: Wanted) -> None:
     from cvq.results import missing_copies
     from cvq.views import shapes
 
-    ids = options.resolve(client, [reference])
+    if place.file is not None and not single:
+        raise UsageError(f"-o {place.file}: the files of several jobs go into a folder: "
+                         f"-o {place.file}/")  # fmt: skip
     plans: dict[int, list[tuple[Artifact, Path]]] = {}
     for job_id in ids:
-        into = folder if options.is_single([reference]) else folder / str(job_id)
-        plans[job_id] = _plan(client, job_id, into, wanted.role, wanted.name)
-    todo = {job_id: missing_copies(plan, force=wanted.force) for job_id, plan in plans.items()}
+        into = place if single else place._replace(folder=place.folder / str(job_id))
+        plans[job_id] = plan(client.job(job_id), into, wanted)
+    todo = {job_id: missing_copies(each, force=wanted.force) for job_id, each in plans.items()}
     for job_id, copies in todo.items():
         for artifact, target in copies:
             client.fetch(job_id, artifact, target)
@@ -104,35 +152,6 @@ def _get_jobs(
         text=lambda plan: _tell([to for _, to in plan], unchanged=len(plan) - copied),
         quiet=lambda _: None,
     )
-
-
-def _plan(
-    client: Client, job_id: int, folder: Path, role: str | None, name: str
-) -> list[tuple[Artifact, Path]]:
-    from cvq.results import choose, targets
-
-    job = client.job(job_id)
-    files = job.artifacts
-    chosen = choose(files, role, name)
-    if not chosen:
-        raise UsageError(f"job {job_id} ({job.state}) {_lack(job_id, files, role, name)}")
-    return targets(chosen, folder)
-
-
-def _lack(job_id: int, files: Sequence[Artifact], role: str | None, name: str) -> str:
-    """What is not there, and what is."""
-    if not files:
-        return "left no files"
-    like = "" if name == "*" else f" like '{name}'"
-    what = "no result" if role is None and name == "*" else "no file"
-    of = "" if role in (None, "all") else f" of role '{role}'"
-    others = Counter(file.role for file in files if like and fnmatch(file.name, name))
-    if others:
-        said = join([f"{number} of role {other}" for other, number in others.items()])
-        verb = "is" if sum(others.values()) == 1 else "are"
-        return f"has {what}{of}{like}; {said} {verb}: --role {next(iter(others))}"
-    roles = ", ".join(dict.fromkeys(file.role for file in files))
-    return f"has {what}{of}{like}: `cvq artifacts {job_id}` lists what it has ({roles})"
 
 
 def _tell(targets: Sequence[Path], *, unchanged: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .. import queries
@@ -82,9 +82,24 @@ class Acting(Asking):
         Raises:
             StoreError: it is not there, or damaged.
         """
+        return self._of_store(job, artifact, lambda now: self.artifacts.fetch(now, target))
+
+    def readable(self, job: JobLike, artifact: Artifact, folder: Path) -> Path:
+        """A path to read one of a job's files from: its own, or a copy in `folder`; checked.
+
+        Nothing may be written there: where the store is on this machine, it is the store's file.
+
+        Raises:
+            StoreError: it is not there, or damaged.
+        """
+        return self._of_store(
+            job, artifact, lambda now: self.artifacts.fetch_readable(now, folder)
+        )
+
+    def _of_store(self, job: JobLike, artifact: Artifact, get: Callable[[Artifact], Path]) -> Path:
         while True:
             try:
-                return self.artifacts.fetch(artifact, target)
+                return get(artifact)
             except StoreError:
                 files = self.artifacts_of(job)
                 now = next((a for a in files if a.name == artifact.name), artifact)

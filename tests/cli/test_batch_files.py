@@ -161,7 +161,7 @@ def test_an_item_leads_nowhere_else(item: str, path: str) -> None:
     [
         ([], "what? Give JOB, or --batch BATCH"),
         (["x"], "'x' is not a job: write an id"),
-        (["1", "a", "b"], "one folder is needed, and a and b were given"),
+        (["1", "a", "b"], "one name or folder is needed, and a and b were given"),
         (["--batch", "1", "a", "b"], "one folder is needed, and a and b were given"),
         (["--batch", "9"], "no batch 9: `cvq batches` lists batches"),
         (["--batch", "1"], "batch 1 has no files yet: `cvq results 1` prints what came out"),

@@ -403,6 +403,63 @@ class TestMetricsAndArtifacts:
         run("get", "1", tmp_path, "--force")
         assert (tmp_path / "result.txt").read_text() == "result"
 
+    def test_get_writes_the_one_file_to_the_path(self, run: Cli, tmp_path: Path) -> None:
+        target = tmp_path / "mine.txt"
+        assert run("get", "1", "-o", target).out == f"{target}\n"
+        assert target.read_bytes() == b"result"
+        assert run("get", "1", "-o", target).err == "1 of 1 were there already\n"
+        run("get", "1", "preview/*", "-o", tmp_path / "p")
+        assert (tmp_path / "p").read_bytes() == b"preview"
+        target.write_text("other")
+        assert "exists with other content: --force" in run("get", "1", "-o", target, code=2).err
+        assert target.read_text() == "other"
+        run("get", "1", "-o", target, "--force")
+        assert target.read_bytes() == b"result"
+
+    def test_get_puts_files_into_the_folder(self, run: Cli, tmp_path: Path) -> None:
+        run("get", "1", "*", "--role", "all", "-o", f"{tmp_path}/new/")
+        assert (tmp_path / "new/preview/1.txt").read_bytes() == b"preview"
+        run("get", "1", "result.txt", "-o", tmp_path)
+        assert (tmp_path / "result.txt").read_bytes() == b"result"
+
+    def test_get_takes_a_name_that_the_job_has(
+        self, run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert run("get", "1", "preview/1.txt").out == "preview/1.txt\n"
+        run("get", "1", "result.text")  # no file is called so: a folder, as ever
+        assert (tmp_path / "result.text/result.txt").exists()
+
+    def test_get_to_stdout(self, run: Cli) -> None:
+        assert run("get", "1", "-o", "-").out == "result"
+        assert "several files" in run("get", "1", "*", "--role", "all", "-o", "-", code=2).err
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["1", "--role", "all", "-o", "x.txt"],
+             "several files of job 1 are meant (result.txt and preview/1.txt): give the name of "
+             "one, or a folder: -o x.txt/"),
+            (["1", "-o", "x.png"], "result.txt is no .png file: give -o x.txt"),
+            (["1", "-o", "no/x.txt"], "the folder no does not exist"),
+            (["1-2", "-o", "x.txt"], "the files of several jobs go into a folder: -o x.txt/"),
+            (["1-2", "-o", "-"], "give one job"),
+            (["1", "a", "b"], "one name or folder is needed, and a and b were given"),
+            (["1", "a", "--name", "b", "-o", "c"], "'a' and --name 'b': give one of them"),
+            (["1", "no*", "-o", "x.txt"], "no file like 'no*'"),
+            (["--batch", "1", "-o", "x.png"], "the files of a batch go into a folder"),
+        ],
+    )  # fmt: skip
+    def test_get_refuses_in_one_line(
+        self, run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str],
+        told: str,
+    ) -> None:  # fmt: skip
+        monkeypatch.chdir(tmp_path)
+        said = run("get", *words, code=2)
+        assert told in said.err
+        assert said.err.count("\n") == 1
+        assert not list(tmp_path.iterdir())
+
     def test_get_nothing(self, run: Cli) -> None:
         assert "job 4 (queued) left no files" in run("get", "4", code=2).err
 
