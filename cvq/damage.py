@@ -84,6 +84,7 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], Any]] = {
     "metrics": (_are_metrics, {}),
     "progress": (_is_progress, None),
     "goals": (_is_record, None),
+    "origin": (_is_record, None),
     "result": (lambda value: not isinstance(value, Unreadable), None),
     "time_limit": (_is_number, None),
     "soft_time_limit": (_is_number, None),

@@ -27,11 +27,12 @@ Announced: TypeAlias = Mapping[str, Any] | None
 class EncodedJson:
     """A value that is JSON already, to be stored as it is: a job's large result.
 
-    `numbers` are those in it that can be asked for, by name.
+    `numbers` and `words` are those in it that can be asked for, by name.
     """
 
     text: str
     numbers: Mapping[str, float] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 class LogLine(NamedTuple):
@@ -107,7 +108,7 @@ class NewJob:
 
     `spec` is the validated specification as JSON; `goals` are those that its kind declares, and
     `headline` are the figures that it wants shown first. One with an `error` cannot run: it is
-    entered as failed, in its place among the jobs of its batch.
+    entered as failed, in its place among the jobs of its batch. The others are as in `Job`.
     """
 
     kind: str
@@ -129,6 +130,11 @@ class NewJob:
     batch: int | None = None
     batch_key: str | None = None
     error: str | None = None
+    sweep: int | None = None
+    origin: dict[str, Any] | None = None
+    identity: str | None = None
+    twin_of: int | None = None
+    made_from: int | None = None
 
     @property
     def declared(self) -> dict[str, Any] | None:
@@ -173,7 +179,14 @@ class Job:
             job of an earlier version.
         result: what its code returned; None before it has succeeded.
         error: what went wrong in its last attempt.
-        batch: the id of the batch that it was submitted in.
+        batch, sweep: the id of the batch that it was submitted in, of the sweep that it is a
+            trial of.
+        note: what somebody has written down of it.
+        origin: where it was submitted; see `cvq.origin`.
+        identity: equal for jobs that do the same; None of one whose work is never shared.
+        twin_of: the id of the job whose result it shares, or waits for.
+        made_from: the id of the job that it was made from, to be run again.
+        trashed_at: since when it is in the trash.
         batch_key: equal for jobs that may run together on a model that stays loaded; None of a job
             that gets a process of its own.
         damage: the columns that hold what they cannot (a specification that is a list, say), each
@@ -211,6 +224,13 @@ class Job:
     finished_at: datetime | None
     batch: int | None = None
     batch_key: str | None = None
+    sweep: int | None = None
+    note: str | None = None
+    origin: dict[str, Any] | None = None
+    identity: str | None = None
+    twin_of: int | None = None
+    made_from: int | None = None
+    trashed_at: datetime | None = None
     headline: tuple[str, ...] | None = None
     damage: dict[str, str] = field(default_factory=dict)
 

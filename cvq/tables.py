@@ -1,19 +1,14 @@
-"""The tables. Times are UTC; `now()` is the database's own clock, so that hosts need not agree."""
+"""The tables of the job database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
     ColumnElement,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -22,173 +17,26 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    literal,
     literal_column,
     text,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.operators import OperatorType
-from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from .column_types import UNREADABLE_TIME as UNREADABLE_TIME
+from .column_types import Json as Json
+from .column_types import Turn as Turn
+from .column_types import Unreadable as Unreadable
+from .column_types import UtcDateTime as UtcDateTime
+from .column_types import now as now
+from .column_types import readable as readable
+from .column_types import seconds_between as seconds_between
 
 # The Alembic revision that this code expects; tests hold it equal to the newest migration.
-SCHEMA_VERSION = "0007"
+SCHEMA_VERSION = "0008"
 
 
 # A queue is served in this order: by priority, then fairness, then age. Each is a column of `jobs`
 # and whether its highest comes first.
 SERVING_ORDER = (("priority", True), ("fair_rank", False), ("id", False))
-
-
-class Unreadable(str):
-    """What stands in a column that should hold JSON, or a text, and is none."""
-
-
-_MOST_TURNS = 1 << 53
-# What is read where a column should hold a time, and does not.
-UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC: `timestamptz` on Postgres, sortable text on SQLite.
-
-    SQLite keeps anything in any column. What is no time is read as `UNREADABLE_TIME`: one damaged
-    row must not stop a statement that reads many.
-    """
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC; SQLite keeps it without the zone."""
-        if value is None:
-            return None
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """Read a time and put the zone back, or read `UNREADABLE_TIME`."""
-        impl = self.impl_instance.dialect_impl(dialect)
-        read: Callable[[Any], Any] = impl.result_processor(dialect, coltype) or (lambda x: x)
-
-        def aware(value: Any) -> datetime:
-            time: datetime = read(value)
-            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-        return _tolerant(aware, lambda _: UNREADABLE_TIME)
-
-
-def _tolerant(read: Callable[[Any], Any] | None, instead: Callable[[Any], Any]) -> Any:
-    """A result processor that gives something else where a value cannot be read.
-
-    It is called for each value of each row: what is NULL, as most are, is told first.
-    """
-    if read is None:
-        return None
-
-    def process(value: Any) -> Any:
-        if value is None:
-            return None
-        if type(value) is Unreadable:
-            return instead(value)
-        try:
-            return read(value)
-        except (ValueError, TypeError, RecursionError):
-            return instead(value)
-
-    return process
-
-
-class now(FunctionElement[datetime]):  # noqa: N801 - it reads as SQL
-    """The database's clock, moved by a number of seconds."""
-
-    type = UtcDateTime()
-    inherit_cache = True
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__(literal(float(seconds), Float))
-
-
-@compiles(now, "sqlite")
-def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
-    # The shape in which SQLAlchemy stores datetimes on SQLite: microseconds, no zone.
-    seconds = compiler.process(element.clauses, **kw)
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%+.3f seconds', {seconds}))"
-
-
-@compiles(now, "postgresql")
-def _now_postgresql(element: now, compiler: Any, **kw: Any) -> str:
-    # Not now(), which stands still for a whole transaction.
-    return (
-        f"(clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
-    )
-
-
-class Json(TypeDecorator[Any]):
-    """JSON: `jsonb` on Postgres, text on SQLite; None is NULL. What is no JSON is `Unreadable`."""
-
-    impl = JSON(none_as_null=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Import the Postgres dialect only where it is used: it costs 20 ms."""
-        if dialect.name != "postgresql":
-            return dialect.type_descriptor(JSON(none_as_null=True))
-        from sqlalchemy.dialects.postgresql import JSONB
-
-        return dialect.type_descriptor(JSONB(none_as_null=True))
-
-    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
-        """Let `column["key"]` take its type from JSON, not from the key."""
-        return self.impl_instance.coerce_compared_value(op, value)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """Read JSON, or `Unreadable`."""
-        return _tolerant(super().result_processor(dialect, coltype), Unreadable)
-
-
-class Turn(TypeDecorator[int]):
-    """A whole number by which jobs are ordered; what is none is read as 0.
-
-    So is one that is too large to be counted on from: turns are counted up from those of others,
-    and one damaged row must not keep everybody from submitting and claiming.
-    """
-
-    impl = BigInteger
-    cache_ok = True
-
-    def __init__(self, *, small: bool = False) -> None:
-        super().__init__()
-        self.small = small
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[int]:
-        """Of 32 or 64 bits."""
-        return dialect.type_descriptor(Integer() if self.small else BigInteger())
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
-        """Read the number, or 0."""
-        if value is None:
-            return None
-        return value if isinstance(value, int) and abs(value) < _MOST_TURNS else 0
-
-
-class readable(FunctionElement[Any]):  # noqa: N801 - it reads as SQL
-    """A column of JSON to look into: NULL where it is none, which SQLite would stop at."""
-
-    type = Json()
-    inherit_cache = True
-
-
-@compiles(readable, "sqlite")
-def _readable_sqlite(element: readable, compiler: Any, **kw: Any) -> str:
-    column = compiler.process(element.clauses, **kw)
-    return f"CASE WHEN json_valid({column}) THEN {column} END"
-
-
-@compiles(readable, "postgresql")
-def _readable_postgresql(element: readable, compiler: Any, **kw: Any) -> str:
-    return str(compiler.process(element.clauses, **kw))
-
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
 
@@ -208,6 +56,11 @@ def _job_id(**kw: Any) -> Column[int]:
 
 def _by_turn() -> list[Any]:
     return [text(f"{name} DESC") if falling else name for name, falling in SERVING_ORDER]
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """The rows that a partial index is of."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 jobs = Table(
@@ -253,12 +106,22 @@ jobs = Table(
     # not to be read when the column came.
     Column("needs", String(40), nullable=False, server_default=text("''")),
     Column("batch", BigInteger),  # the id of the batch that it was submitted in
+    Column("sweep", BigInteger),  # the id of the sweep that it is a trial of
+    Column("note", Text),
+    # Where it was submitted: versions, host, and the state of the working folder in git.
+    Column("origin", Json),
+    # Equal for jobs that do the same; NULL of one whose work is never shared.
+    Column("identity", String(64)),
+    # The job whose result it shares, or waits for; and the one that it was made from, to be run
+    # again.
+    Column("twin_of", BigInteger),
+    Column("made_from", BigInteger),
+    Column("trashed_at", UtcDateTime),
     Index(
         "ix_jobs_queued",
         "queue",
         *_by_turn(),
-        sqlite_where=text("state = 'queued'"),
-        postgresql_where=text("state = 'queued'"),
+        **_where("state = 'queued'"),
     ),
     # The same, apart for each kind of worker that jobs need.
     Index(
@@ -266,8 +129,7 @@ jobs = Table(
         "queue",
         "needs",
         *_by_turn(),
-        sqlite_where=text("state = 'queued'"),
-        postgresql_where=text("state = 'queued'"),
+        **_where("state = 'queued'"),
     ),
     # The same, of jobs that may run together.
     Index(
@@ -275,8 +137,7 @@ jobs = Table(
         "queue",
         "batch_key",
         *_by_turn(),
-        sqlite_where=text("state = 'queued' AND batch_key IS NOT NULL"),
-        postgresql_where=text("state = 'queued' AND batch_key IS NOT NULL"),
+        **_where("state = 'queued' AND batch_key IS NOT NULL"),
     ),
     Index(
         "ix_jobs_unfinished",
@@ -284,20 +145,17 @@ jobs = Table(
         "priority",
         "user",
         "fair_rank",
-        sqlite_where=text("state IN ('queued', 'running')"),
-        postgresql_where=text("state IN ('queued', 'running')"),
+        **_where("state IN ('queued', 'running')"),
     ),
     Index(
         "ix_jobs_lease",
         "lease_until",
-        sqlite_where=text("state = 'running'"),
-        postgresql_where=text("state = 'running'"),
+        **_where("state = 'running'"),
     ),
     Index(
         "ix_jobs_waiting",
         "not_before",
-        sqlite_where=text("state = 'waiting'"),
-        postgresql_where=text("state = 'waiting'"),
+        **_where("state = 'waiting'"),
     ),
     Index("ix_jobs_batch_state", "batch", "state"),
     # Those of no batch, by age: a batch may be a million before them.
@@ -305,16 +163,34 @@ jobs = Table(
         "ix_jobs_alone",
         "batch",
         "id",
-        sqlite_where=text("batch IS NULL"),
-        postgresql_where=text("batch IS NULL"),
+        **_where("batch IS NULL"),
     ),
     Index("ix_jobs_claim_token", "claim_token"),
     Index("ix_jobs_state_id", "state", "id"),
     Index("ix_jobs_kind_id", "kind", "id"),
     Index("ix_jobs_user_id", "user", "id"),
+    Index("ix_jobs_queue_id", "queue", "id"),
+    Index("ix_jobs_name_id", "name", "id"),
+    Index("ix_jobs_reason_id", "reason", "id", **_where("reason IS NOT NULL")),
+    Index("ix_jobs_attempt_id", "attempt", "id"),
+    Index("ix_jobs_priority_id", "priority", "id"),
+    Index("ix_jobs_sweep_id", "sweep", "id", **_where("sweep IS NOT NULL")),
+    Index("ix_jobs_identity_id", "identity", "id", **_where("identity IS NOT NULL")),
+    Index("ix_jobs_twin_of", "twin_of", **_where("twin_of IS NOT NULL")),
+    Index("ix_jobs_made_from", "made_from", **_where("made_from IS NOT NULL")),
+    Index("ix_jobs_trashed_at", "trashed_at", **_where("trashed_at IS NOT NULL")),
     Index("ix_jobs_created_at", "created_at"),
+    Index("ix_jobs_started_at", "started_at"),
+    Index("ix_jobs_finished_at", "finished_at"),
     sqlite_autoincrement=True,  # an id is never given twice, also after pruning
 )
+
+
+# How long the last attempt took, of a job that has ended; and how long it was queued before.
+duration = seconds_between(jobs.c.started_at, jobs.c.finished_at)
+wait = seconds_between(jobs.c.queued_at, jobs.c.started_at)
+Index("ix_jobs_duration", duration)
+Index("ix_jobs_wait", wait)
 
 
 def in_state(*states: str) -> ColumnElement[bool]:
@@ -370,6 +246,7 @@ attempts = Table(
     # The group of attempts that ran together on one loaded model, and how many they were.
     Column("micro_batch", String(40)),
     Column("micro_batch_size", Integer),
+    Index(None, "worker", "job_id"),
 )
 
 metrics = Table(
@@ -401,8 +278,78 @@ summaries = Table(
     Column("best", Float),
     Column("best_step", BigInteger),
     Column("attempt", Integer, nullable=False),
-    Index(None, "name", "value"),
-    Index(None, "name", "best"),
+    *(
+        Index(f"ix_summaries_name_{figure}", "name", figure, "job_id")
+        for figure in ("value", "last", "min", "max", "best")
+    ),
+)
+
+# What else can be asked of a job: a row for each of its parameters, tags and words of its result.
+attributes = Table(
+    "attributes",
+    metadata,
+    _job_id(primary_key=True),
+    Column("source", String(10), primary_key=True),  # `params`, `tags` or `result`
+    Column("name", String(200), primary_key=True),
+    Column("value", Float),  # where it is a number, or a truth value
+    Column("text", String(500)),  # where it is none
+    Index(
+        "ix_attributes_value", "source", "name", "value", "job_id", **_where("value IS NOT NULL")
+    ),
+    Index("ix_attributes_text", "source", "name", "text", "job_id", **_where("text IS NOT NULL")),
+    sqlite_with_rowid=False,
+)
+
+# The files that a job takes, and the jobs whose models it uses.
+inputs = Table(
+    "inputs",
+    metadata,
+    _job_id(primary_key=True),
+    Column("field", String(100), primary_key=True),
+    Column("nth", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", String(64)),  # NULL of a model that was still to be trained
+    Column("source_job", BigInteger),
+    Index(None, "sha256", "job_id", **_where("sha256 IS NOT NULL")),
+    Index(None, "source_job", "job_id", **_where("source_job IS NOT NULL")),
+    sqlite_with_rowid=False,
+)
+
+# Searches through the parameters of a kind; each trial is a job.
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("kind", String(100), nullable=False),
+    Column("user", String(200), nullable=False),
+    Column("name", String(200)),
+    Column("state", String(20), nullable=False),
+    Column("spec", Json, nullable=False),  # what its jobs' specifications have in common
+    Column("space", Json, nullable=False),
+    Column("method", String(20), nullable=False),
+    Column("options", Json, nullable=False),  # of its jobs and of its method
+    Column("seed", BigInteger, nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("parallel", Integer),
+    Column("metric", String(200)),
+    Column("direction", String(3)),  # `min` or `max`
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    # Who goes on with it, and until when nobody else may.
+    Column("driver", String(200)),
+    Column("driver_until", UtcDateTime),
+    Index(None, "state", "id"),
+    Index(None, "user", "id"),
+    sqlite_autoincrement=True,
+)
+
+# Ids of jobs that were removed, from first to last.
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("by", String(200), nullable=False),
 )
 
 artifacts = Table(

@@ -101,7 +101,7 @@ _ANSWERS: dict[str, Any] = {
     "odd": lambda: {"nan": math.nan, "nul": "a\0b", "half": "\ud800", 1: 2**100},
     "files": lambda: Answer(
         {"large": "x" * 100_000},
-        {"result.json": b"{}", "a/b": b"first", "a_b": b"second", "numbers.json": b"[]"},
+        {"result.json": b"{}", "a/b": b"first", "a_b": b"second", "figures.json": b"[]"},
     ),
     "no file": lambda: Answer({}, {"text": "not bytes"}),  # type: ignore[dict-item]
 }

@@ -1,9 +1,9 @@
 """A job's result on its way from the job's process into the database, as JSON.
 
 A small one travels in the message that announces it, a large one in a file beside it, and in
-another the numbers in it that can be asked for. Neither side encodes or decodes a large one in
-one go: Python's lock would be in one pair of hands for seconds, and no lease could be renewed
-meanwhile.
+another the numbers and words in it that can be asked for. Neither side encodes or decodes a large
+one in one go: Python's lock would be in one pair of hands for seconds, and no lease could be
+renewed meanwhile.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cvq.attributes import LONGEST_TEXT, words_of
 from cvq.errors import PermanentError
 from cvq.records import EncodedJson
 from cvq.summaries import numbers_of
 
 log = logging.getLogger("cvq.job")
 
-FILE, NUMBERS = "result.json", "numbers.json"
+FILE, FIGURES = "result.json", "figures.json"
 LARGEST = 100_000_000  # bytes; also what Postgres takes as one value of JSON
 _INLINE = 50_000  # bytes that go in the message itself
-_MOST_NUMBERS = 1_000_000  # bytes; 500 numbers with names of 200 characters are fewer
+_MOST_FIGURES = 4_000_000  # bytes; 500 numbers, and 500 words with their names, are fewer
 _DEEPEST = 200
 _MOST_BITS = 14_000  # Python reads whole numbers of up to 4,300 digits
 _MOST_REMARKS, _LONGEST_TEXT, _LONGEST_PLACE = 20, 1000, 100
@@ -95,8 +96,8 @@ def _write(result: Any, folder: Path) -> bytes | None:
                     f"the result is larger than {LARGEST // 1_000_000} MB as JSON: "
                     "write it into a file with ctx.artifact()"
                 )
-    numbers = b"".join(_pieces(numbers_of(result)))
-    (folder / NUMBERS).write_bytes(numbers)
+    figures = {"numbers": numbers_of(result), "words": words_of(result)}
+    (folder / FIGURES).write_bytes(b"".join(_pieces(figures)))
     return None
 
 
@@ -166,12 +167,13 @@ def read(folder: Path) -> EncodedJson:
         PermanentError: it is something else.
     """
     try:
-        numbers = json.loads(_text(folder / NUMBERS, _MOST_NUMBERS))
-    except ValueError:
-        raise _foreign(NUMBERS) from None
-    if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
-        raise _foreign(NUMBERS)
-    return EncodedJson(_text(folder / FILE, 2 * LARGEST), numbers)
+        figures = json.loads(_text(folder / FIGURES, _MOST_FIGURES))
+        numbers, words = dict(figures["numbers"]), dict(figures["words"])
+    except (ValueError, TypeError, KeyError):
+        raise _foreign(FIGURES) from None
+    if not (all(map(_is_number, numbers.values())) and all(map(_is_word, words.values()))):
+        raise _foreign(FIGURES)
+    return EncodedJson(_text(folder / FILE, 2 * LARGEST), numbers, words)
 
 
 def _text(path: Path, most: int) -> str:
@@ -189,6 +191,10 @@ def _foreign(name: str) -> PermanentError:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT
 
 
 def _pieces(result: Any) -> Iterator[bytes]:

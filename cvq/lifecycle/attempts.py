@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from .. import summaries
+from .. import attributes, summaries
 from .. import tables as t
 from ..damage import read_row
 from ..db import as_json
@@ -183,6 +183,8 @@ def _succeed(connection: Connection, ended: Sequence[tuple[_Succeeded, Any]], by
     at = connection.scalar(select(now()))
     numbers = [(job, storable(summaries.numbers_of(result))) for job, result in ended]
     kept = summaries.add_results(connection, numbers)
+    words = ((job.id, storable(attributes.words_of(result))) for job, result in ended)
+    attributes.add_words(connection, words)
     given = Given(
         connection,
         [

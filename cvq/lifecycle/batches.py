@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from .. import attributes
 from .. import tables as t
 from ..batch import NewBatch
 from ..db import as_json
@@ -70,6 +71,7 @@ def submit(
     )
     if jobs:
         _insert(connection, batch_id, jobs, at)
+        _add_attributes(connection, batch_id, batch.spec, jobs)
         _enter(connection, batch_id, jobs[0], at)
         stop_failing(connection, [batch_id])
     return batch_id
@@ -111,6 +113,20 @@ def _insert_alike(connection: Connection, like: int, rows: Sequence[Mapping[str,
             .order_by(given.nth),
         )
     )
+
+
+def _add_attributes(
+    connection: Connection, batch_id: int, spec: Mapping[str, Any], jobs: Sequence[NewJob]
+) -> None:
+    ids = connection.scalars(
+        select(t.jobs.c.id).where(t.jobs.c.batch == batch_id).order_by(t.jobs.c.id)
+    ).all()
+    first = jobs[0]
+    common = {name: value for name, value in spec.items() if first.spec.get(name) == value}
+    for start in range(0, len(jobs), _CHUNK):
+        chunk = jobs[start : start + _CHUNK]
+        specs = [job.spec if isinstance(job.spec, dict) else {} for job in chunk]
+        attributes.add_of_many(connection, ids[start : start + _CHUNK], specs, common, first.tags)
 
 
 def _enter(connection: Connection, batch_id: int, first: NewJob, at: Any) -> None:

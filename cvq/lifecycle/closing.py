@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
-from .. import summaries
+from .. import attributes, summaries
 from .. import tables as t
 from ..given import among
 from ..ids import AttemptId
@@ -83,6 +83,8 @@ def _changes_after(
     if state == State.SUCCEEDED:
         numbers = storable(summaries.numbers_of(outcome.result))
         changes["metrics"] = job.metrics | summaries.add_result(connection, job, numbers)
+        words = storable(attributes.words_of(outcome.result))
+        attributes.add_words(connection, [(job.id, words)])
     return changes
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from .. import attributes
 from .. import tables as t
 from ..errors import UnknownJobError
 from ..given import among
@@ -46,6 +47,9 @@ def submit(connection: Connection, job: NewJob) -> int:
     job_id: Any = connection.scalar(insert(t.jobs).values(values).returning(t.jobs.c.id))
     for parent in set(job.after):
         connection.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
+    asked = [*attributes.params_of(job.spec), *attributes.tags_of(job.tags)]
+    attributes.add(connection, job_id, asked)
+    attributes.add_inputs(connection, job_id, attributes.inputs_of(job.spec))
     add_event(connection, job_id, SUBMITTED, job.user)
     return int(job_id)
 
@@ -89,6 +93,11 @@ def columns(job: NewJob, rank: int, at: datetime) -> dict[str, Any]:
         "goals": job.declared,
         "batch": job.batch,
         "batch_key": job.batch_key,
+        "sweep": job.sweep,
+        "origin": job.origin,
+        "identity": job.identity,
+        "twin_of": job.twin_of,
+        "made_from": job.made_from,
         "state": state,
         "reason": Reason.ERROR if state == State.FAILED else None,
         "error": storable(job.error),

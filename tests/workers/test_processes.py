@@ -304,9 +304,9 @@ r = {'ok': 1}
 @pytest.mark.parametrize(
     "left",
     [
-        "os.mkfifo('result.json'); os.mkfifo('numbers.json')",
-        "os.symlink('/dev/zero', 'result.json'); os.symlink('/dev/zero', 'numbers.json')",
-        "open('result.json', 'wb').write(b'\\xff'); open('numbers.json', 'wb').write(b'\\xff')",
+        "os.mkfifo('result.json'); os.mkfifo('figures.json')",
+        "os.symlink('/dev/zero', 'result.json'); os.symlink('/dev/zero', 'figures.json')",
+        "open('result.json', 'wb').write(b'\\xff'); open('figures.json', 'wb').write(b'\\xff')",
         "pass",
     ],
 )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from cvq.attributes import words_of
 from cvq.errors import PermanentError
 from cvq.summaries import numbers_of
 from cvq_workers import results
@@ -65,12 +66,19 @@ def test_either_way_the_same_numbers_can_be_asked_for(tmp_path: Path) -> None:
     assert len(expected) == 500
     assert {"good", "per.1", "per.null", "per.x\ufffd.y"} < expected.keys()
     assert results.read(tmp_path).numbers == expected
+    assert results.read(tmp_path).words == words_of(json.loads(small))
 
 
-@pytest.mark.parametrize("said", ['{"a": "b"}', "[1.0]", '{"a": NaN}', '{"a": 1e999}'])
-def test_numbers_that_are_none_are_refused(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"numbers": {"a": "b"}, "words": {}}', '{"numbers": {"a": 1e999}, "words": {}}',
+        '{"numbers": {}, "words": {"a": 1}}', '{"numbers": {}}', "[1.0]", '{"numbers": 1}',
+    ],
+)  # fmt: skip
+def test_figures_that_are_none_are_refused(tmp_path: Path, said: str) -> None:
     assert results.write(["x"] * 100_000, tmp_path) is None
-    (tmp_path / results.NUMBERS).write_text(said)
+    (tmp_path / results.FIGURES).write_text(said)
     with pytest.raises(PermanentError, match="is not what the job's process has written"):
         results.read(tmp_path)
 

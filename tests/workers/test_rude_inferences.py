@@ -74,7 +74,7 @@ def test_each_harms_itself_alone(
     assert odd == {"nan": None, "nul": "a\ufffdb", "half": "?", "1": 2**100}
     files = client.artifacts_of(jobs[list(LEFT).index("files")].id)
     assert sorted((file.name, file.bytes) for file in files) == [
-        ("a/b", 5), ("a_b", 6), ("numbers.json", 2), ("result.json", 2),
+        ("a/b", 5), ("a_b", 6), ("figures.json", 2), ("result.json", 2),
     ]  # fmt: skip
 
 
