@@ -110,19 +110,19 @@ def thinned(curve: str, width: int) -> str:
 
 
 def inputs(spec: dict[str, Any], kind: str) -> list[str]:
-    """The names of the files that a stored specification reads, in the order of the kind's fields.
-
-    Postgres gives fields back in an order of its own: the style before the content.
-    """
-    from cvq.kinds import fields_of  # loads pydantic, which no help needs
-
-    place = {name: index for index, name in enumerate(fields_of(kind))}
-    names = []
-    for _, value in sorted(spec.items(), key=lambda item: place.get(item[0], len(place))):
+    """The names of the files that a specification reads, in the order of the kind's fields."""
+    found: dict[str, list[str]] = {}
+    for field, value in spec.items():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, dict) and "sha256" in item and "name" in item:
-                names.append(str(item["name"]))
-    return names
+                found.setdefault(field, []).append(str(item["name"]))
+    if len(found) > 1 and list(spec) == sorted(spec, key=lambda field: (len(field), field)):
+        # So Postgres gives fields back, whatever their order was: the style before the content.
+        from cvq.kinds import fields_of  # loads pydantic, which most lists need not
+
+        place = {name: index for index, name in enumerate(fields_of(kind))}
+        found = dict(sorted(found.items(), key=lambda item: place.get(item[0], len(place))))
+    return [name for names in found.values() for name in names]
 
 
 def title(job: Job) -> str:

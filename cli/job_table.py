@@ -16,7 +16,7 @@ from .widths import ending, name
 
 if TYPE_CHECKING:
     from cvq.batch import Batch
-    from cvq.client import Client
+    from cvq.history import History
     from cvq.records import Job
     from cvq.settings import Settings
     from cvq.views.folded import Row
@@ -80,7 +80,7 @@ def _done(job: Job) -> float | None:
     return at["done"] / at["total"] if at.get("total") else None
 
 
-def listing(client: Client) -> Listing[Job]:
+def listing(client: History) -> Listing[Job]:
     """A list of jobs in every form."""
     return Listing(
         columns=lambda: columns(client.settings, _now(client)),
@@ -89,7 +89,7 @@ def listing(client: Client) -> Listing[Job]:
     )
 
 
-def folded(client: Client) -> Listing[Row]:
+def folded(client: History) -> Listing[Row]:
     """A list of jobs and batches, for people."""
     return Listing(
         columns=lambda: folded_columns(client.settings, _now(client)),
@@ -140,14 +140,14 @@ def _told(batch: Batch) -> str:
     return ", ".join([*([formats.states(told)] if told else []), *known])
 
 
-def _now(client: Client) -> datetime:
+def _now(client: History) -> datetime:
     from cvq import queries
 
     with client.db.read() as connection:
         return queries.database_time(connection)
 
 
-def _shapes(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def _shapes(client: History, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     from cvq.views import shapes
 
     with client.db.read() as connection:

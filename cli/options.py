@@ -18,7 +18,7 @@ from cvq.states import State
 from .display import Form, FormOption
 
 if TYPE_CHECKING:
-    from cvq.client import Client
+    from cvq.history import History
     from cvq.records import Job
     from cvq.views.filters import Filter
 
@@ -178,7 +178,7 @@ filters = together(
 
 
 def make_filter(
-    client: Client,
+    client: History,
     *,
     status: Sequence[list[str]],
     kind: Sequence[list[str]],
@@ -214,7 +214,7 @@ def times_of(wanted: Filter) -> list[str]:
     return [f"none submitted {word} {moment(time)}" for word, time in given if time is not None]
 
 
-def find(client: Client, wanted: Filter) -> list[Job]:
+def find(client: History, wanted: Filter) -> list[Job]:
     """The jobs that a filter means."""
     from cvq.views import filters
 
@@ -222,7 +222,7 @@ def find(client: Client, wanted: Filter) -> list[Job]:
         return filters.find(connection, wanted)
 
 
-def resolve(client: Client, references: Iterable[parse.Reference]) -> list[int]:
+def resolve(client: History, references: Iterable[parse.Reference]) -> list[int]:
     """The ids of the jobs that some references mean: see `cvq.views.references.resolve`."""
     from cvq.views import references as views
 
@@ -230,7 +230,7 @@ def resolve(client: Client, references: Iterable[parse.Reference]) -> list[int]:
         return views.resolve(connection, client.settings.user, references)
 
 
-def resolve_one(client: Client, reference: parse.Reference) -> int:
+def resolve_one(client: History, reference: parse.Reference) -> int:
     """The id of the one job that a reference means: see `cvq.views.references.resolve_one`."""
     from cvq.views import references
 
@@ -238,7 +238,7 @@ def resolve_one(client: Client, reference: parse.Reference) -> int:
         return references.resolve_one(connection, client.settings.user, reference)
 
 
-def resolve_batches(client: Client, references: Sequence[parse.Reference]) -> list[int]:
+def resolve_batches(client: History, references: Sequence[parse.Reference]) -> list[int]:
     """The ids of the batches that some references mean: see `cvq.views.references`."""
     from cvq.views import references as views
 
@@ -248,14 +248,14 @@ def resolve_batches(client: Client, references: Sequence[parse.Reference]) -> li
         return views.resolve_batches(connection, client.settings.user, references)
 
 
-def resolve_batch(client: Client, reference: parse.Reference) -> int:
+def resolve_batch(client: History, reference: parse.Reference) -> int:
     """The id of the one batch that a reference means."""
     if reference.first != reference.last:
         raise UsageError(f"{reference.first}-{reference.last}: give one batch, not a range")
     return resolve_batches(client, [reference])[0]
 
 
-def check_attempt(client: Client, job_ids: Sequence[int], attempt: int | None) -> None:
+def check_attempt(client: History, job_ids: Sequence[int], attempt: int | None) -> None:
     """Refuse an attempt that none of some jobs has had: see `cvq.views.references`."""
     from cvq.views import references
 

@@ -7,19 +7,29 @@ import getpass
 import os
 import re
 import socket
-import tomllib
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .complaints import problems
 from .errors import SetupError, UsageError
-from .text import nearest
+from .setting import (
+    Setting,
+    folder,
+    names,
+    number,
+    one_of,
+    optional_text,
+    setting,
+    setting_of,
+    text,
+    whole,
+)
+from .text import did_you_mean, nearest
 
-_SECONDS: dict[str, Any] = {"unit": "s"}
 _USER_INFO = re.compile(r"(\b(?!file:)[a-z][a-z0-9+.-]*://)[^\s'\"]*@", re.IGNORECASE)
 _SECRET = re.compile("pass|secret|key|token|credential", re.IGNORECASE)
 _SHORTEST = 3  # characters of a word that is struck out wherever it stands
@@ -31,6 +41,10 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name
         return f"uid-{os.getuid()}"
+
+
+def _host() -> str:
+    return socket.gethostname()
 
 
 def _home() -> Path:
@@ -57,146 +71,101 @@ def config_files() -> list[Path]:
     return files
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """What cvq needs to know about its surroundings.
 
     Every field can be given as an environment variable (`CVQ_` and its name) or as a key in
     `cvq.toml`, in the working directory or in the user's configuration folder.
+
+    Raises:
+        UsageError: a value is out of bounds.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    home: Path = Field(
-        default_factory=_home,
-        description="Folder of the embedded database, store, Redis and logs.",
+    home: Path = setting(
+        folder, "Folder of the embedded database, store, Redis and logs.", made=_home
     )
-    database_url: str | None = Field(
-        None, repr=False, description="SQLAlchemy URL; default: SQLite in the home folder."
+    database_url: str | None = setting(
+        optional_text, "SQLAlchemy URL; default: SQLite in the home folder.", secret=True
     )
-    broker_url: str | None = Field(
-        None, repr=False, description="Redis URL; default: a Redis that cvq starts itself."
+    broker_url: str | None = setting(
+        optional_text, "Redis URL; default: a Redis that cvq starts itself.", secret=True
     )
-    store_url: str | None = Field(
-        None,
-        repr=False,  # as the others: a key may stand in it
-        description="fsspec URL of the artifact store; default: a folder in the home folder.",
+    store_url: str | None = setting(
+        optional_text,
+        "fsspec URL of the artifact store; default: a folder in the home folder.",
+        secret=True,  # as the others: a key may stand in it
     )
-    store_retries: int = Field(
-        4, ge=0, le=100, description="How often a request to an S3 store is tried again."
+    store_retries: int = setting(
+        whole(0, 100), "How often a request to an S3 store is tried again.", default=4
     )
-    store_timeout: float = Field(
-        15.0,
-        gt=0,
-        le=3600,
-        description="How long an S3 store may be silent.",
-        json_schema_extra=_SECONDS,
+    store_timeout: float = setting(
+        number(0, 3600, above=True), "How long an S3 store may be silent.", default=15.0, unit="s"
     )
-    user: str = Field(
-        default_factory=_user,
-        min_length=1,
-        max_length=100,
-        description="Whose jobs are submitted.",
+    user: str = setting(text(1, 100), "Whose jobs are submitted.", made=_user)
+    host: str = setting(text(1, 100), "Name of this machine.", made=_host)
+    lease: float = setting(
+        number(1, 3600), "Time after which a silent worker loses its jobs.", default=30.0, unit="s"
     )
-    host: str = Field(
-        default_factory=socket.gethostname,
-        min_length=1,
-        max_length=100,
-        description="Name of this machine.",
+    grace: float = setting(
+        number(0, 3600), "Time that a stopping worker gives its jobs.", default=10.0, unit="s"
     )
-    lease: float = Field(
-        30.0,
-        ge=1,
-        le=3600,
-        description="Time after which a silent worker loses its jobs.",
-        json_schema_extra=_SECONDS,
+    checkpoint_every: float = setting(
+        number(0, 86_400),
+        "Time between a job's checkpoints: what a crash may cost at most.",
+        default=30.0,
+        unit="s",
     )
-    grace: float = Field(
-        10.0,
-        ge=0,
-        le=3600,
-        description="Time that a stopping worker gives its jobs.",
-        json_schema_extra=_SECONDS,
+    max_pixels: int = setting(
+        whole(1), "Largest picture accepted as an input.", default=100_000_000, unit="pixels"
     )
-    checkpoint_every: float = Field(
-        30.0,
-        ge=0,
-        le=86_400,
-        description="Time between a job's checkpoints: what a crash may cost at most.",
-        json_schema_extra=_SECONDS,
+    kinds: list[str] = setting(
+        names, "Modules with more job kinds, separated by commas.", made=list
     )
-    max_pixels: int = Field(
-        100_000_000,
-        ge=1,
-        description="Largest picture accepted as an input.",
-        json_schema_extra={"unit": "pixels"},
+    preload: list[str] = setting(
+        names,
+        "Modules that a worker loads once, for all its job processes.",
+        made=lambda: ["numpy", "PIL.Image", "torch", "safetensors.torch"],
     )
-    kinds: list[str] = Field([], description="Modules with more job kinds, separated by commas.")
-    preload: list[str] = Field(
-        ["numpy", "PIL.Image", "torch", "safetensors.torch"],
-        description="Modules that a worker loads once, for all its job processes.",
+    pass_env: list[str] = setting(
+        names,
+        "Environment variables that jobs get besides the usual ones: WANDB_API_KEY.",
+        made=list,
     )
-    pass_env: list[str] = Field(
-        [],
-        description="Environment variables that jobs get besides the usual ones: WANDB_API_KEY.",
+    micro_batch: int = setting(
+        whole(1, 10_000), "Most items of small jobs that a slot takes at a time.", default=256
     )
-    micro_batch: int = Field(
-        256,
-        ge=1,
-        le=10_000,
-        description="Most items of small jobs that a slot takes at a time.",
+    warm_models: int = setting(
+        whole(0),
+        "Most bytes of models that a slot keeps loaded between small jobs.",
+        default=4_000_000_000,
+        unit="bytes",
     )
-    warm_models: int = Field(
-        4_000_000_000,
-        ge=0,
-        description="Most bytes of models that a slot keeps loaded between small jobs.",
-        json_schema_extra={"unit": "bytes"},
+    warm_memory: int = setting(
+        whole(0),
+        "Memory beyond which a slot's warm process is replaced.",
+        default=16_000_000_000,
+        unit="bytes",
     )
-    warm_memory: int = Field(
-        16_000_000_000,
-        ge=0,
-        description="Memory beyond which a slot's warm process is replaced.",
-        json_schema_extra={"unit": "bytes"},
+    warm_hours: float = setting(
+        number(0, above=True),
+        "Time after which a slot's warm process is replaced.",
+        default=12.0,
+        unit="hours",
     )
-    warm_hours: float = Field(
-        12.0,
-        gt=0,
-        description="Time after which a slot's warm process is replaced.",
-        json_schema_extra={"unit": "hours"},
-    )
-    start_method: str | None = Field(
-        None,
-        pattern="^(fork|spawn)$",
-        description="How job processes start: fork (from a server with PyTorch loaded) or spawn.",
+    start_method: str | None = setting(
+        one_of("fork", "spawn"),
+        "How job processes start: fork (from a server with PyTorch loaded) or spawn.",
     )
 
-    @field_validator("kinds", "preload", "pass_env", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()]
-            if isinstance(value, str)
-            else value
-        )
-
-    @field_validator("database_url", "broker_url", "store_url", "start_method", mode="before")
-    @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if value == "" else value
-
-    @field_validator("home", mode="before")
-    @classmethod
-    def _not_empty(cls, value: Any) -> Any:
-        if value == "":  # which would be the working directory
-            raise ValueError("is empty: give a folder, or unset it")
-        return value
-
-    @field_validator("home")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        try:
-            return value.expanduser().absolute()
-        except RuntimeError:  # ~ where there is no home folder
-            raise ValueError("there is no such home folder; give an absolute path") from None
+    def __post_init__(self) -> None:
+        for name, about in known_settings().items():
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, about.read(value))
+            except ValueError as error:
+                problem = about.problem(value, error)
+                raise UsageError(f"setting '{name}' (CVQ_{name.upper()}){problem}") from None
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -205,15 +174,11 @@ class Settings(BaseModel):
         Raises:
             UsageError: a value is out of bounds, a key is unknown or a file is not TOML.
         """
-        try:
-            return cls(**_from_files() | _from_environment() | overrides)
-        except ValidationError as error:
-            raise UsageError(_explain(error)) from None
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"cvq.toml cannot be read: {error}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            files = " or ".join(str(path) for path in config_files())
-            raise UsageError(f"{files} cannot be read: {error}") from None
+        given = _from_files() | _from_environment() | overrides
+        if strange := next((name for name in given if name not in known_settings()), None):
+            near = did_you_mean(nearest(strange, known_settings()))
+            raise UsageError(f"cvq.toml: there is no '{strange}'" + (f", {near}" if near else ""))
+        return cls(**given)
 
     @property
     def store(self) -> str:
@@ -227,35 +192,53 @@ class Settings(BaseModel):
         return f"host.{self.host}"
 
 
-# Read by hand: pydantic-settings would add a tenth to the time of every `cvq submit`.
+@cache
+def known_settings() -> dict[str, Setting]:
+    """What can be set, by its name."""
+    return {field.name: setting_of(field) for field in fields(Settings)}
 
 
 def _from_files() -> dict[str, Any]:
     values: dict[str, Any] = {}
     for path in config_files():
-        if path.exists():
-            values |= tomllib.loads(path.read_text("utf-8"))
+        values |= _read(path)
     return values
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """What a file sets; nothing where there is none.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML.
+    """
+    if not path.exists():
+        return {}
+    import tomllib  # most have no such file
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"cvq.toml cannot be read: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+
+
 def _from_environment() -> dict[str, str]:
-    names = {f"CVQ_{name.upper()}": name for name in Settings.model_fields}
+    names = {f"CVQ_{name.upper()}": name for name in known_settings()}
     return {names[variable]: os.environ[variable] for variable in names if variable in os.environ}
 
 
 def sources() -> dict[str, str]:
     """Where the value of each setting comes from: a variable, a file, or the default."""
-    found = dict.fromkeys(Settings.model_fields, "default")
+    found = dict.fromkeys(known_settings(), "default")
     for path in config_files():
-        if path.exists():
-            known = found.keys() & tomllib.loads(path.read_text("utf-8")).keys()
-            found |= dict.fromkeys(known, str(path))
+        found |= dict.fromkeys(found.keys() & _read(path).keys(), str(path))
     return found | {name: f"CVQ_{name.upper()}" for name in _from_environment()}
 
 
 def unknown_variables() -> dict[str, str | None]:
     """Variables CVQ_… that mean nothing, each with the nearest that does."""
-    known = {name.upper() for name in Settings.model_fields}
+    known = {name.upper() for name in known_settings()}
     prefixed = [name for name in sorted(os.environ) if name.startswith("CVQ_")]
     given = {name: name.removeprefix("CVQ_") for name in prefixed if name != INSIDE_JOB}
     # What all of them begin with makes no two of them alike.
@@ -292,13 +275,3 @@ def without_secrets(text: str, url: str | None = None) -> str:
         for word in sorted(words, key=len, reverse=True):
             text = text.replace(word, "***")
     return _USER_INFO.sub(r"\1***@", text)
-
-
-def _explain(error: ValidationError) -> str:
-    first = problems(error, Settings)[0]
-    key = first.field
-    if key is None:
-        return f"cvq.toml: {first.text}"
-    if not Settings.model_fields[key].repr:  # a secret may stand in it
-        first = first._replace(given="")
-    return first.sentence(f"setting '{key}' (CVQ_{key.upper()})")

@@ -17,7 +17,7 @@ class Classifier:
     """A model with what decodes pictures for it, as cvq's own jobs have them."""
 
     def __init__(self, model: Path) -> None:
-        kind = get_kind("classify", Settings.model_validate({}))
+        kind = get_kind("classify", Settings())
         spec = make_spec(kind, {"images": ["x.png"], "model": {"name": "model", "job": 1}})
         files = [file.placed({"path": str(model)}) for file in spec.inputs()]
         spec = spec.with_inputs(files)

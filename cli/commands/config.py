@@ -16,8 +16,6 @@ from ..display import Form, Listing, display_list
 from ..output import Column, note
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
     from cvq.settings import Settings
 
 
@@ -63,20 +61,13 @@ def config(names: Sequence[str]) -> None:
 
 def settings_of(settings: Settings) -> list[SettingRow]:
     """Every setting as it is in use."""
-    from cvq.settings import sources
+    from cvq.settings import known_settings, sources
 
     source = sources()
     return [
-        SettingRow(
-            name, _value(settings, name), source[name], field.description or "", _unit(field)
-        )
-        for name, field in type(settings).model_fields.items()
+        SettingRow(name, _value(settings, name), source[name], about.description, about.unit)
+        for name, about in known_settings().items()
     ]
-
-
-def _unit(field: FieldInfo) -> str | None:
-    extra = field.json_schema_extra
-    return str(extra["unit"]) if isinstance(extra, dict) and "unit" in extra else None
 
 
 def _value(settings: Settings, name: str) -> str:
@@ -105,11 +96,11 @@ def _service(settings: Settings, name: str) -> str:
 
 
 def _check(names: Sequence[str]) -> None:
-    from cvq.settings import Settings
+    from cvq.settings import known_settings
 
     for name in names:
-        if name not in Settings.model_fields:
-            near = nearest(name, Settings.model_fields)
+        if name not in known_settings():
+            near = nearest(name, known_settings())
             hint = did_you_mean(near) or "`cvq config` lists them"
             raise UsageError(f"there is no setting '{name}': {hint}")
 

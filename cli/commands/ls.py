@@ -12,7 +12,7 @@ from ..display import Form, Listing, display_list, form
 from ..output import hint, note, table
 
 if TYPE_CHECKING:
-    from cvq.client import Client
+    from cvq.history import History
     from cvq.views.filters import Filter
     from cvq.views.folded import Row
 
@@ -48,9 +48,9 @@ def ls(limit: int, everything: bool, unfold: bool, watch: bool, **filters: Any) 
     A batch is one line, unless --batch, --where, --sort or --unfold asks for its jobs; --json,
     --csv and --quiet list jobs alone.
     """
-    from cvq.client import Client
+    from cvq.history import History
 
-    client = Client()
+    client = History()
     wanted = options.make_filter(client, **filters, limit=None if everything else limit)
     remarks = client.check_filter(wanted)
     of_jobs = unfold or wanted.batches or wanted.where or wanted.sort
@@ -68,7 +68,7 @@ def ls(limit: int, everything: bool, unfold: bool, watch: bool, **filters: Any) 
 class _View:
     """What is listed: jobs, or jobs and batches."""
 
-    def __init__(self, client: Client, wanted: Filter, *, folds: bool) -> None:
+    def __init__(self, client: History, wanted: Filter, *, folds: bool) -> None:
         from cvq.views import filters, folded
 
         from .. import job_table

@@ -9,10 +9,8 @@ from typing import Any
 from .. import queries
 from ..batch_handle import BatchHandle
 from ..handle import JobHandle, JobLike, id_of
-from ..kinds import find_kinds
-from ..kinds.kind import Kind
 from ..records import Artifact, Job
-from ..views import filters, shapes, spelling
+from ..views import filters, shapes
 from .connections import Connections
 
 
@@ -81,22 +79,6 @@ class Asking(Connections):
         self.check_filter(asked)
         with self.db.read() as connection:
             return [self._handle(job.id, job) for job in filters.find(connection, asked)]
-
-    def check_filter(self, wanted: filters.Filter) -> list[str]:
-        """Refuse names that no job has; return remarks on what may be right and finds nothing.
-
-        Raises:
-            UsageError: a metric, kind, user or tag is misspelt; the nearest is named.
-        """
-
-        def kinds() -> dict[str, Kind]:
-            return find_kinds(self.settings)[0]  # a broken plug-in is no reason to refuse
-
-        def figures() -> list[str]:
-            return [name for kind in kinds().values() for name in (*kind.headline, *kind.goals)]
-
-        with self.db.read() as connection:
-            return spelling.check(connection, wanted, kinds=kinds, figures=figures)
 
     def artifacts_of(self, job: JobLike) -> list[Artifact]:
         """The files that a job has left so far."""

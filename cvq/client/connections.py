@@ -6,24 +6,20 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, cast
 
-from .. import schema
 from ..artifacts import ArtifactStore, open_store
 from ..batch_handle import BatchHandle
 from ..broker.queue import Broker
 from ..db import Database
 from ..handle import JobHandle, JobLike, id_of
+from ..history import History
 from ..records import Job
-from ..settings import Settings
 
 if TYPE_CHECKING:
     from . import Client
 
 
-class Connections:
+class Connections(History):
     """What all of a client's powers share."""
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings.load()
 
     def __repr__(self) -> str:
         return f"<cvq client of {self.settings.user}, {self.settings.home}>"
@@ -41,13 +37,6 @@ class Connections:
         if isinstance(broker := self.__dict__.pop("broker", None), Broker):
             broker.close()
         self.__dict__.pop("artifacts", None)
-
-    @cached_property
-    def db(self) -> Database:
-        """The database, its schema checked (and made, where it is the embedded one)."""
-        database = Database(self.settings)
-        schema.ensure(database)
-        return database
 
     @cached_property
     def broker(self) -> Broker:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import CvqError
-from ..kinds import get_kind
-from ..kinds.kind import Kind
 from ..records import Job
 from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..kinds.kind import Kind
 
 
 def left_open(settings: Settings, kind: str) -> Sequence[str]:
@@ -29,6 +31,8 @@ def headline_names(settings: Settings, job: Job) -> Sequence[str]:
 
 
 def _found(settings: Settings, kind: str) -> Kind | None:
+    from ..kinds import get_kind  # which loads pydantic; most jobs say themselves what is asked
+
     try:
         return get_kind(kind, settings)
     except CvqError:

@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 from .. import queries
 from ..batch import Batch
 from ..records import Artifact, Attempt, Job, StoredLine, StoredPoint, Worker
-from .status import Look
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..datasets import KnownDataset
     from ..kinds.kind import Kind
+    from .status import Look
 
 Json = dict[str, Any]
 

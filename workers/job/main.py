@@ -109,7 +109,7 @@ def _exit_code(error: SystemExit) -> int:
 
 def _run(request: Request, control: Control) -> Any:
     # The job's own settings: neither the worker's environment nor `cvq.toml` is the job's to see.
-    kind = get_kind(request.kind, Settings.model_validate({"kinds": request.kinds}))
+    kind = get_kind(request.kind, Settings(kinds=request.kinds))
     spec = make_spec(kind, request.spec)
     files = zip(spec.inputs(), request.inputs, strict=True)
     spec = spec.with_inputs(file.placed(staged) for file, staged in files)

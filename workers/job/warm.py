@@ -101,7 +101,7 @@ def serve(warm_file: Path, events: int, pulse: int) -> int:
     control = WarmControl(events, pulse)
     prepare_process(Path(request.folder), request.environment)
     images.limit_pixels(request.max_pixels)
-    settings = Settings.model_validate({"kinds": request.kinds})
+    settings = Settings(kinds=request.kinds)
     kind_of = cache(lambda name: get_kind(name, settings))  # looking for plug-ins takes 50 ms
     models = LoadedModels(request.device, request.models, request.threads, Path(request.folder))
     if torch := sys.modules.get("torch"):

@@ -80,7 +80,7 @@ def _load(preload: Preload) -> None:
     """Import what jobs will need; what cannot be loaded is missed by the job that needs it."""
 
     def load_kinds() -> None:
-        all_kinds(Settings.model_validate({"kinds": preload.kinds}))
+        all_kinds(Settings(kinds=list(preload.kinds)))
 
     modules = [partial(importlib.import_module, name) for name in preload.modules]
     loads: list[Callable[[], Any]] = [*modules, load_kinds]
