@@ -64,8 +64,12 @@ class Kind:
         goals: which way metrics are better, where their names do not say so:
             `{"colourfulness": "max"}`.
         endings: what the names of a job's results end in, where all of them do: png, json.
+        cache: whether its answer follows from specification, inputs and seed, and whether it does
+            nothing else besides: identical work is then not done twice (docs/reproducing.md).
+        version: of its code, where that is more than its module or package shows: other code has
+            other answers.
 
-    What is left out of the last three comes from the specification's base, such as `TrainingSpec`.
+    What is left out of headline, goals and endings comes from the specification's base, such as `TrainingSpec`.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Kind:
     headline: tuple[str, ...] = ()
     goals: Mapping[str, Goal] = field(default_factory=dict, hash=False)
     endings: tuple[str, ...] = ()
+    cache: bool = False
+    version: str = ""
 
     def __post_init__(self) -> None:
         if hasattr(self.spec, "left_open"):
