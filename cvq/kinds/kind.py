@@ -69,7 +69,8 @@ class Kind:
         version: of its code, where that is more than its module or package shows: other code has
             other answers.
 
-    What is left out of headline, goals and endings comes from the specification's base, such as `TrainingSpec`.
+    What is left out of headline, goals and endings comes from the specification's base, such as
+    `TrainingSpec`.
     """
 
     name: str

@@ -5,7 +5,7 @@ With it may come others of its batch key, which a worker runs together: a micro-
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,7 @@ def claim_batch(
     most: int = 1,
     resident: Collection[str] = (),
     again: bool = True,
+    code: Callable[[str], str | None] = lambda _: None,
 ) -> list[Job]:
     """Take the best queued job of these queues that fits, and those that may run along with it.
 
@@ -86,6 +87,7 @@ def claim_batch(
         resident: batch keys whose model the slot has loaded. A job with one of these is taken
             before others, among the first `LOOK_AHEAD` at its place.
         again: whether the same may have been asked for already; False of a new token.
+        code: the version of a kind's code on this machine, noted among the versions.
     """
     if again:
         # A token lasts as long as its attempts, so the state need not be asked for.
@@ -93,7 +95,7 @@ def claim_batch(
         if taken := connection.execute(of_token).all():
             return [Job.from_row(row) for row in taken]
     attempt = fit(t.attempts, worker=worker, host=host, device=device, versions=versions)
-    request = _Request(attempt, token, lease, offer, most, resident)
+    request = _Request(attempt, token, lease, offer, most, resident, code)
     busy: set[Place] = set()
     for _ in range(_MOST_LOOKS):
         open_to = (place for place in order.places(connection, queues) if place not in busy)
@@ -129,6 +131,14 @@ class _Request:
     offer: Offer | None
     most: int
     resident: Collection[str]
+    code: Callable[[str], str | None]
+
+    def attempt_of(self, job: Job) -> dict[str, Any]:
+        """The columns, as they are of an attempt of a job."""
+        code = self.code(job.kind)
+        versions = self.attempt["versions"]
+        noted = versions if code is None else {**(versions or {}), "code": code}
+        return {**self.attempt, "versions": noted}
 
     @property
     def worker(self) -> str:
@@ -171,7 +181,7 @@ def _take(connection: Connection, job_id: int, request: _Request) -> Job:
     begun = {"job_id": job.id, "number": job.attempt, "started_at": row.started_at}
     if job.batch_key is not None:
         begun |= _together(request, 1)
-    connection.execute(insert(t.attempts).values(**request.attempt, **seed, **begun))
+    connection.execute(insert(t.attempts).values(**request.attempt_of(job), **seed, **begun))
     add_event(connection, job.id, f"attempt {job.attempt} started", request.worker)
     return job
 
@@ -261,7 +271,7 @@ def _begin_all(connection: Connection, leader: Job, size: int, request: _Request
     """
     jobs = t.jobs.c
     companions = and_(jobs.claim_token == request.token, jobs.id != leader.id)
-    attempt = {**request.attempt, **_together(request, size)}
+    attempt = {**request.attempt_of(leader), **_together(request, size)}
     given = [literal(value, t.attempts.c[name].type) for name, value in attempt.items()]
     connection.execute(
         insert(t.attempts).from_select(

@@ -29,4 +29,5 @@ KIND = Kind(
     extra="worker",
     offers=("autoencoder",),
     network="cvq_workers.models.autoencoder:network",
+    cache=True,
 )

@@ -40,4 +40,5 @@ KIND = Kind(
     items="images",
     headline=("answer", "class", "probability"),
     endings=("json",),
+    cache=True,
 )

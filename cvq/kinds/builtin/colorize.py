@@ -37,4 +37,5 @@ KIND = Kind(
     items="images",
     headline=("answer",),
     endings=("png",),
+    cache=True,
 )

@@ -63,4 +63,5 @@ KIND = Kind(
     offers=("colorizer",),
     network="cvq_workers.models.colorizer:network",
     headline=("val_loss", "val_chroma", "loss"),
+    cache=True,
 )

@@ -111,4 +111,5 @@ KIND = Kind(
     offers=("autoencoder", "generator"),
     network="cvq_workers.models.face_vae:network",
     headline=("val_mse", "val_kl", "loss"),
+    cache=True,
 )

@@ -50,4 +50,5 @@ KIND = Kind(
     extra="worker",
     offers=("classifier",),
     network="cvq_workers.models.fmnist_cnn:network",
+    cache=True,
 )

@@ -41,4 +41,5 @@ KIND = Kind(
     extra="worker",
     offers=("classifier",),
     network="cvq_workers.models.fmnist_mlp:network",
+    cache=True,
 )

@@ -37,4 +37,5 @@ KIND = Kind(
     extra="worker",
     offers=("classifier",),
     network="cvq_workers.models.fmnist_rnn:network",
+    cache=True,
 )

@@ -36,4 +36,5 @@ KIND = Kind(
     many="count",
     headline=("answer",),
     endings=("png",),
+    cache=True,
 )

@@ -39,4 +39,5 @@ KIND = Kind(
     items="numbers",
     headline=("answer", "sum"),
     endings=("json",),
+    cache=True,
 )

@@ -39,4 +39,5 @@ KIND = Kind(
     items="images",
     headline=("answer", "mse"),
     endings=("png",),
+    cache=True,
 )

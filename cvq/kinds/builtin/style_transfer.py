@@ -100,4 +100,5 @@ KIND = Kind(
     summary="Repaint a picture in the style of others (VGG19, Gatys et al. 2016).",
     extra="worker",
     headline=("total_loss", "content_loss", "style_loss"),
+    cache=True,
 )

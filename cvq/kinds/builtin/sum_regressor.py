@@ -60,4 +60,5 @@ KIND = Kind(
     offers=("adder",),
     network="cvq_workers.models.sum_regressor:network",
     headline=("val_loss", "val_error", "loss"),
+    cache=True,
 )

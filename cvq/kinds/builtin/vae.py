@@ -40,4 +40,5 @@ KIND = Kind(
     offers=("autoencoder", "generator"),
     network="cvq_workers.models.vae:network",
     headline=("val_loss", "val_kl", "loss"),
+    cache=True,
 )
