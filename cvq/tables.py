@@ -352,6 +352,16 @@ pruned = Table(
     Column("by", String(200), nullable=False),
 )
 
+# Files whose last row is gone, and that are still to be removed from the store.
+leftovers = Table(
+    "leftovers",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("job_id", BigInteger),  # whose file it was; NULL of an input
+    Column("uri", Text),  # NULL of an input
+    Column("sha256", String(64), nullable=False),
+)
+
 artifacts = Table(
     "artifacts",
     metadata,
@@ -366,6 +376,7 @@ artifacts = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "job_id", "id"),
+    Index(None, "sha256", "job_id"),
 )
 
 logs = Table(

@@ -37,6 +37,14 @@ def upgrade() -> None:
         sa.Column("by", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("first", name="pk_pruned"),
     )
+    op.create_table(
+        "leftovers",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("job_id", sa.BigInteger()),
+        sa.Column("uri", sa.Text()),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_leftovers"),
+    )
     _fill(op.get_bind())
     _make_indexes()
 
@@ -137,6 +145,7 @@ def _make_indexes() -> None:
     for column in ("sha256", "source_job"):
         columns = [column, "job_id"]
         _index("inputs", f"ix_inputs_{column}_job_id", columns, f"{column} IS NOT NULL")
+    op.create_index("ix_artifacts_sha256_job_id", "artifacts", ["sha256", "job_id"])
     op.create_index("ix_sweeps_state_id", "sweeps", ["state", "id"])
     op.create_index("ix_sweeps_user_id", "sweeps", ["user", "id"])
 
