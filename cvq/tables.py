@@ -168,6 +168,8 @@ jobs = Table(
     Index("ix_jobs_claim_token", "claim_token"),
     Index("ix_jobs_state_id", "state", "id"),
     Index("ix_jobs_kind_id", "kind", "id"),
+    # Of a kind, the newest that tell how long its jobs run, whatever is queued since.
+    Index("ix_jobs_succeeded", "kind", "id", **_where("state = 'succeeded'")),
     Index("ix_jobs_user_id", "user", "id"),
     Index("ix_jobs_queue_id", "queue", "id"),
     Index("ix_jobs_name_id", "name", "id"),
@@ -247,6 +249,8 @@ attempts = Table(
     Column("micro_batch", String(40)),
     Column("micro_batch_size", Integer),
     Index(None, "worker", "job_id"),
+    # For GPU-hours.
+    Index("ix_attempts_gpu", "job_id", "started_at", "finished_at", **_where("device <> 'cpu'")),
 )
 
 metrics = Table(

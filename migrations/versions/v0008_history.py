@@ -130,6 +130,9 @@ def _make_indexes() -> None:
         _index("jobs", f"ix_jobs_{column}", [column], f"{column} IS NOT NULL")
     for column in ("started_at", "finished_at"):
         op.create_index(f"ix_jobs_{column}", "jobs", [column])
+    _index("jobs", "ix_jobs_succeeded", ["kind", "id"], "state = 'succeeded'")
+    gpu = ["job_id", "started_at", "finished_at"]
+    _index("attempts", "ix_attempts_gpu", gpu, "device <> 'cpu'")
     compiled = {"duration": duration, "wait": wait}
     for name, expression in compiled.items():
         text = str(expression.compile(dialect=op.get_bind().dialect)).replace("jobs.", "")
