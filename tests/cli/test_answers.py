@@ -83,7 +83,7 @@ def test_any_reader_sees_the_headline_that_was_submitted(
 ) -> None:
     kind = Kind("tuned", TunedSpec, "nowhere:run", "Tune.")
     with monkeypatch.context() as here:
-        here.setattr("cvq.client.get_kind", lambda name, settings: kind)
+        here.setattr("cvq.client.submitting.get_kind", lambda name, settings: kind)
         client.submit("tuned")
     job = worker.claim()
     for name in ("abc", "tuned"):

@@ -197,7 +197,7 @@ def read(spec: TextsSpec, ctx: Context) -> list[str]:
 def test_an_input_type_of_ones_own_is_asked_at_every_step(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cvq.client.get_kind", lambda *_: KIND)
+    monkeypatch.setattr("cvq.client.submitting.get_kind", lambda *_: KIND)
     monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(read=read))
     for name in ("a", "b"):
         (tmp_path / name).write_text(f"text {name}")
