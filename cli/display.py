@@ -1,4 +1,4 @@
-"""How an answer is printed: as text, JSON, CSV, or ids alone, as the command's options ask.
+"""How an answer is printed: text, JSON, CSV, Markdown or ids alone, as the options ask.
 
 A command says once what its answer is, and `display` prints it in the form that was asked for.
 """
@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import click
 
-from .output import dump, dump_line, note, say, say_each, show_csv, show_table
+from .output import dump, dump_line, note, say, say_each, show_csv, show_md, show_table
 from .table import Column
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ class Form(StrEnum):
     TEXT = "text"
     JSON = "json"
     CSV = "csv"
+    MD = "md"  # a table of Markdown
     LINES = "lines"  # of JSON
     PARQUET = "parquet"
     QUIET = "quiet"
@@ -83,6 +84,7 @@ def display(
     json: Callable[[T], Any],
     text: Callable[[T], None],
     csv: Callable[[T], None] | None = None,
+    md: Callable[[T], None] | None = None,
     quiet: Callable[[T], None] | None = None,
     ongoing: bool = False,
 ) -> None:
@@ -93,6 +95,7 @@ def display(
         json: makes it into its documented shape.
         text: prints it for people.
         csv: prints it as CSV; as text where not given.
+        md: prints it as Markdown; as text where not given.
         quiet: prints as little as `--quiet` asks for; as text where not given.
         ongoing: more follow; JSON is then one line each.
     """
@@ -101,6 +104,8 @@ def display(
         (dump_line if ongoing else dump)(json(value))
     elif asked is Form.CSV and csv:
         csv(value)
+    elif asked is Form.MD and md:
+        md(value)
     elif asked is Form.QUIET and quiet:
         quiet(value)
     else:
@@ -114,6 +119,7 @@ def display_list(listing: Listing[T], rows: Sequence[T], *, ongoing: bool = Fals
         json=lambda rows: list(listing.shape(rows)),
         text=lambda rows: _show(listing, rows),
         csv=lambda rows: show_csv(listing.columns(), rows),
+        md=lambda rows: show_md(listing.columns(), rows),
         quiet=lambda rows: say_each((listing.quiet(row) for row in rows), wrap=False),
         ongoing=ongoing,
     )

@@ -131,6 +131,7 @@ def form(*names: str, form: Form, help: str) -> Callable[[F], F]:
 
 as_json = form("--json", form=Form.JSON, help="Print JSON.")
 as_csv = form("--csv", form=Form.CSV, help="Print CSV.")
+as_md = form("--md", form=Form.MD, help="Print a table of Markdown.")
 quiet = form("-q", "--quiet", form=Form.QUIET, help="Print ids only.")
 yes = flag("-y", "--yes", help="Do not ask for confirmation.")
 watching = flag("-w", "--watch", help="Keep refreshing until Ctrl-C.")

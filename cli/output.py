@@ -166,6 +166,24 @@ def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
         writer.writerow([cell((column.raw or column.text)(row)) for column in columns])
 
 
+def show_md(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
+    """Print rows as a table of Markdown, with the cells that people read, uncut."""
+
+    def line(cells: Iterable[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    say(line(_in_md(column.name) for column in columns), wrap=False)
+    say(line("--:" if column.right else "---" for column in columns), wrap=False)
+    for row in rows:
+        say(line(_in_md(column.text(row)) for column in columns), wrap=False)
+
+
+def _in_md(text: str) -> str:
+    """A cell that cannot end its row, nor begin HTML."""
+    line = " ".join(clean(text).split())
+    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
 def cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
     if not isinstance(value, str):
