@@ -36,6 +36,30 @@ def get_jobs(connection: Connection, job_ids: Collection[int]) -> list[Job]:
     return [Job.from_row(row) for row in connection.execute(query).all()]
 
 
+def jobs_in_order(connection: Connection, job_ids: Sequence[int]) -> list[Job]:
+    """The jobs of these ids, in the order given, each once.
+
+    Raises:
+        UnknownJobError: there is none of an id.
+    """
+    found = {job.id: job for job in get_jobs(connection, job_ids)}
+    for job_id in job_ids:
+        if job_id not in found:
+            raise UnknownJobError(job_id)
+    return [found[job_id] for job_id in dict.fromkeys(job_ids)]
+
+
+def last_attempts_of(connection: Connection, jobs: Collection[Job]) -> dict[int, Attempt]:
+    """The last attempt of each of some jobs that has had one."""
+    a = t.attempts.c
+    query = (
+        select(t.attempts)
+        .join(t.jobs, (t.jobs.c.id == a.job_id) & (t.jobs.c.attempt == a.number))
+        .where(among(a.job_id, [job.id for job in jobs]))
+    )
+    return {row.job_id: Attempt.from_row(row) for row in connection.execute(query).all()}
+
+
 def last_jobs(connection: Connection, user: str, back: int) -> int:
     """The id of this user's last job, or the one `back` before it.
 

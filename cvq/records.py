@@ -282,7 +282,7 @@ class Attempt:
         outcome: `succeeded`, `failed`, `cancelled`, or `stopped` by a worker that drained; None
             while it runs.
         reason: as in `Outcome`, and `worker-lost` where its worker fell silent.
-        peak_memory: of the job's process, in bytes.
+        peak_memory: of the job's process, in bytes; of one that runs, as far as it was seen.
         last_lines: the last lines that it wrote, kept when it ended; None while it runs.
         micro_batch: a word that it shares with the attempts that were claimed along with it, to be
             answered together on a warm slot, and how many these are; None of one that had a

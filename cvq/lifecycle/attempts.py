@@ -46,6 +46,7 @@ def report(
     *,
     number: int | None = None,
     pid: int | None = None,
+    memory: int | None = None,
     progress: dict[str, Any] | None = None,
     logs: Sequence[LogLine] = (),
     metrics: Sequence[MetricPoint] = (),
@@ -54,7 +55,8 @@ def report(
     """Write what an attempt has produced since the last report.
 
     `number` counts an attempt's reports and makes them idempotent: a report whose answer was lost
-    after the commit is sent again, and not written twice.
+    after the commit is sent again, and not written twice. `memory` is the most that its process
+    was seen to hold so far, in bytes.
 
     Raises:
         LeaseLostError: the attempt is no longer the running one; nothing was written.
@@ -70,8 +72,10 @@ def report(
             return
     owner = {"job_id": attempt.job_id, "attempt": attempt.attempt}
     points = [fit(t.metrics, **point._asdict()) for point in metrics]
-    if pid is not None:
-        connection.execute(update(t.attempts).where(is_attempt(*attempt)).values(pid=pid))
+    process = {"pid": pid, "peak_memory": memory}
+    known = {name: value for name, value in process.items() if value is not None}
+    if known:
+        connection.execute(update(t.attempts).where(is_attempt(*attempt)).values(**known))
     if logs:
         connection.execute(
             insert(t.logs), [owner | fit(t.logs, **line._asdict()) for line in logs]

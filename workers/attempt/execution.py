@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ from .uploads import Uploads
 log = logging.getLogger("cvq.worker")
 
 _TICK_S = 0.1  # how soon what was decided is carried out
+_WEIGH_S = 1.0  # how often it is looked how much memory the process holds
 _UNHEARD_S = 2.0  # what the news of a kill may take
 _STARTS = 3  # fork servers that may die before one has started the process
 
@@ -186,9 +188,13 @@ class Execution:
 
     def _watch(self, process: JobProcess, launch: Background) -> None:
         """Hear the process until it is gone."""
+        weigh_at = 0.0
         while not process.gone:
             process.read(_TICK_S, paused=self._reports.full)
             self._record.pid = process.pid
+            if time.monotonic() >= weigh_at:
+                self._record.note_memory(process.memory)
+                weigh_at = time.monotonic() + _WEIGH_S
             self._enforce()
             if process.pid is None:
                 if launch.error is not None:

@@ -24,6 +24,7 @@ from .uploads import discard
 
 log = logging.getLogger("cvq.worker")
 
+_GROWN = 1.1  # so many times what was written of its memory is written though nothing else is
 _KEPT = 2  # checkpoints of a job that are kept, should the last be damaged
 # How long a file that another has replaced stays for whoever has begun to fetch it.
 _REPLACED_S = 30.0
@@ -49,6 +50,7 @@ class Record:
         worker: str,
     ) -> None:
         self.pid: int | None = None
+        self._memory = self._written_memory = 0
         self._job = job
         self._reports = reports
         self._db = database
@@ -58,6 +60,10 @@ class Record:
         self._replaced_at: float | None = None
         self._writing = threading.Lock()
         self._number = 0  # of the last report
+
+    def note_memory(self, held: int | None) -> None:
+        """Take how many bytes the process holds; the most of it is written."""
+        self._memory = max(self._memory, held or 0)
 
     def flush(self, *, even_nothing: bool = False) -> None:
         """Write what has come in since the last time.
@@ -73,7 +79,7 @@ class Record:
         """Write so much that it holds nobody up; return whether there may be more."""
         with self._writing:
             report = self._reports.take()
-            if report.empty and not even_nothing:
+            if report.empty and not even_nothing and not self._has_grown:
                 return False
             self._write(report)
             if any(artifact.role == Role.CHECKPOINT for artifact in report.artifacts):
@@ -82,8 +88,13 @@ class Record:
             self._drop_long_replaced()
             return report.more
 
+    @property
+    def _has_grown(self) -> bool:
+        return self._memory > _GROWN * self._written_memory
+
     def _write(self, report: Report) -> None:
         self._number += 1
+        memory = self._memory
 
         def write(connection: Connection) -> None:
             attempts.report(
@@ -91,6 +102,7 @@ class Record:
                 self._job.attempt_id,
                 number=self._number,
                 pid=self.pid,
+                memory=memory or None,
                 progress=report.progress,
                 logs=report.logs,
                 metrics=report.metrics,
@@ -98,6 +110,7 @@ class Record:
             )
 
         self._db.write(write)
+        self._written_memory = memory
 
     def finish(self, outcome: Outcome) -> str:
         """End the attempt; return the job's new state.

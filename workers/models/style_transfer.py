@@ -49,7 +49,7 @@ from cvq.kinds.builtin.style_transfer import STYLE_LAYERS, StyleTransferSpec
 from ..training.precision import precision
 from .lbfgs import BoxLBFGS
 from .pictures import luminance, matched, open_picture, save_picture, to_image, to_tensor
-from .scales import Scale, schedule, share_done
+from .scales import Scale, Work, schedule
 from .style_losses import Losses, gram, total_variation
 from .vgg import VGG19, load_vgg19
 
@@ -190,6 +190,7 @@ def stylize(
     if isinstance(init, Image.Image) and options.scales is None:
         options = replace(options, scales=1)
     plan = schedule(content.size, options.size, options.steps, options.scales)
+    work = Work(plan, 1 + len(styles), device)
     done = resume.step if resume else 0
     picture = resume.state["picture"] if resume else _first(init, content, plan[0].size, options)
     picture = picture.to(device)
@@ -218,7 +219,7 @@ def stylize(
                 if on_step:
                     image = partial(_rendered, picture, content, options)
                     state = partial(_state, picture, optimiser, first)
-                    on_step(Step(number, losses, share_done(plan, number), image, state))
+                    on_step(Step(number, losses, work.done(number), image, state))
             with torch.no_grad():
                 losses = objective(picture.mul(255).round().div(255))[1]
                 _check(losses, first or losses, objective, picture, scale)

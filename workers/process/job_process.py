@@ -275,6 +275,15 @@ class JobProcess:
             return status
         return None
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes of memory that the process itself holds; None where it has ended, or not begun."""
+        if self._main is None:
+            return None
+        with contextlib.suppress(psutil.Error):
+            return int(self._main.memory_info().rss)
+        return None
+
     def close(self) -> None:
         """Give back all descriptors; a process that still runs is killed with that."""
         self._channels.close()

@@ -22,7 +22,7 @@ from cvq.kinds.builtin.style_transfer import StyleTransferSpec
 from cvq.pictures import decoding
 from cvq_workers.models import pictures, style_transfer
 from cvq_workers.models.lbfgs import BoxLBFGS
-from cvq_workers.models.scales import schedule, share_done
+from cvq_workers.models.scales import Work, schedule
 from cvq_workers.models.style_losses import Gram
 from cvq_workers.models.style_transfer import Options, Step, stylize
 from cvq_workers.models.vgg import LAYERS, load_vgg19
@@ -87,15 +87,26 @@ def test_odd_weights_run_not_away(values: dict[str, Any]) -> None:
     painted(**values)
 
 
-def test_the_share_of_the_work_goes_by_the_pixels() -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_the_share_of_the_work_grows_with_every_step(device: str) -> None:
     plan = schedule((640, 480), 640, 100)
     assert len(plan) == 3
-    shares = [share_done(plan, done) for done in range(101)]
+    shares = [Work(plan, 2, device).done(done) for done in range(101)]
     assert shares[0] == 0
     assert shares[-1] == 1
     assert all(later > sooner for sooner, later in pairwise(shares))
-    coarse = share_done(plan, plan[0].steps[-1])
-    assert coarse < 0.1 < len(plan[0].steps) / 100, "coarse steps are many and cheap"
+
+
+def test_coarse_steps_are_many_and_cheap_and_fill_no_gpu() -> None:
+    plan = schedule((640, 480), 640, 100)
+    coarse = {d: Work(plan, 2, d).done(plan[0].steps[-1]) for d in ("cpu", "cuda")}
+    steps = len(plan[0].steps) / 100
+    assert coarse["cpu"] < coarse["cuda"] < steps
+    # A step at 160 x 120 pixels costs as (19200 + 10000) to (307200 + 10000) of one at 640 x 480.
+    assert coarse["cpu"] == pytest.approx(0.13, abs=0.03)
+
+
+def test_a_painting_tells_its_share() -> None:
     seen: list[Step] = []
     stylize(scene(), [ORANGE], Options(size=64, steps=6, scales=2), on_step=seen.append)
     assert [step.share for step in seen] == sorted(step.share for step in seen)
