@@ -59,7 +59,7 @@ class Drawing:
 
     def _beside(self, mark: Callable[[str], str]) -> list[Column[Line]]:
         """A column for each job."""
-        names = Column[Line]("job", lambda line: line.name, least=_LEAST_NAME)
+        names: Column[Line] = Column("job", lambda line: line.name, least=_LEAST_NAME)
         return [names, *(self._of_job(place, mark) for place in range(len(self._jobs)))]
 
     def _of_job(self, place: int, mark: Callable[[str], str]) -> Column[Line]:

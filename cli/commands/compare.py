@@ -14,7 +14,7 @@ from ..display import Form, display, form
 from ..output import hint, note
 
 if TYPE_CHECKING:
-    from cvq.client import Client
+    from cvq.history import History
     from cvq.parse import Reference
     from cvq.views.compare import Comparison
 
@@ -55,13 +55,13 @@ def compare(
 
     CSV has a row for each job.
     """
-    from cvq.client import Client
+    from cvq.history import History
 
     from ..comparison import Drawing
 
-    client = Client()
-    ids = _jobs(client, references, limit, sort=sort, **filters)
-    found = _compared(client, ids)
+    history = History()
+    ids = _jobs(history, references, limit, sort=sort, **filters)
+    found = _compared(history, ids)
     lines = list(found.lines) if everything else found.differing
     drawing = Drawing(found, lines, precision)
     display(
@@ -77,15 +77,15 @@ def compare(
         hint(f"{len(found.lines) - len(lines)} lines are the same in all: --all shows them")
 
 
-def _compared(client: Client, ids: Sequence[int]) -> Comparison:
+def _compared(history: History, ids: Sequence[int]) -> Comparison:
     from cvq.views.compare import compare
 
-    with client.db.read() as connection:
+    with history.db.read() as connection:
         return compare(connection, ids)
 
 
 def _jobs(
-    client: Client, references: Sequence[Reference], limit: int, **filters: Any
+    history: History, references: Sequence[Reference], limit: int, **filters: Any
 ) -> list[int]:
     """The jobs that are named, or those that a filter means.
 
@@ -97,19 +97,19 @@ def _jobs(
         raise UsageError("give jobs, or a filter, not both")
     if not references and not given:
         raise UsageError("which jobs? Give two or more, or a filter as for `cvq ls`")
-    ids = options.resolve(client, references) if references else _found(client, limit, **filters)
+    ids = options.resolve(history, references) if references else _found(history, limit, **filters)
     if len(set(ids)) < 2:
         told = f"only job {ids[0]}" if ids else "no job"
         raise UsageError(f"that is {told}: it takes two to compare")
     return list(dict.fromkeys(ids))
 
 
-def _found(client: Client, limit: int, **filters: Any) -> list[int]:
+def _found(history: History, limit: int, **filters: Any) -> list[int]:
     """The first so many that a filter means; a word where there are more."""
-    wanted = options.make_filter(client, **filters, limit=limit + 1)
-    for remark in client.check_filter(wanted):
+    wanted = options.make_filter(history, **filters, limit=limit + 1)
+    for remark in history.check_filter(wanted):
         note(remark)
-    found = [job.id for job in options.find(client, wanted)]
+    found = [job.id for job in options.find(history, wanted)]
     if len(found) > limit:
         note(f"the first {limit} of these jobs: -n N compares more")
     return found[:limit]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
 from .. import attributes, summaries
 from .. import tables as t
@@ -99,7 +99,8 @@ def _close(
         .values(
             finished_at=at,
             outcome=outcome_word(outcome),
-            peak_memory=outcome.peak_memory,
+            # Of one whose worker has fallen silent, what was seen of it stays.
+            peak_memory=func.coalesce(outcome.peak_memory, t.attempts.c.peak_memory),
             last_lines=_last_lines(connection, attempt),
             **said,
         )

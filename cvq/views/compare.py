@@ -85,6 +85,8 @@ class _Value:
 def compare(connection: Connection, job_ids: Sequence[int]) -> Comparison:
     """Lay jobs side by side; it takes two statements, however many there are.
 
+    A parameter that one kind alone has differs where it does among the jobs of that kind.
+
     Raises:
         UnknownJobError: there is none of an id.
     """
@@ -92,9 +94,12 @@ def compare(connection: Connection, job_ids: Sequence[int]) -> Comparison:
     attempts = queries.last_attempts_of(connection, jobs)
     told = [dict(_values(job, attempts.get(job.id))) for job in jobs]
     names = dict.fromkeys(name for group in _grouped(told) for name in group)
-    return Comparison(
-        jobs, [_line(name, jobs, [each.get(name) for each in told]) for name in names]
-    )
+    lines = [_line(name, jobs, [each.get(name) for each in told]) for name in names]
+    return Comparison(jobs, [line for line in lines if _has_any(line)])
+
+
+def _has_any(line: Line) -> bool:
+    return any(value is not None for value in line.values)
 
 
 def _grouped(told: Sequence[Mapping[str, _Value]]) -> Iterator[list[str]]:
@@ -139,7 +144,7 @@ def _own(job: Job) -> Iterator[tuple[str, Scalar]]:
     yield "user", job.user
     yield "queue", job.queue
     yield "batch", job.batch
-    yield "sweep", getattr(job, "sweep", None)
+    yield "sweep", job.sweep
     yield "priority", job.priority
     yield "attempts", job.attempt
     yield "duration", _seconds(job)
@@ -159,7 +164,7 @@ def _surroundings(job: Job, attempt: Attempt | None) -> Iterator[tuple[str, Scal
         yield "ran.memory", attempt.peak_memory
         for name, version in sorted((attempt.versions or {}).items()):
             yield f"versions.{name}", str(version)
-    origin = getattr(job, "origin", None) or {}
+    origin = job.origin or {}
     for name, found in _leaves(origin):
         yield f"origin.{name}", found.shown
 
@@ -189,7 +194,7 @@ def _value(value: Any) -> _Value:
         return _Value(", ".join(names + more), [each["sha256"] or each["name"] for each in value])
     if any(isinstance(each, dict | list) for each in value):
         return _Value(f"{len(value)} rows", value)
-    return _Value(", ".join(map(str, value)), value)
+    return _Value(", ".join(map(str, value)) or None, value or None)
 
 
 def _is_file(value: Any) -> bool:
@@ -202,16 +207,22 @@ def _file(file: Mapping[str, Any]) -> str:
 
 def _line(name: str, jobs: Sequence[Job], found: Sequence[_Value | None]) -> Line:
     values: list[Scalar] = [None if each is None else each.shown for each in found]
-    differs = any(
-        not _alike(
-            None if each is None else each.same, None if found[0] is None else found[0].same
-        )
-        for each in found[1:]
-    )
+    same = [None if each is None else each.same for each in _comparable(name, jobs, found)]
+    differs = any(not _alike(each, same[0]) for each in same[1:])
     if differs and len(set(map(str, values))) < len(set(map(_key, found))):
         values = [_told_apart(each) for each in found]
     goal = _goal(name, jobs, found)
     return Line(name, values, goal, _best(values, goal) if differs else frozenset(), differs)
+
+
+def _comparable(
+    name: str, jobs: Sequence[Job], found: Sequence[_Value | None]
+) -> list[_Value | None]:
+    """The values that may differ: a parameter, among the jobs of kinds that have it."""
+    if not name.startswith("params."):
+        return list(found)
+    kinds = {job.kind for job, each in zip(jobs, found, strict=True) if each is not None}
+    return [each for job, each in zip(jobs, found, strict=True) if job.kind in kinds]
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 COARSEST = 160  # pixels: below, the deepest style layer sees too few places
 STEP_RATIO = 1.5  # a scale takes so many more steps than the next finer one
 
-# In pixels, what a step costs besides them. In steps, what it costs that a picture is prepared at a
-# new size, and that the last one is judged there.
+# In pixels, what a step costs besides them. In steps, what it costs to prepare a picture at a new
+# size, and to judge the last one there.
 _ANY_STEP = {"cpu": 10_000, "mps": 100_000, "cuda": 400_000}
 _BEGINNING, _END = 0.7, 0.5
 
