@@ -48,6 +48,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "metrics": Entry("metrics", "Show the metrics that jobs recorded."),
         "artifacts": Entry("artifacts", "List the files that a job produced."),
         "get": Entry("get", "Copy the files of a job, or of a batch, here."),
+        "preview": Entry("preview", "Show a job's pictures in the terminal."),
+        "open": Entry("open", "Open a job's file with the system's viewer."),
     },
     "Workers": {
         "up": Entry("up", "Start workers on this machine, or change their number."),

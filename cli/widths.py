@@ -11,6 +11,7 @@ import re
 import sys
 
 _USUAL = 80  # cells of a terminal that does not say
+_USUAL_LINES = 24
 _HANG = 2
 LEAST = 24  # cells beside an indent; where a terminal has fewer, the indent is small
 _COLOURS = re.compile("(\x1b\\[[0-9;]*m)")
@@ -30,6 +31,17 @@ def terminal_width(*, err: bool = False) -> int:
         return os.get_terminal_size((sys.stderr if err else sys.stdout).fileno()).columns or _USUAL
     except (OSError, ValueError, AttributeError):
         return _USUAL
+
+
+def terminal_height() -> int:
+    """Lines of the terminal behind stdout; LINES wins, as elsewhere."""
+    given = os.environ.get("LINES", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).lines or _USUAL_LINES
+    except (OSError, ValueError, AttributeError):
+        return _USUAL_LINES
 
 
 def cells(text: str) -> int:

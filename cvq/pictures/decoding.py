@@ -29,17 +29,13 @@ from .images import (
     PictureError,
     load,
     orientation_of,
+    turned,
 )
 
 Paper = Literal["white", "black"]
 Note = Callable[[str], None]
 Flat = tuple[Image.Image, bytes | None]
 
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
 _WHITE_IS_ZERO = 262  # TIFF's PhotometricInterpretation, 0 where 0 is white
 _OUTLIERS = 0.1  # per cent at either end
 # Ink lighter than this vanishes on white paper.
@@ -146,8 +142,7 @@ def _flat(image: Image.Image, orientation: int, paper: Paper, note: Note) -> Fla
         image = _eight_bits(image, note)
     elif image.mode == "LAB":
         image = _from_lab(image)
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
+    image = turned(image, orientation)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         opaque = Image.new("RGB", image.size, paper)

@@ -38,6 +38,12 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _ORIENTATION = 0x0112
 _FRAMED = ("GIF", "TIFF", "WEBP", "PNG")  # in a JPEG a second picture is a mere preview
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
 _most_pixels = 100_000_000
 _opening = threading.Lock()
 _quieting = threading.Lock()
@@ -158,6 +164,28 @@ def orientation_of(image: Image.Image) -> int:
     except Exception:  # it says nothing that could be read
         return 1
     return found if found in range(1, 9) else 1
+
+
+def measured(path: Path) -> tuple[int, int]:
+    """The width and height of a picture, upright, by its head alone.
+
+    Raises:
+        PictureError: it is no picture.
+        OSError: the file cannot be read.
+    """
+    try:
+        with _without_warnings(), _opened(path) as image:
+            width, height = image.size
+            return (height, width) if orientation_of(image) >= 5 else (width, height)
+    except PictureError:
+        raise
+    except Exception as error:
+        raise error if is_the_machines(error) else _told(error) from None
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """A picture upright, as its EXIF block says."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _decoded(source: Path | bytes, most: int, draft: tuple[str, tuple[int, int]] | None) -> Loaded:

@@ -18,6 +18,7 @@ from ..manifests import Manifest
 from ..records import Artifact, Job
 from ..row_names import ERROR, FEW, NAME, NOTES, ROWS, ROWS_IN, TABLE
 from ..states import State
+from ..text import one_line
 
 OURS = ("name", "job", "state", "error")
 _APART = (NAME, NOTES, "warnings", ERROR)  # of a row of a job of few items
@@ -110,6 +111,25 @@ def _rows_of_table(job: Job, path: Path) -> Iterator[dict[str, Any]]:
         for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
             for row in batch.to_pylist():
                 yield _row(job, row["name"], _answer(row), row["error"])
+
+
+def first_of_table(path: Path, most: int) -> list[dict[str, Any]]:
+    """The first rows of a table in Parquet, without what is bytes.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        StoreError: it is no such table.
+    """
+    try:
+        with _opened(path) as file:
+            from pyarrow.types import is_binary
+
+            names = [one.name for one in file.schema_arrow if not is_binary(one.type)]
+            chunks = file.iter_batches(batch_size=max(1, most), columns=names)
+            rows: list[dict[str, Any]] = next(chunks).to_pylist() if file.metadata.num_rows else []
+            return rows[:most]
+    except (ValueError, OSError) as error:  # pyarrow's own are these, too
+        raise StoreError(f"{path.name} is no table in Parquet: {one_line(str(error))}") from None
 
 
 def files_of_rows(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
