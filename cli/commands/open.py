@@ -26,7 +26,7 @@ _MOST = 10  # windows at once
 @click.argument("name", metavar="[NAME]", required=False)
 @options.as_json
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print nothing.")
-def open_(reference: Reference, name: str | None) -> None:
+def open(reference: Reference, name: str | None) -> None:
     """Open a job's file with the system's viewer.
 
     It is the first picture of its results, or their first file; NAME is another, or a pattern.
@@ -70,8 +70,8 @@ def _meant(handle: JobHandle, name: str | None) -> list[Artifact]:
     if name is None:
         first = next(filter(is_picture, found), found[0])
         if others := [clean(file.name) for file in found if file is not first]:
-            note(f"{first.name} of {len(found)} files: `cvq open {handle.id} NAME` opens another "
-                 f"({', '.join(others[:_MOST])})")  # fmt: skip
+            note(f"{clean(first.name)} of {len(found)} files: `cvq open {handle.id} NAME` opens "
+                 f"another ({', '.join(others[:_MOST])})")  # fmt: skip
         return [first]
     if len(found) > _MOST:
         raise UsageError(f"{len(found)} files of job {handle.id} are like '{name}': "

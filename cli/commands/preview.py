@@ -107,7 +107,7 @@ def _tell(found: Sequence[Seen], how: str | None, width: int | None, *, named: b
         hint(f"other files: {join([clean(one.artifact.name) for one in others])}")
     for one in found:
         if one.trouble:
-            note(f"cvq: warning: {one.artifact.name}: {one.trouble}")
+            note(f"cvq: warning: {clean(one.artifact.name)}: {clean(one.trouble)}")
 
 
 def _list(found: Sequence[Seen]) -> None:
@@ -116,19 +116,17 @@ def _list(found: Sequence[Seen]) -> None:
 
     from ..submitting import place
 
-    show_table(
-        [
-            Column[Seen]("job", lambda one: str(one.handle.id)),
-            Column[Seen]("name", lambda one: one.artifact.name),
-            Column[Seen]("pixels", lambda one: "x".join(map(str, one.size or ())) or "-"),
-            Column[Seen]("size", lambda one: size(one.artifact.bytes)),
-            Column[Seen]("path", lambda one: place(one.handle.client, one.artifact)),
-        ],
-        found,
-    )
+    columns: list[Column[Seen]] = [
+        Column("job", lambda one: str(one.handle.id)),
+        Column("name", lambda one: one.artifact.name),
+        Column("pixels", lambda one: "x".join(map(str, one.size or ())) or "-"),
+        Column("size", lambda one: size(one.artifact.bytes)),
+        Column("path", lambda one: place(one.handle.client, one.artifact)),
+    ]
+    show_table(columns, found)
     for one in found:
         if one.trouble:
-            note(f"cvq: warning: {one.artifact.name}: {one.trouble}")
+            note(f"cvq: warning: {clean(one.artifact.name)}: {clean(one.trouble)}")
 
 
 def _draw(pictures: Sequence[Seen], how: str | None, width: int | None) -> None:
@@ -177,7 +175,7 @@ def _image(one: Seen, width: int, height: int) -> Image.Image | None:
     try:
         return shown(one.path, (width, height))
     except (PictureError, OSError, MemoryError) as error:
-        note(f"cvq: warning: {one.artifact.name} {error}")
+        note(f"cvq: warning: {clean(one.artifact.name)} {error}")
         return None
 
 
@@ -206,7 +204,7 @@ def _tell_text(one: Seen) -> None:
         say(f"{clean(file.name)}: {file.role}, {size(file.bytes)}, no picture and no text")
         return
     if more:
-        note(f"there is more: `cvq get {one.handle.id} {file.name}` copies it here")
+        note(f"there is more: `cvq get {one.handle.id} {clean(file.name)}` copies it here")
 
 
 def _column(name: str, place: int) -> Column[Sequence[str]]:

@@ -87,7 +87,7 @@ def _codes(image: Image.Image, depth: Depth) -> list[list[str | None]]:
         data = pixels.tobytes()
         codes = [f"2;{data[i]};{data[i + 1]};{data[i + 2]}" for i in range(0, len(data), 3)]
     else:
-        indexed = pixels.quantize(palette=_palette(), dither=Image.Dither.FLOYDSTEINBERG)
+        indexed = pixels.quantize(palette=_palette(), dither=Image.Dither.NONE)
         codes = [f"5;{_FIRST + index}" for index in indexed.tobytes()]
     seen: list[str | None] = list(codes)
     if image.mode == "RGBA":

@@ -40,7 +40,7 @@ import rich.cells, rich.console, rich.progress, sqlalchemy.dialects.sqlite
 import cvq.client, cvq.explain.explanation, cvq.kinds
 from cvq_cli.main import COMMANDS, cvq as command
 
-cvq.kinds.all_kinds(cvq.client.Settings.load())
+cvq.kinds.all_kinds(cvq.Settings.load())
 for entry in COMMANDS.values():
     importlib.import_module("cvq_cli.commands." + entry.module)
 for words in json.loads(sys.argv[1]):
@@ -61,7 +61,7 @@ TEXTS = [
     ["samples", "."], ["doctor"],
     ["db", "check"], ["db", "current"], ["wait", "1", "2", "5"], ["drain", "nobody"],
     ["cancel", "1", "2", "-y"], ["cancel", "99"], ["get", "1", "-d", "here", "--force"],
-    ["get", "4"], ["retry", "1", "--failed"],
+    ["get", "4"], ["retry", "1", "--failed"], ["preview", "1"], ["open", "1"], ["open", "4"],
     ["submit", "selftest", "--queue", "nowhere", "--name", "日本語 の 名前 " * 5],
     ["submit", "selftest", "--steps", "0"], ["submit", "fmnist-cnnn"], ["lss"],
     ["kinds", "fmnist-cnn"], ["--help"], *([command, "--help"] for command in COMMANDS),
