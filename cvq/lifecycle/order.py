@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     false,
     func,
+    literal,
     or_,
     select,
     true,
@@ -144,12 +145,39 @@ def _turn(row: Row[Any]) -> tuple[int, ...]:
 
 
 def _before(job_id: int) -> ColumnElement[bool]:
-    """Whether a row comes before a job: the first column decides in which they differ."""
+    """Whether a row comes before a job."""
+    return _before_turn(
+        [select(column).where(t.jobs.c.id == job_id).scalar_subquery() for column in _COLUMNS]
+    )
+
+
+def _before_turn(turn: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """Whether a row comes before a turn: the first column decides in which they differ."""
     before: ColumnElement[bool] = false()
-    for column, falling in reversed(_ORDER):
-        own = select(column).where(t.jobs.c.id == job_id).scalar_subquery()
+    for (column, falling), own in reversed(list(zip(_ORDER, turn, strict=True))):
         before = or_(column > own if falling else column < own, and_(column == own, before))
     return before
+
+
+def in_turn(
+    queue: str,
+    *columns: ColumnElement[Any],
+    before: Sequence[int] | None = None,
+    backwards: bool = False,
+) -> Select[Any]:
+    """The jobs of a queue that may be taken, in the order in which they will be.
+
+    Args:
+        queue: of the jobs.
+        columns: that are wanted of them.
+        before: only those before a job with these values of `SERVING_ORDER`.
+        backwards: the last first.
+    """
+    query = select(*columns).where(_queued(queue))
+    if before is not None:
+        query = query.where(_before_turn([literal(value) for value in before]))
+    turned = [column.asc() if falling else column.desc() for column, falling in _ORDER]
+    return query.order_by(*(turned if backwards else _BY_TURN))
 
 
 # ---------------------------------------------------------------------------- turns

@@ -1,0 +1,12 @@
+"""What jobs will cost: how long they run, when they start and end, and their GPU-hours.
+
+Learnt from the history of the same kind and device, and from the queue as it is; see
+docs/estimates.md.
+"""
+
+from __future__ import annotations
+
+from .estimate import Estimate, Range, TimeRange
+from .estimating import of_job, of_new, of_unfinished
+
+__all__ = ["Estimate", "Range", "TimeRange", "of_job", "of_new", "of_unfinished"]
