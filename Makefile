@@ -29,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # uv takes a fifth of pip's time for PyTorch's gigabytes, but leaves their compiling to each import,
 # and knows nothing of pip.conf: where an index is named there alone, pip finds it.
-EXTRAS := worker,postgres,s3,dev
+EXTRAS := worker,postgres,s3,sweep,dev
 define install
 $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -e '.[$(1)]' || $(BIN)/python -m pip install -e '.[$(1)]'
 endef

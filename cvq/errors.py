@@ -6,6 +6,8 @@
     │   ├── SpecError                a value of a job's specification
     │   ├── UnknownJobError
     │   ├── UnknownBatchError
+    │   ├── UnknownSweepError
+    │   ├── SweepDrivenError         somebody else goes on with a sweep
     │   └── InvalidInputError
     ├── SetupError              4    something around cvq is missing, down or full
     │   ├── DatabaseError
@@ -92,6 +94,22 @@ class UnknownBatchError(UsageError):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"no batch {number}: `cvq batches` lists batches")
+
+
+class UnknownSweepError(UsageError):
+    """No sweep has this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"no sweep {number}: `cvq sweep ls` lists sweeps")
+
+
+class SweepDrivenError(UsageError):
+    """Somebody else goes on with a sweep, or does by now."""
+
+    def __init__(self, number: int, driver: str | None) -> None:
+        self.driver = driver
+        who = f"is driven by {driver.partition(' #')[0]}" if driver else "was taken away"
+        super().__init__(f"sweep {number} {who}: `cvq watch --sweep {number}` follows it")
 
 
 class InvalidInputError(UsageError):

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     WORKER_LOST = "worker-lost"  # the one for which a job itself cannot be blamed
     ATTEMPTS_EXHAUSTED = "attempts-exhausted"
     DEPENDENCY_FAILED = "dependency-failed"
+    PRUNED = "pruned"  # by its sweep: it was cancelled, and has not failed
 
 
 class Role(StrEnum):

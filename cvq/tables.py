@@ -364,6 +364,18 @@ sweeps = Table(
     sqlite_autoincrement=True,
 )
 
+# The trials of sweeps, by their numbers. What is known of one outlives its job.
+trials = Table(
+    "trials",
+    metadata,
+    Column("sweep", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", BigId, ForeignKey("jobs.id", ondelete="SET NULL")),
+    Column("params", Json, nullable=False),
+    Index(None, "job_id"),
+    sqlite_with_rowid=False,
+)
+
 # Ids of jobs that were removed, from first to last.
 pruned = Table(
     "pruned",

@@ -1,16 +1,16 @@
 """The Python client: what the command line does, as a library.
 
-Its powers are cut along what one does: a new one is a thin method in `submitting.py`, `asking.py`
-or `acting.py`, over a function in a module of its own.
+Its powers are cut along what one does: a new one is a thin method in `submitting.py`,
+`sweeping.py`, `asking.py` or `acting.py`, over a function in a module of its own.
 """
 
 from __future__ import annotations
 
 from .acting import Acting
-from .submitting import Submitting
+from .sweeping import Sweeping
 
 
-class Client(Submitting, Acting):
+class Client(Sweeping, Acting):
     """Submits jobs and asks for their history.
 
     Args:

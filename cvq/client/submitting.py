@@ -76,7 +76,7 @@ class Submitting(Connections):
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
         found = get_kind(kind, self.settings)
-        spec = make_spec(found, _with_ids(values))
+        spec = make_spec(found, with_ids(values))
         options = JobOptions(
             priority=priority,
             name=name,
@@ -150,7 +150,7 @@ class Submitting(Connections):
         found = get_kind(kind, self.settings)
         if found.inference is None or found.items is None:
             raise UsageError(f"{kind} jobs are not answered by a loaded model: submit them")
-        spec = make_spec(found, _with_ids({**values, found.items: item}))
+        spec = make_spec(found, with_ids({**values, found.items: item}))
         options = JobOptions(priority=priority, gpu=gpu, queue=queue)
         deadline = None if timeout is None else time.monotonic() + timeout
         with listening(self.broker) as listener:
@@ -229,7 +229,7 @@ class Submitting(Connections):
         )
         found = get_kind(kind, self.settings)
         wanted = Bulk(
-            found, _with_ids(values), options, strict, max_fails, single, each, cache
+            found, with_ids(values), options, strict, max_fails, single, each, cache
         )  # fmt: skip
         self._broker_trouble()  # before the long work, which would be for nothing
         batch, new = prepare(self._client, wanted, items, on_item)
@@ -259,7 +259,7 @@ class Submitting(Connections):
         Raises:
             UsageError: a value, name or file is wrong.
         """
-        spec = make_spec(get_kind(kind, self.settings), _with_ids(values))
+        spec = make_spec(get_kind(kind, self.settings), with_ids(values))
         JobOptions(
             priority=priority,
             name=name,
@@ -310,7 +310,7 @@ class Submitting(Connections):
             warnings.warn(f"{what} is queued, but {error}", stacklevel=3)
 
 
-def _with_ids(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_ids(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a specification, in which a job stands as its id."""
 
     def plain(value: Any) -> Any:

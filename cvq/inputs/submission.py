@@ -141,6 +141,7 @@ def take_in(
     models: Models,
     artifacts: ArtifactStore | None,
     folder: Path,
+    progress: Progress | None = None,
 ) -> InputChecks:
     """Fetch, check and store the inputs of some fields; the specification has these then.
 
@@ -151,6 +152,7 @@ def take_in(
         models: where models are looked up.
         artifacts: the store; None: they are checked alone.
         folder: where what is fetched may lie meanwhile; made where it is needed.
+        progress: told how many files of a data folder are packed, and of how many.
 
     Raises:
         UsageError: an input cannot be used, or was changed while it was stored.
@@ -173,7 +175,7 @@ def take_in(
     submission = Submission(spec, settings, models)
     spec = _with(spec, places, check)
     if artifacts is not None:
-        spec = _with(spec, places, lambda _, file: _stored(file, artifacts))
+        spec = _with(spec, places, lambda _, file: _stored(file, artifacts, progress))
     waits_for = [each.waits_for for each in checks if each.waits_for is not None]
     return InputChecks(spec, waits_for, [note for each in checks for note in each.notes])
 
@@ -190,10 +192,10 @@ def _with(spec: Spec, places: set[int], step: Callable[[int, InputFile], InputFi
     return spec.with_inputs(step(n, file) if n in places else file for n, file in files)
 
 
-def _stored(file: InputFile, artifacts: ArtifactStore) -> InputFile:
+def _stored(file: InputFile, artifacts: ArtifactStore, progress: Progress | None) -> InputFile:
     before = _version(file.path)
     try:
-        return file.store(artifacts)
+        return file.store(artifacts, progress)
     except StoreError:
         if _version(file.path) == before:
             raise

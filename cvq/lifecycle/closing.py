@@ -65,6 +65,8 @@ def _state_after(job: Job, outcome: Outcome) -> tuple[str, str | None]:
             reason = Reason.ATTEMPTS_EXHAUSTED
     if job.cancel_requested and state not in FINAL:
         state = State.CANCELLED
+    if state == State.CANCELLED and job.reason == Reason.PRUNED:
+        reason = Reason.PRUNED
     return state, reason
 
 

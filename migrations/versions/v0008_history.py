@@ -118,6 +118,19 @@ def _make_sweeps() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_sweeps"),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "trials",
+        sa.Column("sweep", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("job_id", ID),
+        sa.Column("params", JSON, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name="fk_trials_job_id", ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("sweep", "number", name="pk_trials"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_trials_job_id", "trials", ["job_id"])
 
 
 def _make_indexes() -> None:
