@@ -12,7 +12,6 @@ from .batch import Batch
 from .errors import (
     JobCancelledError,
     JobFailedError,
-    UnknownJobError,
     UsageError,
     WaitTimeoutError,
 )
@@ -169,9 +168,10 @@ def retry_jobs(client: Client, job_ids: Sequence[int]) -> list[int]:
     """
     with client.db.read() as connection:
         found = {job.id: job for job in queries.get_jobs(connection, job_ids)}
+        for job_id in job_ids:
+            if job_id not in found:
+                raise queries.no_job(connection, job_id)
     for job_id in job_ids:
-        if job_id not in found:
-            raise UnknownJobError(job_id)
         if found[job_id].batch is None:
             raise UsageError(f"job {job_id} is of no batch: submit it again")
     with client.db.write() as connection:

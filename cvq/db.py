@@ -78,6 +78,15 @@ class Database:
             yield connection
 
     @contextmanager
+    def outside(self) -> Iterator[Any]:
+        """A connection of the driver without a transaction, as SQLite's VACUUM needs one."""
+        with self._calls.one(), self.engine.connect() as connection:
+            try:
+                yield connection.connection.driver_connection
+            except sqlite3.Error as error:
+                raise DatabaseError(f"database {self}: {error}") from error
+
+    @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         try:
             with self._calls.one() as call, engine.begin() as connection:
@@ -184,6 +193,7 @@ def _sqlite_connect(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
     cursor = dbapi_connection.cursor()
     for pragma in (
         f"busy_timeout={_SQLITE_BUSY_MS}",
+        "auto_vacuum=INCREMENTAL",  # of a new file: what is pruned gives its room back
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",

@@ -5,6 +5,7 @@
     │   ├── UnknownKindError
     │   ├── SpecError                a value of a job's specification
     │   ├── UnknownJobError
+    │   │   └── PrunedJobError       there was such a job
     │   ├── UnknownBatchError
     │   ├── UnknownSweepError
     │   ├── SweepDrivenError         somebody else goes on with a sweep
@@ -34,7 +35,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .installing import install_hint
-from .text import did_you_mean, nearest
+from .text import did_you_mean, nearest, one_line
 
 if TYPE_CHECKING:
     from .complaints import Problem
@@ -87,6 +88,20 @@ class UnknownJobError(UsageError):
 
     def __init__(self, reference: object) -> None:
         super().__init__(f"no job {reference}: `cvq ls` lists jobs")
+
+
+class PrunedJobError(UnknownJobError):
+    """There was a job of this number, and it was pruned.
+
+    Args:
+        job: its number, or `3-7` for several.
+        day: when, as `2026-11-30`.
+        by: who has done it.
+    """
+
+    def __init__(self, job: int | str, day: str, by: str) -> None:
+        what = f"job {job} was" if isinstance(job, int) else f"jobs {job} were"
+        UsageError.__init__(self, f"{what} pruned on {day} by {one_line(by)}")
 
 
 class UnknownBatchError(UsageError):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, func, select
 
 from . import tables as t
 from .batch import Batch
-from .errors import UnknownBatchError, UnknownJobError, UsageError
+from .errors import PrunedJobError, UnknownBatchError, UnknownJobError, UsageError
 from .given import among
 from .ids import AttemptId
 from .records import Artifact, Attempt, Event, Job, Lease, StoredLine, StoredPoint, Summary, Worker
@@ -26,8 +26,21 @@ def get_job(connection: Connection, job_id: int) -> Job:
     """
     row = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one_or_none()
     if row is None:
-        raise UnknownJobError(job_id)
+        raise no_job(connection, job_id)
     return Job.from_row(row)
+
+
+def no_job(connection: Connection, first: int, last: int | None = None) -> UnknownJobError:
+    """The error for a number, or a range of them, of which there is no job: it may be pruned."""
+    last = first if last is None else last
+    p = t.pruned.c
+    found = connection.execute(
+        select(p.last, p.at, p.by).where(p.first <= last).order_by(p.first.desc()).limit(1)
+    ).one_or_none()
+    if found is None or found.last < first:
+        return UnknownJobError(first if first == last else f"{first}-{last}")
+    day = found.at.astimezone().date().isoformat()
+    return PrunedJobError(first if first == last else f"{first}-{last}", day, found.by)
 
 
 def get_jobs(connection: Connection, job_ids: Collection[int]) -> list[Job]:

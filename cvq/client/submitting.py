@@ -235,7 +235,7 @@ class Submitting(Connections):
         batch, new = prepare(self._client, wanted, items, on_item)
         trouble = self._broker_trouble()
         with self.db.write() as connection:
-            batch_id = batches.submit(connection, batch, new.jobs, options.after)
+            batch_id = batches.submit(connection, batch, new.jobs, options.after, new.known)
         runnable = sum(job.error is None for job in new.jobs)
         if runnable:
             self.notify(options.place, f"batch {batch_id}", runnable, trouble)

@@ -7,7 +7,7 @@ submission that dies leaves nothing behind and can be made again.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,13 +28,14 @@ from .. import attributes
 from .. import tables as t
 from ..batch import NewBatch
 from ..db import as_json
+from ..errors import UsageError
 from ..given import Given, among
 from ..queries import database_time
 from ..records import Job, NewJob
 from ..states import Reason, State
 from .cancelling import stop_failing
 from .events import SUBMITTED, add_events
-from .jobs import cancel_where, check_parents, columns, promote
+from .jobs import cancel_where, columns, hold, leans_on, promote
 from .order import new_rank
 
 _CHUNK = 2_000  # rows that are sent at a time
@@ -43,7 +44,11 @@ _OWN = ("name", "spec", "spec_hash", "fair_rank", "state", "reason", "error")
 
 
 def submit(
-    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], after: Iterable[int] = ()
+    connection: Connection,
+    batch: NewBatch,
+    jobs: Sequence[NewJob],
+    after: Iterable[int] = (),
+    answered_by: Collection[int] = (),
 ) -> int:
     """Insert a batch with its jobs, in their order; return the batch's id.
 
@@ -55,11 +60,14 @@ def submit(
         batch: what its jobs have in common.
         jobs: in order.
         after: what they wait for, where there are none to say it.
+        answered_by: the batches that have answered items of it.
 
     Raises:
-        UnknownJobError: a parent does not exist.
+        UnknownJobError: a job that they wait for, or use, does not exist.
+        UsageError: what has answered items of it was pruned meanwhile.
     """
-    check_parents(connection, jobs[0].after if jobs else after)
+    hold(connection, leans_on(jobs[0]) if jobs else after)
+    _hold_batches(connection, answered_by)
     at = database_time(connection)
     entry = {name: getattr(batch, name) for name in NewBatch.__dataclass_fields__}
     batch_id = int(
@@ -75,6 +83,20 @@ def submit(
         _enter(connection, batch_id, jobs[0], at)
         stop_failing(connection, [batch_id])
     return batch_id
+
+
+def _hold_batches(connection: Connection, batch_ids: Collection[int]) -> None:
+    """Refuse answers of a batch that is being pruned; the others stay until the commit."""
+    if not batch_ids:
+        return
+    b = t.batches.c
+    whole = select(b.id).where(among(b.id, batch_ids), b.manifest.is_not(None)).order_by(b.id)
+    there = connection.scalars(whole.with_for_update(read=True, key_share=True)).all()
+    if missing := set(batch_ids).difference(there):
+        raise UsageError(
+            f"batch {min(missing)}, which has answered items of this one, was pruned meanwhile: "
+            "submit it again"
+        )
 
 
 def _insert(connection: Connection, batch_id: int, jobs: Sequence[NewJob], at: datetime) -> None:

@@ -20,10 +20,9 @@ from sqlalchemy import (
 
 from .. import attributes
 from .. import tables as t
-from ..errors import UnknownJobError
 from ..given import among
 from ..matching import Needs
-from ..queries import database_time
+from ..queries import database_time, no_job
 from ..records import Job, NewJob, Outcome
 from ..states import Reason, State
 from ..tables import now
@@ -39,9 +38,9 @@ def submit(connection: Connection, job: NewJob) -> int:
     """Insert a job, `queued` or (with a parent or a time to wait for) `waiting`; return its id.
 
     Raises:
-        UnknownJobError: a parent does not exist.
+        UnknownJobError: a job that it waits for, or uses, does not exist.
     """
-    check_parents(connection, job.after)
+    hold(connection, leans_on(job))
     rank = new_rank(connection, job.queue, job.priority, job.user)
     values = columns(job, rank, database_time(connection))
     job_id: Any = connection.scalar(insert(t.jobs).values(values).returning(t.jobs.c.id))
@@ -54,15 +53,25 @@ def submit(connection: Connection, job: NewJob) -> int:
     return int(job_id)
 
 
-def check_parents(connection: Connection, after: Iterable[int]) -> None:
-    """Refuse to wait for a job that there is not.
+def hold(connection: Connection, job_ids: Iterable[int | None]) -> None:
+    """Refuse to lean on a job that there is not; those that there are stay until the commit.
 
     Raises:
-        UnknownJobError: it does not exist.
+        UnknownJobError: it does not exist, or was pruned meanwhile.
     """
-    for parent in after:
-        if not connection.scalar(select(exists().where(t.jobs.c.id == parent))):
-            raise UnknownJobError(parent)
+    wanted = {job_id for job_id in job_ids if job_id is not None}
+    if not wanted:
+        return
+    query = select(t.jobs.c.id).where(among(t.jobs.c.id, wanted)).order_by(t.jobs.c.id)
+    there = connection.scalars(query.with_for_update(read=True, key_share=True)).all()
+    if missing := wanted.difference(there):
+        raise no_job(connection, min(missing))
+
+
+def leans_on(job: NewJob) -> list[int | None]:
+    """The jobs that must be there for one: it waits for them, uses their models, or is theirs."""
+    models = (each.source_job for each in attributes.inputs_of(job.spec))
+    return [*job.after, *models, job.twin_of, job.made_from]
 
 
 def columns(job: NewJob, rank: int, at: datetime) -> dict[str, Any]:
@@ -126,7 +135,7 @@ def cancel(connection: Connection, job_id: int, by: str) -> Job:
         .with_for_update()
     ).one_or_none()
     if row is None:
-        raise UnknownJobError(job_id)
+        raise no_job(connection, job_id)
     job = Job.from_row(row)
     if job.state == State.RUNNING and row.expired:
         add_event(connection, job_id, CANCEL_REQUESTED, by)

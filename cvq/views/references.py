@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection
 
 from .. import queries
-from ..errors import UnknownJobError, UsageError
+from ..errors import UsageError
 from ..parse import Reference
 from ..text import join
 
@@ -33,7 +33,7 @@ def resolve(connection: Connection, user: str, references: Iterable[Reference]) 
         else:
             ids = queries.ids_between(connection, first, last)
         if not ids:
-            raise UnknownJobError(first if first == last else f"{first}-{last}")
+            raise queries.no_job(connection, first, last)
         found.update(dict.fromkeys(ids))
     return list(found)
 

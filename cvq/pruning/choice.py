@@ -1,0 +1,100 @@
+"""What is to be pruned: which jobs of the history, and which of these stay in any case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, false, or_, select
+
+from .. import tables as t
+from ..given import among
+from ..lifecycle.prune import may_go
+from ..tables import now
+from ..views import filters
+from ..views.filters import Filter
+
+ANY_TAG = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which jobs to prune; what is empty does not choose.
+
+    Attributes:
+        wanted: as for a list; None: those alone that are in the trash for long enough.
+        ended_before: only such as have ended before then.
+        keep_tagged: keep those with this tag; with any, for `ANY_TAG`.
+        keep_last: keep the newest so many of those that are wanted.
+        groups: not the jobs, but their files of these groups; see `lifecycle.prune.GROUPS`.
+        trash_days: how long a job lies in the trash.
+    """
+
+    wanted: Filter | None = None
+    ended_before: datetime | None = None
+    keep_tagged: str | None = None
+    keep_last: int = 0
+    groups: Sequence[str] = ()
+    trash_days: float = 30.0
+
+    def ids(self, connection: Connection) -> list[int]:
+        """The jobs that may go as far as they themselves are concerned, the newest first."""
+        found = self._ids(connection, self._due())
+        if (wanted := self._wanted()) is not None:
+            found += self._ids(connection, wanted)[self.keep_last :]
+        return sorted(set(found), reverse=True)
+
+    def condition(self) -> ColumnElement[bool]:
+        """What a job must still be when it goes."""
+        wanted = self._wanted()
+        return self._due() if wanted is None else or_(self._due(), wanted)
+
+    def batches(self, connection: Connection) -> list[int]:
+        """The batches without jobs, as all their items were known, that may go."""
+        b, wanted = t.batches.c, self.wanted
+        if wanted is None or self.keep_tagged is not None or self.groups:
+            return []
+        if replace(wanted, batches=(), kinds=(), users=(), sort=None) != Filter():
+            return []  # something is asked that they do not have
+        if self.ended_before is None and not wanted.batches:
+            return []
+        query = select(b.id).where(b.jobs == 0)
+        for column, values in ((b.kind, wanted.kinds), (b.user, wanted.users)):
+            query = query.where(column.in_(values)) if values else query
+        if wanted.batches:
+            query = query.where(among(b.id, wanted.batches))
+        if self.ended_before is not None:
+            query = query.where(b.created_at <= self.ended_before)
+        return list(connection.scalars(query.order_by(b.id.desc())))
+
+    @staticmethod
+    def _ids(connection: Connection, which: ColumnElement[bool]) -> list[int]:
+        query = select(t.jobs.c.id).where(which, may_go()).order_by(t.jobs.c.id.desc())
+        return list(connection.scalars(query))
+
+    def _due(self) -> ColumnElement[bool]:
+        if self.groups:
+            return false()
+        due: ColumnElement[bool] = t.jobs.c.trashed_at <= now(-self.trash_days * 86_400)
+        return due
+
+    def _wanted(self) -> ColumnElement[bool] | None:
+        if self.wanted is None:
+            return None
+        jobs = t.jobs.c
+        asked = [jobs.trashed_at.is_(None), *filters.conditions(self.wanted)]
+        if self.ended_before is not None:
+            asked.append(jobs.finished_at <= self.ended_before)
+        if self.keep_tagged is not None:
+            asked.append(_untagged(self.keep_tagged))
+        return and_(*asked)
+
+
+def _untagged(key: str) -> ColumnElement[bool]:
+    """Without any tag, or without this one."""
+    tags = t.jobs.c.tags
+    if key == ANY_TAG:  # as a text, which one that is damaged has, too
+        return cast(tags, Text) == "{}"
+    missing: ColumnElement[bool] = t.readable(tags)[key].as_string().is_(None)
+    return missing
