@@ -316,7 +316,7 @@ def killed_at(number: int) -> Callable[[str, int, int], None]:
     return tick
 
 
-@pytest.mark.parametrize("after", (1, 3, 5, 7))
+@pytest.mark.parametrize("after", [1, 3, 5, 7])
 def test_a_prune_that_is_killed_is_done_by_the_next(
     past: Past, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
