@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+    from rich.text import Text
 
 T = TypeVar("T")
 
@@ -66,6 +68,34 @@ def console(*, err: bool = False) -> Console:
                 yield segment
 
     return CleanConsole(stderr=err, highlight=False, soft_wrap=False)
+
+
+class _Screen(io.StringIO):
+    """Takes what is said in the place of stdout, and has its size and its characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of = sys.stdout
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._of.encoding
+
+    def isatty(self) -> bool:
+        return self._of.isatty()
+
+    def fileno(self) -> int:
+        return self._of.fileno()
+
+
+def captured(tell: Callable[[], None]) -> Text:
+    """What a function says, to be drawn on a screen that rich holds."""
+    from rich.text import Text
+
+    stream = _Screen()
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        tell()
+    return Text.from_ansi(stream.getvalue())
 
 
 def _mark(found: re.Match[str]) -> str:
@@ -133,10 +163,14 @@ def dump_line(value: Any) -> None:
     sys.stdout.flush()
 
 
+def writes_utf8() -> bool:
+    """Whether stdout takes every character."""
+    return codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
     """A value as JSON in characters that stdout can show, and none that steers a terminal."""
-    utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
-    text = json.dumps(value, indent=indent, ensure_ascii=not utf8, default=str)
+    text = json.dumps(value, indent=indent, ensure_ascii=not writes_utf8(), default=str)
     # Outside of words JSON has no such character but the end of a line.
     return UNPRINTABLE.sub(
         lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text
@@ -226,8 +260,11 @@ def heading(text: str) -> None:
     say(click.style(text, bold=True) if on_terminal() else text)
 
 
+def coloured() -> bool:
+    """Whether stdout is a terminal where colours are wanted."""
+    return on_terminal() and not os.environ.get("NO_COLOR") and not is_dumb()
+
+
 def paint(text: str, colour: str) -> str:
     """Text in one of Click's colours, on a terminal where colours are wanted."""
-    if not on_terminal() or os.environ.get("NO_COLOR") or is_dumb():
-        return text
-    return click.style(text, fg=colour)
+    return click.style(text, fg=colour) if coloured() else text

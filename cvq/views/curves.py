@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -19,6 +20,7 @@ class Curve:
 
     Attributes:
         values: in the order of the steps; None where one was not finite.
+        times: of each value, by the clock of its host.
         epochs: the epoch that ended at a step, where the job counts epochs.
         value: the figure that counts: of a training that is done, that of the weights it kept.
         best, best_step: None where nothing says which way the metric is better.
@@ -32,6 +34,7 @@ class Curve:
     best_step: int | None = None
     job_id: int = 0
     epochs: Mapping[int, int] = field(default_factory=dict)
+    times: Sequence[datetime] = ()
 
     @property
     def finite(self) -> list[float]:
@@ -68,7 +71,8 @@ def curves_of(
         if names and name not in names:
             continue
         steps, values = [point.step for point in points], [point.value for point in points]
-        curve = Curve(name, steps, values, values[-1], job_id=job_id, epochs=epochs)
+        times = [point.time for point in points]
+        curve = Curve(name, steps, values, values[-1], job_id=job_id, epochs=epochs, times=times)
         if known := summaries.get(name):
             curve = replace(curve, value=known.value, best=known.best, best_step=known.best_step)
         found.append(curve)
