@@ -50,6 +50,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "get": Entry("get", "Copy the files of a job, or of a batch, here."),
         "preview": Entry("preview", "Show a job's pictures in the terminal."),
         "open": Entry("open", "Open a job's file with the system's viewer."),
+        "tag": Entry("tag", "Tag jobs, or list the tags in use."),
+        "note": Entry("note", "Write a note on a job, or print it."),
+        "rename": Entry("rename", "Give a job another name."),
     },
     "Workers": {
         "up": Entry("up", "Start workers on this machine, or change their number."),

@@ -100,11 +100,17 @@ def add_words(connection: Connection, results: Iterable[tuple[int, Mapping[str, 
         connection.execute(insert(t.attributes), rows)
 
 
-def replace_tags(connection: Connection, job_id: int, tags: Mapping[str, str]) -> None:
-    """Enter the tags of a job in the place of those that it had."""
+def change_tags(
+    connection: Connection, job_ids: Sequence[int], tags: Mapping[str, str | None]
+) -> None:
+    """Enter tags of jobs in the place of those of the same names; None takes one away."""
     a = t.attributes.c
-    connection.execute(delete(t.attributes).where(a.job_id == job_id, a.source == TAGS))
-    add(connection, job_id, tags_of(tags))
+    which = (among(a.job_id, job_ids), a.source == TAGS, a.name.in_(list(tags)))
+    connection.execute(delete(t.attributes).where(*which))
+    given = tags_of({name: value for name, value in tags.items() if value is not None})
+    if given:
+        rows = Given(connection, [_sent(each) for each in given])
+        _insert(connection, t.attributes, rows, job_ids)
 
 
 def add_of_many(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .kinds.kind import Kind
 
 _LONGEST_NAME = 150  # characters
+_LONGEST_NOTE = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,13 @@ def check_words(name: str | None, queue: str, tags: Mapping[str, str]) -> None:
         if not key or any(character in key for character in '"\\'):
             raise UsageError(f"tag {key!r}: a key has no quotes and no backslashes")
     check_storable("tags", dict(tags))
+
+
+def check_note(text: str) -> None:
+    """Refuse a note that no database could hold, or that is a document of its own."""
+    if not 0 < len(text) <= _LONGEST_NOTE:
+        raise UsageError(f"note: give 1 to {_LONGEST_NOTE:,} characters")
+    check_storable("note", text)
 
 
 def check_storable(what: str, given: Any) -> None:

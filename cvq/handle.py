@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeAlias, TypeVar, overload
 
@@ -174,6 +174,26 @@ class JobHandle:
         with self.client.db.write() as connection:
             self._job = jobs.cancel(connection, self.id, self.client.settings.user)
         return self
+
+    def tag(self, tags: str | Sequence[str] | Mapping[str, str | None]) -> Self:
+        """Give the job tags, as `Client.tag` does: `job.tag("for=paper")`."""
+        self.client.tag(self, tags)
+        return self.refresh()
+
+    def untag(self, *keys: str) -> Self:
+        """Take tags away."""
+        self.client.untag(self, *keys)
+        return self.refresh()
+
+    def annotate(self, note: str | None) -> Self:
+        """Write a note on the job, which is `note` from then on; None takes it away."""
+        self.client.annotate(self, note)
+        return self.refresh()
+
+    def rename(self, name: str | None) -> Self:
+        """Give the job another name; None takes it away."""
+        self.client.rename(self, name)
+        return self.refresh()
 
     def to_json(self) -> dict[str, Any]:
         """The documented shape, with the files that the job has left so far."""

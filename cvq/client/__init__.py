@@ -1,16 +1,17 @@
 """The Python client: what the command line does, as a library.
 
 Its powers are cut along what one does: a new one is a thin method in `submitting.py`,
-`sweeping.py`, `asking.py` or `acting.py`, over a function in a module of its own.
+`sweeping.py`, `asking.py`, `acting.py` or `describing.py`, over a function in a module of its own.
 """
 
 from __future__ import annotations
 
 from .acting import Acting
+from .describing import Describing
 from .sweeping import Sweeping
 
 
-class Client(Sweeping, Acting):
+class Client(Sweeping, Acting, Describing):
     """Submits jobs and asks for their history.
 
     Args:

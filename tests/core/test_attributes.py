@@ -100,7 +100,7 @@ def test_words_of_a_result_are_entered_when_the_job_ends(database: Database, res
 def test_other_tags_take_the_place_of_those_before(database: Database) -> None:
     [job_id] = submit(database, job())
     with database.write() as connection:
-        attributes.replace_tags(connection, job_id, {"fold": "4"})
+        attributes.change_tags(connection, [job_id], {"fold": "4", "for": None, "x": None})
     tags = [row for row in rows(database, t.attributes, job_id) if row[0] == "tags"]
     assert tags == [("tags", "fold", 4.0, "4")]
 

@@ -351,3 +351,21 @@ def test_what_the_package_offers_is_listed() -> None:
     assert set(cvq.__all__) <= set(dir(cvq))
     assert all(getattr(cvq, name) is not None for name in cvq.__all__)
     assert cvq.__all__ == sorted({*cvq._HOMES, "__version__"})
+
+
+def test_jobs_are_described_from_python(client: Client) -> None:
+    job, other = client.submit("selftest"), client.submit("selftest")
+    assert job.tag("for=paper") is job
+    assert client.tag([job, other], {"fold": 2, "for": None}) == [job.id, other.id]  # type: ignore[dict-item]
+    assert job.refresh().tags == {"fold": "2"}
+    assert client.tags() == [("fold", "2", 2)]
+    assert client.jobs(tag="fold=2") == [other, job]
+    assert job.untag("fold").tags == {}
+    assert job.annotate("two\nlines").note == "two\nlines"
+    assert job.rename("mine").name == client.job(job).name == "mine"
+    assert job.annotate(None).rename(None).note is None
+    for wrong in ({}, [], "no value"):
+        with pytest.raises(UsageError):
+            client.tag(job, wrong)
+    with pytest.raises(UnknownJobError):
+        client.rename(99, "x")

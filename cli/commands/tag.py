@@ -1,0 +1,124 @@
+"""`cvq tag JOB… KEY=VALUE…`: words to find jobs by, given afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cvq import parse
+from cvq.errors import UsageError
+from cvq.text import join
+
+from .. import options
+from ..display import Listing, display, display_list
+from ..formats import clean, count
+from ..output import Column, note, say, say_each
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+
+_TOLD = 5  # tags in a line
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq tag 12 for=paper\n  cvq tag 3-7 @ for=paper fold=2"
+    "\n  cvq tag --where 'val_accuracy>0.9' --kind vae for=paper\n  cvq tag 12 --remove for"
+    "\n  cvq tag"
+)
+@click.argument("words", metavar="[JOB]... [KEY=VALUE]...", nargs=-1)
+@click.option("--remove", multiple=True, metavar="KEY", help="Take this tag away.")
+@options.filters
+@options.as_json
+@options.quiet
+def tag(words: Sequence[str], remove: Sequence[str], **filters: Any) -> None:
+    """Tag jobs, or list the tags in use.
+
+    Filters choose among the jobs given, or among all. A tag takes the place of one of the same
+    key; what a job does, and whether its work is found again, stays as it is. JOB alone lists its
+    tags. JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
+    """
+    from cvq.client import Client
+
+    client = Client()
+    given = dict(parse.tag(word, value_needed=True) for word in words if "=" in word)
+    references = [word for word in words if "=" not in word]
+    if not given and not remove:
+        _list(client, references, filters)
+        return
+    if both := sorted(set(given) & set(remove)):
+        raise UsageError(f"'{both[0]}' is given and removed: give one of them")
+    ids = _chosen(client, references, filters)
+    changed = client.tag(ids, {**given, **dict.fromkeys(remove)})
+    display(
+        changed,
+        json=lambda changed: {"jobs": ids, "changed": changed},
+        quiet=lambda changed: say_each(changed, wrap=False),
+        text=lambda changed: _tell(len(ids), len(changed), given, remove),
+    )
+
+
+def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) -> list[int]:
+    """The ids of the jobs that are meant."""
+    if not references and not any(filters.values()):
+        raise UsageError("which jobs? Give JOB, or a filter such as --where 'val_accuracy>0.9'")
+    ids = options.resolve(client, [parse.reference(word) for word in references])
+    if not any(filters.values()):
+        return ids
+    wanted = options.make_filter(client, **filters, ids=ids)
+    for remark in client.check_filter(wanted):
+        note(remark)
+    return [job.id for job in options.find(client, wanted)]
+
+
+def _tell(number: int, changed: int, given: dict[str, str | None], removed: Sequence[str]) -> None:
+    if not number:
+        note("no such jobs")
+        return
+    words = [f"{key}={value}" for key, value in given.items()]
+    told = [f"tagged {join(words, most=_TOLD)}"] if given else []
+    told += [f"untagged {join(removed, most=_TOLD)}"] if removed else []
+    say(clean(f"{count(changed, 'job')} {join(told)}"))
+    if number > changed:
+        note(f"{number - changed} of {number} were so already")
+
+
+def _list(client: Client, references: Sequence[str], filters: dict[str, Any]) -> None:
+    """The tags of some jobs, or those in use."""
+    if not references and not any(filters.values()):
+        _list_all(client)
+        return
+    jobs = [client.job(job_id) for job_id in _chosen(client, references, filters)]
+    rows = [(job.id, key, value) for job in jobs for key, value in sorted(job.tags.items())]
+    columns: list[Column[tuple[int, str, str]]] = [
+        Column("id", lambda row: str(row[0]), raw=lambda row: row[0], right=True),
+        Column("key", lambda row: row[1], least=8),
+        Column("value", lambda row: row[2], least=8),
+    ]
+    display_list(
+        Listing(
+            columns=lambda: columns,
+            shape=lambda rows: [{"id": n, "key": key, "value": word} for n, key, word in rows],
+            quiet=lambda row: clean(f"{row[1]}={row[2]}"),
+            empty="no tags",
+        ),
+        rows,
+    )
+
+
+def _list_all(client: Client) -> None:
+    columns: list[Column[tuple[str, str, int]]] = [
+        Column("key", lambda row: row[0], least=8),
+        Column("value", lambda row: row[1], least=8),
+        Column("jobs", lambda row: str(row[2]), raw=lambda row: row[2], right=True),
+    ]
+    display_list(
+        Listing(
+            columns=lambda: columns,
+            shape=lambda rows: [{"key": key, "value": word, "jobs": n} for key, word, n in rows],
+            quiet=lambda row: clean(f"{row[0]}={row[1]}"),
+            empty="no job has a tag: `cvq tag JOB KEY=VALUE` gives it one",
+        ),
+        client.tags(),
+    )
