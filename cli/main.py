@@ -177,7 +177,7 @@ def _guarded(run: Any, *, debug: bool) -> int:
 
 
 def _report(error: BaseException) -> int:
-    """Say what went wrong in one line; return the exit code."""
+    """Say what went wrong in one line, and where, if that can be drawn; return the exit code."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):
@@ -190,7 +190,8 @@ def _report(error: BaseException) -> int:
     from cvq.errors import CvqError
 
     if isinstance(error, CvqError):
-        return _say(str(error), error.exit_code)
+        message = str(error).removesuffix(error.drawing)
+        return _say(message.rstrip(), error.exit_code, error.drawing)
     if isinstance(error, UnicodeEncodeError):
         return _say(f"this locale cannot print {error.object!a}: set PYTHONUTF8=1", ENVIRONMENT)
     if isinstance(error, OSError) and error.strerror:
@@ -220,12 +221,14 @@ def _trace() -> None:
     note(traceback.format_exc())
 
 
-def _say(message: str, code: int) -> int:
+def _say(message: str, code: int, drawing: str = "") -> int:
     if COMPLETING in os.environ:
         return code  # it would stand in the middle of what is being typed
     from .output import note
 
     note(f"cvq: error: {' '.join(message.splitlines())}")
+    for line in drawing.splitlines():
+        note(line)
     return code
 
 

@@ -13,12 +13,15 @@ from click.shell_completion import CompletionItem
 
 from cvq import parse
 from cvq.errors import UsageError
+from cvq.query.parser import parse as parse_condition
+from cvq.query.place import QueryError
 from cvq.states import State
 
 from .display import Form, FormOption
 
 if TYPE_CHECKING:
     from cvq.history import History
+    from cvq.query.tree import Condition
     from cvq.records import Job
     from cvq.views.filters import Filter
 
@@ -41,6 +44,8 @@ class Parser(click.ParamType[Any]):
             return value
         try:
             return self.function(value)
+        except QueryError:  # it shows the place
+            raise
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
@@ -101,7 +106,7 @@ def count(least: int = 0, most: int = MOST) -> click.IntRange:
 DURATION = Parser("duration", parse.duration)
 AGO = Parser("time", lambda text: parse.moment(text, ago=True))
 AHEAD = Parser("time", lambda text: parse.moment(text, ago=False))
-CONDITION = Parser("condition", parse.comparison)
+CONDITION = Parser("condition", parse_condition)
 TAG = Parser("key=value", lambda text: parse.tag(text, value_needed=True))
 TAG_OR_KEY = Parser("key[=value]", lambda text: parse.tag(text, value_needed=False))
 REFERENCE = Parser("job", parse.reference)
@@ -188,10 +193,11 @@ def make_filter(
     tag: Sequence[tuple[str, str | None]],
     since: Any,
     until: Any,
-    where: Sequence[parse.Comparison],
+    where: Sequence[Condition],
     **more: Any,
 ) -> Filter:
     """The filter that the options of `filters` mean."""
+    from cvq.query.tree import all_of
     from cvq.views.filters import Filter
 
     return Filter(
@@ -202,7 +208,7 @@ def make_filter(
         tags=tag,
         since=since,
         until=until,
-        where=where,
+        where=all_of(*where),
         **more,
     )
 

@@ -42,9 +42,13 @@ if TYPE_CHECKING:
 
 
 class CvqError(Exception):
-    """Base of all; `exit_code` is what the command line exits with."""
+    """Base of all; `exit_code` is what the command line exits with.
+
+    The message is one line; `drawing` is what is printed below it, and shows the place.
+    """
 
     exit_code: ClassVar[int] = 1
+    drawing = ""
 
 
 class UsageError(CvqError):

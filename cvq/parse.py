@@ -1,8 +1,7 @@
-"""The small languages of the command line: times, durations, comparisons, job references."""
+"""The small languages of the command line: times, durations, tags, job references."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -21,38 +20,6 @@ class TwiceError(ValueError):
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST_S = 100 * 366 * 86400
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-# A name as it stands, or one with signs or brackets in it in quotes.
-_QUOTED = r""""(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|`[^`]+`"""
-_BARE = r"""[^\s<>=!"'`()](?:[^<>=!"'`()]*[^\s<>=!"'`()])?"""
-_FIELD = rf"(?:(?:metrics|result)\.)?(?:{_QUOTED}|{_BARE})"
-_FUNCTIONS = "value|last|min|max|best"
-_ASKED = rf"(?:{_FUNCTIONS})\(\s*{_FIELD}\s*\)|{_FIELD}"
-_COMPARISON = re.compile(rf"\s*({_ASKED})\s*(<=|>=|!=|==|=|<|>)\s*(\S+)\s*")
-
-
-class Field(NamedTuple):
-    """What can be asked of a job: a column, a metric, a number of its result.
-
-    Attributes:
-        name: of the column, metric or number; `a.b` is the number b of the record a.
-        source: `metrics` or `result` where only one of them is meant.
-        of: which of a metric's figures: `last`, `min`, `max`, `best`, or `value`, the one that
-            counts.
-        quoted: whether the name stood in quotes, and so is no column's.
-    """
-
-    name: str
-    source: str | None = None
-    of: str = "value"
-    quoted: bool = False
-
-
-class Comparison(NamedTuple):
-    """A condition such as val_accuracy > 0.9; `name` as it was written (see `field`)."""
-
-    name: str
-    sign: str
-    value: float
 
 
 class Reference(NamedTuple):
@@ -124,44 +91,6 @@ def _in_utc(time: datetime, text: str) -> datetime:
         raise UsageError(f"'{text}': the clocks skip this time; choose another")
     early, late = (text + moment.astimezone().isoformat()[-6:] for moment in (first, second))
     raise UsageError(f"'{text}' occurs twice, as the clocks go back: write {early} or {late}")
-
-
-def field(text: str) -> Field:
-    """Parse `loss`, `result.test_accuracy`, `best(val_loss)` or `"a name with > in it"`.
-
-    What is nothing of these is a name as it stands.
-    """
-    text = text.strip()
-    of, source = "value", None
-    if match := re.fullmatch(rf"({_FUNCTIONS})\(\s*({_FIELD})\s*\)", text):
-        of, text = match.groups()
-    if match := re.fullmatch(rf"(metrics|result)\.({_QUOTED}|{_BARE})", text):
-        source, text = match.groups()
-    if re.fullmatch(_QUOTED, text):
-        inner = text[1:-1] if text[0] == "`" else re.sub(r"\\(.)", r"\1", text[1:-1])
-        return Field(inner, source, of, quoted=True)
-    return Field(text, source, of)
-
-
-def comparison(text: str) -> Comparison:
-    """Parse `val_accuracy>0.9`, `best(val_loss) < 0.2` or `"mAP > 0.5" >= 0.7`.
-
-    Raises:
-        UsageError: the text is not NAME, a sign and a number.
-    """
-    match = _COMPARISON.fullmatch(text)
-    try:
-        if match:
-            name, sign, number = match.groups()
-            value = float(number)
-            if not math.isnan(value):  # nothing is equal to, above or below it
-                return Comparison(name, "=" if sign == "==" else sign, value)
-    except ValueError:
-        pass
-    raise UsageError(
-        f"'{text}' is not a condition: write for example 'val_accuracy>0.9'; "
-        "quote a name that contains signs or brackets"
-    )
 
 
 def tag(text: str, *, value_needed: bool) -> tuple[str, str | None]:

@@ -1,68 +1,101 @@
-"""Which jobs of the history are meant: conditions and their order."""
+"""Which jobs of the history are meant: what a filter asks of each, and their order."""
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, nulls_last, select
+from sqlalchemy import ColumnElement, Connection
 
-from .. import parse
-from .. import tables as t
+from .. import parse, queries
 from ..errors import UsageError
-from ..given import among
-from ..parse import Comparison, Field, field
+from ..query import conditions as sql
+from ..query.keys import Key, parse_order
+from ..query.meaning import Attribute as Meant
+from ..query.meaning import Column, Either, Term, Test, fields_of, meaning
+from ..query.names import sources_of
+from ..query.parser import parse as parse_condition
+from ..query.patterns import of_shell
+from ..query.search import Search
+from ..query.tree import Condition, Value, all_of
 from ..records import Job
 from ..states import State
 
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-NUMBERS = ("id", "priority", "attempt")
-SORTABLE = (*NUMBERS, "created_at", "started_at", "finished_at", "kind", "user")
+_CHUNK = 500  # jobs that `pages` reads at a time
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs to list; an empty field does not filter.
+    """Which jobs to list; an empty field does not filter, and all the others have to hold.
 
-    `alone` leaves out the jobs of batches. `sort` is a column, or a metric or number of the result
-    as `cvq.parse.field` reads it; with `-` before it, it descends.
+    Attributes:
+        ids, states, reasons, kinds, users, workers, queues, batches, sweeps: of which a job has
+            one; its worker is that of its last attempt.
+        names: patterns with `*` and `?`, of which its name is as one.
+        alone: leaves out the jobs of batches.
+        tags: each a key, and the value that it must have; None is any.
+        since, until: when it was submitted: then or later, and before then.
+        where: a condition in the language of `cvq.query`.
+        trashed: those in the trash as well.
+        sort: keys as `cvq.query.keys` reads them: `-val_accuracy`. Of jobs that are equal in it,
+            and without it, the newest comes first where it falls, and last where it rises.
+        limit: at most so many.
     """
 
     ids: Sequence[int] = ()
     states: Sequence[str] = ()
+    reasons: Sequence[str] = ()
     kinds: Sequence[str] = ()
     users: Sequence[str] = ()
+    names: Sequence[str] = ()
+    workers: Sequence[str] = ()
+    queues: Sequence[str] = ()
     batches: Sequence[int] = ()
+    sweeps: Sequence[int] = ()
     alone: bool = False
     tags: Sequence[tuple[str, str | None]] = ()
     since: datetime | None = None
     until: datetime | None = None
-    where: Sequence[Comparison] = ()
+    where: Condition | None = None
+    trashed: bool = False
     sort: str | None = None
     limit: int | None = None
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """What `sort` says.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        return parse_order(self.sort) if self.sort else ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Jobs in order; `after` is what to go on from, None where there are no more."""
+
+    jobs: list[Job]
+    after: str | None
 
 
 def asked(
     *,
     kind: str | Sequence[str] = (),
     state: str | Sequence[str] = (),
+    reason: str | Sequence[str] = (),
     user: str | Sequence[str] = (),
+    name: str | Sequence[str] = (),
+    worker: str | Sequence[str] = (),
+    queue: str | Sequence[str] = (),
     batch: int | Sequence[int] = (),
+    sweep: int | Sequence[int] = (),
     tag: str | Sequence[str] | Mapping[str, str] = (),
-    where: str | Sequence[str] = (),
+    where: str | Condition | Sequence[str | Condition] = (),
     since: datetime | str | None = None,
     until: datetime | str | None = None,
+    trashed: bool = False,
     sort: str | None = None,
     limit: int | None = None,
 ) -> Filter:
@@ -74,115 +107,121 @@ def asked(
     return Filter(
         kinds=_several(kind),
         states=[_state(each) for each in _several(state)],
+        reasons=_several(reason),
         users=_several(user),
+        names=_several(name),
+        workers=_several(worker),
+        queues=_several(queue),
         batches=[batch] if isinstance(batch, int) else batch,
+        sweeps=[sweep] if isinstance(sweep, int) else sweep,
         tags=_tags(tag),
-        where=[parse.comparison(text) for text in _several(where)],
+        where=conditions_of(where),
         since=_moment(since),
         until=_moment(until),
+        trashed=trashed,
         sort=sort,
         limit=limit,
     )
 
 
-def find(connection: Connection, wanted: Filter) -> list[Job]:
-    """Jobs, the newest first unless `sort` says otherwise."""
-    query = select(t.jobs).where(*conditions(wanted)).order_by(*order(wanted))
-    return [Job.from_row(row) for row in connection.execute(query.limit(wanted.limit)).all()]
+def conditions_of(where: str | Condition | Sequence[str | Condition]) -> Condition | None:
+    """One condition that means all of these; None for none.
+
+    Raises:
+        UsageError: one cannot be read.
+    """
+    several = where if isinstance(where, list | tuple) else [where]
+    return all_of(*(parse_condition(each) if isinstance(each, str) else each for each in several))  # type: ignore[arg-type]
 
 
-def count(connection: Connection, wanted: Filter) -> int:
-    """How many jobs a filter finds, whatever its limit."""
-    query = select(func.count(t.jobs.c.id)).where(*conditions(wanted))
-    return int(connection.scalar(query) or 0)
+def find(connection: Connection, wanted: Filter, after: str | None = None) -> list[Job]:
+    """Jobs, the newest first unless `sort` says otherwise.
+
+    Args:
+        connection: of the database.
+        wanted: which.
+        after: what a page ended with: those behind it alone.
+
+    Raises:
+        UsageError: what is asked of a name cannot be, or `after` is of another list.
+    """
+    return page(connection, wanted, after).jobs
 
 
-def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+def page(connection: Connection, wanted: Filter, after: str | None = None) -> Page:
+    """The same, and where to go on: at most `limit` jobs, all where that is None."""
+    found = _search(connection, wanted).page(wanted.limit, after)
+    by_id = {job.id: job for job in queries.get_jobs(connection, found.ids)}
+    return Page([by_id[each] for each in found.ids if each in by_id], found.after)
+
+
+def pages(connection: Connection, wanted: Filter, size: int = _CHUNK) -> Iterator[list[Job]]:
+    """All jobs that are meant, some at a time: however many they are, few are in memory."""
+    left, after = wanted.limit, None
+    while left is None or left > 0:
+        limit = size if left is None else min(size, left)
+        found = page(connection, replace(wanted, limit=limit), after)
+        if found.jobs:
+            yield found.jobs
+        if (after := found.after) is None:
+            return
+        left = None if left is None else left - limit
+
+
+def count(connection: Connection, wanted: Filter, most: int | None = None) -> int:
+    """How many jobs a filter finds, whatever its limit; of more than `most`, that many."""
+    return _search(connection, replace(wanted, sort=None)).count(most)
+
+
+def conditions(connection: Connection, wanted: Filter) -> list[ColumnElement[bool]]:
     """What a filter asks of the table `jobs`."""
-    jobs = t.jobs.c
-    ids = ((jobs.id, wanted.ids), (jobs.batch, wanted.batches))
-    found: list[ColumnElement[bool]] = [among(column, some) for column, some in ids if some]
-    for column, values in (
-        (jobs.state, wanted.states),
-        (jobs.kind, wanted.kinds),
-        (jobs.user, wanted.users),
-    ):
-        if values:
-            found.append(column.in_(values))
-    if wanted.alone:
-        found.append(jobs.batch.is_(None))
-    found += [tagged(key, value) for key, value in wanted.tags]
-    if wanted.since:
-        found.append(jobs.created_at >= wanted.since)
-    if wanted.until:
-        found.append(jobs.created_at < wanted.until)
-    found += [_compared(*comparison) for comparison in wanted.where]
+    return sql.conditions(terms(connection, wanted))
+
+
+def terms(connection: Connection, wanted: Filter) -> list[Term]:
+    """What a filter asks, all of which has to hold.
+
+    Raises:
+        UsageError: what is asked of a name cannot be.
+    """
+    found: list[Term] = list(_plain(wanted))
+    if wanted.names:
+        patterns = [Test(Column("name"), "like", (of_shell(each),)) for each in wanted.names]
+        found.append(Either(tuple(patterns)) if len(patterns) > 1 else patterns[0])
+    for key, value in wanted.tags:
+        tag = Meant(key, "tags", "text")
+        found.append(Test(tag, "present") if value is None else Test(tag, "=", (value,)))
+    if wanted.where is not None:
+        names = {field.name for field in fields_of(wanted.where) if field.source is None}
+        found.append(meaning(wanted.where, sources_of(connection, names).__getitem__))
     return found
 
 
-def order(wanted: Filter) -> list[ColumnElement[Any]]:
-    """The order that a filter asks for: the newest first by default; no value comes last."""
-    newest = t.jobs.c.id.desc()
-    if not wanted.sort:
-        # The same where all are of none: so Postgres sees that `ix_jobs_alone` has this order.
-        return [t.jobs.c.batch.desc(), newest] if wanted.alone else [newest]
-    asked = field(wanted.sort.removeprefix("-"))
-    if is_column(asked, SORTABLE):
-        column: ColumnElement[Any] = t.jobs.c[asked.name]
-    else:
-        # The same where a metric and the result have it: any of them will do.
-        s = t.summaries.c
-        column = (
-            select(func.max(s[asked.of]))
-            .where(s.job_id == t.jobs.c.id, *named(asked))
-            .correlate(t.jobs)
-            .scalar_subquery()
-        )
-    return [nulls_last(column.desc() if wanted.sort.startswith("-") else column.asc()), newest]
+def _plain(wanted: Filter) -> Iterator[Test]:
+    """What is asked of columns."""
+    several: list[tuple[str, Sequence[Value]]] = [
+        ("id", wanted.ids), ("batch", wanted.batches), ("sweep", wanted.sweeps),
+        ("state", wanted.states), ("reason", wanted.reasons), ("kind", wanted.kinds),
+        ("user", wanted.users), ("worker", wanted.workers), ("queue", wanted.queues),
+    ]  # fmt: skip
+    for name, values in several:
+        if values:
+            yield Test(Column(name), "in", tuple(values))
+    if wanted.alone:
+        yield Test(Column("batch"), "missing")
+    if wanted.since:
+        yield Test(Column("created"), ">=", (wanted.since,))
+    if wanted.until:
+        yield Test(Column("created"), "<", (wanted.until,))
+    if not wanted.trashed:
+        yield Test(Column("trashed_at"), "missing")
 
 
-def tagged(key: str, value: str | None) -> ColumnElement[bool]:
-    """Jobs that have a tag, with this value or, for None, with any."""
-    found = t.readable(t.jobs.c.tags)[key].as_string()
-    condition: ColumnElement[bool] = found.is_not(None) if value is None else found == value
-    return condition
-
-
-def _compared(name: str, sign: str, number: float) -> ColumnElement[bool]:
-    asked = field(name)
-    if is_column(asked, NUMBERS):
-        condition: ColumnElement[bool] = _OPERATORS[sign](t.jobs.c[asked.name], number)
-        return condition
-    s = t.summaries.c
-    if sign in ("=", "!=") and (slack := _slack(number)):
-        compared = s[asked.of].between(number - slack, number + slack)
-        compared = compared if sign == "=" else ~compared
-    else:
-        compared = _OPERATORS[sign](s[asked.of], number)
-    return t.jobs.c.id.in_(select(s.job_id).where(*named(asked), compared))
-
-
-def _slack(number: float) -> float:
-    """How far a figure may be from a number that it equals: both look alike where it is shown.
-
-    Figures are shown with six digits, and most come from 32-bit floats, which are no decimals:
-    0.4 is 0.4000000059. Whole numbers are compared exactly.
-    """
-    if not number or math.isinf(number):
-        return 0.0
-    return min(0.4, 0.5 * 10.0 ** (math.floor(math.log10(abs(number))) - 5))
-
-
-def named(asked: Field) -> list[ColumnElement[bool]]:
-    """Summaries of a figure."""
-    s = t.summaries.c
-    return [s.name == asked.name, *([s.source == asked.source] if asked.source else [])]
-
-
-def is_column(asked: Field, columns: Iterable[str]) -> bool:
-    """Whether a figure that is asked for is a column of the table `jobs`."""
-    plain = asked.of == "value" and asked.source is None and not asked.quoted
-    return plain and asked.name in columns
+def _search(connection: Connection, wanted: Filter) -> Search:
+    keys = wanted.keys
+    names = {key.field.name for key in keys if key.field.source is None}
+    lookup = sources_of(connection, names).__getitem__
+    return Search(connection, terms(connection, wanted), keys, lookup, wanted.sort)
 
 
 def _several(value: str | Sequence[str]) -> Sequence[str]:

@@ -26,7 +26,7 @@ def find(connection: Connection, wanted: Filter) -> list[Row]:
     """
     alone = filters.find(connection, replace(wanted, alone=True, sort=None))
     found = connection.execute(
-        _batches(wanted).order_by(t.batches.c.id.desc()).limit(wanted.limit)
+        _batches(connection, wanted).order_by(t.batches.c.id.desc()).limit(wanted.limit)
     ).all()
     states, newest = _states(connection, wanted, [row.id for row in found])
     rows: list[tuple[float, Row]] = [(job.id, job) for job in alone]
@@ -45,17 +45,19 @@ def _before(connection: Connection, batch: Batch) -> float:
 
 def count(connection: Connection, wanted: Filter) -> int:
     """How many rows there are, whatever the limit."""
-    batches = select(func.count()).select_from(_batches(wanted).subquery())
+    batches = select(func.count()).select_from(_batches(connection, wanted).subquery())
     alone = filters.count(connection, replace(wanted, alone=True))
     return alone + int(connection.scalar(batches) or 0)
 
 
-def _batches(wanted: Filter) -> Select[Any]:
+def _batches(connection: Connection, wanted: Filter) -> Select[Any]:
     """The batches that have a job that is meant, or need none as all their items were known."""
     b = t.batches.c
-    of_jobs = filters.conditions(_of_jobs(wanted))
-    some = select(t.jobs.c.id).where(t.jobs.c.batch == b.id, *of_jobs).exists()
-    conditions = [some if of_jobs else or_(b.jobs == 0, some)]
+    of_jobs = _of_jobs(wanted)
+    asked = filters.conditions(connection, of_jobs)
+    some = select(t.jobs.c.id).where(t.jobs.c.batch == b.id, *asked).exists()
+    asks_nothing = not filters.terms(connection, replace(of_jobs, trashed=True))
+    conditions = [or_(b.jobs == 0, some) if asks_nothing else some]
     conditions += [among(b.id, wanted.batches)] if wanted.batches else []
     conditions += [b.kind.in_(wanted.kinds)] if wanted.kinds else []
     conditions += [b.user.in_(wanted.users)] if wanted.users else []
@@ -79,7 +81,7 @@ def _states(
     jobs = t.jobs.c
     query = (
         select(jobs.batch, jobs.state, func.count(), func.max(jobs.id))
-        .where(among(jobs.batch, batch_ids), *filters.conditions(_of_jobs(wanted)))
+        .where(among(jobs.batch, batch_ids), *filters.conditions(connection, _of_jobs(wanted)))
         .group_by(jobs.batch, jobs.state)
     )
     states: dict[int, dict[str, int]] = {number: {} for number in batch_ids}

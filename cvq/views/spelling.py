@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
 from .. import tables as t
 from ..errors import UsageError
-from ..parse import Field, field
+from ..query.columns import COLUMNS
+from ..query.distinct import distinct, names
+from ..query.meaning import as_column, fields_of
+from ..query.names import sources_of
+from ..query.place import QueryError
+from ..query.tree import Field
 from ..text import did_you_mean, join, nearest
-from .filters import NUMBERS, SORTABLE, Filter, is_column, named, tagged
+from .filters import Filter
+
+_WHAT = {
+    "metrics": "metric", "params": "parameter", "tags": "tag", "result": "value in its result",
+}  # fmt: skip
+_PREFIXES = ("params.", "tags.")
+_ANY = "metric, parameter, tag or result"
 
 
 def check(
@@ -30,55 +41,114 @@ def check(
         figures: likewise, the metrics that these kinds record.
 
     Returns:
-        remarks on users and tags that no job has: right, but a reason to find nothing.
+        remarks: users and tags that no job has (right, but a reason to find nothing); and which of
+        several things a bare name means.
 
     Raises:
         UsageError: a metric, column or kind is unknown, or a user or tag but for a letter or two;
             the message names the nearest.
     """
+    fields = [*fields_of(wanted.where), *(key.field for key in wanted.keys)]
     if connection.scalar(select(t.jobs.c.id).limit(1)) is None:
         return []
-    for comparison in wanted.where:
-        _check_figure(connection, field(comparison.name), NUMBERS, figures)
-    if wanted.sort is not None:
-        _check_figure(connection, field(wanted.sort.removeprefix("-")), SORTABLE, figures)
+    remarks = _check_fields(connection, fields, figures)
     for kind in wanted.kinds:
         if not _exists(connection, t.jobs.c.kind == kind) and kind not in (known := set(kinds())):
             _refuse(f"no job of kind '{kind}'", kind, known | _all(connection, t.jobs.c.kind))
-    remarks = []
     for user in wanted.users:
         if not _exists(connection, t.jobs.c.user == user):
             remarks.append(f"no job of user '{user}'")
             _refuse_near(remarks[-1], user, _all(connection, t.jobs.c.user))
-    for key, value in wanted.tags:
-        if not _exists(connection, tagged(key, None)):
-            remarks.append(f"no job with a tag '{key}'")
-            _refuse_near(remarks[-1], key, _tag_keys(connection))
-        elif value is not None and not _exists(connection, tagged(key, value)):
-            remarks.append(f"no job with the tag '{key}={value}'")
+    remarks += _check_tags(connection, wanted)
+    return list(dict.fromkeys(remarks))
+
+
+def _check_fields(
+    connection: Connection, fields: Iterable[Field], figures: Callable[[], Iterable[str]]
+) -> list[str]:
+    asked = list(dict.fromkeys(fields))
+    sources = sources_of(connection, [field.name for field in asked])
+    remarks: list[str] = []
+    for field in asked:
+        has = sources[field.name]
+        if column := as_column(field):
+            remarks += _told_apart(field, f"the column {column}", [*has])
+        elif not _is_known(connection, field, has):
+            _refuse_field(connection, field, figures)
+        elif field.source is None and field.of == "value":
+            of_figure = {"metrics", "result"}.intersection(has)
+            others = [each for each in has if each not in of_figure] if of_figure else []
+            remarks += _told_apart(field, "the metric or result", others)
     return remarks
 
 
-def _check_figure(
-    connection: Connection,
-    asked: Field,
-    columns: Sequence[str],
-    figures: Callable[[], Iterable[str]],
-) -> None:
-    if is_column(asked, columns):
-        return
+def _told_apart(field: Field, meant: str, others: Collection[str]) -> Iterator[str]:
+    """What else has the name of what is meant."""
+    if others:
+        words = join([f"{source}.{field.name}" for source in others])
+        verb = "is" if len(others) == 1 else "are"
+        yield f"'{field.name}' is {meant} here: {words} {verb} something else"
+
+
+def _is_known(connection: Connection, field: Field, has: Collection[str]) -> bool:
+    if field.source is None and field.of == "value":
+        return bool(has)
+    if field.source in ("params", "tags") or (field.source == "result" and "result" in has):
+        return field.source in has
     s = t.summaries.c
-    if connection.scalar(select(s.job_id).where(*named(asked)).limit(1)) is not None:
+    mine = [s.name == field.name, *([s.source == field.source] if field.source else [])]
+    return connection.scalar(select(s.job_id).where(*mine).limit(1)) is not None
+
+
+def _refuse_field(
+    connection: Connection, field: Field, figures: Callable[[], Iterable[str]]
+) -> None:
+    declared = set(figures()) if field.source in (None, "metrics") else set()
+    if field.name in declared:
         return
-    declared = set(figures()) if asked.source != "result" else set()
-    if asked.name in declared:
-        return
-    source = [s.source == asked.source] if asked.source else []
-    known = set(connection.scalars(select(s.name).where(*source).distinct()))
-    what = {"metrics": "metric", "result": "number in its result"}.get(
-        asked.source or "", "metric or result"
-    )
-    _refuse(f"no job has a {what} '{asked.name}'", asked.name, known | declared, columns)
+    known = _known_names(connection, field, declared)
+    what = _WHAT.get(field.source or "", "metric or result" if field.of != "value" else _ANY)
+    said = f"no job has a {what} '{field.name}'"
+    near = _nearest(field.name, [*known, *(COLUMNS if field.source is None else ())])
+    if near:
+        raise QueryError(said, field.place, known.get(near, near))
+    figures_first = sorted(known.values(), key=lambda word: (word.startswith(_PREFIXES), word))
+    there = f"there are {join(figures_first, 10)}" if known else "there is none"
+    raise QueryError(f"{said}: {there}", field.place)
+
+
+def _known_names(
+    connection: Connection, field: Field, declared: Collection[str]
+) -> Mapping[str, str]:
+    """The names that might have been meant, and each as it is to be written here."""
+    if field.source in ("params", "tags"):
+        return {name: name for name in names(connection, field.source)}
+    s, found = t.summaries.c, dict.fromkeys(declared, "")
+    if field.source is None:
+        for source in ("tags", "params") if field.of == "value" else ():
+            found |= dict.fromkeys(names(connection, source), f"{source}.")
+        found |= dict.fromkeys(names(connection, "metrics"), "")
+    else:
+        mine = select(s.job_id).where(s.source == field.source)
+        found |= {
+            name: ""
+            for name in names(connection, "metrics")
+            if connection.scalar(mine.where(s.name == name).limit(1)) is not None
+        }
+    if field.source == "result" or (field.source is None and field.of == "value"):
+        found |= dict.fromkeys(names(connection, "result"), "")
+    return {name: f"{prefix}{name}" for name, prefix in found.items()}
+
+
+def _check_tags(connection: Connection, wanted: Filter) -> Iterator[str]:
+    a = t.attributes.c
+    for key, value in wanted.tags:
+        mine = select(a.job_id).where(a.source == "tags", a.name == key, a.text.is_not(None))
+        if connection.scalar(mine.limit(1)) is None:
+            yield f"no job with a tag '{key}'"
+            _refuse_near(f"no job with a tag '{key}'", key, names(connection, "tags"))
+        elif value is not None and connection.scalar(mine.where(a.text == value).limit(1)) is None:
+            yield f"no job with the tag '{key}={value}'"
 
 
 def _exists(connection: Connection, condition: ColumnElement[bool]) -> bool:
@@ -86,12 +156,7 @@ def _exists(connection: Connection, condition: ColumnElement[bool]) -> bool:
 
 
 def _all(connection: Connection, column: ColumnElement[Any]) -> set[str]:
-    return set(connection.scalars(select(column).distinct()))
-
-
-def _tag_keys(connection: Connection) -> set[str]:
-    tags = connection.scalars(select(t.jobs.c.tags).distinct())
-    return {key for tag in tags if isinstance(tag, dict) for key in tag}
+    return set(distinct(connection, column))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
@@ -100,14 +165,12 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return spelt[near] if near else None
 
 
-def _refuse(what: str, name: str, known: set[str], columns: Sequence[str] = ()) -> None:
-    near = _nearest(name, known | set(columns))
-    if near:
+def _refuse(what: str, name: str, known: set[str]) -> None:
+    if near := _nearest(name, known):
         raise UsageError(f"{what}: {did_you_mean(near)}")
     raise UsageError(f"{what}: there {'are ' + join(sorted(known), 10) if known else 'is none'}")
 
 
 def _refuse_near(what: str, name: str, known: set[str]) -> None:
-    near = _nearest(name, known)
-    if near:
+    if near := _nearest(name, known):
         raise UsageError(f"{what}: {did_you_mean(near)}")

@@ -121,8 +121,8 @@ class TestLs:
 
     def test_names_that_no_job_has_are_refused_with_the_nearest(self, run: Cli) -> None:
         for given, message in {
-            ("--where", "valeu<5"): "metric or result 'valeu': did you mean 'value'?",
-            ("--sort", "-othr"): "metric or result 'othr': did you mean 'other'?",
+            ("--where", "valeu<5"): "tag or result 'valeu': did you mean 'value'?",
+            ("--sort", "-othr"): "tag or result 'othr': did you mean 'other'?",
             ("--kind", "fmnist-cn"): "no job of kind 'fmnist-cn': did you mean 'fmnist-cnn'?",
             ("--tag", "od=1"): "no job with a tag 'od': did you mean 'odd'?",
         }.items():

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cvq.errors import UsageError
-from cvq.parse import Comparison, Reference, comparison, duration, moment, reference, tag
+from cvq.parse import Reference, duration, moment, reference, tag
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -156,43 +156,6 @@ def test_a_reference_fits_into_a_database_or_is_refused(text: str) -> None:
         found = reference(text)
         assert 0 <= found.first <= found.last < 2**63
         assert 0 <= (found.back or 0) < 2**31
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("val_accuracy>0.9", Comparison("val_accuracy", ">", 0.9)),
-        ("loss <= 1e-3", Comparison("loss", "<=", 0.001)),
-        ("a/b.c-d!=-2", Comparison("a/b.c-d", "!=", -2.0)),
-        ("x==1", Comparison("x", "=", 1.0)),
-        ("x=1", Comparison("x", "=", 1.0)),
-        ("x<inf", Comparison("x", "<", math.inf)),
-    ],
-)
-def test_comparisons(text: str, expected: Comparison) -> None:
-    assert comparison(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "x", ">1", "x>", "x>a", "x>1>2", "x=>1", 'a"b>1', "x>nan"])
-def test_no_comparisons(text: str) -> None:
-    with pytest.raises(UsageError, match="not a condition"):
-        comparison(text)
-
-
-@given(
-    st.from_regex(r"[a-z_]\w{0,10}", fullmatch=True),
-    st.sampled_from(["<", "<=", ">", ">=", "!=", "="]),
-    st.floats(allow_nan=False),
-)
-def test_a_comparison_survives_being_written(name: str, sign: str, value: float) -> None:
-    assert comparison(f"{name}{sign}{value!r}") == Comparison(name, sign, value)
-
-
-@given(anything)
-def test_a_comparison_has_a_number_or_is_refused(text: str) -> None:
-    with contextlib.suppress(UsageError):
-        found = comparison(text)
-        assert not math.isnan(found.value)
 
 
 def test_tags() -> None:

@@ -15,7 +15,7 @@ from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import UsageError
 from cvq.lifecycle import attempts, claims, jobs
-from cvq.parse import comparison
+from cvq.query.parser import parse
 from cvq.records import Job, MetricPoint, NewJob, Outcome
 from cvq.states import State
 from cvq.views import filters
@@ -65,7 +65,7 @@ def summary(database: Database, job: Job, name: str) -> tuple[Any, ...]:
 
 
 def found(database: Database, *where: str, sort: str | None = None) -> list[int]:
-    wanted = Filter(where=[comparison(each) for each in where], sort=sort)
+    wanted = Filter(where=filters.conditions_of(where), sort=sort)
     with database.read() as connection:
         check(connection, wanted)
         return [job.id for job in filters.find(connection, wanted)]
@@ -197,7 +197,7 @@ def test_a_metric_of_any_name(database: Database, name: str) -> None:
 def test_a_name_that_no_job_has_is_refused(database: Database) -> None:
     assert found(database, "anything>1") == [], "there are no jobs yet"
     job = start(database, tags={"purpose": "poster"})
-    with pytest.raises(UsageError, match=r"^no job has a metric or result 'x': there is none$"):
+    with pytest.raises(UsageError, match=r"parameter, tag or result 'x': there are tags\.purp"):
         found(database, "x>1")
     report(database, job, ("val_accuracy", 1, 0.5))
     finish(database, job, result={"test_accuracy": 0.5})
@@ -213,25 +213,29 @@ def test_a_name_that_no_job_has_is_refused(database: Database) -> None:
                 connection, Filter(**wanted), kinds=lambda: ["vae"], figures=lambda: ["loss"]
             )
 
-    typo = [comparison("val_acuracy>0.5")]
+    typo = parse("val_acuracy>0.5")
     assert refused(where=typo) == (
-        "no job has a metric or result 'val_acuracy': did you mean 'val_accuracy'?"
+        "no job has a metric, parameter, tag or result 'val_acuracy': "
+        "did you mean 'val_accuracy'?\n  val_acuracy>0.5\n  ^^^^^^^^^^^"
     )
-    assert refused(where=[comparison("result.val_accuracy>1")]).startswith(
-        "no job has a number in its result 'val_accuracy': did you mean 'test_accuracy'"
+    assert refused(where=parse("result.val_accuracy>1")).startswith(
+        "no job has a value in its result 'val_accuracy': did you mean 'test_accuracy'"
     )
-    assert refused(where=[comparison("zzz>1")]).endswith(
-        "there are loss, test_accuracy and val_accuracy"
+    assert refused(where=parse("metrics.zzz>1")).startswith(
+        "no job has a metric 'zzz': there are loss and val_accuracy\n"
     )
-    assert refused(sort="-priorty") == (
-        "no job has a metric or result 'priorty': did you mean 'priority'?"
+    assert refused(where=parse("purpos = x")).startswith(
+        "no job has a metric, parameter, tag or result 'purpos': did you mean 'tags.purpose'?"
+    )
+    assert refused(sort="-priorty").startswith(
+        "no job has a metric, parameter, tag or result 'priorty': did you mean 'priority'?"
     )
     assert refused(kinds=["selftets"]) == "no job of kind 'selftets': did you mean 'selftest'?"
     assert refused(users=["Anne"]) == "no job of user 'Anne': did you mean 'ann'?"
     assert (
         refused(tags=[("purpos", None)]) == "no job with a tag 'purpos': did you mean 'purpose'?"
     )
-    assert remarks(where=[comparison("loss<1")], kinds=["vae"], sort="loss") == []
+    assert remarks(where=parse("loss<1"), kinds=["vae"], sort="loss") == []
     assert remarks(users=["bob"]) == ["no job of user 'bob'"]
     assert remarks(tags=[("purpose", "art"), ("x", "1")]) == [
         "no job with the tag 'purpose=art'",

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from cvq import tables as t
 from cvq.db import Database
 from cvq.lifecycle import attempts
-from cvq.parse import Comparison
+from cvq.query.parser import parse
 from cvq.records import AttemptId, MetricPoint, Outcome
 from cvq.states import State
 from cvq.views import filters
@@ -106,7 +106,7 @@ def test_a_figure_equals_what_it_is_shown_as(database: Database) -> None:
     job = measured(database, accuracy=0.4000000059604645, steps=1_000_001.0, loss=0.0)
 
     def found_by(name: str, sign: str, value: float) -> bool:
-        return found(database, where=[Comparison(name, sign, value)]) == [job]
+        return found(database, where=parse(f"{name} {sign} {value}")) == [job]
 
     assert found_by("accuracy", "=", 0.4)
     assert not found_by("accuracy", "!=", 0.4)
@@ -125,7 +125,9 @@ def test_conditions_on_metrics(database: Database) -> None:
     submit(database)
 
     def where(*conditions: tuple[str, str, float]) -> list[int]:
-        return found(database, where=[Comparison(*condition) for condition in conditions])
+        return found(
+            database, where=parse(" and ".join("{} {} {}".format(*each) for each in conditions))
+        )
 
     assert where(("accuracy", ">", 0.5)) == [good]
     assert where(("accuracy", ">=", 0.9)) == [good]
