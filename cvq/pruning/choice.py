@@ -41,13 +41,13 @@ class Choice:
     def ids(self, connection: Connection) -> list[int]:
         """The jobs that may go as far as they themselves are concerned, the newest first."""
         found = self._ids(connection, self._due())
-        if (wanted := self._wanted()) is not None:
+        if (wanted := self._wanted(connection)) is not None:
             found += self._ids(connection, wanted)[self.keep_last :]
         return sorted(set(found), reverse=True)
 
-    def condition(self) -> ColumnElement[bool]:
+    def condition(self, connection: Connection) -> ColumnElement[bool]:
         """What a job must still be when it goes."""
-        wanted = self._wanted()
+        wanted = self._wanted(connection)
         return self._due() if wanted is None else or_(self._due(), wanted)
 
     def batches(self, connection: Connection) -> list[int]:
@@ -79,11 +79,11 @@ class Choice:
         due: ColumnElement[bool] = t.jobs.c.trashed_at <= now(-self.trash_days * 86_400)
         return due
 
-    def _wanted(self) -> ColumnElement[bool] | None:
+    def _wanted(self, connection: Connection) -> ColumnElement[bool] | None:
         if self.wanted is None:
             return None
         jobs = t.jobs.c
-        asked = [jobs.trashed_at.is_(None), *filters.conditions(self.wanted)]
+        asked = [jobs.trashed_at.is_(None), *filters.conditions(connection, self.wanted)]
         if self.ended_before is not None:
             asked.append(jobs.finished_at <= self.ended_before)
         if self.keep_tagged is not None:

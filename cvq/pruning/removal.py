@@ -44,7 +44,7 @@ def remove(
                 continue
         for bundle in _bundles(database, unit, choice):
             with _turn(database) as connection:
-                removed = prune.remove(connection, bundle, by, [choice.condition()])
+                removed = prune.remove(connection, bundle, by, [choice.condition(connection)])
             report.jobs += len(removed.jobs)
             report.rows += removed.rows
             done += len(bundle)
@@ -119,9 +119,10 @@ def _sizes(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
 
 def _shorten(database: Database, job: int, choice: Choice) -> int:
     """Remove the long rows of a job that is to go, piece by piece; return how many are left."""
-    which = select(t.jobs.c.id).where(t.jobs.c.id == job, prune.may_go(), choice.condition())
+    mine = select(t.jobs.c.id).where(t.jobs.c.id == job, prune.may_go())
     while True:
         with _turn(database) as connection:
+            which = mine.where(choice.condition(connection))
             if connection.scalar(which) is None or not prune.trim(connection, job, _ROWS_AT_ONCE):
                 return 0
 
