@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import formats
+from . import estimates, formats
 from .output import dump, note
 
 if TYPE_CHECKING:
@@ -47,10 +47,15 @@ def look_at(
 
 
 def tell(
-    found: tuple[NewBatch, Prepared], more: Mapping[str, Any], common: Mapping[str, Any]
+    client: Client,
+    found: tuple[NewBatch, Prepared],
+    more: Mapping[str, Any],
+    common: Mapping[str, Any],
 ) -> None:
     """Print what the batch would be as JSON; for people, too, what that means."""
     batch, prepared = found
+    runnable = [job for job in prepared.jobs if job.error is None]
+    estimate = estimates.jobs_estimate(client, runnable)
     dump(
         {
             "kind": batch.kind,
@@ -63,10 +68,12 @@ def tell(
             "max_fails": batch.max_fails,
             "bad": prepared.bad,
             "errors": prepared.errors,
+            "estimate": None if estimate is None else estimate.to_json(),
         }
     )
     if not (common["quiet"] or common["as_json"]):
         note(_sentence(batch, prepared))
+        estimates.tell(estimate)
     if at := more.get("at"):
         note(f"it would not start before {formats.moment(at)}")
 

@@ -13,7 +13,7 @@ import click
 from cvq.errors import UsageError
 from cvq.text import join
 
-from . import batch_dry_run, batch_table, formats
+from . import batch_dry_run, batch_table, estimates, formats
 from .bars import counting_bar
 from .batch_follow import BatchHoldups, first_error, follow
 from .from_spec import shape_of
@@ -119,12 +119,12 @@ def submit(
     if common["dry_run"]:
         with _given(kind, client, values, common) as given:
             found = batch_dry_run.look_at(kind, client, given, common, more)
-        batch_dry_run.tell(found, more, common)
+        batch_dry_run.tell(client, found, more, common)
         return
     handle = _queued(kind, client, values, common, more)
     waits = common["wait"] or common["timeout"] is not None
     if not (waits and (common["as_json"] or common["quiet"])):
-        _tell(handle, common, waits=waits)
+        _tell(client, handle, common, waits=waits)
     if waits:
         asked = {name: common[name] for name in ("timeout", "quiet", "as_json")}
         follow(handle, **asked)
@@ -256,7 +256,7 @@ class _Counter:
             note(f"{self._doing} … {done}{of} so far")
 
 
-def _tell(handle: BatchHandle, common: Mapping[str, Any], *, waits: bool) -> None:
+def _tell(client: Client, handle: BatchHandle, common: Mapping[str, Any], *, waits: bool) -> None:
     batch = handle.batch
     if common["as_json"]:
         dump(batch_table.shape(batch))
@@ -264,6 +264,7 @@ def _tell(handle: BatchHandle, common: Mapping[str, Any], *, waits: bool) -> Non
         say(batch.id)
     else:
         (note if waits else say)(_queued_line(handle))
+        estimates.tell(estimates.batch_estimate(client, batch), nobody=False)
         if not waits:
             hint(f"`cvq watch --batch {batch.id}` follows it, `cvq results {batch.id}` prints "
                  f"what came out, `cvq ls --batch {batch.id}` lists each job")  # fmt: skip

@@ -11,7 +11,7 @@ import click
 
 from cvq.states import State
 
-from . import formats
+from . import estimates, formats
 from .bars import counting_bar
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath, resolve
 from .output import dump, note, on_terminal, say
@@ -133,12 +133,16 @@ def _packing() -> Iterator[Callable[[int, int], None] | None]:
 
 
 def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:
-    """Print the specification as it would be stored."""
+    """Print the specification as it would be stored; for people, too, what it would take."""
+    from cvq.checks import JobOptions
+
     names = ("priority", "name", "tags", "queue", "retries", "time_limit", "soft_time_limit")
     checked = {name: options[name] for name in names if name in options}
-    dump(client.check(kind.name, **checked, **values).model_dump(mode="json"))
+    spec = client.check(kind.name, **checked, **values)
+    dump(spec.model_dump(mode="json"))
     if at := options.get("at"):
         note(f"it would not start before {formats.moment(at)}")
+    estimates.tell(estimates.spec_estimate(client, kind, spec, JobOptions(**options)))
 
 
 def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:

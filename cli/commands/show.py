@@ -10,7 +10,7 @@ import click
 
 from cvq.states import State
 
-from .. import formats, options
+from .. import estimates, formats, options
 from ..display import display_each
 from ..output import Column, fields, heading, paint, say, show_table
 from ..widths import whole
@@ -57,7 +57,11 @@ def _as_json(client: Client, job: Job) -> dict[str, Any]:
 
     with client.db.read() as connection:
         attempts = queries.attempts_of(connection, job.id)
-    return client.to_json(job) | {"attempts": [shapes.attempt(each) for each in attempts]}
+    told = estimates.job_estimate(client, job)
+    return client.to_json(job) | {
+        "attempts": [shapes.attempt(each) for each in attempts],
+        "estimate": None if told is None else told.to_json(),
+    }
 
 
 def _show(client: Client, job_id: int, *, whole: bool) -> None:
@@ -65,7 +69,7 @@ def _show(client: Client, job_id: int, *, whole: bool) -> None:
 
     with client.db.read() as connection:
         seen = details_of(connection, client.settings, job_id)
-    _show_job(seen)
+    _show_job(seen, estimates.estimate_of(client, seen.job))
     _show_spec(client, seen.job)
     _show_attempts(seen.job, seen.attempts, seen.now)
     _show_metrics(seen.curves)
@@ -76,7 +80,7 @@ def _show(client: Client, job_id: int, *, whole: bool) -> None:
     _show_traceback(seen.attempts, whole=whole)
 
 
-def _show_job(seen: JobDetails) -> None:
+def _show_job(seen: JobDetails, estimate: str | None) -> None:
     job = seen.job
     state = paint(formats.outcome(job), formats.STATE_STYLES[job.state])
     say(f"job {job.id}  {formats.clean(job.kind)}  {state}")
@@ -100,6 +104,7 @@ def _show_job(seen: JobDetails) -> None:
             ("finished", formats.clock(job.finished_at)),
             ("time", formats.duration(job.seconds(seen.now))),
             ("progress", formats.progress(job)),
+            ("estimate", estimate),
             ("attempts", f"{job.attempt} of {job.max_attempts}"),
         ]
     )

@@ -10,7 +10,7 @@ import click
 
 from cvq.errors import CvqError
 
-from .. import batching, submitting
+from .. import batching, estimates, submitting
 from ..formats import clean, moment, title
 from ..from_spec import KindGroup
 from ..holdups import Holdups
@@ -52,6 +52,7 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         return
     if not (common["as_json"] or common["quiet"]):
         note(_queued_line(handle.job))
+        estimates.tell(estimates.job_estimate(client, handle.job), nobody=False)
     _follow(client, handle, common)
 
 
@@ -60,6 +61,8 @@ def _tell(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     try:
         _show_queued(client, handle, as_json=common["as_json"], quiet=common["quiet"])
         sys.stdout.flush()
+        if not (common["as_json"] or common["quiet"]):
+            estimates.tell(estimates.job_estimate(client, handle.job), nobody=False)
         Holdups(client, busy=False)(handle.job)
     except (OSError, CvqError) as error:
         drop_output()

@@ -6,7 +6,18 @@ docs/estimates.md.
 
 from __future__ import annotations
 
+from .asked import of_batch, of_job, of_jobs, of_new, of_unfinished
 from .estimate import Estimate, Range, TimeRange
-from .estimating import of_job, of_new, of_unfinished
+from .estimating import NOBODY
 
-__all__ = ["Estimate", "Range", "TimeRange", "of_job", "of_new", "of_unfinished"]
+__all__ = [
+    "NOBODY",
+    "Estimate",
+    "Range",
+    "TimeRange",
+    "of_batch",
+    "of_job",
+    "of_jobs",
+    "of_new",
+    "of_unfinished",
+]

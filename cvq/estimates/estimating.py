@@ -1,4 +1,4 @@
-"""From the database to estimates: of jobs that are there, and of such as might be submitted."""
+"""How an estimate is made: the laws of run times, the queue, and what came of playing it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .simulation import Entry, Ran, Scene, left_of, play
 from .slots import Slots
 
 T = TypeVar("T")
+NOBODY = "no worker that is up can run it"
 _WORK = 30_000  # jobs that are played, in all plays together
 _FEWEST_PLAYS, _MOST_PLAYS = 24, 120
 _MOST_ENTRIES = 1_000  # of new jobs; of more, each stands for several
@@ -31,48 +32,6 @@ _EXACT = 20  # of them, that are predicted as well as can be
 _SHARES = [(place + 0.5) / 20 for place in range(20)]  # of a distribution
 _UNKNOWN = 0.25  # share of the jobs ahead
 _NEW = 1 << 60  # ids of jobs that are not there yet begin here
-
-
-def of_job(connection: Connection, job: Job, now: datetime | None = None) -> Estimate | None:
-    """How long a job will take, and when it will start and end; None of one that has ended.
-
-    Args:
-        connection: reads only.
-        job: as it was read.
-        now: instead of the database's time.
-    """
-    return of_unfinished(connection, [job], now).get(job.id)
-
-
-def of_unfinished(
-    connection: Connection, jobs: Sequence[Job], now: datetime | None = None
-) -> dict[int, Estimate]:
-    """The same of several jobs, by their ids; those that have ended are left out."""
-    unfinished = [job for job in jobs if not job.finished]
-    if not unfinished:
-        return {}
-    asked = unfinished[0].kind if len({job.kind for job in unfinished}) == 1 else None
-    estimating = _Estimating(connection, asked, now)
-    found = {}
-    for job in unfinished:
-        if job.state == State.RUNNING:
-            found[job.id] = estimating.of_running(job)
-    return found | estimating.of_pending([job for job in unfinished if job.id not in found])
-
-
-def of_new(
-    connection: Connection, jobs: Sequence[NewJob], total: int | None = None
-) -> Estimate | None:
-    """What jobs of one kind would take, were they submitted now; None of none.
-
-    Args:
-        connection: reads only.
-        jobs: alike but for their specifications.
-        total: how many they are, where some stand for all.
-    """
-    if not jobs:
-        return None
-    return _Estimating(connection, jobs[0].kind, None).of_new(jobs, total or len(jobs))
 
 
 class _Wanted(NamedTuple):
@@ -99,10 +58,18 @@ class _Plays(NamedTuple):
         return self.unknown > _UNKNOWN * self.others
 
 
-class _Estimating:
-    """What is read once for all jobs that are asked about."""
+class Estimating:
+    """What is read once for all jobs that are asked about.
 
-    def __init__(self, connection: Connection, asked: str | None, now: datetime | None) -> None:
+    Args:
+        connection: reads only.
+        asked: their kind; None of several.
+        now: instead of the database's time.
+    """
+
+    def __init__(
+        self, connection: Connection, asked: str | None = None, now: datetime | None = None
+    ) -> None:
         self._connection = connection
         self._now = now or queries.database_time(connection)
         self._laws = Laws(connection, asked)
@@ -152,6 +119,33 @@ class _Estimating:
         }
         plays = self._play([each.entry for each in wanted.values()], list(entries.values()))
         return {job_id: self._told([each], plays, 1) for job_id, each in wanted.items()}
+
+    def of_batch(self, first: Job, last: Sequence[Job], total: int, *, begun: bool) -> Estimate:
+        """When the last of a batch's jobs will have ended.
+
+        Args:
+            first: the first of those that have not begun.
+            last: the last few of them.
+            total: how many they are.
+            begun: whether others have begun.
+        """
+        jobs = {job.id: job for job in [first, *last]}
+        waiting = [job.id for job in jobs.values() if job.state == State.WAITING]
+        queued = [job.id for job in jobs.values() if job.state == State.QUEUED]
+        entries = {entry.id: entry for entry in self._queue.pending(waiting[:1], queued)}
+        wanted = [
+            _Wanted(entries[job.id], job.spec, job.device)
+            for job in jobs.values()
+            if job.id in entries
+        ]
+        if not wanted:  # they have begun meanwhile
+            return Estimate(kind=first.kind, jobs=total, now=self._now)
+        plays = self._play([each.entry for each in wanted], list(entries.values()))
+        told = self._told(wanted, plays, total)
+        hours = told.gpu_hours
+        if hours is not None:
+            hours = Range(*(total / len(wanted) * each for each in hours))
+        return replace(told, gpu_hours=hours, start=None if begun else told.start)
 
     def of_new(self, jobs: Sequence[NewJob], total: int) -> Estimate:
         """The same of jobs that are not there yet, all alike but for their specifications."""
@@ -280,7 +274,7 @@ class _Estimating:
         if not spreads:
             notes.append(_no_history(entry.kind, device))
         if not self._queue.able(entry):
-            notes.append("no worker that is up can run it")
+            notes.append(NOBODY)
         elif not started:
             notes.append("it waits for a job that does not start")
         elif plays.tell_nothing:

@@ -63,8 +63,9 @@ def _of_record(name: str, record: Mapping[Any, Any]) -> Iterator[tuple[str, floa
 
 def _of_file(name: str, files: list[dict[str, Any]]) -> Iterator[tuple[str, float | str]]:
     """How large files are, how many items they hold, and which one it is: of a known data set."""
-    if len(files) == 1:
-        yield name, str(files[0]["sha256"] or files[0].get("name"))[:_LONGEST]
+    which = files[0]["sha256"]
+    if len(files) == 1 and which != "":  # of one that is not in the store yet nobody knows
+        yield name, str(files[0].get("name") if which is None else which)[:_LONGEST]
     for ending, key in ((BYTES, "bytes"), (ITEMS, "items")):
         sizes = [file[key] for file in files if isinstance(file.get(key), int)]
         if sizes:

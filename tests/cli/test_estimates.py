@@ -1,0 +1,98 @@
+"""What a job will cost, as commands tell it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from past_jobs import ended
+from situations import arrive
+
+from cvq import Client
+from cvq.estimates import Estimate, Range
+from cvq_cli import estimates
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def past(client: Client) -> None:
+    """Thirty jobs of 100 s each, and a worker that is up."""
+    ended(client.db, [({"steps": 10, "pause": 0.05}, 100.0)] * 30, ago=36_000)
+    arrive(client.db)
+
+
+def told(**values: Any) -> str:
+    given = {"kind": "vae", "jobs": 1, "now": NOON} | values
+    return estimates.line(Estimate(**given))
+
+
+def test_submit_says_what_it_will_take(run: Any) -> None:
+    first = run("submit", "selftest")
+    assert "about 1.5 min" in first.err
+    assert "starts at once" in first.err
+    assert "done at about" in first.err
+    assert "from 30 jobs of its kind" in first.err
+    assert "starts in about 1.5 min" in run("submit", "selftest").err
+    assert "about" not in run("submit", "selftest", "-q").err
+    assert "about" not in run("submit", "selftest", "--json").err
+
+
+def test_a_dry_run_says_it_and_queues_nothing(run: Any) -> None:
+    said = run("submit", "selftest", "--dry-run")
+    assert said.json["steps"] == 10
+    assert "about 1.5 min" in said.err
+    assert run("ls", "--status", "queued", "-q").out == ""
+
+
+def test_show_has_it_of_a_job_that_has_not_ended(run: Any) -> None:
+    number = run("submit", "selftest", "-q").out.strip()
+    assert "estimate" in run("show", number).out
+    assert run("show", number, "--json").json["estimate"]["seconds"]["p50"] == pytest.approx(100)
+    run("cancel", number, "-y")
+    assert "estimate" not in run("show", number).out
+    assert run("show", number, "--json").json["estimate"] is None
+
+
+@pytest.mark.usefixtures("batched")
+def test_a_batch_has_one_for_all(run: Any, client: Client, folder: Path) -> None:
+    spec = {"image": {"sha256": "0", "name": "a.png", "bytes": 70}}
+    ended(client.db, [(spec, 100.0)] * 30, kind="brightness", ago=36_000)
+    said = run("submit", "brightness", folder, "--dry-run")
+    assert said.json["estimate"]["jobs"] == 3
+    assert said.json["estimate"]["end_in_s"]["p50"] == pytest.approx(300, rel=0.1)
+    assert "3 jobs of about 1.5 min each, starts at once, all done at about" in said.err
+    assert "3 jobs of about 1.5 min each" in run("submit", "brightness", folder).err
+
+
+def test_a_job_is_queued_whatever_becomes_of_its_estimate(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvq.estimates.of_job", lambda *_: 1 / 0)
+    said = run("submit", "selftest")
+    assert "queued" in said.out
+    assert "about" not in said.err
+
+
+def test_times_read_as_roughly_as_they_are_known() -> None:
+    assert [estimates.rough(s) for s in (0.42, 7.3, 88, 200, 3000, 9000, 300_000)] == [
+        "0.4 s", "7.5 s", "88 s", "3.5 min", "50 min", "2.5 h", "3.5 days",
+    ]  # fmt: skip
+
+
+def test_the_line_says_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Range(100, 180, 320)
+    soon = Range(0, 0, 0)
+    assert told(time=time, start=soon, end=time, based_on=9, gpu_hours=Range(0.1, 0.5, 1)) == (
+        "about 3 min (1.5–5.5 min), starts at once, done at about "
+        f"{datetime(2026, 11, 2, 12, 3, tzinfo=UTC).astimezone():%H:%M}, 0.5 GPU-hours; "
+        "from 9 jobs of its kind"
+    )
+    assert told(notes=("no vae job has succeeded yet",)) == (
+        "no estimate of its time; no vae job has succeeded yet"
+    )
+    assert told(time=Range(60, 61, 62), jobs=3).startswith("3 jobs of about 61 s each")
+    late = told(time=time, end=Range(1e5, 2e5, 3e5))
+    assert f"done at about {datetime(2026, 11, 4, 19, 33, tzinfo=UTC).astimezone():%a}" in late
