@@ -96,8 +96,8 @@ def line(told: Estimate) -> str:
     said = [_time(told), _start(told), _done(told), _hours(told)]
     text = ", ".join(filter(None, said))
     if told.time is None:
-        told_of = ", ".join(filter(None, ["no estimate of its time", text]))
-        return "; ".join([told_of, *told.notes])
+        known = [text] if text else []
+        return "no estimate: " + "; ".join([*told.notes, *known])
     basis = f"from {count(told.based_on, 'job')} of its kind" if told.based_on else ""
     return "; ".join(filter(None, [text, basis, *told.notes]))
 

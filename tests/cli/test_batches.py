@@ -26,6 +26,7 @@ def test_a_folder_makes_a_batch(run: Cli, client: Client, folder: Path) -> None:
     assert said.out == "batch 1: 3 jobs queued\n"
     assert said.err.splitlines() == [
         "photos: left out: 1 file (neither pictures, IDX files nor CIFAR batches): notes.txt",
+        "no estimate: no brightness job has succeeded yet",
         "job 1: No live worker serves the queue 'default'. `cvq up -d` starts one.",
     ]
     jobs = list(client.batch(1).jobs)

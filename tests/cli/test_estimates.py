@@ -91,7 +91,7 @@ def test_the_line_says_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyP
         "from 9 jobs of its kind"
     )
     assert told(notes=("no vae job has succeeded yet",)) == (
-        "no estimate of its time; no vae job has succeeded yet"
+        "no estimate: no vae job has succeeded yet"
     )
     assert told(time=Range(60, 61, 62), jobs=3).startswith("3 jobs of about 61 s each")
     late = told(time=time, end=Range(1e5, 2e5, 3e5))

@@ -26,6 +26,7 @@ def test_submit_queues_and_says_so(run: Cli, pictures: Pictures, client: Client)
     said = run("submit", "style-transfer", *pictures)
     assert said.out == "job 1 queued: style-transfer content.png style.png\n"
     assert said.err == (
+        "no estimate: no style-transfer job has succeeded yet\n"
         "job 1: No live worker serves the queue 'default'. `cvq up -d` starts one.\n"
     )
     assert client.job(1).spec["size"] == 512
@@ -33,7 +34,9 @@ def test_submit_queues_and_says_so(run: Cli, pictures: Pictures, client: Client)
 
 def test_no_warning_where_a_worker_is_up(run: Cli, worker: FakeWorker) -> None:
     worker.arrive("default")
-    assert run("submit", "selftest").err == ""
+    assert run("submit", "selftest").err == (
+        "no estimate: no selftest job has succeeded yet; starts at once\n"
+    )
     assert "queue 'other'" in run("submit", "selftest", "--queue", "other").err
 
 
@@ -409,7 +412,7 @@ def test_what_is_wrong_is_named_as_it_is_typed(
 def test_a_dry_run_says_the_time_as_it_was_read(run: Cli) -> None:
     said = run("submit", "selftest", "--at", "2090-01-02T03:04+00:00", "--dry-run")
     assert said.json["steps"] == 10
-    [when] = re.findall(r"^it would not start before (.*)\n$", said.err)
+    [when] = re.findall(r"^it would not start before (.*)\n", said.err)
     assert datetime.fromisoformat(when) == datetime(2090, 1, 2, 3, 4, tzinfo=UTC)
     said = run("submit", "selftest", "--at", "2090-01-02T03:04+00:00")
     assert said.out == f"job 1 waiting: selftest, not before {when}\n"
