@@ -68,7 +68,7 @@ def prune(
     if choice.groups:
         removal.forget_files(database, found, choice.groups, by, report, tick)
     else:
-        removal.remove(database, found, choice, by, report, tick)
+        removal.remove(database, found, by, report, tick)
     files.remove_leftovers(database, artifacts, report, lambda *at: on_progress(FILES, *at))
     if report.rows or vacuum:
         space.give_back(database, report, lambda *at: on_progress(SPACE, *at), vacuum=vacuum)

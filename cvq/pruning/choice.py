@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, false, or_, select
@@ -23,12 +23,13 @@ class Choice:
     """Which jobs to prune; what is empty does not choose.
 
     Attributes:
-        wanted: as for a list; None: those alone that are in the trash for long enough.
+        wanted: as for a list; None: those alone that are in the trash.
         ended_before: only such as have ended before then.
         keep_tagged: keep those with this tag; with any, for `ANY_TAG`.
         keep_last: keep the newest so many of those that are wanted.
         groups: not the jobs, but their files of these groups; see `lifecycle.prune.GROUPS`.
-        trash_days: how long a job lies in the trash.
+        trash: of the jobs in the trash, which go.
+        trash_days: those that have been there for so long.
     """
 
     wanted: Filter | None = None
@@ -36,19 +37,20 @@ class Choice:
     keep_tagged: str | None = None
     keep_last: int = 0
     groups: Sequence[str] = ()
+    trash: Filter = field(default_factory=Filter)
     trash_days: float = 30.0
 
     def ids(self, connection: Connection) -> list[int]:
         """The jobs that may go as far as they themselves are concerned, the newest first."""
-        found = self._ids(connection, self._due())
+        found = self._ids(connection, self._due(connection))
         if (wanted := self._wanted(connection)) is not None:
             found += self._ids(connection, wanted)[self.keep_last :]
         return sorted(set(found), reverse=True)
 
     def condition(self, connection: Connection) -> ColumnElement[bool]:
         """What a job must still be when it goes."""
-        wanted = self._wanted(connection)
-        return self._due() if wanted is None else or_(self._due(), wanted)
+        due, wanted = self._due(connection), self._wanted(connection)
+        return due if wanted is None else or_(due, wanted)
 
     def batches(self, connection: Connection) -> list[int]:
         """The batches without jobs, as all their items were known, that may go."""
@@ -73,11 +75,11 @@ class Choice:
         query = select(t.jobs.c.id).where(which, may_go()).order_by(t.jobs.c.id.desc())
         return list(connection.scalars(query))
 
-    def _due(self) -> ColumnElement[bool]:
+    def _due(self, connection: Connection) -> ColumnElement[bool]:
         if self.groups:
             return false()
-        due: ColumnElement[bool] = t.jobs.c.trashed_at <= now(-self.trash_days * 86_400)
-        return due
+        late = t.jobs.c.trashed_at <= now(-self.trash_days * 86_400)
+        return and_(late, *filters.conditions(connection, replace(self.trash, trashed=True)))
 
     def _wanted(self, connection: Connection) -> ColumnElement[bool] | None:
         if self.wanted is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select, true
 
 from .. import queries
 from .. import tables as t
@@ -49,11 +49,14 @@ class Plan:
         units: what is to go.
         stays: how many jobs stay that were chosen, by the reason.
         seen: the batches with known items that were looked at.
+        still: what a job must still be when it goes. It is made once: what its names mean hangs
+            on what the history has, which becomes less.
     """
 
     units: list[Unit] = field(default_factory=list)
     stays: Counter[str] = field(default_factory=Counter)
     seen: set[int] = field(default_factory=set)
+    still: ColumnElement[bool] = field(default_factory=true)
 
     @property
     def jobs(self) -> list[int]:
@@ -77,10 +80,10 @@ def make(database: Database, artifacts: Callable[[], ArtifactStore], choice: Cho
         tick: told how many of the chosen were looked at.
     """
     with database.read() as connection:
-        chosen = choice.ids(connection)
+        chosen, still = choice.ids(connection), choice.condition(connection)
         batches = dict(_batches(connection, chosen))
         empty = [Unit((), batch) for batch in choice.batches(connection)]
-    plan, going = Plan(), set[int]()
+    plan, going = Plan(still=still), set[int]()
     with TemporaryDirectory(prefix="cvq-prune-") as folder:
         answering = _Answering(database, artifacts, Path(folder), plan.seen)
         done = 0

@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from .. import tables as t
 from ..db import Database
 from ..given import among
 from ..lifecycle import prune
-from .choice import Choice
 from .plan import CHUNK, KNOWN, Plan, Tick, Unit
 from .report import Report
 
@@ -21,15 +20,12 @@ _ROWS_AT_ONCE = 10_000  # metrics and lines of logs
 _LONGEST_PAUSE_S = 0.5
 
 
-def remove(
-    database: Database, plan: Plan, choice: Choice, by: str, report: Report, tick: Tick
-) -> None:
+def remove(database: Database, plan: Plan, by: str, report: Report, tick: Tick) -> None:
     """Remove jobs; what is done when it is ended, at any moment, is done.
 
     Args:
         database: of the jobs.
         plan: which jobs, the newest first.
-        choice: what they must still be when it comes to it.
         by: who removes them.
         report: what is removed is added to it.
         tick: told how many jobs are done; may raise to end it.
@@ -42,9 +38,9 @@ def remove(
             if not may_go:
                 report.stays[KNOWN] += len(unit.jobs)
                 continue
-        for bundle in _bundles(database, unit, choice):
+        for bundle in _bundles(database, unit, plan.still):
             with _turn(database) as connection:
-                removed = prune.remove(connection, bundle, by, [choice.condition(connection)])
+                removed = prune.remove(connection, bundle, by, [plan.still])
             report.jobs += len(removed.jobs)
             report.rows += removed.rows
             done += len(bundle)
@@ -85,7 +81,7 @@ def forget_files(
     report.jobs = len(lost)
 
 
-def _bundles(database: Database, unit: Unit, choice: Choice) -> Iterator[list[int]]:
+def _bundles(database: Database, unit: Unit, still: ColumnElement[bool]) -> Iterator[list[int]]:
     """Jobs that go in one transaction: some hundred, or fewer with long curves and logs."""
     for start in range(0, len(unit.jobs), CHUNK):
         some = unit.jobs[start : start + CHUNK]
@@ -96,7 +92,7 @@ def _bundles(database: Database, unit: Unit, choice: Choice) -> Iterator[list[in
         for job in some:
             size = sizes.get(job, 0)
             if size > _ROWS_AT_ONCE:
-                size = _shorten(database, job, choice)
+                size = _shorten(database, job, still)
             if bundle and (len(bundle) == _JOBS_AT_ONCE or rows + size > _ROWS_AT_ONCE):
                 yield bundle
                 bundle, rows = [], 0
@@ -117,12 +113,11 @@ def _sizes(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
     return found
 
 
-def _shorten(database: Database, job: int, choice: Choice) -> int:
+def _shorten(database: Database, job: int, still: ColumnElement[bool]) -> int:
     """Remove the long rows of a job that is to go, piece by piece; return how many are left."""
-    mine = select(t.jobs.c.id).where(t.jobs.c.id == job, prune.may_go())
+    which = select(t.jobs.c.id).where(t.jobs.c.id == job, prune.may_go(), still)
     while True:
         with _turn(database) as connection:
-            which = mine.where(choice.condition(connection))
             if connection.scalar(which) is None or not prune.trim(connection, job, _ROWS_AT_ONCE):
                 return 0
 

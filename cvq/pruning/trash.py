@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from .. import tables as t
 from ..db import Database
@@ -76,7 +76,7 @@ def trashable(database: Database, ids: Sequence[int]) -> Trashable:
     return found
 
 
-def _rows(connection: Connection, ids: Sequence[int]) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, ids: Sequence[int]) -> Iterator[Any]:
     jobs = t.jobs.c
     query = select(jobs.id, jobs.state, jobs.batch, jobs.trashed_at)
     for start in range(0, len(ids), CHUNK):
@@ -123,5 +123,6 @@ def _in_pieces(
 def in_trash(connection: Connection, wanted: Filter) -> list[int]:
     """The jobs in the trash that a filter means, the last laid there first."""
     jobs = t.jobs.c
-    query = select(jobs.id).where(jobs.trashed_at.is_not(None), *filters.conditions(wanted))
+    which = filters.conditions(connection, replace(wanted, trashed=True))
+    query = select(jobs.id).where(jobs.trashed_at.is_not(None), *which)
     return list(connection.scalars(query.order_by(jobs.trashed_at.desc(), jobs.id.desc())))
