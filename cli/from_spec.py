@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MARK = "\0"
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
 _MOST_PARAMS = 1 << 20  # bytes
-_PREFIX = "spec_"  # keeps a kind's fields apart from the options that every job has
+PREFIX = "spec_"  # keeps a kind's fields apart from the options that every job has
 
 
 class Shape(NamedTuple):
@@ -121,7 +121,7 @@ def _argument(name: str, field: FieldInfo, metavar: str | None) -> click.Argumen
     shape = shape_of(field.annotation)
     # Not required for Click: the value may come from --params, and the specification asks for it.
     return _DescribedArgument(
-        [_PREFIX + name],
+        [PREFIX + name],
         description=field.description or "",
         type=shape.type,
         nargs=-1 if shape.many else 1,
@@ -137,10 +137,10 @@ def _option(name: str, field: FieldInfo, taken: frozenset[str]) -> click.Option:
     shown = help_of(field, shape)
     if shape.flag:
         return click.Option(
-            [f"{option}/--no-{option[2:]}", _PREFIX + name], default=None, help=shown
+            [f"{option}/--no-{option[2:]}", PREFIX + name], default=None, help=shown
         )
     return click.Option(
-        [option, _PREFIX + name],
+        [option, PREFIX + name],
         type=CommaList(shape.type, empty=True) if shape.many else shape.type,
         metavar=f"{shape.metavar},..." if shape.many else shape.metavar,
         default=None,
@@ -180,10 +180,10 @@ def split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part Click's values into those of the specification that were given, and the common ones."""
     spec, common = {}, {}
     for name, value in values.items():
-        if not name.startswith(_PREFIX):
+        if not name.startswith(PREFIX):
             common[name] = value
         elif value is not None and value != ():
-            spec[name.removeprefix(_PREFIX)] = list(value) if isinstance(value, tuple) else value
+            spec[name.removeprefix(PREFIX)] = list(value) if isinstance(value, tuple) else value
     return spec, common
 
 
@@ -220,7 +220,7 @@ def _in_options(error: SpecError, params: Sequence[click.Parameter]) -> str:
     missing = {problem.field for problem in error.problems if not problem.text}
     names: dict[str, str] = {}
     for param in params:
-        field = (param.name or "").removeprefix(_PREFIX)
+        field = (param.name or "").removeprefix(PREFIX)
         if isinstance(param, click.Argument):
             word = param.metavar or field.upper()
             names[field] = word if field in missing else word.rstrip(".")
@@ -243,15 +243,20 @@ class KindCommand(click.Command):
     """A command for one kind; its help shows the kind's options and every job's apart."""
 
     context_class = Context
+    heading = "Options of every job"
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; a negative number that is no option's value is an argument, and no option."""
-        valued = {
+    def valued_options(self) -> set[str]:
+        """The options that take the word behind them."""
+        return {
             word
             for param in self.params
             if isinstance(param, click.Option) and not param.is_flag
             for word in param.opts
         }
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; a negative number that is no option's value is an argument, and no option."""
+        valued = self.valued_options()
         end = args.index("--") if "--" in args else len(args)
         before = ["", *args]
         marked = [
@@ -274,10 +279,10 @@ class KindCommand(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                (own if (param.name or "").startswith(_PREFIX) else common).append(record)
+                (own if (param.name or "").startswith(PREFIX) else common).append(record)
         for heading, records in (
             (f"Options of {self.name}", own),
-            ("Options of every job", common),
+            (self.heading, common),
         ):
             with formatter.section(heading):
                 formatter.write_dl(records)
@@ -289,7 +294,12 @@ class KindGroup(click.Group):
     Args:
         action: called with the kind, the specification's values and the common options.
         common: makes the options that are no fields of its specification.
+
+    Attributes:
+        made_of: the class of a kind's command.
     """
+
+    made_of = KindCommand
 
     def __init__(
         self,
@@ -336,7 +346,7 @@ class KindGroup(click.Group):
                 raise UsageError(_in_options(error, own)) from None
 
         own = parameters(kind, taken)
-        return KindCommand(
+        return self.made_of(
             cmd_name,
             params=[*own, *common],
             callback=callback,

@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Jobs": {
         "submit": Entry("submit", "Queue a job."),
         "run": Entry("run", "Run a job on this machine and follow it to its end."),
+        "sweep": Entry("sweep", "Try a kind of job with many values of its parameters."),
         "wait": Entry("wait", "Wait for jobs to end; exit with their outcome."),
         "watch": Entry("watch", "Follow a job's progress and log, or a batch, until it ends."),
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
@@ -75,7 +76,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 # What acts by the settings. A worker that is started by another command is no command.
-_ACTING = {"submit", "run", "up", "worker", "doctor"}
+_ACTING = {"submit", "run", "sweep", "up", "worker", "doctor"}
 
 COMPLETING = "_CVQ_COMPLETE"  # set by a shell that asks what could be typed next
 

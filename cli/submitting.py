@@ -109,12 +109,13 @@ def submit(
     client: Client, kind: Kind, values: Mapping[str, Any], options: Mapping[str, Any]
 ) -> JobHandle:
     """Submit a job; on a terminal a bar shows how far the packing of a data folder is."""
-    with _packing() as on_pack:
+    with packing() as on_pack:
         return client.submit(kind.name, on_pack=on_pack, **options, **values)
 
 
 @contextmanager
-def _packing() -> Iterator[Callable[[int, int], None] | None]:
+def packing() -> Iterator[Callable[[int, int], None] | None]:
+    """On a terminal, a bar that shows how many files of a data folder are packed."""
     if not on_terminal(err=True):
         yield None
         return

@@ -15,6 +15,9 @@ from .submitting import Submitting, with_ids
 
 if TYPE_CHECKING:
     from ..sweeps.handle import SweepHandle
+    from ..sweeps.starting import Plan, Wanted
+
+_OF_JOBS = JobOptions.__dataclass_fields__
 
 
 class Sweeping(Submitting):
@@ -23,7 +26,7 @@ class Sweeping(Submitting):
     def sweep(
         self,
         kind: str,
-        space: Mapping[str, Any],
+        space: Mapping[str, Any] | Iterable[tuple[str, Any]],
         *,
         method: str = "grid",
         trials: int | None = None,
@@ -83,19 +86,15 @@ class Sweeping(Submitting):
             MissingExtraError: Optuna is not installed.
             SetupError: the database, Redis or the store fails; nothing was queued.
         """
-        from ..sweeps.handle import SweepHandle, chosen
-        from ..sweeps.starting import Wanted, prepare
+        from ..sweeps.handle import SweepHandle
+        from ..sweeps.starting import prepare
 
-        metric, goal = chosen(maximize, minimize)
-        options = JobOptions(
-            priority=priority, name=name, tags=tags,
-            after=[id_of(job) for job in several(after)], at=at, retries=retries,
-            time_limit=time_limit, soft_time_limit=soft_time_limit, gpu=gpu, queue=queue,
-        )  # fmt: skip
-        wanted = Wanted(
-            kind=get_kind(kind, self.settings), space=space, values=with_ids(values),
-            options=options, method=method, trials=trials, metric=metric, goal=goal,
+        wanted = self._wanted(
+            kind, space, method=method, trials=trials, maximize=maximize, minimize=minimize,
             parallel=parallel, prune=prune, warm_up=warm_up, seed=seed, max_jobs=max_jobs,
+            priority=priority, name=name, tags=tags, after=after, at=at, retries=retries,
+            time_limit=time_limit, soft_time_limit=soft_time_limit, gpu=gpu, queue=queue,
+            **values,
         )  # fmt: skip
         self._broker_trouble()  # before the long work, which would be for nothing
         entry, first = prepare(self._client, wanted, on_pack=on_pack)
@@ -103,8 +102,48 @@ class Sweeping(Submitting):
         with self.db.write() as connection:
             sweep_id = life.submit(connection, entry, first)
         runnable = sum(trial.job.error is None for trial in first)
-        self.notify(options.place, f"sweep {sweep_id}", runnable, trouble)
+        self.notify(wanted.options.place, f"sweep {sweep_id}", runnable, trouble)
         return SweepHandle(self._client, sweep_id)
+
+    def check_sweep(
+        self, kind: str, space: Mapping[str, Any] | Iterable[tuple[str, Any]], **asked: Any
+    ) -> Plan:
+        """Check everything that `sweep` checks, queue nothing, and return what would be tried.
+
+        Args:
+            kind, space, asked: as for `sweep`.
+
+        Raises:
+            UsageError: a name, value, range or file is wrong.
+        """
+        from ..sweeps.space import from_json
+        from ..sweeps.starting import Plan, prepare
+
+        entry, first = prepare(self._client, self._wanted(kind, space, **asked), dry=True)
+        return Plan(entry, first, from_json(entry.space))
+
+    def _wanted(
+        self,
+        kind: str,
+        space: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        *,
+        maximize: str | None = None,
+        minimize: str | None = None,
+        after: JobLike | Iterable[JobLike] = (),
+        **asked: Any,
+    ) -> Wanted:
+        """What is to be tried, its options parted into those of the jobs and of the sweep."""
+        from ..sweeps.handle import chosen
+        from ..sweeps.starting import OF_SWEEP, Wanted
+
+        of_jobs = {name: asked.pop(name) for name in set(asked) & set(_OF_JOBS)}
+        of_sweep = {name: asked.pop(name) for name in set(asked) & set(OF_SWEEP)}
+        metric, goal = chosen(maximize, minimize)
+        return Wanted(
+            kind=get_kind(kind, self.settings), space=space, values=with_ids(asked),
+            options=JobOptions(**of_jobs, after=[id_of(job) for job in several(after)]),
+            metric=metric, goal=goal, **of_sweep,
+        )  # fmt: skip
 
     def sweep_of(self, number: int) -> SweepHandle:
         """An existing sweep.

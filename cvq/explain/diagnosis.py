@@ -52,5 +52,9 @@ class Snapshot:
     @cached_property
     def cancel_request(self) -> Event | None:
         """The event of the first who asked to cancel the job."""
-        events = queries.events_of(self.connection, self.job.id)
-        return next((event for event in events if event.what == CANCEL_REQUESTED), None)
+        return next((event for event in self.events if event.what == CANCEL_REQUESTED), None)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """What has happened to the job, in order."""
+        return queries.events_of(self.connection, self.job.id)

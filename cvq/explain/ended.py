@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from .. import queries
 from ..lifecycle.batches import was_refused
+from ..lifecycle.events import PRUNED
 from ..records import Job
 from ..results import results_of
 from ..states import Reason, State
@@ -73,6 +74,8 @@ def _culprit(connection: Connection, job: Job) -> Job | None:
 def diagnose_cancellation(snapshot: Snapshot) -> Diagnosis:
     """Who cancelled a job, and when."""
     request = snapshot.cancel_request
+    if snapshot.job.reason == Reason.PRUNED:
+        return _diagnose_pruning(snapshot)
     again = f"`cvq show {snapshot.job.id}` has its values, to submit it again."
     if request is None:
         return Diagnosis(["It was cancelled."], [again])
@@ -83,3 +86,13 @@ def diagnose_cancellation(snapshot: Snapshot) -> Diagnosis:
         during = last.finished_at is None or last.finished_at >= request.time
         when = f"{'during' if during else 'after'} attempt {last.number}"
     return Diagnosis([f"{request.by} cancelled it {ago} ago, {when}."], [again])
+
+
+def _diagnose_pruning(snapshot: Snapshot) -> Diagnosis:
+    """Why a trial was not worth its time."""
+    job = snapshot.job
+    why = [event for event in snapshot.events if event.what.startswith(PRUNED)]
+    said = f"Sweep {job.sweep} stopped it, as it was worse than half of the other trials"
+    if why:
+        said += f": {why[-1].what.removeprefix(PRUNED).strip()}"
+    return Diagnosis([f"{said}."], [f"`cvq sweep show {job.sweep}` ranks them."])

@@ -11,6 +11,7 @@ from ..tables import now
 from .values import fit
 
 SUBMITTED, CANCEL_REQUESTED = "submitted", "cancel requested"
+PRUNED = "pruned:"  # and why
 
 
 def add_event(connection: Connection, job_id: int, what: str, by: str) -> None:

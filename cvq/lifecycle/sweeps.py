@@ -19,7 +19,7 @@ from ..sweep import NewSweep, NewTrial, Stage
 from ..tables import now
 from . import jobs
 from .cancelling import request_cancel
-from .events import add_event
+from .events import PRUNED, add_event
 from .values import fit
 
 
@@ -136,7 +136,7 @@ def prune(connection: Connection, sweep_id: int, driver: str, job_id: int, why: 
     marked = connection.execute(update(t.jobs).where(alive).values(reason=Reason.PRUNED))
     if not marked.rowcount:
         return False
-    add_event(connection, job_id, why, by)
+    add_event(connection, job_id, f"{PRUNED} {why}", by)
     request_cancel(connection, job.id == job_id, by)
     return True
 

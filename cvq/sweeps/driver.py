@@ -137,7 +137,7 @@ class Driver:
                 )
             if done:
                 named = label(self._maker.space, trial.params)
-                self._say(f"trial {trial.number} ({named}) {verdict.sentence(metric)}")
+                self._say(f"trial {trial.number} ({named}) pruned: {verdict.sentence(metric)}")
             pruned = pruned or done
         return pruned
 

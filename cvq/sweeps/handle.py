@@ -145,14 +145,14 @@ class SweepHandle:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             begun = time.monotonic()
+            if drive and self.refresh().sweep.stalled:
+                with suppress(SweepDrivenError):  # who is followed then
+                    Driver(self.client, self.sweep, say).run(on_look, deadline, nap)
             sweep = self.refresh().sweep
             if on_look is not None:
                 on_look(sweep, self.trials)
             if sweep.finished:
                 break
-            if drive and sweep.stalled:
-                with suppress(SweepDrivenError):  # who is followed then
-                    Driver(self.client, sweep, say).run(on_look, deadline, nap)
             if deadline is not None and time.monotonic() >= deadline:
                 raise self._overdue(timeout or 0)
             nap(max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun)))

@@ -37,9 +37,9 @@ class Verdict(NamedTuple):
     others: int
 
     def sentence(self, metric: str) -> str:
-        """What the trial's history says."""
+        """What the trial's history says of it."""
         return (
-            f"pruned: {metric} {number(self.best)} by step {self.step} is worse than the median "
+            f"{metric} {number(self.best)} by step {self.step} is worse than the median "
             f"{number(self.median)} of {count(self.others, 'other')}"
         )
 

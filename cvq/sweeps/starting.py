@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import queries
 from ..checks import JobOptions, check_storable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 1_000  # of a sweep, where nothing else is said
 MOST_OF_ALL = 10_000  # they are entered in one transaction
+OF_SWEEP = ("method", "trials", "parallel", "prune", "warm_up", "seed", "max_jobs")
 _METHODS = ("grid", "random", "optuna")
 
 
@@ -68,6 +69,14 @@ class Wanted:
         for name in ("trials", "parallel", "warm_up"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise UsageError(f"{name} {given}: give at least 1")
+
+
+class Plan(NamedTuple):
+    """A sweep that is not entered: its row, its first trials, and its space."""
+
+    sweep: NewSweep
+    trials: list[NewTrial]
+    space: Space
 
 
 def prepare(

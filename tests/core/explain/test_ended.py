@@ -11,6 +11,7 @@ from sqlalchemy import update
 from cvq import tables as t
 from cvq.db import Database
 from cvq.lifecycle import jobs
+from cvq.lifecycle.events import add_event
 from cvq.records import Artifact
 from cvq.states import State
 from cvq.tables import now
@@ -74,3 +75,16 @@ def test_a_job_of_any_state_without_any_history_is_explained(
     told = why(database, job_id)
     assert told.state == state
     assert told.why.endswith(".")
+
+
+def test_pruned(database: Database) -> None:
+    job_id = submit(database)
+    change(database, t.jobs, sweep=3, reason="pruned", state="cancelled")
+    with database.write() as connection:
+        add_event(connection, job_id, "pruned: loss 3 by step 2 is worse than 1", "sweep 3")
+    told = why(database, job_id)
+    assert told.why == (
+        "Sweep 3 stopped it, as it was worse than half of the other trials: loss 3 by step 2 is "
+        "worse than 1."
+    )
+    assert told.advice == ("`cvq sweep show 3` ranks them.",)

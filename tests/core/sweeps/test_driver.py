@@ -233,7 +233,7 @@ def test_one_drives_at_a_time_and_a_zombie_adds_nothing(client: Client) -> None:
     with pytest.raises(SweepDrivenError):  # it had been frozen, and has seen that there is room
         first._add(handle.refresh().sweep, handle.trials)
     with pytest.raises(SweepDrivenError), client.db.write() as connection:
-        life.prune(connection, handle.id, first.name, 1, "why")
+        life.prune(connection, handle.id, first.name, 1, "it is worse")
     assert numbers(handle) == [1]
     second.step()
     assert numbers(handle) == [1, 2]
@@ -339,7 +339,7 @@ def test_a_pruned_trial_stays_pruned_where_its_worker_dies(client: Client) -> No
     job, drives = work(client), driver(handle)
     drives.step()
     with client.db.write() as connection:
-        assert life.prune(connection, handle.id, drives.name, job.id, "pruned: why")
+        assert life.prune(connection, handle.id, drives.name, job.id, "it is worse")
         connection.execute(update(t.jobs).values(lease_until=t.now(-1)))
     reap_and_promote(client.db)
     assert handle.refresh().sweep.states == {"pruned": 1}
@@ -351,7 +351,7 @@ def test_what_was_asked_of_a_job_by_somebody_is_not_called_pruned(client: Client
     drives.step()
     client.cancel(job.id)
     with client.db.write() as connection:
-        assert not life.prune(connection, handle.id, drives.name, job.id, "pruned: why")
+        assert not life.prune(connection, handle.id, drives.name, job.id, "it is worse")
     finish(client.db, job.attempt_id, Outcome(State.CANCELLED))
     assert handle.refresh().sweep.states == {"cancelled": 1}
 

@@ -42,7 +42,7 @@ def test_a_trial_below_the_median_of_the_others_best_is_pruned() -> None:
     verdict = judge(curve(0.1, 0.2, 0.3), OTHERS, "max")
     assert verdict is not None
     assert verdict.sentence("acc") == (
-        "pruned: acc 0.3 by step 3 is worse than the median 0.7 of 3 others"
+        "acc 0.3 by step 3 is worse than the median 0.7 of 3 others"
     )
 
 
