@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from cvq.errors import UsageError
 from cvq.states import State
 
 from . import batch_table, formats
-from .display import Listing
+from .display import Form, Listing, form
+from .job_fields import plain
 from .output import Column
 from .widths import ending, name
 
@@ -19,8 +21,14 @@ if TYPE_CHECKING:
     from cvq.history import History
     from cvq.records import Job
     from cvq.settings import Settings
+    from cvq.views.filters import Filter
     from cvq.views.folded import Row
 
+    from .job_fields import Chosen
+
+DEFAULT = ("id", "state", "kind", "name", "user", "age", "time", "progress", "headline")
+# What a query calls otherwise, or what stands in one of these.
+_SHOWN = {*DEFAULT, "created", "created_at", "duration", "status", "reason", "batch", "sweep"}
 
 # States of a batch's jobs that its number of those done does not tell.
 _TOLD = (State.RUNNING, State.FAILED, State.CANCELLED)
@@ -80,11 +88,75 @@ def _done(job: Job) -> float | None:
     return at["done"] / at["total"] if at.get("total") else None
 
 
-def listing(client: History) -> Listing[Job]:
+@dataclass(frozen=True)
+class Choice:
+    """What is to be shown of jobs.
+
+    Attributes:
+        columns: of the table, by their names.
+        keys: of JSON; empty where all are wanted.
+        fields: those of both that a query knows, and the table and JSON do not have by themselves.
+    """
+
+    columns: Sequence[str] = DEFAULT
+    keys: Sequence[str] = ()
+    fields: Sequence[str] = ()
+
+
+def choose(wanted: Filter, columns: Sequence[str] | None, keys: Sequence[str]) -> Choice:
+    """What is to be shown of the jobs of a filter.
+
+    Args:
+        wanted: the filter; what is asked of jobs there, or sorted by, is shown to people.
+        columns: as they were asked for; `+NAME` is added to those that there are anyway.
+        keys: of JSON, as they were asked for.
+
+    Raises:
+        UsageError: the fields of JSON were asked for twice.
+    """
+    if columns and keys:
+        raise UsageError("--json FIELD,… and --columns cannot be combined: give one")
+    if form() is Form.JSON:
+        asked = [*(keys or [name.removeprefix("+") for name in columns or ()])]
+        return Choice(keys=asked, fields=[name for name in asked if name not in _json_names()])
+    if columns:
+        names = [name.removeprefix("+") for name in columns]
+        added = all(name.startswith("+") for name in columns)
+    else:
+        names, added = [*_asked(wanted)] if form() in (Form.TEXT, Form.MD) else [], True
+    shown = list(dict.fromkeys([*(DEFAULT if added else ()), *names]))
+    return Choice(shown, fields=[name for name in shown if name not in DEFAULT])
+
+
+def _asked(wanted: Filter) -> Iterator[str]:
+    """The fields that a filter asks for, as they were written, but for what is shown anyway."""
+    from cvq.query.meaning import fields_of
+
+    for field in [*(key.field for key in wanted.keys), *fields_of(wanted.where)]:
+        if str(field.place) not in _SHOWN:
+            yield str(field.place)
+
+
+def _json_names() -> set[str]:
+    from cvq.views.shapes import job_names
+
+    return set(job_names())
+
+
+def listing(
+    client: History, chosen: Chosen | None = None, choice: Choice | None = None
+) -> Listing[Job]:
     """A list of jobs in every form."""
+    choice = choice or Choice()
+
+    def shown() -> list[Column[Job]]:
+        found = {column.name: column for column in columns(client.settings, _now(client))}
+        found |= {column.name: column for column in chosen.columns()} if chosen else {}
+        return [found[name] for name in choice.columns]
+
     return Listing(
-        columns=lambda: columns(client.settings, _now(client)),
-        shape=lambda jobs: _shapes(client, jobs),
+        columns=shown,
+        shape=lambda jobs: _shapes(client, jobs, choice.keys, chosen),
         quiet=lambda job: job.id,
     )
 
@@ -147,8 +219,17 @@ def _now(client: History) -> datetime:
         return queries.database_time(connection)
 
 
-def _shapes(client: History, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def _shapes(
+    client: History, jobs: Sequence[Job], keys: Sequence[str], chosen: Chosen | None
+) -> Iterator[dict[str, Any]]:
     from cvq.views import shapes
 
-    with client.db.read() as connection:
-        return list(shapes.jobs(connection, jobs))
+    if keys and "artifacts" not in keys:
+        found: Iterator[dict[str, Any]] = (shapes.job(job, ()) for job in jobs)
+    else:
+        with client.db.read() as connection:
+            found = iter(list(shapes.jobs(connection, jobs)))
+    for job, shape in zip(jobs, found, strict=True):
+        values = chosen.of(job) if chosen else {}
+        known = {**{name: plain(value) for name, value in values.items()}, **shape}
+        yield {name: known[name] for name in keys} if keys else shape

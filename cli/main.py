@@ -127,6 +127,10 @@ class Main(click.Group):
         debug = "--debug" in plain
         words = [word for word in plain if word != "--debug"] + given[len(plain) :]
         extra = {**extra, "standalone_mode": False}
+        if COMPLETING in os.environ:
+            from .completing import prepare
+
+            prepare()
         sys.exit(_guarded(lambda: super(Main, self).main(words, *rest, **extra), debug=debug))
 
 

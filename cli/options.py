@@ -13,15 +13,15 @@ from click.shell_completion import CompletionItem
 
 from cvq import parse
 from cvq.errors import UsageError
-from cvq.query.parser import parse as parse_condition
 from cvq.query.place import QueryError
 from cvq.states import State
 
-from .display import Form, FormOption
+from . import completing
+from .completing import Word, column
+from .display import FieldsOption, Form, FormOption
 
 if TYPE_CHECKING:
     from cvq.history import History
-    from cvq.query.tree import Condition
     from cvq.records import Job
     from cvq.views.filters import Filter
 
@@ -50,6 +50,59 @@ class Parser(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+class Reference(Parser):
+    """A job, as `cvq.parse.reference` reads it."""
+
+    def __init__(self) -> None:
+        super().__init__("job", parse.reference)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The newest jobs."""
+        return completing.job(ctx, incomplete)
+
+
+class Numbered(Parser):
+    """A batch or a sweep, as `cvq.parse.reference` reads it."""
+
+    def __init__(self, name: str, source: completing.Source) -> None:
+        super().__init__(name, lambda text: parse.reference(text, name))
+        self.source = source
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The newest."""
+        return completing.suggest(self.source, incomplete)
+
+
+class Tag(Parser):
+    """A tag, or its key where no value is needed."""
+
+    def __init__(self, name: str, *, value_needed: bool) -> None:
+        super().__init__(name, lambda text: parse.tag(text, value_needed=value_needed))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Keys, and the values of one that is typed."""
+        return completing.suggest(lambda history, typed: history.tags(typed), incomplete)
+
+
+class Query(click.ParamType[Any]):
+    """Words of the language of `cvq.query`, as they stand: who reads them points into them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """What can be asked of a job."""
+        return completing.fields(incomplete)
+
+
 class CommaList(click.ParamType[Any]):
     """Values separated by commas; each is converted by another type."""
 
@@ -75,13 +128,15 @@ class CommaList(click.ParamType[Any]):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    ) -> list[CompletionItem[str]]:
         """Complete the last of the values."""
         before, comma, last = incomplete.rpartition(",")
         found = self.item.shell_complete(ctx, param, last)
         if not comma:
             return found
-        return [CompletionItem(f"{before},{item.value}") for item in found if item.type == "plain"]
+        for item in found:
+            item.value = f"{before},{item.value}"
+        return [item for item in found if item.type not in ("file", "dir")]
 
 
 class FilePath(click.Path):
@@ -106,11 +161,14 @@ def count(least: int = 0, most: int = MOST) -> click.IntRange:
 DURATION = Parser("duration", parse.duration)
 AGO = Parser("time", lambda text: parse.moment(text, ago=True))
 AHEAD = Parser("time", lambda text: parse.moment(text, ago=False))
-CONDITION = Parser("condition", parse_condition)
-TAG = Parser("key=value", lambda text: parse.tag(text, value_needed=True))
-TAG_OR_KEY = Parser("key[=value]", lambda text: parse.tag(text, value_needed=False))
-REFERENCE = Parser("job", parse.reference)
-BATCH = Parser("batch", lambda text: parse.reference(text, "batch"))
+TAG = Tag("key=value", value_needed=True)
+TAG_OR_KEY = Tag("key[=value]", value_needed=False)
+REFERENCE = Reference()
+BATCH = Numbered("batch", lambda history, typed: history.batches(typed))
+SWEEP = Numbered("sweep", lambda history, typed: history.sweeps(typed))
+KIND = Word("kind", lambda history, typed: history.kinds(typed))
+WORKER = Word("worker", lambda history, typed: history.workers(typed))
+FIELDS = CommaList(Query("field"))
 
 
 def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -135,6 +193,10 @@ def form(*names: str, form: Form, help: str) -> Callable[[F], F]:
 
 
 as_json = form("--json", form=Form.JSON, help="Print JSON.")
+as_json_fields = click.option(
+    "--json", cls=FieldsOption, form=Form.JSON, type=FIELDS, metavar="[FIELD,...]",
+    help="Print JSON: all of it, or these fields alone.",
+)  # fmt: skip
 as_csv = form("--csv", form=Form.CSV, help="Print CSV.")
 as_md = form("--md", form=Form.MD, help="Print a table of Markdown.")
 quiet = form("-q", "--quiet", form=Form.QUIET, help="Print ids only.")
@@ -147,68 +209,105 @@ job = click.argument("reference", metavar="JOB", type=REFERENCE)
 batch = click.argument("reference", metavar="BATCH", type=BATCH)
 jobs = click.argument("references", metavar="JOB...", type=REFERENCE, nargs=-1, required=True)
 
+
+def _several(*names: str, type: click.ParamType[Any], metavar: str, help: str) -> Callable[[F], F]:
+    """An option that takes several values: separated by commas, or given again."""
+    return click.option(
+        *names, type=CommaList(type), multiple=True, metavar=f"{metavar},...", help=help
+    )
+
+
 filters = together(
-    click.option(
-        "--status", type=CommaList(click.Choice(list(map(str, State)))), multiple=True,
-        metavar="STATE,...",
-        help=f"Only jobs in these states: {', '.join(State)}.",
+    _several(
+        "--status", "--state", "status", type=click.Choice(list(map(str, State))),
+        metavar="STATE", help=f"Only jobs in these states: {', '.join(State)}.",
     ),
-    click.option(
-        "--kind", type=CommaList(), multiple=True, metavar="KIND,...",
+    _several(
+        "--reason", type=Word("reason", column("reason")), metavar="REASON",
+        help="Only jobs that are in their state for such a reason: oom, timeout, signal:SEGV.",
+    ),
+    _several(
+        "--kind", type=KIND, metavar="KIND",
         help="Only jobs of these kinds.",
     ),
-    click.option(
-        "--user", type=CommaList(), multiple=True, metavar="USER,...",
+    _several(
+        "--user", type=Word("user", column("user")), metavar="USER",
         help="Only jobs of these users.",
     ),
-    click.option(
-        "--batch", type=CommaList(BATCH), multiple=True, metavar="BATCH,...",
+    _several(
+        "--name", type=Word("name", column("name")), metavar="PATTERN",
+        help="Only jobs that are called so: * stands for any characters, ? for one.",
+    ),
+    _several(
+        "--worker", type=WORKER, metavar="WORKER",
+        help="Only jobs whose last attempt ran there.",
+    ),
+    _several(
+        "--queue", type=Word("queue", column("queue")), metavar="QUEUE",
+        help="Only jobs of these queues.",
+    ),
+    _several(
+        "--batch", type=BATCH, metavar="BATCH",
         help="Only jobs of these batches: an id, or @ for your last.",
     ),
+    _several("--sweep", type=SWEEP, metavar="SWEEP", help="Only jobs of these sweeps."),
     click.option(
         "--tag", type=TAG_OR_KEY, multiple=True, metavar="KEY[=VALUE]",
         help="Only jobs with this tag; may be repeated.",
     ),
     click.option(
         "--since", type=AGO, metavar="TIME",
-        help="Only jobs submitted since then: 5m, 2d, 2026-11-01.",
+        help="Only jobs submitted since then: 5m, 2d, today, 2026-11-01.",
     ),
     click.option("--until", type=AGO, metavar="TIME", help="Only jobs submitted before then."),
     click.option(
-        "--where", type=CONDITION, multiple=True, metavar="CONDITION",
-        help="Only jobs with such a metric or number in the result: 'val_accuracy>0.9', "
-        "'best(loss)<0.1'; also last(), min(), max(). "
-        "Numbers are equal (=) if they agree in six digits.",
+        "--where", type=Query("query"), multiple=True, metavar="QUERY",
+        help="Only jobs of which this holds: 'val_accuracy > 0.9 and params.lr in (0.1, 0.01)', "
+        "'best(loss) < 0.1 or duration > 2h', 'not tags.project is null'; of several all do.",
     ),
 )  # fmt: skip
+trashed = flag("--trashed", help="Also jobs in the trash.")
 
 
 def make_filter(
-    client: History,
+    history: History,
     *,
-    status: Sequence[list[str]],
-    kind: Sequence[list[str]],
-    user: Sequence[list[str]],
-    batch: Sequence[list[parse.Reference]],
-    tag: Sequence[tuple[str, str | None]],
-    since: Any,
-    until: Any,
-    where: Sequence[Condition],
+    status: Sequence[list[str]] = (),
+    reason: Sequence[list[str]] = (),
+    kind: Sequence[list[str]] = (),
+    user: Sequence[list[str]] = (),
+    name: Sequence[list[str]] = (),
+    worker: Sequence[list[str]] = (),
+    queue: Sequence[list[str]] = (),
+    batch: Sequence[list[parse.Reference]] = (),
+    sweep: Sequence[list[parse.Reference]] = (),
+    tag: Sequence[tuple[str, str | None]] = (),
+    since: Any = None,
+    until: Any = None,
+    where: Sequence[str] = (),
     **more: Any,
 ) -> Filter:
-    """The filter that the options of `filters` mean."""
-    from cvq.query.tree import all_of
-    from cvq.views.filters import Filter
+    """The filter that the options of `filters` mean; `more` are fields of its own.
+
+    Raises:
+        UsageError: a query cannot be read: the message points at the place.
+    """
+    from cvq.views.filters import Filter, conditions_of
 
     return Filter(
         states=_flat(status),
+        reasons=_flat(reason),
         kinds=_flat(kind),
         users=_flat(user),
-        batches=resolve_batches(client, _flat(batch)),
+        names=_flat(name),
+        workers=_flat(worker),
+        queues=_flat(queue),
+        batches=resolve_batches(history, _flat(batch)),
+        sweeps=resolve_sweeps(history, _flat(sweep)),
         tags=tag,
         since=since,
         until=until,
-        where=all_of(*where),
+        where=conditions_of(where),
         **more,
     )
 
@@ -253,6 +352,27 @@ def resolve_batches(client: History, references: Sequence[parse.Reference]) -> l
         return []
     with client.db.read() as connection:
         return views.resolve_batches(connection, client.settings.user, references)
+
+
+def resolve_sweeps(client: History, references: Sequence[parse.Reference]) -> list[int]:
+    """The ids of the sweeps that some references mean, in order; `@` is the user's last."""
+    if not references:
+        return []
+    from cvq.sweeps.reading import get_sweep, last_sweeps
+
+    found: list[int] = []
+    with client.db.read() as connection:
+        for first, last, back in references:
+            if first != last:
+                raise UsageError(f"{first}-{last}: give sweeps one by one")
+            if back is None:
+                found.append(get_sweep(connection, first).id)
+                continue
+            own = last_sweeps(connection, [client.settings.user], back + 1)
+            if len(own) <= back:
+                raise UsageError("you have not started that many sweeps")
+            found.append(own[back].id)
+    return found
 
 
 def resolve_batch(client: History, reference: parse.Reference) -> int:

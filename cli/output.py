@@ -157,6 +157,15 @@ def dump(value: Any) -> None:
     say(json_text(value, indent=2), wrap=False)
 
 
+def dump_each(values: Iterable[Any]) -> None:
+    """The same as `dump` of a list, one by one: not all of them need be in memory."""
+    held = "["  # as a comma follows where another value does
+    for value in values:
+        say(held, wrap=False)
+        held = "  " + json_text(value, indent=2).replace("\n", "\n  ") + ","
+    say("[]" if held == "[" else f"{held[:-1]}\n]", wrap=False)
+
+
 def dump_line(value: Any) -> None:
     """One JSON value on one line, at once: for what goes on."""
     say(json_text(value), wrap=False)
@@ -190,7 +199,7 @@ def pour(path: Path) -> None:
     sys.stdout.buffer.flush()
 
 
-def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
+def show_csv(columns: Sequence[Column[T]], rows: Iterable[T]) -> None:
     """Print rows as CSV with a heading."""
     import csv
 
@@ -200,7 +209,7 @@ def show_csv(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
         writer.writerow([cell((column.raw or column.text)(row)) for column in columns])
 
 
-def show_md(columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
+def show_md(columns: Sequence[Column[T]], rows: Iterable[T]) -> None:
     """Print rows as a table of Markdown, with the cells that people read, uncut."""
 
     def line(cells: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,12 @@ class History:
         schema.ensure(database)
         return database
 
-    def check_filter(self, wanted: Filter) -> list[str]:
+    def check_filter(self, wanted: Filter, fields: Sequence[str] = ()) -> list[str]:
         """Refuse names that no job has; return remarks on what may be right and finds nothing.
+
+        Args:
+            wanted: the filter.
+            fields: what else is asked of the jobs, as a query names it.
 
         Raises:
             UsageError: a metric, kind, user or tag is misspelt; the nearest is named.
@@ -47,4 +52,4 @@ class History:
             return [name for kind in kinds().values() for name in (*kind.headline, *kind.goals)]
 
         with self.db.read() as connection:
-            return spelling.check(connection, wanted, kinds=kinds, figures=figures)
+            return spelling.check(connection, wanted, fields=fields, kinds=kinds, figures=figures)

@@ -6,7 +6,6 @@ import contextlib
 import getpass
 import os
 import re
-import socket
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -44,7 +43,7 @@ def _user() -> str:
 
 
 def _host() -> str:
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def _home() -> Path:

@@ -1,4 +1,4 @@
-"""`cvq completion SHELL`: Click's completion script."""
+"""`cvq completion SHELL`: the script that completes commands in a shell."""
 
 from __future__ import annotations
 
@@ -18,11 +18,8 @@ _INSTALL = {
 @click.argument("shell", type=click.Choice(list(_INSTALL)))
 def completion(shell: str) -> None:
     """Print a shell's completion script."""
-    from click.shell_completion import get_completion_class
-
+    from ..completing import SHELLS
     from ..main import COMPLETING, cvq
 
-    made = get_completion_class(shell)
-    assert made is not None
-    say(made(cvq, {}, "cvq", COMPLETING).source().strip(), wrap=False)
+    say(SHELLS[shell](cvq, {}, "cvq", COMPLETING).source().strip(), wrap=False)
     say(f"\n{_INSTALL[shell]}", wrap=False)

@@ -35,7 +35,7 @@ _MOST_NAMED = 3
     "\n  cvq drain gpu-3 --wait --timeout 5m && ssh gpu-3 sudo reboot"
     "\n\nExit codes: 0 asked (with --wait: left), 124 some were still there when time ran out."
 )
-@click.argument("names", metavar="WORKER...", nargs=-1, required=True)
+@click.argument("names", metavar="WORKER...", type=options.WORKER, nargs=-1, required=True)
 @options.flag("--finish", help="Let running jobs finish first.")
 @options.flag("--wait", help="Wait until they have left.")
 @click.option(

@@ -12,7 +12,7 @@ from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import join
 
-from .. import options
+from .. import completing, options
 from ..display import Form, display
 from ..getting import STDOUT, Place, Wanted, chosen, place_of, plan, the_one
 from ..output import note, pour, say
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     "\n  cvq get 12 pictures --role all\n  cvq get 3-7 pictures --name '*.png'"
     "\n  cvq get 12 result.json -o - | jq .\n  cvq get --batch 3 pictures"
 )
-@click.argument("words", metavar="[JOB] [NAME|DIR]", type=options.FilePath(), nargs=-1)
+@click.argument(
+    "words", metavar="[JOB] [NAME|DIR]", type=options.FilePath(), nargs=-1,
+    shell_complete=completing.jobs,
+)  # fmt: skip
 @click.option(
     "-o", "--output", type=options.FilePath(), metavar="PATH",
     help="Copy the one file to this path, or the files into this folder (NAME/ is created); - is "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="\b\nExamples:\n  cvq kinds\n  cvq kinds style-transfer --json")
-@click.argument("name", metavar="[KIND]", required=False)
+@click.argument("name", metavar="[KIND]", type=options.KIND, required=False)
 @options.form("--json", form=Form.JSON, help="Print JSON, with each kind's JSON schema.")
 @options.as_csv
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print names only.")

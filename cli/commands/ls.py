@@ -2,92 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options
-from ..display import Form, Listing, display_list, form
-from ..output import hint, note, table
+from ..display import Form, Listing, asked_fields, display_list, display_pages, form
+from ..output import hint, note, say, table
 
 if TYPE_CHECKING:
     from cvq.history import History
     from cvq.views.filters import Filter
     from cvq.views.folded import Row
 
+_PAGE = 500  # jobs that are in memory at a time
+_COUNTED = 10_000  # beyond which nobody needs to know how many are not shown
+
 
 @click.command(
     epilog="\b\nExamples:\n  cvq ls --status running,queued -w\n"
-    "  cvq ls --kind style-transfer --where 'total_loss<1000' --sort total_loss\n"
+    "  cvq ls --kind vae --where 'val_loss < 100 and params.epochs > 5' --sort val_loss\n"
+    "  cvq ls --since today --columns id,state,duration,metrics.val_loss --md\n"
     "  cvq ls --since 2d --tag for=poster --all --csv"
 )
 @options.filters
+@options.trashed
 @click.option(
     "--sort",
+    type=options.Query("key"),
     metavar="KEY",
-    help="Sort by a column (id, priority, created_at, …), a metric or a number in the result; "
-    "-KEY sorts in descending order, best(KEY) by the best value of the curve.",
+    help="Sort by a column (id, priority, created, duration, …), a metric, a parameter, a tag or "
+    "a value of the result; -KEY sorts in descending order, best(KEY) by the best value of the "
+    "curve. Several are separated by commas.",
 )
 @click.option(
-    "-n", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
+    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
     help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")
+@click.option(
+    "--columns",
+    type=options.FIELDS,
+    metavar="FIELD,...",
+    help="Show these columns: those of the table, or whatever --where can name; "
+    "+FIELD adds one to the table's.",
+)
 @options.flag("--unfold", help="A line for each job of a batch, too.")
-@options.as_json
+@options.as_json_fields
 @options.as_csv
+@options.as_md
 @options.quiet
+@options.form("--count", form=Form.COUNT, help="Print how many jobs there are.")
 @options.watching
-def ls(limit: int, everything: bool, unfold: bool, watch: bool, **filters: Any) -> None:
+def ls(
+    limit: int,
+    everything: bool,
+    columns: list[str] | None,
+    unfold: bool,
+    watch: bool,
+    **filters: Any,
+) -> None:
     """List jobs, the newest first.
 
     The headline is the figure or answer that matters most to the job's kind. `succeeded (warned)`
     means that the job itself reports a problem with its result: see `cvq why JOB`.
 
     A batch is one line, unless --batch, --where, --sort or --unfold asks for its jobs; --json,
-    --csv and --quiet list jobs alone.
+    --csv, --md and --quiet list jobs alone. docs/querying.md has the language of --where.
     """
     from cvq.history import History
 
-    client = History()
-    wanted = options.make_filter(client, **filters, limit=None if everything else limit)
-    remarks = client.check_filter(wanted)
-    of_jobs = unfold or wanted.batches or wanted.where or wanted.sort
-    seen = _View(client, wanted, folds=form() is Form.TEXT and not of_jobs)
-    if watch:
+    history = History()
+    wanted = options.make_filter(history, **filters, limit=None if everything else limit)
+    seen = _View(history, wanted, columns, unfold=unfold)
+    remarks = history.check_filter(wanted, seen.fields)
+    if form() is Form.COUNT:
+        say(seen.count())
+    elif watch:
         _watch(seen)
-        return
-    rows = seen.find()
-    display_list(seen.listing, rows)
-    _note_remarks(remarks, wanted, found=bool(rows))
-    _hint_cut(seen, len(rows))
-    _hint_folded(rows)
+    elif everything:
+        display_pages(seen.listing, seen.pages)
+        _note_remarks(remarks, wanted, found=seen.found)
+    else:
+        rows = seen.find()
+        display_list(seen.listing, rows)
+        _note_remarks(remarks, wanted, found=bool(rows))
+        _hint_cut(seen, len(rows))
+        _hint_folded(rows)
 
 
 class _View:
     """What is listed: jobs, or jobs and batches."""
 
-    def __init__(self, client: History, wanted: Filter, *, folds: bool) -> None:
-        from cvq.views import filters, folded
-
+    def __init__(
+        self, history: History, wanted: Filter, columns: Sequence[str] | None, *, unfold: bool
+    ) -> None:
         from .. import job_table
+        from ..job_fields import Chosen
 
-        self.client, self.wanted = client, wanted
-        listing: Any = job_table.folded(client) if folds else job_table.listing(client)
+        self.history, self.wanted = history, wanted
+        of_jobs = unfold or wanted.batches or wanted.sweeps or wanted.where or wanted.sort
+        self.folds = form() is Form.TEXT and not of_jobs and not columns
+        self.found = False
+        chosen = job_table.choose(wanted, columns, asked_fields())
+        self._chosen = Chosen(chosen.fields)
+        listing: Any = (
+            job_table.folded(history)
+            if self.folds
+            else job_table.listing(history, self._chosen, chosen)
+        )
         self.listing: Listing[Row] = listing
-        self._reader: Any = folded if folds else filters
+
+    @property
+    def fields(self) -> list[str]:
+        """What is to be shown besides the columns of the table."""
+        return list(self._chosen.fields)
 
     def find(self) -> list[Row]:
-        """What there is."""
-        with self.client.db.read() as connection:
-            rows: list[Row] = self._reader.find(connection, self.wanted)
+        """What there is, up to the limit."""
+        from cvq.views import filters, folded
+
+        with self.history.db.read() as connection:
+            if self.folds:
+                return folded.find(connection, self.wanted)
+            jobs = filters.find(connection, self.wanted)
+            self._chosen.look(connection, jobs)
+            rows: list[Row] = list(jobs)
         return rows
 
-    def count(self) -> int:
-        """How much there is, whatever the limit."""
-        with self.client.db.read() as connection:
-            return int(self._reader.count(connection, self.wanted))
+    def pages(self) -> Iterator[list[Row]]:
+        """All that there is; each page in a transaction of its own, as its reader may be slow."""
+        from cvq.views import filters
+
+        if self.folds:
+            rows = self.find()
+            self.found = bool(rows)
+            yield rows
+            return
+        after: str | None = ""
+        while after is not None:
+            with self.history.db.read() as connection:
+                page = filters.page(connection, replace(self.wanted, limit=_PAGE), after or None)
+                self._chosen.look(connection, page.jobs)
+            if page.jobs:
+                self.found = True
+                yield list(page.jobs)
+            after = page.after
+
+    def count(self, most: int | None = None) -> int:
+        """How much there is, whatever the limit; of more than `most`, at least that many."""
+        from cvq.views import filters, folded
+
+        with self.history.db.read() as connection:
+            if self.folds:
+                return folded.count(connection, self.wanted, most)
+            return filters.count(connection, self.wanted, most)
 
 
 def _note_remarks(remarks: Sequence[str], wanted: Filter, *, found: bool) -> None:
@@ -103,8 +174,10 @@ def _note_remarks(remarks: Sequence[str], wanted: Filter, *, found: bool) -> Non
 def _hint_cut(seen: _View, shown: int) -> None:
     if seen.wanted.limit is None or shown < seen.wanted.limit:
         return
-    more = seen.count() - shown
-    if more > 0:
+    more = seen.count(shown + _COUNTED) - shown
+    if more >= _COUNTED:
+        note(f"… more than {_COUNTED:,} more: -n N or --all")
+    elif more > 0:
         note(f"… {more} more: -n {shown + more} or --all")
 
 

@@ -12,7 +12,7 @@ from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import did_you_mean, nearest
 
-from .. import options
+from .. import completing, options
 from ..display import Form, display
 from ..output import Column, heading, note, on_terminal, say_each, show_csv, show_table
 
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     "  cvq metrics 2-9 loss --x epoch --log-y --smooth 0.9\n"
     "  cvq metrics 12 total_loss --csv > loss.csv"
 )
-@click.argument("words", metavar="JOB... [NAME]...", nargs=-1, required=True)
+@click.argument(
+    "words", metavar="JOB... [NAME]...", nargs=-1, required=True,
+    shell_complete=completing.jobs_and_metrics,
+)  # fmt: skip
 @click.option(
     "--attempt", type=options.count(), metavar="N",
     help="Only this attempt.  [default: one curve over attempts that resumed each other]",

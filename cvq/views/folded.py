@@ -43,10 +43,13 @@ def _before(connection: Connection, batch: Batch) -> float:
     return 0.5 + int(connection.scalar(earlier) or 0)
 
 
-def count(connection: Connection, wanted: Filter) -> int:
-    """How many rows there are, whatever the limit."""
-    batches = select(func.count()).select_from(_batches(connection, wanted).subquery())
-    alone = filters.count(connection, replace(wanted, alone=True))
+def count(connection: Connection, wanted: Filter, most: int | None = None) -> int:
+    """How many rows there are, whatever the limit; of more than `most`, at least that many."""
+    alone = filters.count(connection, replace(wanted, alone=True), most)
+    if most is not None and alone >= most:
+        return alone
+    found = _batches(connection, wanted).limit(most).subquery()
+    batches = select(func.count()).select_from(found)
     return alone + int(connection.scalar(batches) or 0)
 
 

@@ -51,6 +51,11 @@ def job(row: Job, artifacts: Iterable[Artifact]) -> Json:
     }
 
 
+def job_names() -> list[str]:
+    """What a job's shape has."""
+    return list(job(Job(**dict.fromkeys(Job.__dataclass_fields__)), ()))  # type: ignore[arg-type]
+
+
 def jobs(connection: Connection, rows: Sequence[Job]) -> Iterator[Json]:
     """Jobs, each with the files that it has left."""
     for start in range(0, len(rows), _CHUNK):

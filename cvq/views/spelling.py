@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -13,6 +13,7 @@ from ..query.columns import COLUMNS
 from ..query.distinct import distinct, names
 from ..query.meaning import as_column, fields_of
 from ..query.names import sources_of
+from ..query.parser import parse_field
 from ..query.place import QueryError
 from ..query.tree import Field
 from ..text import did_you_mean, join, nearest
@@ -29,6 +30,7 @@ def check(
     connection: Connection,
     wanted: Filter,
     *,
+    fields: Sequence[str] = (),
     kinds: Callable[[], Iterable[str]] = tuple,
     figures: Callable[[], Iterable[str]] = tuple,
 ) -> list[str]:
@@ -37,6 +39,7 @@ def check(
     Args:
         connection: of the database.
         wanted: the filter.
+        fields: what else is to be told of the jobs, as a query names it.
         kinds: the kinds that could be submitted, asked only where the history does not know one.
         figures: likewise, the metrics that these kinds record.
 
@@ -48,10 +51,11 @@ def check(
         UsageError: a metric, column or kind is unknown, or a user or tag but for a letter or two;
             the message names the nearest.
     """
-    fields = [*fields_of(wanted.where), *(key.field for key in wanted.keys)]
+    asked = [*fields_of(wanted.where), *(key.field for key in wanted.keys)]
+    asked += map(parse_field, fields)
     if connection.scalar(select(t.jobs.c.id).limit(1)) is None:
         return []
-    remarks = _check_fields(connection, fields, figures)
+    remarks = _check_fields(connection, asked, figures)
     for kind in wanted.kinds:
         if not _exists(connection, t.jobs.c.kind == kind) and kind not in (known := set(kinds())):
             _refuse(f"no job of kind '{kind}'", kind, known | _all(connection, t.jobs.c.kind))

@@ -1,0 +1,1 @@
+"""A history of a million jobs: what it costs to ask it, and to keep it."""
