@@ -40,9 +40,9 @@ def look_at(
     from cvq.checks import JobOptions
 
     asked = {name: common[name] for name in ("strict", "max_fails", "single", "each")}
-    wanted = Bulk(
-        kind, given.values, JobOptions(**more), **asked, cache=not common["no_cache"], dry=True
-    )
+    options = JobOptions(**{name: value for name, value in more.items() if name != "cache"})
+    cache = more.get("cache", True)
+    wanted = Bulk(kind, given.values, options, **asked, cache=cache, dry=True)
     return prepare(client, wanted, given.items, given.look)
 
 

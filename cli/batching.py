@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cvq.kinds.kind import Kind
 
 _LINE_EVERY_S = 10.0
-_ALONE = ("strict", "no_cache", "max_fails", "column")  # which mean nothing to a single job
+_ALONE = ("strict", "max_fails", "column")  # which mean nothing to a single job
 
 
 def options(kind: Kind) -> list[click.Parameter]:
@@ -47,8 +47,6 @@ def options(kind: Kind) -> list[click.Parameter]:
         click.Option(["--single"], is_flag=True,
                      help="Few jobs of 1,000 pictures each, as for more than 2,000."),
         click.Option(["--strict"], is_flag=True, help="Queue nothing where an item is bad."),
-        click.Option(["--no-cache"], is_flag=True,
-                     help="Compute anew what an earlier batch has answered."),
         click.Option(
             ["--max-fails"], type=count(1), metavar="N",
             help="Cancel the rest of the batch once N of its items have failed.",
@@ -139,7 +137,6 @@ def _queued(
 ) -> BatchHandle:
     handle = None
     options = {name: common[name] for name in ("strict", "max_fails", "each", "single")}
-    options["cache"] = not common["no_cache"]
     try:
         with _given(kind, client, values, common) as given:
             handle = client.submit_many(

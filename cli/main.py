@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "watch": Entry("watch", "Follow a job's progress and log, or a batch, until it ends."),
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
         "retry": Entry("retry", "Queue again what has failed of a batch."),
+        "rerun": Entry("rerun", "Submit old jobs anew, with other values where they are given."),
     },
     "History": {
         "ls": Entry("ls", "List jobs, the newest first."),

@@ -47,6 +47,8 @@ def describing_options() -> list[click.Parameter]:
             ["--gpu/--no-gpu"], default=None,
             help="Only on a GPU; never on a GPU.  [default: either]",
         ),
+        click.Option(["--no-cache"], is_flag=True,
+                     help="Compute anew what an equal job has computed already."),
         click.Option(
             ["--params"], type=FilePath(), metavar="FILE",
             help="Values from a TOML or JSON file; those on the command line take precedence.",
@@ -99,6 +101,8 @@ def client_options(client: Client, common: Mapping[str, Any]) -> dict[str, Any]:
         "gpu": common["gpu"],
         "queue": common.get("queue"),
     }
+    if common["no_cache"]:
+        given["cache"] = False
     references = [item for group in common.get("after", ()) for item in group]
     if references:
         given["after"] = resolve(client, references)
@@ -172,11 +176,22 @@ def show_outcome(client: Client, job: Job) -> None:
 
     if job.state != State.SUCCEEDED:
         return
+    if job.twin_of is not None:
+        note(twin_line(job))
+        show_warnings(job)
+        return
     took = formats.duration(job.seconds(job.finished_at)) if job.finished_at else ""
     figures = formats.headline(job, headline_names(client.settings, job), most=3)
     figures = figures or formats.result_figures(job)
     note(f"job {job.id} succeeded in {took}{': ' + figures if figures else ''}")
     show_warnings(job)
+
+
+def twin_line(job: Job) -> str:
+    """Say of which job one has its result, or is to have it."""
+    if job.state == State.SUCCEEDED:
+        return f"job {job.id} succeeded: the same as job {job.twin_of}"
+    return f"job {job.id} {job.state}: the same as job {job.twin_of}, whose result it will share"
 
 
 def show_warnings(job: Job) -> None:

@@ -16,7 +16,7 @@ from .records import NewJob
 if TYPE_CHECKING:
     from .kinds.kind import Kind
 
-_LONGEST_NAME = 150  # characters
+LONGEST_NAME = 150  # characters
 _LONGEST_NOTE = 20_000
 
 
@@ -103,8 +103,8 @@ def check_limits(hard: float | None, soft: float | None) -> None:
 def check_words(name: str | None, queue: str, tags: Mapping[str, str]) -> None:
     """Refuse names and tags that no database or command line could hold."""
     for what, value in (("name", name), ("queue", queue)):
-        if value is not None and not 0 < len(value) <= _LONGEST_NAME:
-            raise UsageError(f"{what}: give 1 to {_LONGEST_NAME} characters")
+        if value is not None and not 0 < len(value) <= LONGEST_NAME:
+            raise UsageError(f"{what}: give 1 to {LONGEST_NAME} characters")
         check_storable(what, value)
     if queue != queue.strip() or "," in queue:  # `cvq worker --queues` could not name it
         raise UsageError(f"queue '{queue}': its name may have no comma, nor spaces at its ends")

@@ -19,10 +19,12 @@ from .inputs.contents import digest_of
 from .inputs.items import Item, label
 from .inputs.models import ModelFile
 from .inputs.submission import InputChecks, take_in
+from .kinds.code import code_of
 from .kinds.kind import digest
 from .kinds.spec import files_in
 from .known import Known, Seen
 from .manifests import Entry
+from .origin import WorkingFolder, origin
 from .packing import Packer, Taken, folder
 from .prepared import Ledger
 from .records import NewJob
@@ -59,11 +61,17 @@ class Maker:
         self._key = bulk.kind.batch_key(self.json)
         user = client.settings.user
         like = bulk.options.job(bulk.kind, self.json, user, checked.waits_for)
-        self._like = replace(like, batch_key=self._key)
+        self._code = code_of(bulk.kind)
+        with WorkingFolder() as here:
+            said = origin(client.settings.host, self._code, here)
+        self._like = replace(like, batch_key=self._key, origin=said)
 
     @property
     def cache_key(self) -> str | None:
-        """Equal where the same items have the same answers; None of a kind without inference."""
+        """Equal where the same items have the same answers; None of a kind without inference.
+
+        By other code they may have others.
+        """
         if self._key is None:
             return None
         # A model is told by the job that trains it, which may not have ended yet.
@@ -72,7 +80,7 @@ class Maker:
             for name, file in self._common.items()
             if isinstance(file, ModelFile)
         }
-        return self._bulk.kind.batch_key({**self.json, **jobs})
+        return self._bulk.kind.batch_key({**self.json, **jobs, "": self._code})
 
     def job(self, known: Known, numbered: tuple[int, Item]) -> Made:
         """The job of one item, where it is not known."""

@@ -268,8 +268,16 @@ def parents_of(connection: Connection, job_id: int) -> list[Job]:
 
 
 def awaited_by(connection: Connection, job_id: int) -> list[Job]:
-    """The queued and running jobs that a job waits for, also by way of others that wait."""
-    jobs, links = t.jobs.c, t.dependencies.c
+    """The queued and running jobs that a job waits for, also by way of others that wait.
+
+    One waits for the job that does the same, too, whose result it is to share.
+    """
+    jobs = t.jobs.c
+    twins = select(jobs.id, jobs.twin_of).where(
+        t.in_state(State.WAITING), jobs.twin_of.is_not(None)
+    )
+    every = select(t.dependencies.c.job_id, t.dependencies.c.parent_id).union_all(twins)
+    links = every.subquery("links").c
     found = select(links.parent_id).where(links.job_id == job_id).cte("awaited", recursive=True)
     found = found.union(
         select(links.parent_id)

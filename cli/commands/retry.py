@@ -50,6 +50,7 @@ def retry(
 
     BATCH is an id, or @ for your last. The jobs stay those that they are, and their attempts count
     on. What was refused when it was submitted has no input to be tried again: submit it anew.
+    `cvq rerun` makes a new job from an old one, with other values if you like.
     """
     from cvq.client import Client
 

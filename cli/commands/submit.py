@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cvq.errors import CvqError
+from cvq.states import State
 
 from .. import batching, estimates, submitting
 from ..formats import clean, moment, title
@@ -51,7 +52,7 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         _tell(client, handle, common)
         return
     if not (common["as_json"] or common["quiet"]):
-        note(_queued_line(handle.job))
+        note(queued_line(handle.job))
         estimates.tell(estimates.job_estimate(client, handle.job), nobody=False)
     _follow(client, handle, common)
 
@@ -71,7 +72,10 @@ def _tell(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
              f"printed: {said}")  # fmt: skip
 
 
-def _queued_line(job: Job) -> str:
+def queued_line(job: Job) -> str:
+    """Say which job was submitted, and what becomes of it."""
+    if job.twin_of is not None and job.state in (State.SUCCEEDED, State.WAITING):
+        return submitting.twin_line(job)
     line = f"job {job.id} {job.state}: {clean(job.kind)} {title(job)}".rstrip()
     return line + (f", not before {moment(job.not_before)}" if job.not_before else "")
 
@@ -83,13 +87,31 @@ def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: boo
     elif quiet:
         say(job.id)
     else:
-        say(_queued_line(job))
+        say(queued_line(job))
+        if job.finished:
+            hint(f"`cvq get {job.id}` copies its files here, --no-cache computes it anew")
+            return
         hint(f"`cvq watch {job.id}` follows it, `cvq show {job.id}` shows details, "
              f"`cvq get {job.id}` copies its files here")  # fmt: skip
 
 
 def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     from cvq.handle import raise_for_state
+
+    follow_job(client, handle, common["timeout"], quiet=common["quiet"])
+    if common["quiet"] and not common["as_json"]:
+        say(handle.id)
+    else:
+        submitting.show_result(client, handle, as_json=common["as_json"])
+    raise_for_state(handle.job)
+
+
+def follow_job(client: Client, handle: JobHandle, timeout: float | None, *, quiet: bool) -> None:
+    """Follow a job to its end, however it ends; what interrupts this leaves it as it is.
+
+    Raises:
+        WaitTimeoutError: it has not ended in time.
+    """
     from cvq.views.declared import headline_names
 
     from ..follow import Follower
@@ -99,25 +121,20 @@ def _follow(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
         names = headline_names(client.settings, handle.job)
         with (
             Interrupts() as interrupts,
-            closing(Follower(names, quiet=common["quiet"])) as follower,
+            closing(Follower(names, quiet=quiet)) as follower,
         ):
-            holdups = Holdups(client, follower.say, busy=not common["quiet"])
+            holdups = Holdups(client, follower.say, busy=not quiet)
 
             def look(job: Job) -> None:
                 interrupts.check()
                 follower(job)
                 holdups(job)
 
-            handle.wait(common["timeout"], check=False, on_look=look)
+            handle.wait(timeout, check=False, on_look=look)
     except KeyboardInterrupt:
         note(f"job {handle.id} continues: `cvq watch {handle.id}` follows it, "
              f"`cvq cancel {handle.id}` stops it")  # fmt: skip
         raise
-    if common["quiet"] and not common["as_json"]:
-        say(handle.id)
-    else:
-        submitting.show_result(client, handle, as_json=common["as_json"])
-    raise_for_state(handle.job)
 
 
 submit = KindGroup(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from .acting import Acting
 from .describing import Describing
+from .rerunning import Rerunning
 from .sweeping import Sweeping
 
 
-class Client(Sweeping, Acting, Describing):
+class Client(Sweeping, Rerunning, Acting, Describing):
     """Submits jobs and asks for their history.
 
     Args:

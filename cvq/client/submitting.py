@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +17,15 @@ from ..broker.endings import listening
 from ..checks import JobOptions
 from ..errors import BrokerError, BrokerTimeoutError, UsageError
 from ..handle import JobHandle, JobLike, id_of, overdue, raise_for_state
+from ..identity import identities
 from ..inputs.submission import InputChecks, check_inputs, fetched_inputs, store_inputs
 from ..kinds import get_kind, make_spec
+from ..kinds.code import code_of
 from ..kinds.kind import Kind
 from ..kinds.spec import Spec
 from ..lifecycle import batches, jobs
-from ..records import Job
+from ..origin import WorkingFolder, origin
+from ..records import Job, NewJob
 from ..views.models import JobModels
 from .connections import Connections, several
 
@@ -49,10 +53,14 @@ class Submitting(Connections):
         soft_time_limit: float | None = None,
         gpu: bool | None = None,
         queue: str | None = None,
+        cache: bool = True,
         on_pack: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> JobHandle:
         """Validate, store the inputs, enter the job in the database, then notify the workers.
+
+        Where a job has done the same already (`Kind.cache`), the new one has succeeded at once and
+        has that one's result; where one is at it, it waits for that. `twin_of` says which.
 
         Args:
             kind: the job kind, as `cvq kinds` lists them.
@@ -67,6 +75,7 @@ class Submitting(Connections):
                 checkpoint. Where there is a `time_limit`, less than that.
             gpu: True for a GPU worker only, False for no GPU even where there is one.
             queue: a queue other than the default.
+            cache: False computes anew what an equal job has computed.
             on_pack: told how many files of a data folder are packed, and of how many.
             values: the fields of the kind's specification; files as paths, the job that a model
                 comes from as it is: `submit("classify", images="shoe.png", model=job)`.
@@ -89,7 +98,7 @@ class Submitting(Connections):
             gpu=gpu,
             queue=queue,
         )
-        return self._submit(found, spec, options, on_pack)
+        return self._submit(found, spec, options, on_pack, cache=cache)
 
     def _submit(
         self,
@@ -98,23 +107,41 @@ class Submitting(Connections):
         options: JobOptions,
         on_pack: Callable[[int, int], None] | None = None,
         *,
+        cache: bool = True,
         warm: bool = False,
     ) -> JobHandle:
         """Store the inputs, enter the job, and notify the workers; `warm` is for a warm slot."""
-        with fetched_inputs(spec, self.settings, download=True) as fetched:
-            checked = self._checked(fetched)
-            trouble = self._broker_trouble()
-            database = self.db
-            spec = store_inputs(checked.spec, self.artifacts, on_pack)
-        job = options.job(
-            kind, spec.model_dump(mode="json"), self.settings.user, checked.waits_for
-        )
+        # While the inputs are stored, git looks at the working folder; not where each ms counts.
+        with nullcontext() if warm else WorkingFolder() as folder:
+            with fetched_inputs(spec, self.settings, download=True) as fetched:
+                checked = self._checked(fetched)
+                trouble = self._broker_trouble()
+                _ = self.db  # one that is away is told before anything is stored
+                spec = store_inputs(checked.spec, self.artifacts, on_pack)
+            code = code_of(kind)
+            job = options.job(
+                kind, spec.model_dump(mode="json"), self.settings.user, checked.waits_for
+            )
+            job = replace(job, origin=origin(self.settings.host, code, folder))
         if warm:
             job = replace(job, batch_key=kind.batch_key(job.spec))
-        with database.write() as connection:
-            job_id = jobs.submit(connection, job)
-        self.notify(job.queue, f"job {job_id}", trouble=trouble)
-        return self._handle(job_id)
+        return self._enter(kind, spec, job, cache=cache and not warm, trouble=trouble)
+
+    def _enter(
+        self, kind: Kind, spec: Spec, job: NewJob, *, cache: bool, trouble: BrokerError | None
+    ) -> JobHandle:
+        """Enter a job, all of whose inputs are stored, and notify the workers."""
+        with self.db.read() if kind.cache else nullcontext() as reading:
+            code = jobs.code_of(job)
+            alike = identities(reading, kind, spec, code, job.device) if reading else []
+        if alike and job.batch_key is None:
+            job = replace(job, identity=alike[0])
+        with self.db.write() as connection:
+            job_id = jobs.submit(connection, job, alike if cache else ())
+        handle = self._handle(job_id)
+        if not (alike and handle.finished):
+            self.notify(job.queue, f"job {job_id}", trouble=trouble)
+        return handle
 
     def infer(
         self,

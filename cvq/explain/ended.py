@@ -20,6 +20,11 @@ def diagnose_success(snapshot: Snapshot) -> Diagnosis:
     """How a job succeeded."""
     connection, job = snapshot.connection, snapshot.job
     attempts = snapshot.attempts
+    if job.twin_of is not None:
+        return Diagnosis(
+            [f"It does the same as job {job.twin_of}, and has the result of that one."],
+            [f"`cvq rerun {job.id}` computes it anew, and --verify compares."],
+        )
     if not attempts:
         return Diagnosis(["It succeeded."], [f"`cvq show {job.id}` tells all about it."])
     *earlier, last = attempts

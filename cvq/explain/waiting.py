@@ -12,7 +12,9 @@ from .phrases import capital, named, start_worker, until
 
 def diagnose(snapshot: Snapshot) -> Diagnosis:
     """Why a job waits."""
-    diagnosis = _parents(snapshot) or _next_attempt(snapshot) or _start(snapshot)
+    diagnosis = (
+        _parents(snapshot) or _twin(snapshot) or _next_attempt(snapshot) or _start(snapshot)
+    )
     return Diagnosis(diagnosis.sentences, [*diagnosis.advice, *_promoter(snapshot)])
 
 
@@ -31,6 +33,19 @@ def _parents(snapshot: Snapshot) -> Diagnosis | None:
         [f"It waits for {named(parents)} to succeed.", *more],
         [f"`cvq why {parents[0].id}` explains that one."],
     )
+
+
+def _twin(snapshot: Snapshot) -> Diagnosis | None:
+    """Which job does the same, if it waits for the result of that one."""
+    if snapshot.job.twin_of is None or _not_before(snapshot):
+        return None
+    found = queries.get_jobs(snapshot.connection, [snapshot.job.twin_of])
+    if not found or (found[0].finished and found[0].state != State.SUCCEEDED):
+        gone = named(found) if found else f"job {snapshot.job.twin_of} (pruned)"
+        return Diagnosis([f"It was to share the result of {gone}: it goes on in a moment."], [])
+    again = f"`cvq rerun {snapshot.job.id}` computes the same anew."
+    said = f"It does the same as {named(found)}, and waits for that one's result."
+    return Diagnosis([said], [f"`cvq why {found[0].id}` explains that one.", again])
 
 
 def _next_attempt(snapshot: Snapshot) -> Diagnosis | None:

@@ -28,12 +28,10 @@ _IN_BULK = "cvq_workers.inference.bulk:run"
 # What `Client.submit` takes besides a specification's fields; a test holds the two equal.
 OF_EVERY_JOB = frozenset(
     {"self", "kind", "priority", "name", "tags", "after", "at", "retries", "time_limit",
-     "soft_time_limit", "gpu", "queue", "on_pack"}
+     "soft_time_limit", "gpu", "queue", "cache", "on_pack"}
 )  # fmt: skip
 # What `Client.submit_many` takes besides these, of a kind with items.
-OF_EVERY_BATCH = frozenset(
-    {"items", "strict", "max_fails", "single", "each", "cache", "on_item"}
-)  # fmt: skip
+OF_EVERY_BATCH = frozenset({"items", "strict", "max_fails", "single", "each", "on_item"})
 
 
 @dataclass(frozen=True)

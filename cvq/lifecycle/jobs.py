@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..queries import database_time, no_job
 from ..records import Job, NewJob, Outcome
 from ..states import Reason, State
 from ..tables import now
+from . import twins
 from .cancelling import request_cancel, stop_failing
 from .closing import end
 from .events import CANCEL_REQUESTED, SUBMITTED, add_event, add_events
@@ -34,15 +35,25 @@ from .retries import LONGEST_PAUSE_S
 from .values import storable
 
 
-def submit(connection: Connection, job: NewJob) -> int:
+def submit(connection: Connection, job: NewJob, share: Collection[str] = ()) -> int:
     """Insert a job, `queued` or (with a parent or a time to wait for) `waiting`; return its id.
+
+    Args:
+        connection: the transaction.
+        job: what is submitted.
+        share: identities of jobs that do the same. Where one has succeeded, the job has its
+            result at once; where one is unfinished, it waits for that (see `twins`).
 
     Raises:
         UnknownJobError: a job that it waits for, or uses, does not exist.
     """
     hold(connection, leans_on(job))
+    wanted = twins.Wanted(share, code_of(job), job.queue, job.priority, job.after)
+    twin = twins.find(connection, wanted) if share else None
     rank = new_rank(connection, job.queue, job.priority, job.user)
     values = columns(job, rank, database_time(connection))
+    if twin is not None:
+        values |= {"twin_of": twin.root, "state": State.WAITING, "queued_at": None}
     job_id: Any = connection.scalar(insert(t.jobs).values(values).returning(t.jobs.c.id))
     for parent in set(job.after):
         connection.execute(insert(t.dependencies).values(job_id=job_id, parent_id=parent))
@@ -50,7 +61,16 @@ def submit(connection: Connection, job: NewJob) -> int:
     attributes.add(connection, job_id, asked)
     attributes.add_inputs(connection, job_id, attributes.inputs_of(job.spec))
     add_event(connection, job_id, SUBMITTED, job.user)
+    if twin is not None and not twin.is_done:
+        twins.hurry(connection, twin.root, wanted._replace(own=job_id), job.user)
+    elif twin is not None and not job.after and job.not_before is None:
+        twins.share(connection, twin.id, [job_id], job.user)
     return int(job_id)
+
+
+def code_of(job: NewJob) -> str | None:
+    """The version of its kind's code where a job is submitted."""
+    return (job.origin or {}).get("code")
 
 
 def hold(connection: Connection, job_ids: Iterable[int | None]) -> None:
@@ -174,7 +194,8 @@ def cancel_where(connection: Connection, which: ColumnElement[bool], by: str) ->
 def promote(connection: Connection, by: str) -> int:
     """Queue the waiting jobs whose time has come and whose parents have succeeded.
 
-    Children of a failed or cancelled job fail with reason `dependency-failed`. Returns how many
+    Children of a failed or cancelled job fail with reason `dependency-failed`; twins of a job that
+    has ended share its result, or one of them runs. Returns how many
     jobs became `queued`.
     """
     parent = t.jobs.alias("parent")
@@ -204,6 +225,16 @@ def promote(connection: Connection, by: str) -> int:
         add_events(
             connection, [row.id for row in failed], f"failed ({Reason.DEPENDENCY_FAILED})", by
         )
+    may_go_on = and_(
+        or_(
+            t.jobs.c.not_before.is_(None),
+            t.jobs.c.not_before <= now(),
+            # Longer than any back-off: the clock was set back after the attempt.
+            and_(t.jobs.c.attempt > 0, t.jobs.c.not_before > now(LONGEST_PAUSE_S)),
+        ),
+        ~has_parent(parent.c.state != State.SUCCEEDED),
+    )
+    twins.settle(connection, may_go_on, by)
     ready = connection.execute(
         select(
             t.jobs.c.id,
@@ -213,16 +244,7 @@ def promote(connection: Connection, by: str) -> int:
             t.jobs.c.attempt,
             t.jobs.c.fair_rank,
         )
-        .where(
-            t.in_state(State.WAITING),
-            or_(
-                t.jobs.c.not_before.is_(None),
-                t.jobs.c.not_before <= now(),
-                # Longer than any back-off: the clock was set back after the attempt.
-                and_(t.jobs.c.attempt > 0, t.jobs.c.not_before > now(LONGEST_PAUSE_S)),
-            ),
-            ~has_parent(parent.c.state != State.SUCCEEDED),
-        )
+        .where(t.in_state(State.WAITING), t.jobs.c.twin_of.is_(None), may_go_on)
         .order_by(t.jobs.c.id)
         .with_for_update(of=t.jobs, skip_locked=True)
     ).all()

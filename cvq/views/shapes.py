@@ -37,6 +37,8 @@ def job(row: Job, artifacts: Iterable[Artifact]) -> Json:
         "name": row.name,
         "tags": row.tags,
         "batch": row.batch,
+        "twin_of": row.twin_of,
+        "made_from": row.made_from,
         "spec": row.spec,
         "attempt": row.attempt,
         "max_attempts": row.max_attempts,

@@ -141,6 +141,8 @@ def _make_indexes() -> None:
         _index("jobs", f"ix_jobs_{column}_id", [column, "id"], f"{column} IS NOT NULL")
     for column in ("twin_of", "made_from", "trashed_at"):
         _index("jobs", f"ix_jobs_{column}", [column], f"{column} IS NOT NULL")
+    waiting = "state = 'waiting' AND twin_of IS NOT NULL"
+    _index("jobs", "ix_jobs_waiting_twin", ["twin_of"], waiting)
     for column in ("started_at", "finished_at"):
         op.create_index(f"ix_jobs_{column}", "jobs", [column])
     _index("jobs", "ix_jobs_succeeded", ["kind", "id"], "state = 'succeeded'")

@@ -1,0 +1,204 @@
+"""`cvq rerun JOB… [--set …]`: a new job from an old one, its inputs from the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cvq.errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
+from cvq.text import count
+
+from .. import options, submitting
+from ..display import Form, display, form
+from ..output import dump, hint, note, say, say_each
+from .submit import follow_job, queued_line
+
+if TYPE_CHECKING:
+    from cvq.client import Client
+    from cvq.handle import JobHandle
+    from cvq.parse import Reference
+
+_MOST = 1_000  # jobs of one command
+_WORST_FIRST = (
+    WaitTimeoutError.exit_code,
+    JobFailedError.exit_code,
+    JobCancelledError.exit_code,
+)
+
+
+def _setting(context: click.Context, param: click.Parameter, given: Sequence[str]) -> Any:
+    """`name=value` as a pair; each name once."""
+    found: dict[str, str] = {}
+    for word in given:
+        name, sign, value = word.partition("=")
+        name = name.strip()
+        if not sign or not name:
+            raise click.BadParameter(f"'{word}': give NAME=VALUE", context, param)
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice", context, param)
+        found[name] = value
+    return found
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cvq rerun 12 --set learning-rate=0.01"
+    "\n  cvq rerun 12 --set epochs=20 --set optimizer=sgd --wait"
+    "\n  cvq rerun 12 --new-seed --name 'another seed'\n  cvq rerun 12 --verify"
+    "\n\n`cvq retry` tries what has failed of a batch again, as the same jobs."
+)
+@options.jobs
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_setting,
+    help="Another value of a field, as `cvq submit KIND --help` lists them; of one within "
+    "another a.b=VALUE; lists with commas. May be repeated.",
+)
+@click.option("--seed", type=int, metavar="N", help="Another seed.  [default: the old job's]")
+@options.flag("--new-seed", help="A seed that nobody has chosen.")
+@options.flag("--wait", "waits", help="Follow the jobs; exit with their outcome.")
+@click.option("--name", help="Another name.")
+@click.option(
+    "--tag",
+    type=options.TAG,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Other tags, in the place of the old ones; may be repeated.",
+)
+@click.option("--priority", type=int, metavar="0..9", help="Another priority.")
+@click.option("--queue", metavar="NAME", help="Another queue.")
+@click.option("--retries", type=int, metavar="N", help="Another number of retries.")
+@click.option(
+    "--time-limit", type=options.DURATION, metavar="DURATION", help="Another time limit."
+)
+@click.option(
+    "--soft-time-limit", type=options.DURATION, metavar="DURATION", help="Another soft time limit."
+)
+@click.option("--gpu/--no-gpu", default=None, help="Only on a GPU; never on a GPU.")
+@click.option(
+    "--cache/--no-cache",
+    default=None,
+    help="Whether the result of an equal job will do.  [default: where a value is given]",
+)
+@options.flag("--dry-run", help="Check everything, print the values, queue nothing.")
+@options.timeout
+@options.as_json
+@options.quiet
+def rerun(
+    references: Sequence[Reference], settings: Mapping[str, str], seed: int | None,
+    new_seed: bool, waits: bool, dry_run: bool, timeout: float | None, **given: Any,
+) -> int:  # fmt: skip
+    """Submit old jobs anew, with other values where they are given.
+
+    The inputs come from the store: no file is needed any more. The seed, the name, tags, priority,
+    queue and limits are the old ones, unless others are given.
+    """
+    from cvq.client import Client
+
+    client = Client()
+    if seed is not None and (new_seed or "seed" in settings):
+        raise UsageError("one seed: give --seed, --new-seed or --set seed=N")
+    ids = options.resolve(client, references)
+    if len(ids) > _MOST:
+        raise UsageError(f"{count(len(ids), 'job')} are too many: give {_MOST} at most")
+    kept = {"tags": dict(given.pop("tag")) or None, **given}
+    values = [_values(client, job_id, settings, seed, new_seed=new_seed) for job_id in ids]
+    if dry_run or len(ids) > 1:  # of several, all are right or none is queued
+        kept_options = {name: value for name, value in kept.items() if name != "cache"}
+        checked = [
+            client.check_rerun(job_id, options=kept_options, **each)
+            for job_id, each in zip(ids, values, strict=True)
+        ]
+        if dry_run:
+            shown = [spec.model_dump(mode="json") for spec in checked]
+            dump(shown[0] if options.is_single(references) else shown)
+            return 0
+    handles = [
+        client.rerun(job_id, **kept, **each) for job_id, each in zip(ids, values, strict=True)
+    ]
+    return _answer(client, handles, single=options.is_single(references), waits=waits,
+                   timeout=timeout)  # fmt: skip
+
+
+def _values(
+    client: Client, job_id: int, settings: Mapping[str, str], seed: int | None, *, new_seed: bool
+) -> dict[str, Any]:
+    """The values that are given of a job, as its kind takes them."""
+    from cvq.again import new_seed as drawn
+    from cvq.again import word_value
+    from cvq.kinds import get_kind
+
+    kind = get_kind(client.job(job_id).kind, client.settings)
+    values = {name: word_value(kind, name, word) for name, word in settings.items()}
+    if new_seed:
+        values["seed"] = drawn()
+    return values if seed is None else {**values, "seed": seed}
+
+
+def _answer(
+    client: Client, handles: Sequence[JobHandle], *, single: bool, waits: bool,
+    timeout: float | None,
+) -> int:  # fmt: skip
+    """Say what was queued; follow it to its end where that was asked for."""
+    errors: list[CvqError] = []
+    if waits or timeout is not None:
+        if form() is Form.TEXT:
+            for handle in handles:
+                note(_line(handle))
+        errors = follow_all(client, handles, timeout)
+    elif form() is Form.TEXT:
+        for handle in handles:
+            say(_line(handle))
+        if single and not handles[0].finished:
+            hint(f"`cvq watch {handles[0].id}` follows it, "
+                 f"`cvq compare {handles[0].made_from} {handles[0].id}` shows both")  # fmt: skip
+        return 0
+    display(
+        handles,
+        json=lambda handles: _shape(client, handles, single=single),
+        quiet=lambda handles: say_each(handle.id for handle in handles),
+        text=lambda handles: _show(client, handles),
+    )
+    if single and errors:
+        raise errors[0]
+    for error in errors:
+        note(f"cvq: error: {error}")
+    codes = {error.exit_code for error in errors}
+    return next((code for code in _WORST_FIRST if code in codes), 0)
+
+
+def _show(client: Client, handles: Sequence[JobHandle]) -> None:
+    for handle in handles:
+        submitting.show_result(client, handle)
+
+
+def _shape(client: Client, handles: Sequence[JobHandle], *, single: bool) -> Any:
+    found = [client.to_json(handle.job) for handle in handles]
+    return found[0] if single else found
+
+
+def _line(handle: JobHandle) -> str:
+    return f"{queued_line(handle.job)} (made from job {handle.made_from})"
+
+
+def follow_all(
+    client: Client, handles: Sequence[JobHandle], timeout: float | None
+) -> list[CvqError]:
+    """Follow jobs to their ends, one after the other; return what went wrong with some."""
+    from cvq.handle import raise_for_state
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    errors: list[CvqError] = []
+    for handle in handles:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            follow_job(client, handle, left, quiet=form() is not Form.TEXT)
+            raise_for_state(handle.job)
+        except (WaitTimeoutError, JobFailedError, JobCancelledError) as error:
+            errors.append(error)
+    return errors
