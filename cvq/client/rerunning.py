@@ -21,8 +21,8 @@ from ..proofs.comparison import Comparison, check_succeeded, compare, making_of,
 from ..proofs.document import proof_of
 from ..records import Job
 from ..views.models import JobModels
-from .connections import several
 from .asking import Asking
+from .connections import several
 from .submitting import Submitting, with_ids
 
 

@@ -25,7 +25,9 @@ _SEAL = "sha256"
 _SHAPE = {"proof": int, "job": dict, "inputs": list, "environment": dict, "artifacts": list}
 
 
-def proof_of(connection: Connection, job: Job, compared: dict[str, Any] | None = None) -> Any:
+def proof_of(
+    connection: Connection, job: Job, compared: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The proof of a job that has succeeded.
 
     Args:

@@ -140,7 +140,9 @@ def _pixel(before: Path, after: Path) -> str:
 
     with Image.open(before) as one, Image.open(after) as other:
         if (one.size, one.mode) != (other.size, other.mode):
-            return " and ".join(f"{each.width} x {each.height} {each.mode}" for each in (one, other))
+            return " and ".join(
+                f"{each.width} x {each.height} {each.mode}" for each in (one, other)
+            )
         found = ImageChops.difference(one.convert("RGBA"), other.convert("RGBA"))
         colours = found.convert("RGB").getbbox()
         if colours is None:

@@ -139,7 +139,6 @@ def test_what_is_known_is_told(
     assert run("ls", "--batch", "3", "-q").out == ""
     out = run("submit", "add", "--list", "-", "--no-cache", input="1 2\n").out
     assert out == "batch 5: 1 job queued\n"
-    assert "--no-cache is for batches" in run("submit", "add", "1", "2", "--no-cache", code=2).err
 
 
 def test_a_batch_is_cancelled_and_tried_again(
