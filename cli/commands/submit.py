@@ -53,7 +53,8 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         return
     if not (common["as_json"] or common["quiet"]):
         note(queued_line(handle.job))
-        estimates.tell(estimates.job_estimate(client, handle.job), nobody=False)
+        if not handle.finished:
+            estimates.tell(estimates.job_estimate(client, handle.job), nobody=False)
     _follow(client, handle, common)
 
 
@@ -62,7 +63,7 @@ def _tell(client: Client, handle: JobHandle, common: dict[str, Any]) -> None:
     try:
         _show_queued(client, handle, as_json=common["as_json"], quiet=common["quiet"])
         sys.stdout.flush()
-        if not (common["as_json"] or common["quiet"]):
+        if not (common["as_json"] or common["quiet"] or handle.finished):
             estimates.tell(estimates.job_estimate(client, handle.job), nobody=False)
         Holdups(client, busy=False)(handle.job)
     except (OSError, CvqError) as error:

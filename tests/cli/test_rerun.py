@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from cvq import Client
+from cvq.kinds import get_kind
+from cvq.kinds.code import code_of
+from cvq.lifecycle import claims
 from cvq.states import State
 
 from .conftest import Cli, FakeWorker
@@ -122,3 +125,30 @@ def test_jobs_of_batches(run: Cli, batched: Client, folder: Path) -> None:
     new = batched.job(int(run("rerun", good.id, "--set", "scale=2", "-q").out))
     assert (new.batch, new.name) == (None, good.name)
     assert new.spec == {**good.spec, "scale": 2.0}
+
+
+def test_a_submission_that_is_answered_at_once_says_so(
+    run: Cli, client: Client, worker: FakeWorker, pictures: tuple[Path, Path]
+) -> None:
+    content, style = pictures
+    words = ["submit", "style-transfer", content, style, "--size", 64]
+    run(*words)
+    assert "job 2 waiting: the same as job 1, whose result it will share" in run(*words).out
+    assert "It does the same as job 1 (queued)" in run("why", 2).out
+    assert "job 3 queued" in run(*words, "--no-cache").out
+    kind = get_kind("style-transfer", client.settings)
+    with client.db.write() as connection:
+        [job] = claims.claim_batch(
+            connection, worker="w", host="h", queues=["default"], token="t", lease=60,
+            code=lambda _: code_of(kind),
+        )  # fmt: skip
+    worker.artifact(job, "out.png", b"picture")
+    worker.finish(job, result={"loss": 0.5})
+    told = run(*words)
+    assert told.out.startswith("job 4 succeeded: the same as job 1\n")
+    assert "--no-cache computes it anew" in told.err
+    waited = run(*words, "--wait")
+    assert "job 5 succeeded: the same as job 1" in waited.err
+    assert waited.out.endswith("out.png\n")
+    assert run(*words, "--json").json["twin_of"] == 1
+    assert "does the same as job 1" in run("why", 4).out
