@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Integer, literal
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Integer, String, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
@@ -117,6 +117,24 @@ def _seconds_between_sqlite(element: seconds_between, compiler: Any, **kw: Any) 
 def _seconds_between_postgresql(element: seconds_between, compiler: Any, **kw: Any) -> str:
     start, end = (compiler.process(each, **kw) for each in element.clauses)
     return f"(extract(epoch from ({end} - {start}))::double precision)"
+
+
+class minute_of(FunctionElement[str]):  # noqa: N801 - it reads as SQL
+    """A time up to its minute, in UTC: `2026-11-01 18:30`."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(minute_of, "sqlite")
+def _minute_of_sqlite(element: minute_of, compiler: Any, **kw: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **kw)}, 1, 16)"
+
+
+@compiles(minute_of, "postgresql")
+def _minute_of_postgresql(element: minute_of, compiler: Any, **kw: Any) -> str:
+    time = compiler.process(element.clauses, **kw)
+    return f"to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')"
 
 
 class Json(TypeDecorator[Any]):
