@@ -40,8 +40,10 @@ _BY = ("kind", "user", "day", "state", "reason", "queue", "worker", "host", "dev
     "[default: the most jobs first, days in order]",
 )  # fmt: skip
 @options.filters
+@options.trashed
 @options.as_json
 @options.as_csv
+@options.as_md
 def stats(by: Sequence[str], sort: str | None, **filters: Any) -> None:
     """Count jobs, how long they waited and ran, how many succeeded, and their GPU-hours.
 
@@ -66,7 +68,7 @@ def stats(by: Sequence[str], sort: str | None, **filters: Any) -> None:
 
 
 def _has_total(found: Stats) -> bool:
-    return form() is Form.TEXT and len(found.rows) > 1
+    return form() in (Form.TEXT, Form.MD) and len(found.rows) > 1
 
 
 def _read(client: History, wanted: Filter, by: Sequence[str], sort: str | None) -> Stats:
@@ -185,4 +187,6 @@ def _shape(found: Stats, row: Figures) -> dict[str, Any]:
     """A line in JSON: the columns, then the figures by their names; times in seconds."""
     from cvq.views.stats import FIGURES
 
-    return dict(zip(found.by, row.key, strict=True)) | {name: _rounded(row, name) for name in FIGURES}
+    return dict(zip(found.by, row.key, strict=True)) | {
+        name: _rounded(row, name) for name in FIGURES
+    }

@@ -24,6 +24,8 @@ def test_a_table_with_a_total(run: Any) -> None:
     assert lines[1].split()[1:] == ["3", "3", "100", "%", *["2.0s"] * 3, *["1m40s"] * 3]
     assert lines[2].split()[-1] == "2.0"
     assert len(run("stats", "--kind", "vae").out.splitlines()) == 2  # no total of one line
+    markdown = run("stats", "--md").out.splitlines()
+    assert [line.split()[1] for line in markdown] == ["kind", "---", "selftest", "vae", "total"]
 
 
 def test_json_and_csv(run: Any) -> None:

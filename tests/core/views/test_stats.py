@@ -155,7 +155,9 @@ def test_one_that_runs_counts_its_gpu_hours_so_far(database: Database) -> None:
 
 def test_every_figure_has_a_name(past: Database) -> None:
     found = figures(past).total
-    assert [found.figure(name) is not None for name in views.FIGURES] == [True] * len(views.FIGURES)
+    assert [found.figure(name) is not None for name in views.FIGURES] == [True] * len(
+        views.FIGURES
+    )
     empty = figures(past, user="nobody").total
     assert [name for name in views.FIGURES if empty.figure(name) is None] == [
         "success", "wait_p50", "wait_p90", "wait_p99", "run_p50", "run_p90", "run_p99",
