@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from . import formats
 from .output import Column
-from .submitting import place
 from .widths import name
 
 if TYPE_CHECKING:
-    from cvq.client import Client
+    from collections.abc import Callable
+
     from cvq.records import Artifact
 
 
-def columns(client: Client) -> list[Column[Artifact]]:
-    """Name, role, type, size, and where it is."""
+def columns(place: Callable[[Artifact], str]) -> list[Column[Artifact]]:
+    """Name, role, type, size, and where it is, as `place` says."""
     return [
         Column("name", lambda file: file.name, least=16, after=1, short=name),
         Column("role", lambda file: file.role, rank=1),
@@ -27,5 +27,5 @@ def columns(client: Client) -> list[Column[Artifact]]:
             right=True,
             rank=2,
         ),
-        Column("place", lambda file: place(client, file), below=True),
+        Column("place", place, below=True),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cvq.views.curves import Curve
 
@@ -27,9 +27,9 @@ def columns(overlaid: Sequence[Curve] = ()) -> list[Column[Curve]]:
         Column[Curve]("value", lambda curve: formats.number(curve.value), right=True),
         Column[Curve]("best", _best, right=True, rank=1),
         Column[Curve]("last", lambda curve: formats.number(curve.values[-1]), right=True, rank=3),
-        Column[Curve]("min", lambda curve: _extreme(min, curve), right=True, rank=4),
-        Column[Curve]("max", lambda curve: _extreme(max, curve), right=True, rank=5),
-        Column[Curve]("points", lambda curve: str(len(curve.values)), right=True, rank=6),
+        Column[Curve]("min", lambda curve: formats.number(curve.lowest), right=True, rank=4),
+        Column[Curve]("max", lambda curve: formats.number(curve.highest), right=True, rank=5),
+        Column[Curve]("points", lambda curve: str(curve.count), right=True, rank=6),
     ]
     if on_terminal():
         shown.append(
@@ -71,7 +71,3 @@ def _best(curve: Curve) -> str:
     epoch = None if step is None else curve.epochs.get(step)
     at = f" @{epoch}" if epoch is not None else "" if step is None else f" @step {step}"
     return formats.number(curve.best) + at
-
-
-def _extreme(choose: Callable[[list[float]], float], curve: Curve) -> str:
-    return formats.number(choose(curve.finite)) if curve.finite else "-"

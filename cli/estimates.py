@@ -32,13 +32,13 @@ _SOON_S = 3.0
 _LEAST_HOURS = 0.001
 
 
-def estimate_of(client: Client, job: Job) -> str | None:
+def estimate_of(client: History, job: Job) -> str | None:
     """What there is to say of a job that has not ended; None of one that has."""
     told = job_estimate(client, job)
     return None if told is None else line(told)
 
 
-def job_estimate(client: Client, job: Job) -> Estimate | None:
+def job_estimate(client: History, job: Job) -> Estimate | None:
     """The estimate of a job that has not ended, as it is now; None where there is none."""
     from cvq import queries
     from cvq.estimates import of_job

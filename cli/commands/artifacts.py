@@ -41,7 +41,7 @@ def artifacts(reference: Reference, role: str | None) -> None:
         raise UsageError(f"job {job.id} has no file of role '{role}': it has {roles}")
     display_list(
         Listing(
-            columns=lambda: columns(client),
+            columns=lambda: columns(lambda file: place(client, file)),
             shape=lambda files: map(shapes.artifact, files),
             quiet=lambda file: place(client, file),
             empty=f"job {job.id} left no files ({job.state})",

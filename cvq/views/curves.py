@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from .. import queries
-from ..records import StoredPoint
+from ..records import StoredPoint, Summary
 
-_EPOCH = "epoch"  # the metric by which a job counts its epochs
+EPOCH = "epoch"  # the metric by which a job counts its epochs
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Curve:
         epochs: the epoch that ended at a step, where the job counts epochs.
         value: the figure that counts: of a training that is done, that of the weights it kept.
         best, best_step: None where nothing says which way the metric is better.
+        known: the summary of the whole curve, where there is one.
+        total: points of the whole curve, where `values` are some of them.
     """
 
     name: str
@@ -35,11 +37,28 @@ class Curve:
     job_id: int = 0
     epochs: Mapping[int, int] = field(default_factory=dict)
     times: Sequence[datetime] = ()
+    known: Summary | None = None
+    total: int | None = None
 
     @property
     def finite(self) -> list[float]:
         """The values that are numbers."""
         return [value for value in self.values if value is not None]
+
+    @property
+    def lowest(self) -> float | None:
+        """The lowest value of the whole curve."""
+        return self.known.min if self.known else min(self.finite, default=None)
+
+    @property
+    def highest(self) -> float | None:
+        """The highest value of the whole curve."""
+        return self.known.max if self.known else max(self.finite, default=None)
+
+    @property
+    def count(self) -> int:
+        """How many points the whole curve has."""
+        return len(self.values) if self.total is None else self.total
 
 
 def curves_of(
@@ -61,10 +80,10 @@ def curves_of(
         names: only these metrics; all where not given.
         attempt: only the points of this attempt.
     """
-    asked = [*names, _EPOCH] if names else []
+    asked = [*names, EPOCH] if names else []
     merged = queries.merged_points(connection, job_id, names=asked, attempt=attempt)
     summaries = queries.summaries_of(connection, job_id) if attempt is None else {}
-    counted = [(point.step, point.value) for point in merged.get(_EPOCH, [])]
+    counted = [(point.step, point.value) for point in merged.get(EPOCH, [])]
     epochs = {step: int(value) for step, value in counted if value is not None}
     found = []
     for name, points in merged.items():
@@ -74,10 +93,21 @@ def curves_of(
         times = [point.time for point in points]
         curve = Curve(name, steps, values, values[-1], job_id=job_id, epochs=epochs, times=times)
         if known := summaries.get(name):
-            curve = replace(curve, value=known.value, best=known.best, best_step=known.best_step)
+            curve = replace(
+                curve,
+                value=known.value,
+                best=known.best,
+                best_step=known.best_step,
+                known=known,
+            )
         found.append(curve)
+    return in_order(found, headline)
+
+
+def in_order(curves: Sequence[Curve], headline: Sequence[str]) -> list[Curve]:
+    """Curves by their names, those that a kind wants shown first before all others."""
     order = {name: place for place, name in enumerate(headline)}
-    return sorted(found, key=lambda curve: (order.get(curve.name, 99), curve.name))
+    return sorted(curves, key=lambda curve: (order.get(curve.name, 99), curve.name))
 
 
 def points_of(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..datasets import KnownDataset
     from ..kinds.kind import Kind
+    from .curves import Curve
     from .status import Look
 
 Json = dict[str, Any]
@@ -139,6 +140,18 @@ def metric_point(row: StoredPoint) -> Json:
         "step": row.step,
         "value": row.value,
         "time": iso(row.time),
+    }
+
+
+def curve(seen: Curve) -> Json:
+    """A metric of a job with all its points; where one was not finite, its value is null."""
+    return {
+        "value": seen.value,
+        "best": seen.best,
+        "best_step": seen.best_step,
+        "min": seen.lowest,
+        "max": seen.highest,
+        "points": [list(point) for point in zip(seen.steps, seen.values, strict=True)],
     }
 
 
