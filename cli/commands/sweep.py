@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from cvq.errors import UnknownKindError, UsageError
 from cvq.text import did_you_mean, nearest, percent
 
-from .. import options, sweep_follow, sweep_table, sweeping
+from .. import estimates, options, sweep_follow, sweep_table, sweeping
 from ..display import display, display_list
 from ..formats import clean, count, states
 from ..from_spec import KindGroup
@@ -20,11 +21,13 @@ from ..widths import whole
 
 if TYPE_CHECKING:
     from cvq.client import Client
+    from cvq.estimates import Estimate
     from cvq.kinds.kind import Kind
     from cvq.parse import Reference
     from cvq.sweep import Sweep, Trial
     from cvq.sweeps.handle import SweepHandle
     from cvq.sweeps.importance import Importance
+    from cvq.sweeps.starting import Plan
 
 _FIRST = 5  # trials that a dry run names
 
@@ -122,27 +125,36 @@ def _dry_run(
 ) -> None:
     from cvq.sweeps.space import label
 
-    sweep, trials, parameters = client.check_sweep(kind.name, space, **asked)
-    shown = {
-        "kind": sweep.kind,
-        "method": sweep.method,
-        "trials": sweep.trials,
-        "parallel": sweep.parallel,
-        "metric": sweep.metric,
-        "direction": sweep.direction,
-        "first": [{"params": trial.params, "spec": trial.job.spec} for trial in trials[:_FIRST]],
-    }
+    plan = client.check_sweep(kind.name, space, **asked)
+    told = _cost(client, plan)
     if common["as_json"]:
-        dump(shown)
+        dump({**_planned(plan), "estimate": None if told is None else told.to_json()})
         return
-    at_once = "" if len(trials) == sweep.trials else f", {sweep.parallel} at a time"
+    sweep, named = plan.sweep, plan.known[:_FIRST]
+    at_once = f", {sweep.parallel} at a time" if len(plan.first) < sweep.trials else ""
     say(f"{count(sweep.trials, 'trial')} of {clean(sweep.kind)}{at_once}:")
-    for trial in trials[:_FIRST]:
-        say(f"  {trial.number}: {clean(label(parameters, trial.params))}")
-    if (more := sweep.trials - min(_FIRST, len(trials))) > 0:
+    for trial in named:
+        say(f"  {trial.number}: {clean(label(plan.space, trial.params))}")
+    if (more := sweep.trials - len(named)) > 0:
         suggested = ", as these suggest" if sweep.method == "optuna" else ""
         say(f"  … and {more} more{suggested}")
+    estimates.tell(told)
     note("nothing was queued")
+
+
+def _planned(plan: Plan) -> dict[str, Any]:
+    names = ("kind", "method", "trials", "parallel", "metric", "direction", "seed")
+    first = [{"params": each.params, "spec": each.job.spec} for each in plan.known[:_FIRST]]
+    return {**{name: getattr(plan.sweep, name) for name in names}, "first": first}
+
+
+def _cost(client: Client, plan: Plan) -> Estimate | None:
+    """An estimate is beside what a dry run is for: where it fails, there is none."""
+    from cvq.sweeps.cost import cost
+
+    with suppress(Exception), client.db.read() as connection:
+        return cost(connection, plan)
+    return None
 
 
 sweep = SweepGroup(

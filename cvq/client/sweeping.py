@@ -97,11 +97,11 @@ class Sweeping(Submitting):
             **values,
         )  # fmt: skip
         self._broker_trouble()  # before the long work, which would be for nothing
-        entry, first = prepare(self._client, wanted, on_pack=on_pack)
+        plan = prepare(self._client, wanted, on_pack=on_pack)
         trouble = self._broker_trouble()
         with self.db.write() as connection:
-            sweep_id = life.submit(connection, entry, first)
-        runnable = sum(trial.job.error is None for trial in first)
+            sweep_id = life.submit(connection, plan.sweep, plan.first)
+        runnable = sum(trial.job.error is None for trial in plan.first)
         self.notify(wanted.options.place, f"sweep {sweep_id}", runnable, trouble)
         return SweepHandle(self._client, sweep_id)
 
@@ -116,11 +116,9 @@ class Sweeping(Submitting):
         Raises:
             UsageError: a name, value, range or file is wrong.
         """
-        from ..sweeps.space import from_json
-        from ..sweeps.starting import Plan, prepare
+        from ..sweeps.starting import prepare
 
-        entry, first = prepare(self._client, self._wanted(kind, space, **asked), dry=True)
-        return Plan(entry, first, from_json(entry.space))
+        return prepare(self._client, self._wanted(kind, space, **asked), dry=True)
 
     def _wanted(
         self,

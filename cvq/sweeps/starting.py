@@ -72,17 +72,25 @@ class Wanted:
 
 
 class Plan(NamedTuple):
-    """A sweep that is not entered: its row, its first trials, and its space."""
+    """A sweep about to be entered.
+
+    Attributes:
+        sweep: its row.
+        first: the trials to enter with it.
+        known: all trials that are known by now: of a grid and of random draws, every one.
+        space: what it varies.
+    """
 
     sweep: NewSweep
-    trials: list[NewTrial]
+    first: list[NewTrial]
+    known: list[NewTrial]
     space: Space
 
 
 def prepare(
     client: Client, wanted: Wanted, *, dry: bool = False, on_pack: OnPack | None = None
-) -> tuple[NewSweep, list[NewTrial]]:
-    """Check everything, and store the inputs once; return the sweep and the trials to enter first.
+) -> Plan:
+    """Check everything, and store the inputs once.
 
     Args:
         client: whose settings, database and store it is done with.
@@ -103,16 +111,11 @@ def prepare(
     if all(parameter.name != "seed" for parameter in space):
         values["seed"] = wanted.seed
     metric, goal = _metric(client, wanted)
-    maker = TrialMaker(
-        kind, client.settings.user, values, fitted(kind, space, values), wanted.options
-    )
-    _try_all(maker, wanted, trials)
+    space = fitted(kind, space, values)
+    maker = TrialMaker(kind, client.settings.user, values, space, wanted.options)
+    if wanted.method != "optuna":  # none is to be refused once inputs are stored
+        _known(maker, wanted, trials)
     maker = taken_in(client, maker, dry=dry, on_pack=on_pack)
-    check_storable("the sweep", [maker.values, [p.to_json() for p in maker.space]])
-    parallel = wanted.parallel
-    if wanted.method == "optuna" and parallel is None:
-        parallel = _slots(client, wanted.options.place)
-    rule = {} if wanted.prune is None else {"prune": wanted.prune, "warm_up": wanted.warm_up}
     sweep = NewSweep(
         kind=kind.name,
         user=client.settings.user,
@@ -121,17 +124,38 @@ def prepare(
         spec=maker.values,
         space=[parameter.to_json() for parameter in maker.space],
         method=wanted.method,
-        options={**stored_options(maker.options), **rule},
+        options=_options(wanted, maker.options),
         seed=wanted.seed,
         trials=trials,
-        parallel=None if parallel is None else min(parallel, trials),
+        parallel=_parallel(client, wanted, trials),
         metric=metric,
         direction=goal,
     )
-    first = maker.trials(coming(sweep, maker.space, []), strict=wanted.method != "optuna")
-    if rule or len(first) < trials:
+    check_storable("the sweep", [sweep.spec, sweep.space])
+    if wanted.method == "optuna":
+        known = first = maker.trials(coming(sweep, maker.space, []), strict=False)
+    else:
+        known = _known(maker, wanted, trials)
+        first = known[: sweep.parallel]
+    if wanted.prune is not None or len(first) < trials:
         sweep = replace(sweep, state=Stage.OPEN)
-    return sweep, first
+    return Plan(sweep, first, known, maker.space)
+
+
+def _options(wanted: Wanted, options: JobOptions) -> dict[str, Any]:
+    rule = {} if wanted.prune is None else {"prune": wanted.prune, "warm_up": wanted.warm_up}
+    return {**stored_options(options), **rule}
+
+
+def _parallel(client: Client, wanted: Wanted, trials: int) -> int | None:
+    """How many trials may be unfinished at a time; None: all."""
+    if wanted.parallel is not None:
+        return min(wanted.parallel, trials)
+    if wanted.method != "optuna":
+        return None
+    with client.db.read() as connection:
+        workers = queries.live_workers(connection, wanted.options.place)
+    return min(trials, max(1, sum(worker.slots for worker in workers)))
 
 
 def _trials(wanted: Wanted, space: Space) -> int:
@@ -158,12 +182,14 @@ def _trials(wanted: Wanted, space: Space) -> int:
     )
 
 
-def _try_all(maker: TrialMaker, wanted: Wanted, trials: int) -> None:
-    """Make every job that is known by now, so that none is refused later."""
-    if wanted.method == "optuna":
-        return
+def _known(maker: TrialMaker, wanted: Wanted, trials: int) -> list[NewTrial]:
+    """Every trial of a grid, or of random draws.
+
+    Raises:
+        UsageError: the values of one do not go together.
+    """
     whole = _Whole(wanted.method, trials, wanted.seed)
-    maker.trials(coming(whole, maker.space, []), strict=True)
+    return maker.trials(coming(whole, maker.space, []), strict=True)
 
 
 @dataclass(frozen=True)
@@ -209,9 +235,3 @@ def _check_metric(client: Client, kind: Kind, metric: str) -> None:
     if near := nearest(metric, known):
         raise UsageError(f"{said}: {did_you_mean(near)}")
     warnings.warn(f"{said} so far", stacklevel=5)
-
-
-def _slots(client: Client, queue: str) -> int:
-    """How many jobs of a queue can run at a time now."""
-    with client.db.read() as connection:
-        return max(1, sum(each.slots for each in queries.live_workers(connection, queue)))
