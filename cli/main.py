@@ -32,7 +32,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "run": Entry("run", "Run a job on this machine and follow it to its end."),
         "sweep": Entry("sweep", "Try a kind of job with many values of its parameters."),
         "wait": Entry("wait", "Wait for jobs to end; exit with their outcome."),
-        "watch": Entry("watch", "Follow a job's progress and log, or a batch, until it ends."),
+        "watch": Entry(
+            "watch", "Follow a job's progress and log, or a batch or a sweep, until it ends."
+        ),
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
         "retry": Entry("retry", "Queue again what has failed of a batch."),
         "rerun": Entry("rerun", "Submit old jobs anew, with other values where they are given."),

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cvq import parse
 from cvq.errors import SetupError, UsageError
+from cvq.states import State
+from cvq.text import join
 
-from . import submitting
+from . import formats, submitting
+from .display import display
 from .from_spec import PREFIX, KindCommand
-from .options import DURATION, Parser, count
+from .options import DURATION, count
+from .output import note, on_terminal, say_each
 
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.kinds.kind import Kind
-    from cvq.parse import Reference
+    from cvq.sweep import Sweep
 
-SWEEP = Parser("sweep", lambda text: parse.reference(text, "sweep"))
 _METHODS = ("--grid", "--random", "--optuna")
 _ASSIGNMENT = re.compile(r"([^\W\d][\w-]*)(\.[\w.-]+)?=.*", re.DOTALL)
 
@@ -158,28 +160,6 @@ def asked(client: Client, values: dict[str, Any], common: Mapping[str, Any]) -> 
     return {"space": space, "method": given[0], **number, **own, **more, **values}
 
 
-def resolve(client: Client, reference: Reference) -> int:
-    """The id of the sweep that a reference means; `@` is the user's last.
-
-    Raises:
-        UnknownSweepError: there is no such sweep.
-        UsageError: it means several, or the user has not started that many.
-    """
-    from cvq.sweeps import reading
-
-    first, last, back = reference
-    if first != last:
-        raise UsageError(f"{first}-{last}: give one sweep, not a range")
-    if back is None:
-        return client.sweep_of(first).id
-    user = client.settings.user
-    with client.db.read() as connection:
-        own = reading.last_sweeps(connection, [user], back + 1)
-    if len(own) <= back:
-        raise UsageError(f"you ({user}) have not started that many sweeps")
-    return own[back].id
-
-
 def go_on_in_background(client: Client, number: int) -> Path:
     """Start a process that goes on with a sweep; return where it writes.
 
@@ -203,3 +183,31 @@ def go_on_in_background(client: Client, number: int) -> Path:
             f"`cvq sweep resume {number}` does"
         ) from error
     return log
+
+
+def cancel(client: Client, numbers: Sequence[int], *, yes: bool) -> None:
+    """Cancel whole sweeps, each in one step, and say what that was; a person is asked."""
+    from cvq.sweeps import shapes
+
+    handles = [client.sweep_of(number) for number in numbers]
+    left = sum(each.sweep.trials - each.sweep.done for each in handles if not each.sweep.finished)
+    if left > 1 and not yes and on_terminal() and sys.stdin.isatty():
+        of = join([f"sweep {number}" for number in numbers])
+        if not click.confirm(f"Cancel {left} trials of {of}?", err=True):
+            note("nothing was cancelled")
+            return
+    done = [(handle.cancel(), handle.sweep) for handle in handles]
+    display(
+        done,
+        json=lambda done: [shapes.sweep(sweep) for _, sweep in done],
+        quiet=lambda done: say_each(sweep.id for _, sweep in done),
+        text=lambda done: say_each(_cancelled(*each) for each in done),
+    )
+
+
+def _cancelled(number: int, sweep: Sweep) -> str:
+    running = sweep.states.get(State.RUNNING, 0)
+    if not number and sweep.done >= sweep.submitted:
+        return f"sweep {sweep.id} had already ended"
+    stopping = f", {running} of them running, which will stop" if running else ""
+    return f"sweep {sweep.id}: {formats.count(number, 'trial')} cancelled{stopping}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,7 @@ from cvq.errors import UsageError
 from cvq.states import State
 from cvq.text import join
 
-from .. import options
+from .. import options, sweeping
 from ..batch_table import shape
 from ..display import Form, display, display_list, form
 from ..formats import clean, count, title
@@ -32,7 +32,7 @@ _UNFINISHED = (State.WAITING, State.QUEUED, State.RUNNING)
 
 @click.command(
     epilog="\b\nExamples:\n  cvq cancel @\n  cvq cancel 3-7 -y"
-    "\n  cvq cancel --all\n  cvq cancel --batch 3"
+    "\n  cvq cancel --all\n  cvq cancel --batch 3\n  cvq cancel --sweep 3"
     "\n  cvq cancel --user ada --kind style-transfer --status queued"
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
@@ -61,8 +61,14 @@ def cancel(
         if references:
             raise UsageError("give JOB, or --all")
         filters["user"] = filters["user"] or [[client.settings.user]]
-    if numbers := _whole_batches(client, references, filters, everything or dry_run):
-        return _cancel_batches(client, numbers, yes)
+    some = bool(references) or everything or dry_run
+    if not some and _only(filters, "batch"):
+        return _cancel_batches(
+            client, options.resolve_batches(client, _flat(filters["batch"])), yes
+        )
+    if not some and _only(filters, "sweep"):
+        sweeping.cancel(client, options.resolve_sweeps(client, _flat(filters["sweep"])), yes=yes)
+        return 0
     jobs = _chosen(client, references, filters)
     if not jobs and form() is Form.TEXT:
         note("no jobs to cancel")
@@ -84,14 +90,13 @@ def cancel(
     return 0
 
 
-def _whole_batches(
-    client: Client, references: Sequence[Reference], filters: dict[str, Any], more: bool
-) -> list[int]:
-    """The batches, where nothing is said of which of their jobs."""
-    others = any(given for name, given in filters.items() if name != "batch")
-    if references or others or more:
-        return []
-    return options.resolve_batches(client, [one for group in filters["batch"] for one in group])
+def _only(filters: Mapping[str, Any], name: str) -> bool:
+    """Whether these are meant as a whole, as nothing is said of which of their jobs."""
+    return [each for each, given in filters.items() if given] == [name]
+
+
+def _flat(groups: Sequence[Sequence[Reference]]) -> list[Reference]:
+    return [one for group in groups for one in group]
 
 
 def _cancel_batches(client: Client, numbers: Sequence[int], yes: bool) -> int:

@@ -172,7 +172,7 @@ sweep = SweepGroup(
     "\n  cvq sweep show @",
 )
 
-_sweep = click.argument("reference", metavar="SWEEP", type=sweeping.SWEEP)
+_sweep = click.argument("reference", metavar="SWEEP", type=options.SWEEP)
 
 
 @sweep.command(epilog="\b\nExamples:\n  cvq sweep show @\n  cvq sweep show 3 --minimize val_loss")
@@ -204,7 +204,7 @@ def show(
     from cvq.sweeps import shapes
 
     client = Client()
-    handle = client.sweep_of(sweeping.resolve(client, reference))
+    handle = client.sweep_of(options.resolve_sweeps(client, [reference])[0])
     ranking = handle.ranked(maximize=maximize, minimize=minimize)
     metric = maximize or minimize or handle.sweep.metric
     found = handle.importance(ranking)
@@ -277,7 +277,7 @@ def resume(reference: Reference, timeout: float | None, quiet: bool) -> None:
     from cvq.client import Client
 
     client = Client()
-    handle = client.sweep_of(sweeping.resolve(client, reference))
+    handle = client.sweep_of(options.resolve_sweeps(client, [reference])[0])
     if not quiet and handle.sweep.state != "cancelled":
         note(_resumed_line(handle.sweep))
     sweep_follow.follow(handle, timeout=timeout, resume=True, quiet=quiet)
@@ -291,36 +291,15 @@ def _resumed_line(sweep: Sweep) -> str:
 
 @sweep.command(epilog="\b\nExample:\n  cvq sweep cancel 3")
 @_sweep
+@options.yes
 @options.as_json
 @options.quiet
-def cancel(reference: Reference) -> None:
+def cancel(reference: Reference, yes: bool) -> None:
     """Cancel a sweep: its unfinished trials, and those still to come."""
     from cvq.client import Client
 
     client = Client()
-    cancel_whole(client, [sweeping.resolve(client, reference)])
-
-
-def cancel_whole(client: Client, numbers: Sequence[int]) -> None:
-    """Cancel sweeps, each in one step, and say what that was."""
-    from cvq.sweeps import shapes
-
-    handles = [client.sweep_of(number) for number in numbers]
-    done = [(handle.cancel(), handle.sweep) for handle in handles]
-    display(
-        done,
-        json=lambda done: [shapes.sweep(sweep) for _, sweep in done],
-        quiet=lambda done: say_each(sweep.id for _, sweep in done),
-        text=lambda done: say_each(_cancelled(*each) for each in done),
-    )
-
-
-def _cancelled(number: int, sweep: Sweep) -> str:
-    running = sweep.states.get("running", 0)
-    if not number and sweep.done >= sweep.submitted:
-        return f"sweep {sweep.id} had already ended"
-    stopping = f", {running} of them running, which will stop" if running else ""
-    return f"sweep {sweep.id}: {count(number, 'trial')} cancelled{stopping}"
+    sweeping.cancel(client, options.resolve_sweeps(client, [reference]), yes=yes)
 
 
 @sweep.command(epilog="\b\nExamples:\n  cvq sweep ls\n  cvq sweep ls --user ada --json")

@@ -1,4 +1,4 @@
-"""`cvq watch JOB`: the log above, the progress below, until the job ends; or a whole batch."""
+"""`cvq watch JOB`: the log above, the progress below, until it ends; or a batch, or a sweep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from cvq.errors import UsageError
 
-from .. import batch_follow, options
+from .. import batch_follow, options, sweep_follow
 from ..display import Form, form
 from ..formats import clean
 from ..holdups import Holdups
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 _TAIL = 10
 
 
-@click.command(epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json\n  cvq watch --batch 3")
+@click.command(
+    epilog="\b\nExamples:\n  cvq watch @\n  cvq watch 12 --json\n  cvq watch --batch 3"
+    "\n  cvq watch --sweep 3"
+)
 @click.argument("reference", metavar="[JOB]", type=options.REFERENCE, required=False)
 @click.option(
     "--batch", type=options.BATCH, metavar="BATCH",
     help="A whole batch: an id, or @ for your last.",
 )  # fmt: skip
+@click.option("--sweep", type=options.SWEEP, metavar="SWEEP", help="A whole sweep, likewise.")
 @click.option(
     "--tail", type=options.count(), metavar="N",
     help=f"Start with the last N lines of the log.  [default: {_TAIL}]",
@@ -38,9 +42,13 @@ _TAIL = 10
 @options.timeout
 @options.form("--json", form=Form.JSON, help="Print a line of JSON at every change.")
 def watch(
-    reference: Reference | None, batch: Reference | None, tail: int | None, timeout: float | None
+    reference: Reference | None,
+    batch: Reference | None,
+    sweep: Reference | None,
+    tail: int | None,
+    timeout: float | None,
 ) -> None:
-    """Follow a job's progress and log, or a batch, until it ends.
+    """Follow a job's progress and log, or a batch or a sweep, until it ends.
 
     JOB is an id, @ (your last) or @~1 (the one before). Of a batch it shows how many jobs are
     done, run and have failed, the first reasons for that, how fast it goes and what time is left.
@@ -49,11 +57,17 @@ def watch(
     from cvq.client import Client
     from cvq.handle import raise_for_state
 
-    if (batch is None) is not (reference is not None):
-        raise UsageError("what? Give JOB, or --batch BATCH")
-    if batch is not None and tail is not None:
-        raise UsageError("--tail is for a job's log: a batch has none, `cvq logs JOB` shows one")
+    if [reference, batch, sweep].count(None) != 2:
+        raise UsageError("what? Give JOB, --batch BATCH or --sweep SWEEP")
+    if reference is None and tail is not None:
+        what = "a batch" if sweep is None else "a sweep"
+        raise UsageError(f"--tail is for a job's log: {what} has none, `cvq logs JOB` shows one")
     client = Client()
+    if sweep is not None:
+        number = options.resolve_sweeps(client, [sweep])[0]
+        changes = form() is Form.JSON
+        sweep_follow.follow(client.sweep_of(number), timeout=timeout, changes=changes)
+        return
     if batch is not None:
         handle = client.batch(options.resolve_batch(client, batch))
         batch_follow.follow(handle, timeout=timeout, changes=form() is Form.JSON)

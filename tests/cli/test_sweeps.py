@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
@@ -106,9 +107,9 @@ def test_a_dry_run_tells_the_first_trials_and_queues_nothing(run: Cli, client: C
         (["selfest", "--grid", "steps=1"], "unknown kind 'selfest': did you mean 'selftest'?"),
         (["shwo", "3"], "no command or kind 'shwo': did you mean 'show'?"),
         (["show", "7"], "no sweep 7: `cvq sweep ls` lists sweeps"),
-        (["show", "@"], "you ("),
+        (["show", "@"], "you have not started that many sweeps"),
         (["show", "x"], "invalid value for 'SWEEP': 'x' is not a sweep"),
-        (["show", "1-2"], "1-2: give one sweep, not a range"),
+        (["show", "1-2"], "1-2: give sweeps one by one"),
     ],
 )
 def test_what_cannot_be_is_one_line(run: Cli, words: list[str], said: str) -> None:
@@ -162,6 +163,12 @@ def test_a_sweep_is_cancelled_as_one(run: Cli, ended: Client) -> None:
     assert run("sweep", "ls").out.splitlines()[1].split()[:2] == ["1", "cancelled"]
     assert "was cancelled: start another" in run("sweep", "resume", "1", code=2).err
     assert run("sweep", "ls", "--user", "nobody", "--json").json == []
+    run(
+        "sweep", "selftest", "--grid", "steps=1,2,3", "--parallel", "1", "--timeout", "0", code=124
+    )
+    assert run("cancel", "--sweep", "2").out == "sweep 2: 1 trial cancelled\n"
+    assert ended.sweep_of(2).sweep.state == Stage.CANCELLED
+    assert [row["id"] for row in run("ls", "--sweep", "@", "--json").json] == [5]
 
 
 def test_a_sweep_is_followed_to_its_end(run: Cli, client: Client, worker: FakeWorker) -> None:
@@ -171,6 +178,9 @@ def test_a_sweep_is_followed_to_its_end(run: Cli, client: Client, worker: FakeWo
     said = run("sweep", "resume", "1")
     assert said.out == "sweep 1: 2 succeeded; best: value 0.25 in job 2 (steps=10)\n"
     assert run("sweep", "resume", "1", "-q").out == "1\n"
+    watched = run("watch", "--sweep", "1", "--json")
+    assert json.loads(watched.out)["states"] == {"succeeded": 2}
+    assert run("watch", "--sweep", "1").out == said.out
     run("sweep", "selftest", "--grid", "steps=3", "--retries", "0")
     worker.finish(worker.claim(), "failed", reason="error", error="it\nbroke")
     said = run("sweep", "resume", "@", code=1)

@@ -29,12 +29,13 @@ from cvq.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from cvq.estimates import Estimate, Range
 from cvq.lifecycle import attempts
 from cvq.lifecycle import sweeps as life
 from cvq.records import Job, MetricPoint, Outcome
 from cvq.states import State
 from cvq.sweep import PRUNED, Stage
-from cvq.sweeps import reading, starting
+from cvq.sweeps import cost, reading, starting
 from cvq.sweeps.driver import Driver
 from cvq.sweeps.handle import SweepHandle
 from waiting import HANG_S, eventually
@@ -171,6 +172,24 @@ def test_a_metric_that_the_kind_never_records_is_named(client: Client) -> None:
         client.sweep("selftest", {"steps": "1"}, maximize="vaule")
     with pytest.warns(UserWarning, match="no selftest job has recorded 'colour' so far"):
         client.sweep("selftest", {"steps": "1"}, maximize="colour")
+
+
+@pytest.mark.parametrize(
+    ("parallel", "end"), [(None, (2.0, 3.0, 4.0)), (2, (3.0, 6.0, 9.0)), (5, (2.0, 3.0, 4.0))]
+)
+def test_what_a_sweep_would_cost_counts_how_many_run_at_a_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch, parallel: int | None, end: Any
+) -> None:
+    told = Estimate(
+        kind="selftest", jobs=5, now=datetime.now(UTC), time=Range(1, 2, 3), end=Range(2, 3, 4)
+    )
+    monkeypatch.setattr(cost, "of_new", lambda _, jobs, total: replace(told, jobs=total))
+    plan = client.check_sweep("selftest", {"steps": "1,2,3,4,5"}, parallel=parallel)
+    with client.db.read() as connection:
+        found = cost.cost(connection, plan)
+        assert reading.last_sweeps(connection) == [], "nothing is entered"
+    assert found is not None
+    assert (found.jobs, found.end) == (5, end)
 
 
 # ---------------------------------------------------------------------------- driven
