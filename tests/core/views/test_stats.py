@@ -120,7 +120,7 @@ def test_a_day_is_one_of_the_readers_zone(
 
 def test_filters_are_those_of_lists(past: Database) -> None:
     assert figures(past, user="ann").total.jobs == 100
-    assert figures(past, where="duration > 50 and kind = 'selftest'").total.jobs == 50
+    assert figures(past, where="duration > 50.5 and kind = 'selftest'").total.jobs == 50
     assert figures(past, state="failed").total.states == {"failed": 1}
     assert figures(past, since=datetime.now(UTC) - timedelta(minutes=5)).total.jobs == 1
     assert figures(past, kind="vae", user="ann").rows == []
