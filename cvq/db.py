@@ -191,9 +191,11 @@ def _sqlite_connect(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
     dbapi_connection.isolation_level = None  # BEGIN is ours, see _sqlite_begin
     dbapi_connection.text_factory = _text
     cursor = dbapi_connection.cursor()
+    if not cursor.execute("PRAGMA page_count").fetchone()[0]:
+        # Of a new file: what is pruned gives its room back. Of another it would wait for writers.
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in (
         f"busy_timeout={_SQLITE_BUSY_MS}",
-        "auto_vacuum=INCREMENTAL",  # of a new file: what is pruned gives its room back
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",

@@ -44,6 +44,18 @@ def test_a_file_that_is_no_database(home: Path) -> None:
     assert "move it away" in str(error)
 
 
+def test_who_comes_while_another_writes_may_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvq.db._SQLITE_BUSY_MS", 50)
+    with opened() as writing, opened() as reading:
+        schema.ensure(writing)
+        with writing.write() as connection:
+            connection.execute(update(t.jobs).values(name="x"))
+            with reading.read() as other:
+                assert other.scalar(select(t.jobs.c.id)) is None
+
+
 def test_a_folder_in_the_place_of_the_database(home: Path) -> None:
     (home / "cvq.db").mkdir()
     error = refused()
