@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cvq.errors import UsageError
-from cvq.results import choose, is_called, targets
+from cvq.results import PICTURES, choose, ending_of, is_called, targets
 from cvq.text import join
 
-from .saving import PICTURES, check_target, ending_of
+from .saving import check_target
 
 if TYPE_CHECKING:
     from cvq.handle import JobHandle

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cvq.errors import CvqError
-from cvq.results import choose
-from cvq.states import Role
+from cvq.results import choose, ending_of, is_picture, looked_at
 
 from .getting import chosen
-from .saving import PICTURES, ending_of
 
 if TYPE_CHECKING:
     from cvq.handle import JobHandle
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST = 12  # pictures at once
-_SHOWN = {*PICTURES, "heic", "ppm"}
-_ON_THE_WAY = (Role.PREVIEW, Role.SAMPLE)
 _MOST_BYTES = 1 << 18  # of a text that is looked into
 _TEXTS = {"txt", "md", "log", "json", "jsonl", "ndjson", "yaml", "yml", "toml", "xml", "html"}
 _TABLES = {"csv", "tsv", "parquet"}
@@ -35,11 +31,6 @@ class Seen(NamedTuple):
     path: Path | None
     size: tuple[int, int] | None = None
     trouble: str = ""
-
-
-def is_picture(artifact: Artifact) -> bool:
-    """Whether a file is a picture of pixels, by its name."""
-    return ending_of(Path(artifact.name)) in _SHOWN
 
 
 def is_table(artifact: Artifact) -> bool:
@@ -62,10 +53,8 @@ def meant(handle: JobHandle, name: str | None) -> list[Artifact]:
         return chosen(handle, None, name)
     files = handle.artifacts
     found = choose(files)
-    if not any(map(is_picture, found)):
-        drawn = [file for file in files if file.role in _ON_THE_WAY and is_picture(file)]
-        found = [*drawn[-1:], *found]
-    return found or chosen(handle, None, "*")
+    drawn = [file for file in looked_at(files) if file not in found]
+    return [*drawn, *found] or chosen(handle, None, "*")
 
 
 def seen(handle: JobHandle, artifact: Artifact, folder: Path) -> Seen:

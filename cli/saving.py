@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cvq.errors import UsageError
+from cvq.results import PICTURES, SPELT, ending_of
 from cvq.text import join
 
 from .formats import clean, count
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from cvq.handle import JobHandle
     from cvq.kinds.kind import Kind
     from cvq.records import Artifact
-
-_SPELT = {"jpg": "jpeg", "tif": "tiff"}
-PICTURES = frozenset({"png", "jpeg", "gif", "webp", "tiff", "bmp", "avif"})
 
 
 def output_options() -> list[click.Parameter]:
@@ -119,7 +117,7 @@ def _endings(kind: Kind, values: dict[str, Any]) -> tuple[str, ...]:
 
 def _also(ending: str) -> list[str]:
     """How else an ending is spelt."""
-    return [other for other, same in _SPELT.items() if same == ending]
+    return [other for other, same in SPELT.items() if same == ending]
 
 
 def copy_results(
@@ -175,12 +173,6 @@ def _fitting(results: Sequence[Artifact], target: Path) -> Sequence[Artifact]:
     """The results that a target's ending is true of; all where it is true of none."""
     same = [file for file in results if ending_of(Path(file.name)) == ending_of(target)]
     return same or results
-
-
-def ending_of(path: Path) -> str:
-    """What a name ends in, in its usual spelling: `jpeg` of `A.JPG`."""
-    ending = path.suffix.lower().lstrip(".")
-    return _SPELT.get(ending, ending)
 
 
 def _taken(path: Path, artifact: Artifact, force: bool) -> bool:

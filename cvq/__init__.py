@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch_handle import BatchHandle
     from .client import Client
     from .context import Context
     from .context.local import LocalContext
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .inputs.files import ImageFile, InputFile
     from .inputs.images import ImagesFile
     from .inputs.models import ModelFile, ModelOf
+    from .job_list import JobList
     from .kinds.classifier import ClassifierSpec
     from .kinds.inference import InferenceSpec
     from .kinds.kind import Kind
@@ -37,8 +39,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": ".inference",
     "Inference": ".inference",
+    "BatchHandle": ".batch_handle",
     "Client": ".client",
     "JobHandle": ".handle",
+    "JobList": ".job_list",
     "Context": ".context",
     "CvqError": ".errors",
     "Settings": ".settings",
@@ -62,6 +66,7 @@ __all__ = [
     "Answer",
     "Argument",
     "Auto",
+    "BatchHandle",
     "ClassifierSpec",
     "Client",
     "Context",
@@ -74,6 +79,7 @@ __all__ = [
     "InferenceSpec",
     "InputFile",
     "JobHandle",
+    "JobList",
     "Kind",
     "LocalContext",
     "ModelFile",

@@ -17,6 +17,7 @@ from .errors import (
 )
 from .handle import POLL_S, JobHandle
 from .lifecycle import batches
+from .looks import Deadline, Looks, watch, watch_async
 from .states import State
 from .views.batch_rows import rows_of_batch
 
@@ -99,23 +100,39 @@ class BatchHandle:
             JobFailedError: a job failed.
             JobCancelledError: a job was cancelled, and none failed.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        watch(self._looks(timeout), on_look)
+        if check:
+            raise_for_states(self.batch)
+        return self
+
+    async def wait_async(
+        self,
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+        on_look: Callable[[Batch], None] | None = None,
+    ) -> Self:
+        """The same beside an event loop, which goes on: `await batch.wait_async()`."""
+        await watch_async(self._looks(timeout), on_look)
+        if check:
+            raise_for_states(self.batch)
+        return self
+
+    def _looks(self, timeout: float | None) -> Looks[Batch]:
+        deadline = Deadline(timeout)
         while True:
             begun = time.monotonic()
             batch = self.refresh().batch
-            if on_look is not None:
-                on_look(batch)
+            ends = batch.finished or deadline.is_over
+            pause = max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun))
+            yield batch, 0.0 if ends else deadline.pause(pause)
             if batch.finished:
-                break
-            if deadline is not None and time.monotonic() >= deadline:
+                return
+            if ends:
                 raise WaitTimeoutError(
                     f"batch {self.id} has {batch.done} of {batch.jobs} jobs done after "
                     f"{timeout:g} s: it was not cancelled"
                 )
-            time.sleep(max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun)))
-        if check:
-            raise_for_states(batch)
-        return self
 
     def cancel(self) -> int:
         """Cancel what is unfinished; return how many jobs that were.

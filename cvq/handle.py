@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeAlias, TypeVar, overload
 
 from . import queries
 from .errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 from .lifecycle import jobs
+from .looks import Deadline, Looks, watch, watch_async
 from .records import Artifact, Job
-from .results import choose, missing_copies, results_of, targets
+from .results import choose, looked_at, missing_copies, results_of, targets
 from .states import State
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from .client import Client
 
 # Reading the database this often costs nothing and works after the fact, with Redis or without.
@@ -132,6 +136,10 @@ class JobHandle:
         _ = self.job
         return self
 
+    def take(self, job: Job) -> None:
+        """Take a row that was just read for the last look."""
+        self._job = job
+
     def wait(
         self,
         timeout: float | None = None,
@@ -151,19 +159,37 @@ class JobHandle:
             JobFailedError: it failed.
             JobCancelledError: it was cancelled.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        watch(self._looks(timeout), on_look)
+        if check:
+            raise_for_state(self.job)
+        return self
+
+    async def wait_async(
+        self,
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+        on_look: Callable[[Job], None] | None = None,
+    ) -> Self:
+        """The same beside an event loop, which goes on: `await job.wait_async()`.
+
+        What is cancelled leaves the job alone.
+        """
+        await watch_async(self._looks(timeout), on_look)
+        if check:
+            raise_for_state(self.job)
+        return self
+
+    def _looks(self, timeout: float | None) -> Looks[Job]:
+        deadline = Deadline(timeout)
         while True:
             job = self.refresh().job
-            if on_look is not None:
-                on_look(job)
+            ends = job.finished or deadline.is_over
+            yield job, 0.0 if ends else deadline.pause(POLL_S)
             if job.finished:
-                break
-            if deadline is not None and time.monotonic() >= deadline:
+                return
+            if ends:
                 raise overdue(job, timeout or 0)
-            time.sleep(POLL_S)
-        if check:
-            raise_for_state(job)
-        return self
 
     def cancel(self) -> Self:
         """Cancel the job: at once where it waits, within a second where it runs.
@@ -208,6 +234,50 @@ class JobHandle:
     def results(self) -> list[Artifact]:
         """What the job was run for: see `cvq.results.results_of`."""
         return results_of(self.artifacts)
+
+    def image(self, name: str | None = None) -> Image:
+        """The first picture of the job's results, or the last that it has drawn, upright.
+
+        Args:
+            name: of another file, or a pattern of which it is the first.
+
+        Returns:
+            Of Pillow, in mode RGB, or RGBA where something is transparent.
+
+        Raises:
+            UsageError: there is no such picture, or it is damaged.
+            StoreError: it is not in the store.
+        """
+        from .pictures.images import PictureError
+        from .pictures.shown import shown
+
+        file = next(iter(looked_at(self.artifacts, name)), None)
+        if file is None:
+            like = "" if name is None else f" like '{name}'"
+            raise UsageError(f"job {self.id} has no picture{like}")
+        with TemporaryDirectory(prefix="cvq-") as folder:
+            try:
+                return shown(self.client.readable(self, file, Path(folder)))
+            except PictureError as error:
+                raise UsageError(f"job {self.id}: {file.name} {error}") from None
+
+    def show(self, name: str | None = None) -> None:
+        """Show that picture: in a notebook's cell, or in Pillow's viewer."""
+        image = self.image(name)
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        if shell is None:
+            image.show()
+        else:
+            sys.modules["IPython"].display.display(image)
+
+    def _repr_html_(self) -> str | None:
+        """The job with its picture and curves; None, and so the usual text, where that fails."""
+        from .notebook.jobs import job_html
+
+        try:
+            return job_html(self)
+        except Exception:  # a notebook's cell shows what it can
+            return None
 
     def logs(self) -> list[str]:
         """The lines that the job has written so far."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from . import schema
 from .db import Database
+from .once import once
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class History:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.load()
 
-    @cached_property
+    @once
     def db(self) -> Database:
         """The database, its schema checked (and made, where it is the embedded one)."""
         database = Database(self.settings)

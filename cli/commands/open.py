@@ -63,8 +63,9 @@ def _meant(handle: JobHandle, name: str | None) -> list[Artifact]:
         UsageError: there is none, or too many.
     """
     from cvq.errors import UsageError
+    from cvq.results import is_picture
 
-    from ..previewing import is_picture, meant
+    from ..previewing import meant
 
     found = meant(handle, name)
     if name is None:

@@ -53,6 +53,7 @@ class Broker:
         self.settings = settings
         self.embedded = settings.broker_url is None
         self._client: redis.Redis | None = None
+        self._connecting = threading.Lock()  # two threads would open two, and close one
 
     def __str__(self) -> str:
         if self.settings.broker_url is None:
@@ -68,6 +69,10 @@ class Broker:
             BrokerTimeoutError: the server is there, and does not answer in time.
             BrokerError: there is none, or it refuses.
         """
+        with self._connecting:
+            return self._connected()
+
+    def _connected(self) -> redis.Redis:
         if self._client is not None:
             try:
                 self._ask(self._client.ping)

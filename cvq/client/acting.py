@@ -7,32 +7,39 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .. import queries
-from ..errors import StoreError, WaitTimeoutError
-from ..handle import JobHandle, JobLike, id_of, overdue, raise_for_state
+from ..errors import StoreError
+from ..handle import POLL_S, JobHandle, JobLike, id_of, overdue, raise_for_state
+from ..job_list import JobList
 from ..lifecycle import jobs as life
+from ..looks import Deadline, Looks, watch, watch_async
 from ..records import Artifact, Job
 from .asking import Asking
 from .connections import several
 
 _CANCELLED_AT_ONCE = 5_000
+# A look at many jobs takes a while; it is no more than a tenth of the time.
+_LOOKS_SHARE = 10
 
 
 class Acting(Asking):
     """Waits for jobs, cancels them, and copies what they have left."""
 
-    def wait(
+    def wait_all(
         self,
         jobs: JobLike | Iterable[JobLike],
         timeout: float | None = None,
         *,
         check: bool = True,
-    ) -> list[JobHandle]:
+        on_look: Callable[[list[Job]], None] | None = None,
+    ) -> JobList:
         """Wait for the end of several jobs; return them in the order given.
 
         Args:
             jobs: jobs, or their ids.
             timeout: seconds for all of them together; None waits for ever.
             check: raise where one did not succeed, once all have ended.
+            on_look: called with the rows of all of them at every look, seven times a second at
+                most. What it raises ends the waiting, and no job.
 
         Raises:
             UnknownJobError: there is no such job.
@@ -40,17 +47,50 @@ class Acting(Asking):
             JobFailedError: one failed.
             JobCancelledError: one was cancelled.
         """
-        handles = [self._handle(job) for job in several(jobs)]
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for handle in handles:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            try:
-                handle.wait(left, check=False)
-            except WaitTimeoutError:
-                raise overdue(handle.job, timeout or 0) from None
-        for handle in handles if check else ():
-            raise_for_state(handle.job)
-        return handles
+        handles = self._handles(jobs)
+        watch(self._looks(handles, timeout), on_look)
+        return _checked(handles) if check else handles
+
+    async def wait_all_async(
+        self,
+        jobs: JobLike | Iterable[JobLike],
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+        on_look: Callable[[list[Job]], None] | None = None,
+    ) -> JobList:
+        """The same beside an event loop, which goes on; who is cancelled leaves the jobs alone."""
+        handles = self._handles(jobs)
+        await watch_async(self._looks(handles, timeout), on_look)
+        return _checked(handles) if check else handles
+
+    def wait(
+        self,
+        jobs: JobLike | Iterable[JobLike],
+        timeout: float | None = None,
+        *,
+        check: bool = True,
+    ) -> JobList:
+        """Wait for one job or several: see `wait_all`."""
+        return self.wait_all(jobs, timeout, check=check)
+
+    def _handles(self, jobs: JobLike | Iterable[JobLike]) -> JobList:
+        return JobList(self._client, map(self._handle, several(jobs)))
+
+    def _looks(self, handles: JobList, timeout: float | None) -> Looks[list[Job]]:
+        deadline, left = Deadline(timeout), list(handles)
+        while True:
+            begun = time.monotonic()
+            self.look_at(left)
+            left = [handle for handle in left if not handle.finished]
+            rows = [handle.job for handle in handles]
+            ends = not left or deadline.is_over
+            pause = max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun))
+            yield rows, 0.0 if ends else deadline.pause(pause)
+            if not left:
+                return
+            if ends:
+                raise overdue(left[0].job, timeout or 0)
 
     def cancel(self, job: JobLike) -> JobHandle:
         """Cancel a job: at once where it waits, within a second where it runs.
@@ -106,3 +146,9 @@ class Acting(Asking):
                 if now.uri == artifact.uri:
                     raise
                 artifact = now
+
+
+def _checked(handles: JobList) -> JobList:
+    for handle in handles:
+        raise_for_state(handle.job)
+    return handles

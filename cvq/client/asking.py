@@ -9,6 +9,7 @@ from typing import Any
 from .. import queries
 from ..batch_handle import BatchHandle
 from ..handle import JobHandle, JobLike, id_of
+from ..job_list import JobList
 from ..records import Artifact, Job
 from ..views import filters, shapes
 from .connections import Connections
@@ -46,7 +47,7 @@ class Asking(Connections):
         until: datetime | str | None = None,
         sort: str | None = None,
         limit: int | None = None,
-    ) -> list[JobHandle]:
+    ) -> JobList:
         """Jobs of the history, the newest first: `jobs(kind="vae", where="val_loss<100")`.
 
         Args:
@@ -78,7 +79,8 @@ class Asking(Connections):
         )
         self.check_filter(asked)
         with self.db.read() as connection:
-            return [self._handle(job.id, job) for job in filters.find(connection, asked)]
+            found = filters.find(connection, asked)
+        return JobList(self._client, (self._handle(job.id, job) for job in found))
 
     def artifacts_of(self, job: JobLike) -> list[Artifact]:
         """The files that a job has left so far."""

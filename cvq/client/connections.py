@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Self, cast
 
+from .. import queries
 from ..artifacts import ArtifactStore, open_store
 from ..batch_handle import BatchHandle
 from ..broker.queue import Broker
 from ..db import Database
+from ..errors import UnknownJobError
 from ..handle import JobHandle, JobLike, id_of
 from ..history import History
+from ..once import lock_of, once
 from ..records import Job
 
 if TYPE_CHECKING:
     from . import Client
 
 
+_CHUNK = 1_000  # jobs that are read at a time
+
+
 class Connections(History):
-    """What all of a client's powers share."""
+    """What all of a client's powers share; several threads may use one."""
 
     def __repr__(self) -> str:
         return f"<cvq client of {self.settings.user}, {self.settings.home}>"
@@ -32,18 +37,20 @@ class Connections(History):
 
     def close(self) -> None:
         """Give connections back; they are opened again where the client is used again."""
-        if isinstance(database := self.__dict__.pop("db", None), Database):
-            database.engine.dispose()
-        if isinstance(broker := self.__dict__.pop("broker", None), Broker):
-            broker.close()
-        self.__dict__.pop("artifacts", None)
+        with lock_of(self):
+            opened = [self.__dict__.pop(name, None) for name in ("db", "broker", "artifacts")]
+        for each in opened:
+            if isinstance(each, Database):
+                each.engine.dispose()
+            if isinstance(each, Broker):
+                each.close()
 
-    @cached_property
+    @once
     def broker(self) -> Broker:
         """Where workers are notified of new jobs."""
         return Broker(self.settings)
 
-    @cached_property
+    @once
     def artifacts(self) -> ArtifactStore:
         """The artifact store."""
         return open_store(self.settings)
@@ -56,6 +63,26 @@ class Connections(History):
 
     def _batch_handle(self, number: int, known_from: Sequence[int] = ()) -> BatchHandle:
         return BatchHandle(self._client, number, known_from)
+
+    def look_at(self, handles: Iterable[JobHandle]) -> None:
+        """Look at several jobs again, in few statements.
+
+        Raises:
+            UnknownJobError: there is none of such an id.
+        """
+        by_id: dict[int, list[JobHandle]] = {}
+        for handle in handles:
+            by_id.setdefault(handle.id, []).append(handle)
+        ids = list(by_id)
+        for start in range(0, len(ids), _CHUNK):
+            some = ids[start : start + _CHUNK]
+            with self.db.read() as connection:
+                found = {job.id: job for job in queries.get_jobs(connection, some)}
+            for job_id in some:
+                if job_id not in found:
+                    raise UnknownJobError(job_id)
+                for handle in by_id[job_id]:
+                    handle.take(found[job_id])
 
     @property
     def _client(self) -> Client:

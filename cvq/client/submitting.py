@@ -143,6 +143,15 @@ class Submitting(Connections):
             self.notify(job.queue, f"job {job_id}", trouble=trouble)
         return handle
 
+    async def submit_async(self, kind: str, **values: Any) -> JobHandle:
+        """`submit` beside an event loop, which goes on while inputs are read and stored.
+
+        It is with `submit` in a thread: one that is cancelled may still have queued its job.
+        """
+        import asyncio  # which takes 40 ms that no command needs
+
+        return await asyncio.to_thread(self.submit, kind, **values)
+
     def infer(
         self,
         kind: str,

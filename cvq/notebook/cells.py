@@ -1,0 +1,41 @@
+"""Text in HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from ..text import clean, one_line
+
+_LONGEST = 80  # characters of a cell
+_COLOURS = {
+    "succeeded": "#2a7d2a", "failed": "#b3261e", "running": "#0b6e8a", "cancelled": "#8a3d8a"
+}  # fmt: skip
+_HEAD, _CELL = '<th style="text-align:left">', '<td style="text-align:left">'
+
+
+def cell(value: object, most: int = _LONGEST) -> str:
+    """A value as text in HTML, on one line, its end left out where it is long."""
+    return escape(clean(one_line("" if value is None else str(value), most)))
+
+
+def state(value: str, reason: str | None = None) -> str:
+    """A state in its colour."""
+    told = f"{value} ({reason})" if reason else value
+    colour = _COLOURS.get(value, "#8a6d00")
+    return f'<span style="color:{colour}">{cell(told)}</span>'
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; its cells are HTML already."""
+    head = "".join(f"{_HEAD}{cell(name)}</th>" for name in heading)
+    body = "".join(f"<tr>{''.join(f'{_CELL}{value}</td>' for value in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """A table of names and values; the values are HTML already, and empty ones are left out."""
+    body = "".join(
+        f"<tr>{_HEAD}{cell(name)}</th>{_CELL}{value}</td></tr>" for name, value in rows if value
+    )
+    return f"<table><tbody>{body}</tbody></table>"

@@ -1,0 +1,97 @@
+"""A job, and a list of jobs, as a notebook shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ..figures import headline
+from ..results import looked_at
+from ..text import duration
+from . import cells
+from .curve import curve
+from .thumbnail import MOST_BYTES, thumbnail
+
+if TYPE_CHECKING:
+    from ..handle import JobHandle
+    from ..records import Job
+
+MOST_ROWS = 50
+_MOST_PICTURES = 20  # of a list
+_SMALL, _LARGE = 64, 320  # pixels
+_MOST_CURVES = 2
+
+
+def job_html(handle: JobHandle) -> str:
+    """A job with its picture and curves."""
+    job = handle.job
+    rows = [
+        ("name", cells.cell(job.name)),
+        (
+            "tags",
+            cells.cell(", ".join(f"{key}={value}" for key, value in sorted(job.tags.items()))),
+        ),
+        ("note", cells.cell(job.note, 400)),
+        ("headline", cells.cell(headline(job, job.headline or (), most=3))),
+        ("run time", cells.cell(_seconds(job))),
+        ("error", cells.cell(_last_line(job.error), 200)),
+    ]
+    title = f"<b>Job {job.id}</b> {cells.cell(job.kind)} {cells.state(job.state, job.reason)}"
+    drawn = "".join(f"<div>{each}</div>" for each in [_picture(handle, _LARGE), *_curves(handle)])
+    return f"<div><div>{title}</div>{cells.pairs(rows)}{drawn}</div>"
+
+
+def jobs_html(handles: Sequence[JobHandle]) -> str:
+    """A list of jobs: a row for each of the first, with its picture."""
+    heading = ["id", "kind", "state", "name", "tags", "run time", "headline", "picture"]
+    rows = [_row(handle, nth < _MOST_PICTURES) for nth, handle in enumerate(handles[:MOST_ROWS])]
+    more = len(handles) - MOST_ROWS
+    return cells.table(heading, rows) + (f"<div>and {more} more jobs</div>" if more > 0 else "")
+
+
+def _row(handle: JobHandle, pictured: bool) -> list[str]:
+    job = handle.job
+    return [
+        str(job.id),
+        cells.cell(job.kind),
+        cells.state(job.state, job.reason),
+        cells.cell(job.name, 40),
+        cells.cell(" ".join(f"{key}={value}" for key, value in sorted(job.tags.items())), 40),
+        cells.cell(_seconds(job)),
+        cells.cell(headline(job, job.headline or ()), 40),
+        _picture(handle, _SMALL) if pictured else "",
+    ]
+
+
+def _seconds(job: Job) -> str:
+    return duration(job.seconds(datetime.now(UTC)))
+
+
+def _last_line(text: str | None) -> str:
+    return next(iter((text or "").strip().splitlines()[::-1]), "")
+
+
+def _picture(handle: JobHandle, side: int) -> str:
+    """The first picture of the results, or the last on the way; "" where none can be shown."""
+    with suppress(Exception), TemporaryDirectory(prefix="cvq-") as folder:
+        file = next(iter(looked_at(handle.artifacts)), None)
+        if file is not None and file.bytes <= MOST_BYTES:
+            return thumbnail(handle.client.readable(handle, file, Path(folder)), side)
+    return ""
+
+
+def _curves(handle: JobHandle) -> list[str]:
+    """The curves of the headline metrics, or of the first."""
+    job = handle.job
+    names = [name for name in job.headline or () if name in job.metrics]
+    names += [name for name in sorted(job.metrics) if name not in names]
+    found = []
+    with suppress(Exception):
+        for name in names[: 2 * _MOST_CURVES]:
+            if drawn := curve(name, handle.curve(name)):
+                found.append(drawn)
+    return found[:_MOST_CURVES]

@@ -1,0 +1,27 @@
+"""A picture as an `<img>` that has its own data."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from pathlib import Path
+
+MOST_BYTES = 32 << 20  # of a file that is read for it
+
+
+def thumbnail(path: Path, side: int) -> str:
+    """A picture in at most `side` pixels both ways.
+
+    Raises:
+        PictureError: it is no picture, damaged, or too large.
+        OSError: the file cannot be read.
+    """
+    from ..pictures.shown import shown
+
+    image = shown(path, (side, side))
+    image.thumbnail((side, side))
+    file, kind = io.BytesIO(), "png" if image.mode == "RGBA" or max(image.size) <= 64 else "jpeg"
+    image.save(file, kind)
+    data = b64encode(file.getvalue()).decode("ascii")
+    size = f'width="{image.width}" height="{image.height}"'
+    return f'<img {size} src="data:image/{kind};base64,{data}"/>'

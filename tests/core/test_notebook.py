@@ -1,0 +1,177 @@
+"""Jobs as a notebook shows them: escaped, bounded, and never an error."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+from sqlalchemy import text
+
+from cvq import Client, JobList
+from cvq.errors import UsageError
+from cvq.lifecycle import attempts, claims
+from cvq.notebook.curve import curve
+from cvq.records import Job, MetricPoint, Outcome
+
+EVIL = "<script>alert('x')</script>\x1b[2J&\"'"
+
+
+def png(size: tuple[int, int] = (900, 600)) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise(size, 50).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def left(client: Client, tmp_path: Path) -> Callable[..., Job]:
+    """Run a job that leaves files and a metric."""
+
+    def run(files: dict[str, bytes], role: str = "result", **more: Any) -> Job:
+        client.submit("selftest", **more)
+        with client.db.write() as connection:
+            job = claims.claim(
+                connection, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex,
+                lease=30,
+            )  # fmt: skip
+        assert job is not None
+        for name, content in files.items():
+            (tmp_path / "made").write_bytes(content)
+            made = client.artifacts.put_artifact(
+                job.attempt_id, tmp_path / "made", name=name, role=role
+            )
+            with client.db.write() as connection:
+                attempts.report(connection, job.attempt_id, artifacts=[made])
+        now = datetime.now(UTC)
+        points = [MetricPoint("value", step, 1 / step, now) for step in range(1, 5)]
+        points += [MetricPoint(EVIL, step, float(step), now) for step in range(3)]
+        with client.db.write() as connection:
+            attempts.report(connection, job.attempt_id, metrics=points)
+        return job
+
+    return run
+
+
+def parsed(html: str | None) -> ElementTree.Element:
+    """The HTML, which is well-formed, asks for nothing outside, and has no script."""
+    assert html is not None
+    found = ElementTree.fromstring(f"<all>{html}</all>")
+    for element in found.iter():
+        assert element.tag.rpartition("}")[2] in {
+            "all", "div", "b", "span", "table", "thead", "tbody", "tr", "th", "td", "img", "svg",
+            "path", "polyline", "text",
+        }  # fmt: skip
+        assert not {"href", "onload", "onerror", "onclick"} & set(element.attrib)
+        assert element.get("src", "data:image/").startswith("data:image/")
+    assert not re.search("[\x00-\x08\x0b-\x1f]", html)
+    return found
+
+
+def test_a_job_has_its_picture_and_its_curves(client: Client, left: Callable[..., Job]) -> None:
+    job = client.job(left({"a.png": png()}, name=EVIL, tags={"k": EVIL}).id).annotate(EVIL)
+    found = parsed(job._repr_html_())
+    [image] = found.iter("img")
+    assert (image.get("width"), image.get("height")) == ("320", "213")
+    assert len(list(found.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
+    assert "<script" not in str(job._repr_html_())
+    assert len(str(job._repr_html_())) < 200_000
+
+
+def test_a_list_is_a_table_within_bounds(client: Client, left: Callable[..., Job]) -> None:
+    left({"a.png": png()}, name=EVIL)
+    jobs = client.jobs()
+    assert len(list(parsed(jobs._repr_html_()).iter("img"))) == 1
+    many = JobList(client, [*jobs] * 70)
+    found = parsed(many._repr_html_())
+    assert len(list(found.iter("tr"))) == 51
+    assert len(list(found.iter("img"))) == 20
+    assert "and 20 more jobs" in "".join(found.itertext())
+    parsed(JobList(client)._repr_html_())
+
+
+def test_what_is_damaged_raises_nothing(client: Client, left: Callable[..., Job]) -> None:
+    left({"a.png": b"no picture"})
+    job = client.job(1)
+    assert not list(parsed(job._repr_html_()).iter("img"))
+    with client.db.write() as connection:
+        connection.execute(text("UPDATE jobs SET spec = '[1]', tags = '7', result = '{'"))
+        connection.execute(text("UPDATE artifacts SET uri = 'file:///etc/passwd', bytes = 1"))
+    parsed(client.job(1)._repr_html_())
+    parsed(client.jobs()._repr_html_())
+    with client.db.write() as connection:
+        connection.execute(text("DROP TABLE artifacts"))
+        connection.execute(text("DROP TABLE metrics"))
+    parsed(job._repr_html_())
+    with client.db.write() as connection:
+        connection.execute(text("ALTER TABLE jobs RENAME TO gone"))
+    assert job.client.jobs.__name__ == "jobs"
+    job._job = None
+    assert job._repr_html_() is None
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [], [(1, 1.0)], [(1, None), (2, None)], [(1, float("nan")), (2, 1.0)],
+    ],
+)  # fmt: skip
+def test_nothing_is_drawn_of_no_curve(points: Any) -> None:
+    assert curve("loss", points) == ""
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(1, 1.0), (1, 1.0)], [(1, -1e308), (2, 1e308)], [(-(10**30), 5e-324), (10**30, 0.0)],
+        [(n, None if n % 7 == 0 else n / 3) for n in range(100_000)],
+    ],
+)  # fmt: skip
+def test_a_curve_is_drawn_in_its_frame(points: Any) -> None:
+    found = parsed(curve(EVIL, points))
+    drawn = [line.get("points", "") for line in found.iter("{http://www.w3.org/2000/svg}polyline")]
+    places = [tuple(map(float, pair.split(","))) for line in drawn for pair in line.split()]
+    assert all(0 <= x <= 320 and 0 <= y <= 120 for x, y in places)
+    assert 0 < len(places) <= 402
+
+
+def test_an_image_is_given_and_shown(
+    client: Client, left: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left({"a.png": png((8, 4)), "b.png": png((3, 3)), "c.txt": b""})
+    job = client.job(1)
+    assert (job.image().size, job.image("b*").size) == ((8, 4), (3, 3))
+    with pytest.raises(UsageError, match=r"^job 1 has no picture like '\*\.txt'$"):
+        job.image("*.txt")
+    shown: list[Any] = []
+    monkeypatch.setattr(Image.Image, "show", lambda image: shown.append(image.size))
+    monkeypatch.setitem(sys.modules, "IPython", None)  # type: ignore[arg-type]
+    job.show()
+    notebook = SimpleNamespace(
+        get_ipython=object, display=SimpleNamespace(display=lambda image: shown.append(image))
+    )
+    monkeypatch.setitem(sys.modules, "IPython", notebook)  # type: ignore[arg-type]
+    job.show("b.png")
+    assert (shown[0], shown[1].size) == ((8, 4), (3, 3))
+    left({"bad.png": b"x"})
+    with pytest.raises(UsageError, match=r"^job 2: bad\.png is not a picture"):
+        client.job(2).image()
+
+
+def test_a_job_that_runs_shows_what_it_has_drawn_last(
+    client: Client, left: Callable[..., Job]
+) -> None:
+    left({"p1.png": png((5, 5)), "p2.png": png((6, 6))}, role="preview")
+    assert client.job(1).image().size == (6, 6)
+    job = client.job(1)
+    with client.db.write() as connection:
+        attempts.finish(connection, job.attempt_id, Outcome("succeeded"), "w")
+    assert client.job(1).image("p1.png").size == (5, 5)
