@@ -59,6 +59,12 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "note": Entry("note", "Write a note on a job, or print it."),
         "rename": Entry("rename", "Give a job another name."),
     },
+    "Cleaning up": {
+        "prune": Entry("prune", "Remove jobs for good: with their logs, metrics and files."),
+        "trash": Entry("trash", "Lay jobs in the trash, list it, or empty it."),
+        "restore": Entry("restore", "Take jobs out of the trash."),
+        "export": Entry("export", "Write jobs for other tools: JSON lines, TensorBoard, MLflow."),
+    },
     "Workers": {
         "up": Entry("up", "Start workers on this machine, or change their number."),
         "down": Entry("down", "Stop this machine's workers and the embedded Redis."),

@@ -207,8 +207,8 @@ class ArtifactStore:
         """
         self.remove_file(artifact.uri)
 
-    def remove_file(self, uri: str) -> int:
-        """Delete a job's file, and the folders that are empty then; return its bytes.
+    def remove_file(self, uri: str) -> int | None:
+        """Delete a job's file; return its bytes, None where it is gone already.
 
         Raises:
             StoreError: it lies outside the store, or cannot be deleted.
@@ -219,7 +219,7 @@ class ArtifactStore:
                 size = int(self.fs.size(key) or 0)
                 self.fs.rm_file(key)
             except FileNotFoundError:
-                return 0
+                return None
         return size
 
     def remove_folder(self, job_id: int) -> None:

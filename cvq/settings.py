@@ -152,6 +152,12 @@ class Settings:
         default=12.0,
         unit="hours",
     )
+    trash_days: float = setting(
+        number(0, 36_500),
+        "Time in the trash after which `cvq prune` removes a job.",
+        default=30.0,
+        unit="days",
+    )
     start_method: str | None = setting(
         one_of("fork", "spawn"),
         "How job processes start: fork (from a server with PyTorch loaded) or spawn.",

@@ -85,7 +85,7 @@ class Choice:
         if self.wanted is None:
             return None
         jobs = t.jobs.c
-        asked = [jobs.trashed_at.is_(None), *filters.conditions(connection, self.wanted)]
+        asked = filters.conditions(connection, self.wanted)
         if self.ended_before is not None:
             asked.append(jobs.finished_at <= self.ended_before)
         if self.keep_tagged is not None:

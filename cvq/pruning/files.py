@@ -73,21 +73,25 @@ def _remove(
     errors: list[StoreError] = []
 
     def remove(key: str) -> int | StoreError | None:
+        """Its bytes; -1 where it is gone already, None where it stays for now."""
         try:
-            return store.remove_input(key) if key in inputs else store.remove_file(key)
+            if key in inputs:
+                return store.remove_input(key)
+            freed = store.remove_file(key)
+            return -1 if freed is None else freed
         except StoreError as error:
             return error
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        for (_, ids), freed in zip(wanted.items(), threads.map(remove, wanted), strict=True):
+        for (key, ids), freed in zip(wanted.items(), threads.map(remove, wanted), strict=True):
             if isinstance(freed, StoreError):
                 errors.append(freed)
             elif freed is None:
                 report.later += 1
             else:
                 settled += ids
-                report.files += freed > 0
-                report.bytes += freed
+                report.files += freed > 0 or (freed == 0 and key not in inputs)
+                report.bytes += max(freed, 0)
     if errors:
         if len(errors) == len(wanted):
             raise errors[0]

@@ -25,9 +25,9 @@ from ..views.answers import Answers
 from .choice import Choice
 
 CHUNK = 1_000  # jobs that are looked at together
-USED = "used by another that stays"
-OF_BATCH = "others of their batch stay"
-KNOWN = "they answer items of a later batch"
+USED = "in use by jobs that stay"
+OF_BATCH = "of a batch of which others stay"
+KNOWN = "with answers for a later batch"
 
 Tick = Callable[[int, int], None]
 """Told how many are done, and of how many; may raise to end it all."""

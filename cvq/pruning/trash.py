@@ -19,7 +19,7 @@ from ..views import filters
 from ..views.filters import Filter
 from .plan import CHUNK, OF_BATCH, Tick
 
-UNFINISHED = "they have not ended"
+UNFINISHED = "not ended yet"
 _AT_ONCE = 500
 
 

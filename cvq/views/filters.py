@@ -168,6 +168,11 @@ def pages(connection: Connection, wanted: Filter, size: int = _CHUNK) -> Iterato
         left = None if left is None else left - limit
 
 
+def ids(connection: Connection, wanted: Filter) -> list[int]:
+    """The ids of the jobs that are meant, in order."""
+    return list(_search(connection, wanted).page(wanted.limit, None).ids)
+
+
 def count(connection: Connection, wanted: Filter, most: int | None = None) -> int:
     """How many jobs a filter finds, whatever its limit; of more than `most`, that many."""
     return _search(connection, replace(wanted, sort=None)).count(most)

@@ -83,7 +83,7 @@ def test_a_model_stays_as_long_as_a_job_that_uses_it(past: Past) -> None:
     old = replace(ALL, ended_before=_days_ago(30))
     report = pruned(past, old)
     assert left(past) == [model, user]
-    assert report.stays == {"used by another that stays": 1}
+    assert report.stays == {"in use by jobs that stay": 1}
     assert past.files() == [f"{model}/1/model.safetensors"]
     pruned(past)
     assert left(past) == []
@@ -255,7 +255,7 @@ def test_a_batch_goes_as_a_whole(past: Past) -> None:
     number = batch(past, new(), new(), new())
     some = members(past, number)
     report = pruned(past, Choice(Filter(ids=some[:2])))
-    assert report.stays == {"others of their batch stay": 2}
+    assert report.stays == {"of a batch of which others stay": 2}
     assert members(past, number) == some
     assert pruned(past).batches == 1
     assert rows(past, t.batches) == 0
@@ -266,7 +266,7 @@ def test_a_batch_stays_while_a_later_one_has_its_answers(past: Past) -> None:
     [job, _] = members(past, first)
     second = batch(past, new(), answered={0: job}, answered_by=[first])
     report = pruned(past, Choice(Filter(batches=[first])))
-    assert report.stays == {"they answer items of a later batch": 2}
+    assert report.stays == {"with answers for a later batch": 2}
     assert pruned(past, Choice(Filter(batches=[first, second]))).batches == 2
 
 
