@@ -61,6 +61,8 @@ def tag(words: Sequence[str], remove: Sequence[str], **filters: Any) -> None:
 
 def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) -> list[int]:
     """The ids of the jobs that are meant."""
+    from cvq.views.filters import pages
+
     if not references and not any(filters.values()):
         raise UsageError("which jobs? Give JOB, or a filter such as --where 'val_accuracy>0.9'")
     ids = options.resolve(client, [parse.reference(word) for word in references])
@@ -69,7 +71,8 @@ def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) 
     wanted = options.make_filter(client, **filters, ids=ids)
     for remark in client.check_filter(wanted):
         note(remark)
-    return [job.id for job in options.find(client, wanted)]
+    with client.db.read() as connection:
+        return [job.id for page in pages(connection, wanted) for job in page]
 
 
 def _tell(number: int, changed: int, given: dict[str, str | None], removed: Sequence[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from .. import queries
 from ..batch_handle import BatchHandle
@@ -13,6 +14,29 @@ from ..job_list import JobList
 from ..records import Artifact, Job
 from ..views import filters, shapes
 from .connections import Connections
+
+_PAGE = 500  # jobs that are read at a time
+
+
+class Asked(TypedDict, total=False):
+    """What jobs are asked by; see `Client.jobs`."""
+
+    kind: str | Sequence[str]
+    state: str | Sequence[str]
+    reason: str | Sequence[str]
+    user: str | Sequence[str]
+    name: str | Sequence[str]
+    worker: str | Sequence[str]
+    queue: str | Sequence[str]
+    batch: int | Sequence[int]
+    sweep: int | Sequence[int]
+    tag: str | Sequence[str] | Mapping[str, str]
+    where: str | Sequence[str]
+    since: datetime | str | None
+    until: datetime | str | None
+    trashed: bool
+    sort: str | None
+    limit: int | None
 
 
 class Asking(Connections):
@@ -36,51 +60,106 @@ class Asking(Connections):
 
     def jobs(
         self,
+        query: str | None = None,
+        /,
         *,
         kind: str | Sequence[str] = (),
         state: str | Sequence[str] = (),
+        reason: str | Sequence[str] = (),
         user: str | Sequence[str] = (),
+        name: str | Sequence[str] = (),
+        worker: str | Sequence[str] = (),
+        queue: str | Sequence[str] = (),
         batch: int | Sequence[int] = (),
+        sweep: int | Sequence[int] = (),
         tag: str | Sequence[str] | Mapping[str, str] = (),
         where: str | Sequence[str] = (),
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        trashed: bool = False,
         sort: str | None = None,
         limit: int | None = None,
     ) -> JobList:
-        """Jobs of the history, the newest first: `jobs(kind="vae", where="val_loss<100")`.
+        """Jobs of the history, the newest first, by a query, by what they have, or both.
+
+            client.jobs("val_loss < 100 and params.lr < 0.01", kind="vae", sort="val_loss")
 
         Args:
-            kind: one kind or several, as `state` and `user`.
+            query: as of `cvq ls --where`: conditions on columns, metrics, parameters, tags and
+                results, with `and`, `or`, `not` and parentheses.
+            kind: one kind or several, as all that follow until `sweep`.
             state: waiting, queued, running, succeeded, failed or cancelled.
+            reason: why they are in that state: `oom`, `error`.
             user: who submitted them.
-            batch: the id of a batch that they are of, or of several.
+            name: patterns with `*` and `?` that their name is like.
+            worker: of their last attempt.
+            queue: that they are on.
+            batch: the id of a batch that they are of.
+            sweep: the id of a sweep that they are of.
             tag: `key`, `key=value`, several of these, or a dictionary.
-            where: conditions on a metric or a number of the result: `val_accuracy>0.9`.
+            where: a query, or several, all of which have to hold.
             since: submitted since then; an aware time, or as on the command line: `2d`.
             until: submitted before.
-            sort: a column or a figure; with `-` before it, the highest first.
+            trashed: those in the trash as well.
+            sort: a column, metric or parameter; with `-` before it, the highest first.
             limit: at most so many.
 
         Raises:
             UsageError: a condition cannot be read, or a name in it is one that nothing has.
         """
-        asked = filters.asked(
-            kind=kind,
-            state=state,
-            user=user,
-            batch=batch,
-            tag=tag,
-            where=where,
-            since=since,
-            until=until,
-            sort=sort,
-            limit=limit,
-        )
-        self.check_filter(asked)
+        # All that was given by name.
+        given = {name: value for name, value in locals().items() if name not in ("self", "query")}
+        wanted = self._filter(query, given)
         with self.db.read() as connection:
-            found = filters.find(connection, asked)
+            found = filters.find(connection, wanted)
         return JobList(self._client, (self._handle(job.id, job) for job in found))
+
+    def iter_jobs(
+        self, query: str | None = None, /, **asked: Unpack[Asked]
+    ) -> Iterator[JobHandle]:
+        """The same jobs one after another: however many they are, few are in memory.
+
+        They are read 500 at a time, each part on a connection of its own. One that is submitted
+        meanwhile comes where the order has a place for it.
+
+        Args:
+            query: as for `jobs`.
+            asked: as for `jobs`.
+
+        Raises:
+            UsageError: as for `jobs`.
+        """
+        return self._pages(self._filter(query, asked))
+
+    def count_jobs(self, query: str | None = None, /, **asked: Unpack[Asked]) -> int:
+        """How many jobs `jobs` would give without a limit; it loads none of them.
+
+        Raises:
+            UsageError: as for `jobs`.
+        """
+        wanted = self._filter(query, asked)
+        with self.db.read() as connection:
+            return filters.count(connection, wanted)
+
+    def _filter(self, query: str | None, asked: Mapping[str, Any]) -> filters.Filter:
+        where = asked.get("where", ())
+        several = [where] if isinstance(where, str) else [*where]
+        if query is not None:
+            several.insert(0, query)
+        wanted = filters.asked(**{**asked, "where": several})
+        self.check_filter(wanted)
+        return wanted
+
+    def _pages(self, wanted: filters.Filter) -> Iterator[JobHandle]:
+        left, after = wanted.limit, None
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            with self.db.read() as connection:
+                found = filters.page(connection, replace(wanted, limit=size), after)
+            yield from (self._handle(job.id, job) for job in found.jobs)
+            if (after := found.after) is None:
+                return
+            left = None if left is None else left - size
 
     def artifacts_of(self, job: JobLike) -> list[Artifact]:
         """The files that a job has left so far."""

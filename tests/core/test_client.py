@@ -232,6 +232,34 @@ def test_jobs_are_found_by_keywords(client: Client) -> None:
             client.jobs(**wrong)
 
 
+def test_jobs_are_found_by_a_query(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cvq.client import asking
+
+    monkeypatch.setattr(asking, "_PAGE", 2)
+    for steps in range(1, 6):
+        client.submit("selftest", steps=steps, name=f"n{steps}", queue=f"q{steps % 2}")
+
+    def found(*query: str, **asked: Any) -> list[str | None]:
+        names = [job.name for job in client.jobs(*query, **asked)]
+        assert [job.name for job in client.iter_jobs(*query, **asked)] == names
+        assert client.count_jobs(*query, **(asked | {"limit": None})) >= len(names)
+        return names
+
+    assert found() == ["n5", "n4", "n3", "n2", "n1"]
+    assert found("params.steps > 1 and (name like 'n%' or kind = 'vae')", queue="q0") == [
+        "n4",
+        "n2",
+    ]
+    assert found("params.steps > 2", where="params.steps < 5", sort="params.steps") == ["n3", "n4"]
+    assert found(name=["n1", "n[5]"], sort="-id", limit=1) == ["n1"]
+    assert found(limit=3) == ["n5", "n4", "n3"]
+    assert found(reason="oom") == found(worker="nobody") == found(sweep=9) == []
+    assert client.count_jobs("params.steps > 1", limit=1) == 4
+    for ask in (client.jobs, client.iter_jobs, client.count_jobs):
+        with pytest.raises(UsageError, match="params"):
+            ask("params.stepz > 1")  # type: ignore[operator]
+
+
 def test_several_jobs_are_waited_for(client: Client) -> None:
     handles = [client.submit("selftest") for _ in range(3)]
     for timeout in (0, 0.01):
