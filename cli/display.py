@@ -42,6 +42,7 @@ class Form(StrEnum):
     COUNT = "count"
     LINES = "lines"  # of JSON
     PARQUET = "parquet"
+    DOT = "dot"  # Graphviz
     QUIET = "quiet"
 
 

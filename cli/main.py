@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "why", "Explain why a job waits, is slow or failed, and what to do about it."
         ),
         "logs": Entry("logs", "Show a job's output."),
+        "graph": Entry("graph", "Show what a job was made from, and what was made from it."),
         "metrics": Entry("metrics", "Show the metrics that jobs recorded, and draw their curves."),
         "artifacts": Entry("artifacts", "List the files that a job produced."),
         "get": Entry("get", "Copy the files of a job, or of a batch, here."),
