@@ -44,7 +44,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "batches": Entry("batches", "List batches, the newest first."),
         "results": Entry("results", "Print what came out of a batch, a row for each item."),
         "show": Entry("show", "Show everything known about a job."),
-        "stats": Entry("stats", "Count jobs: waiting and run times, success, GPU-hours."),
+        "stats": Entry(
+            "stats",
+            "Count jobs, how long they waited and ran, how many succeeded, and their GPU-hours.",
+        ),
         "compare": Entry("compare", "Show jobs side by side: only what differs between them."),
         "why": Entry(
             "why", "Explain why a job waits, is slow or failed, and what to do about it."
