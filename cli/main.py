@@ -6,6 +6,7 @@ stands in the table; a test holds it equal to the command's own.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -321,6 +322,7 @@ def main() -> NoReturn:
     os.environ["TERM"] = os.environ.get("TERM") or "dumb"  # nobody says what it understands
     # Imports make 100,000 lasting objects; looking through them for garbage costs 40 ms.
     gc.set_threshold(100_000, 50, 50)
+    atexit.register(gc.freeze)  # and at the end of a process once more, a fifth of its time
     # pydantic otherwise reads the metadata of every installed package, in search of plug-ins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     cvq.main(prog_name="cvq")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import click
 import pytest
+from situations import submit
 
+from cvq import Client
 from cvq_cli.main import COMMANDS, cvq
 from waiting import HANG_S
 
@@ -19,9 +21,13 @@ from .conftest import Cli
 HEAVY = ("torch", "celery", "kombu", "sqlalchemy", "pydantic", "alembic", "numpy", "rich", "redis")
 
 
-def loaded(code: str) -> set[str]:
+# What a list of jobs has no use for, however many there are.
+UNASKED = (*HEAVY, "cvq.kinds", "cvq.broker", "cvq.client", "sqlalchemy.dialects.postgresql")
+
+
+def loaded(code: str, heavy: tuple[str, ...] = HEAVY) -> set[str]:
     """The heavy modules that a piece of code loads in a fresh Python."""
-    script = f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {HEAVY} if m in sys.modules))"
+    script = f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {heavy} if m in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG_S, check=False
     )
@@ -59,6 +65,16 @@ def test_submit_loads_neither_torch_nor_celery_nor_alembic(
 ) -> None:
     found = loaded(running("submit", "style-transfer", *pictures))
     assert found == {"pydantic", "sqlalchemy", "redis"}
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--json"], ["--where", "duration > 1"], ["--csv"], ["--sort", "wait"]]
+)
+def test_a_list_loads_the_database_alone(words: list[str], client: Client) -> None:
+    pictures = {"name": "a.png", "sha256": "0" * 64}
+    spec = {"content": pictures, "style": [pictures]}
+    submit(client.db, kind="style-transfer", spec=spec, headline=("total_loss",))
+    assert loaded(running("ls", *words), UNASKED) <= {"sqlalchemy"}
 
 
 def test_table_of_commands_says_what_the_commands_say() -> None:
