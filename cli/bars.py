@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .output import console
+from .output import console, is_dumb, on_terminal
 from .widths import plain_blanks, wrap
 
 if TYPE_CHECKING:
@@ -29,6 +31,17 @@ def counting_bar(*, beside: int) -> Progress:
         TextColumn("{task.description}"), BarColumn(size), MofNCompleteColumn(),
         TimeRemainingColumn(), console=screen, transient=True,
     )  # fmt: skip
+
+
+@contextmanager
+def counting(what: str, total: int, *, least: int) -> Iterator[Callable[[int], None]]:
+    """A bar of how many are done; none of fewer than `least`, and where nobody would see it."""
+    if total < least or not on_terminal(err=True) or is_dumb():
+        yield lambda _: None
+        return
+    with counting_bar(beside=36) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def following_bar() -> Progress:

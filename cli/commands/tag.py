@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cvq.client import Client
 
 _TOLD = 5  # tags in a line
+_FEW = 10_000  # jobs that take less than a second
 
 
 @click.command(
@@ -50,13 +51,28 @@ def tag(words: Sequence[str], remove: Sequence[str], **filters: Any) -> None:
     if both := sorted(set(given) & set(remove)):
         raise UsageError(f"'{both[0]}' is given and removed: give one of them")
     ids = _chosen(client, references, filters)
-    changed = client.tag(ids, {**given, **dict.fromkeys(remove)})
+    changed = _tag(client, ids, {**given, **dict.fromkeys(remove)})
     display(
         changed,
         json=lambda changed: {"jobs": ids, "changed": changed},
         quiet=lambda changed: say_each(changed, wrap=False),
         text=lambda changed: _tell(len(ids), len(changed), given, remove),
     )
+
+
+def _tag(client: Client, ids: Sequence[int], tags: dict[str, str | None]) -> list[int]:
+    """Tag many jobs in parts, with a bar; Ctrl-C ends it after one of them."""
+    from ..bars import counting
+    from ..interrupts import Interrupts
+
+    with Interrupts() as interrupts, counting("tagging", len(ids), least=_FEW) as advance:
+
+        def look(done: int, of: int) -> None:
+            advance(done)
+            if done < of:
+                interrupts.check()
+
+        return client.tag(ids, tags, on_part=look)
 
 
 def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) -> list[int]:

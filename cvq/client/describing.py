@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from .. import parse
@@ -14,13 +15,22 @@ from .connections import Connections, several
 
 Tags: TypeAlias = str | Sequence[str] | Mapping[str, str | None]
 
+OnPart: TypeAlias = Callable[[int, int], None]
+
+_CHUNK = 5_000  # jobs of one transaction
 _MOST_TAGS = 1_000  # that are listed
 
 
 class Describing(Connections):
     """Tags, notes and names of jobs that there are; what they do stays as it is."""
 
-    def tag(self, jobs: JobLike | Iterable[JobLike], tags: Tags) -> list[int]:
+    def tag(
+        self,
+        jobs: JobLike | Iterable[JobLike],
+        tags: Tags,
+        *,
+        on_part: OnPart | None = None,
+    ) -> list[int]:
         """Give jobs tags, in the place of those of the same names; return whose have changed.
 
             client.tag(client.jobs(kind="vae", since="2d"), "for=paper")
@@ -28,6 +38,8 @@ class Describing(Connections):
         Args:
             jobs: a job or several, in whatever state.
             tags: `key=value`, several of these, or a dictionary, in which None takes a tag away.
+            on_part: told how many jobs are done, and of how many. They are changed 5,000 at a
+                time, so that workers are not held up; what it raises leaves the rest as it is.
 
         Raises:
             UnknownJobError: there is no such job; nothing was changed.
@@ -37,9 +49,7 @@ class Describing(Connections):
         if not wanted:
             raise UsageError("which tags? Give key=value")
         check_words(None, "default", {key: value or "" for key, value in wanted.items()})
-        ids = [id_of(job) for job in several(jobs)]
-        with self.db.write() as connection:
-            return describing.tag(connection, ids, wanted, self.settings.user)
+        return self._in_parts(jobs, partial(describing.tag, tags=wanted), on_part)
 
     def untag(self, jobs: JobLike | Iterable[JobLike], *keys: str) -> list[int]:
         """Take tags away from jobs; return who had one of them.
@@ -62,9 +72,25 @@ class Describing(Connections):
         """
         if note is not None:
             check_note(note)
-        ids = [id_of(job) for job in several(jobs)]
-        with self.db.write() as connection:
-            return describing.annotate(connection, ids, note, self.settings.user)
+        return self._in_parts(jobs, partial(describing.annotate, note=note), None)
+
+    def _in_parts(
+        self,
+        jobs: JobLike | Iterable[JobLike],
+        change: Callable[..., list[int]],
+        on_part: OnPart | None,
+    ) -> list[int]:
+        ids = sorted({id_of(job) for job in several(jobs)})
+        with self.db.read() as connection:
+            describing.check_known(connection, ids)
+        changed = []
+        for start in range(0, len(ids), _CHUNK):
+            some = ids[start : start + _CHUNK]
+            with self.db.write() as connection:
+                changed += change(connection, some, by=self.settings.user)
+            if on_part is not None:
+                on_part(start + len(some), len(ids))
+        return changed
 
     def rename(self, job: JobLike, name: str | None) -> JobHandle:
         """Give a job another name; None takes it away.

@@ -1,14 +1,14 @@
 """What people say of jobs afterwards: tags, notes, names. It changes nothing that they do.
 
-Each is one transaction of a few statements, however many jobs: the row, what can be asked of it
-(`attributes`), and an event. Jobs that are so already are left as they are. Each raises an
-`UnknownJobError`, and changes nothing, where there is no such job.
+Each is a few statements, however many jobs: the row, what can be asked of it (`attributes`), and
+an event. Jobs that are so already are left as they are. Each raises an `UnknownJobError`, and
+changes nothing, where there is no such job.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, func, literal, or_, select, update
@@ -21,7 +21,6 @@ from ..errors import UnknownJobError, UsageError
 from ..given import among
 from .events import add_events
 
-_CHUNK = 5_000  # jobs of one statement
 _LONGEST_SAID = 60  # characters of a name, a tag or a note in an event
 
 
@@ -34,14 +33,12 @@ def tag(
     values = {"tags": _merged(t.jobs.c.tags, tags)}
     said = [f"{key}={value}" for key, value in tags.items() if value is not None]
     gone = [key for key, value in tags.items() if value is None]
-    changed = []
-    for some in _locked(connection, job_ids, differs):
-        _set(connection, some, values)
-        attributes.change_tags(connection, some, tags)
-        for what, words in (("tagged", said), ("untagged", gone)):
-            if words:
-                add_events(connection, some, f"{what} {_short(' '.join(words))}", by)
-        changed += some
+    changed = _locked(connection, job_ids, differs)
+    _set(connection, changed, values)
+    attributes.change_tags(connection, changed, tags)
+    for what, words in (("tagged", said), ("untagged", gone)):
+        if words:
+            add_events(connection, changed, f"{what} {_short(' '.join(words))}", by)
     return changed
 
 
@@ -51,11 +48,9 @@ def annotate(
     """Write a note on jobs, or take it away; return whose has changed."""
     differs = t.jobs.c.note.is_distinct_from(note)
     what = "note taken away" if note is None else f"noted: {_short(note)}"
-    changed = []
-    for some in _locked(connection, job_ids, differs):
-        _set(connection, some, {"note": note})
-        add_events(connection, some, what, by)
-        changed += some
+    changed = _locked(connection, job_ids, differs)
+    _set(connection, changed, {"note": note})
+    add_events(connection, changed, what, by)
     return changed
 
 
@@ -69,31 +64,38 @@ def rename(connection: Connection, job_id: int, name: str | None, by: str) -> li
     if batch is not None:
         raise UsageError(f"job {job_id} is called after its item of batch {batch}: that stays")
     what = "name taken away" if name is None else f"renamed {_short(name)}"
-    changed = []
-    for some in _locked(connection, [job_id], t.jobs.c.name.is_distinct_from(name)):
-        _set(connection, some, {"name": name})
-        add_events(connection, some, what, by)
-        changed += some
+    changed = _locked(connection, [job_id], t.jobs.c.name.is_distinct_from(name))
+    _set(connection, changed, {"name": name})
+    add_events(connection, changed, what, by)
     return changed
+
+
+def check_known(connection: Connection, job_ids: Sequence[int]) -> None:
+    """Refuse ids of which there is no job.
+
+    Raises:
+        UnknownJobError: the first of these.
+    """
+    known = set(connection.scalars(select(t.jobs.c.id).where(among(t.jobs.c.id, job_ids))))
+    if missing := next((job_id for job_id in job_ids if job_id not in known), None):
+        raise UnknownJobError(missing)
 
 
 def _locked(
     connection: Connection, job_ids: Sequence[int], differs: ColumnElement[bool]
-) -> Iterator[list[int]]:
-    """Those of some jobs that are to be changed, in parts, their rows locked in order of ids."""
+) -> list[int]:
+    """Those of some jobs that are to be changed, in order; the rows of all are locked."""
     ids = sorted(set(job_ids))
-    for start in range(0, len(ids), _CHUNK):
-        part = ids[start : start + _CHUNK]
-        query = select(t.jobs.c.id, differs).where(among(t.jobs.c.id, part)).order_by(t.jobs.c.id)
-        found = {row[0]: row[1] for row in connection.execute(query.with_for_update())}
-        if missing := next((job_id for job_id in part if job_id not in found), None):
-            raise UnknownJobError(missing)
-        if some := [job_id for job_id, changes in found.items() if changes]:
-            yield some
+    query = select(t.jobs.c.id, differs).where(among(t.jobs.c.id, ids)).order_by(t.jobs.c.id)
+    found = {row[0]: row[1] for row in connection.execute(query.with_for_update())}
+    if missing := next((job_id for job_id in ids if job_id not in found), None):
+        raise UnknownJobError(missing)
+    return [job_id for job_id, changes in found.items() if changes]
 
 
 def _set(connection: Connection, job_ids: Sequence[int], values: Mapping[str, Any]) -> None:
-    connection.execute(update(t.jobs).where(among(t.jobs.c.id, job_ids)).values(values))
+    if job_ids:
+        connection.execute(update(t.jobs).where(among(t.jobs.c.id, job_ids)).values(values))
 
 
 def _short(text: str) -> str:

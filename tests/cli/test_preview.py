@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cvq import Client
+from cvq import Client, Settings
 from cvq.errors import MissingExtraError
 from cvq.records import Job
 from cvq_cli.drawing import grid, terminals
@@ -252,6 +252,22 @@ def test_open_hands_the_first_picture_to_the_viewer(
     assert "a.png of 5 files: `cvq open 1 NAME` opens another (b.png" in said.err
     assert (tmp_path / "opened").read_text() == f"{path}\n"
     assert [one["opened"] for one in run("open", "1", "*.png", "--json").json] == [True, True]
+
+
+def test_a_copy_of_a_remote_file_is_opened(
+    run: Cli, client: Client, worker: FakeWorker, viewer: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("CVQ_STORE_URL", "memory://preview")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    worker.client.settings = Settings.load()
+    client.submit("selftest")
+    worker.artifact(worker.claim(), "a.png", png())
+    path = Path(run("open", "1").out.strip())
+    assert (path.parent.parent, path.read_bytes()) == (tmp_path, png())
+    assert "memory://" in run("preview", "1").out
+    assert "1 a.png 8x4" in run("preview", "1", "--as", "ascii").out
+    assert [each.name for each in tmp_path.glob("cvq-*")] == [path.parent.name]
 
 
 def test_open_says_why_it_cannot(

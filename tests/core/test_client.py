@@ -397,3 +397,16 @@ def test_jobs_are_described_from_python(client: Client) -> None:
             client.tag(job, wrong)
     with pytest.raises(UnknownJobError):
         client.rename(99, "x")
+
+
+def test_many_jobs_are_tagged_in_parts(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cvq.client import describing
+
+    monkeypatch.setattr(describing, "_CHUNK", 2)
+    jobs = [client.submit("selftest") for _ in range(3)]
+    parts: list[tuple[int, int]] = []
+    changed = client.tag([*jobs, jobs[0]], "a=b", on_part=lambda *part: parts.append(part))
+    assert (changed, parts) == ([job.id for job in jobs], [(2, 3), (3, 3)])
+    with pytest.raises(UnknownJobError):
+        client.tag([*jobs, 99], "c=d")  # of which nothing is begun
+    assert client.jobs(tag="c") == []
