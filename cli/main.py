@@ -34,7 +34,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "sweep": Entry("sweep", "Try a kind of job with many values of its parameters."),
         "wait": Entry("wait", "Wait for jobs to end; exit with their outcome."),
         "watch": Entry(
-            "watch", "Follow a job's progress and log, or a batch or a sweep, until it ends."
+            "watch",
+            "Watch jobs live: all of yours that run or wait, some, or a single one with its log.",
         ),
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
         "retry": Entry("retry", "Queue again what has failed of a batch."),

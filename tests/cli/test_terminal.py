@@ -156,6 +156,28 @@ def test_watched_list_changes_until_ctrl_c(terminal: Terminal, client: Client) -
     assert leave(child)[0] == 130
 
 
+def test_watched_jobs_are_left_running(
+    terminal: Terminal, client: Client, worker: FakeWorker
+) -> None:
+    for _ in range(2):
+        client.submit("selftest")
+    worker.report(worker.claim(), progress={"done": 3, "total": 10, "unit": "step", "eta_s": 7.0})
+    child = terminal("watch", width=60)
+    child.expect("3/10.*7.0s")
+    child.sendintr()
+    code, screen = leave(child)
+    assert code == 130
+    assert "2 jobs continue: `cvq watch` shows them, `cvq cancel`" in " ".join(screen.split())
+    assert [job.state for job in client.jobs()] == ["queued", "running"]
+    client.cancel(2)
+    worker.finish(client.job(1).job)
+    code, screen = leave(terminal("watch", "1-2", width=40))
+    assert code == 3
+    assert "cancelled" in screen
+    child = terminal("watch", 1)
+    assert leave(child)[0] == 0
+
+
 def test_run_interrupted(
     terminal: Terminal, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ STEP_RATIO = 1.5  # a scale takes so many more steps than the next finer one
 
 # In pixels, what a step costs besides them. In steps, what it costs to prepare a picture at a new
 # size, and to judge the last one there.
-_ANY_STEP = {"cpu": 10_000, "mps": 100_000, "cuda": 400_000}
+_ANY_STEP = {"cpu": 14_000, "mps": 100_000, "cuda": 400_000}
 _BEGINNING, _END = 0.7, 0.5
 
 
