@@ -67,7 +67,7 @@ def watch(
         raise UsageError("what? Give JOB, --batch BATCH or --sweep SWEEP")
     single = options.is_single(references)
     if tail is not None and not single:
-        raise UsageError("--tail is for the log of a single job; `cvq logs JOB` shows one")
+        raise UsageError("--tail is for a job's log: name a single one, or see `cvq logs JOB`")
     if batch is not None or sweep is not None:
         _follow_group(batch, sweep, timeout)
     elif single:

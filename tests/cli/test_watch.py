@@ -57,8 +57,8 @@ def test_a_job_that_was_cancelled_has_its_code(run: Cli, client: Client) -> None
     [
         ((1, "--batch", 1), "what?"),
         (("--batch", 1, "--sweep", 1), "what?"),
-        (("--tail", 3), "single job"),
-        ((1, 2, "--tail", 3), "single job"),
+        (("--tail", 3), "a single one"),
+        ((1, 2, "--tail", 3), "a single one"),
         ((1, 9), "no job 9"),
         (("--sweep", 7), "7"),
     ],
