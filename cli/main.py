@@ -40,6 +40,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
         "retry": Entry("retry", "Queue again what has failed of a batch."),
         "rerun": Entry("rerun", "Submit old jobs anew, with other values where they are given."),
+        "verify": Entry(
+            "verify",
+            "Check that a job's stored files are as they were, or that a proof is true here.",
+        ),
     },
     "History": {
         "ls": Entry("ls", "List jobs, the newest first."),

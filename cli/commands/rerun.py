@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cvq.errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
+from cvq.states import State
 from cvq.text import count
 
 from .. import options, submitting
 from ..display import Form, display, form
+from ..options import FilePath
 from ..output import dump, hint, note, say, say_each
+from ..verifying import DIFFERENT, tell
 from .submit import follow_job, queued_line
 
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.handle import JobHandle
     from cvq.parse import Reference
+    from cvq.proofs.comparison import Comparison
 
 _MOST = 1_000  # jobs of one command
 _WORST_FIRST = (
@@ -47,6 +52,8 @@ def _setting(context: click.Context, param: click.Parameter, given: Sequence[str
     epilog="\b\nExamples:\n  cvq rerun 12 --set learning-rate=0.01"
     "\n  cvq rerun 12 --set epochs=20 --set optimizer=sgd --wait"
     "\n  cvq rerun 12 --new-seed --name 'another seed'\n  cvq rerun 12 --verify"
+    "\n  cvq rerun 12 --verify --proof 12.json"
+    "\n\nExit codes with --verify: 0 every file is the same, 1 one differs."
     "\n\n`cvq retry` tries what has failed of a batch again, as the same jobs."
 )
 @options.jobs
@@ -85,13 +92,27 @@ def _setting(context: click.Context, param: click.Parameter, given: Sequence[str
     default=None,
     help="Whether the result of an equal job will do.  [default: where a value is given]",
 )
+@options.flag(
+    "--verify",
+    "verifies",
+    help="Run the very same again, and compare every file by its SHA-256; exit with 1 where one "
+    "differs.",
+)
+@click.option(
+    "--proof",
+    type=FilePath(),
+    metavar="FILE",
+    help="With --verify: write what the job was made from and by, and what came of it, for `cvq "
+    "verify FILE` on another machine.",
+)
 @options.flag("--dry-run", help="Check everything, print the values, queue nothing.")
 @options.timeout
 @options.as_json
 @options.quiet
 def rerun(
     references: Sequence[Reference], settings: Mapping[str, str], seed: int | None,
-    new_seed: bool, waits: bool, dry_run: bool, timeout: float | None, **given: Any,
+    new_seed: bool, waits: bool, dry_run: bool, timeout: float | None, verifies: bool,
+    proof: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Submit old jobs anew, with other values where they are given.
 
@@ -104,6 +125,10 @@ def rerun(
     if seed is not None and (new_seed or "seed" in settings):
         raise UsageError("one seed: give --seed, --new-seed or --set seed=N")
     ids = options.resolve(client, references)
+    if verifies or proof:
+        _check_verify(settings, seed, given, len(ids), new_seed=new_seed, dry_run=dry_run,
+                      verifies=verifies, proof=proof)  # fmt: skip
+        return _verify(client, ids, timeout, proof, single=options.is_single(references))
     if len(ids) > _MOST:
         raise UsageError(f"{count(len(ids), 'job')} are too many: give {_MOST} at most")
     kept = {"tags": dict(given.pop("tag")) or None, **given}
@@ -123,6 +148,68 @@ def rerun(
     ]
     return _answer(client, handles, single=options.is_single(references), waits=waits,
                    timeout=timeout)  # fmt: skip
+
+
+def _check_verify(
+    settings: Mapping[str, str], seed: int | None, given: Mapping[str, Any], jobs: int, *,
+    new_seed: bool, dry_run: bool, verifies: bool, proof: str | None,
+) -> None:  # fmt: skip
+    """Refuse what --verify cannot do: it runs the very same again."""
+    if not verifies:
+        raise UsageError("--proof is written with --verify")
+    if settings or seed is not None or new_seed or given["cache"]:
+        raise UsageError("--verify runs the very same again: give no other values")
+    if dry_run:
+        raise UsageError("--verify and --dry-run cannot be combined: give one")
+    if proof and jobs != 1:
+        raise UsageError("--proof is of one job")
+    for name in ("name", "priority", "queue", "retries", "time_limit", "soft_time_limit", "gpu"):
+        if given[name] is not None:
+            raise UsageError(f"--verify runs the very same again: leave --{name.replace('_', '-')}"
+                             " away")  # fmt: skip
+
+
+def _verify(
+    client: Client, ids: Sequence[int], timeout: float | None, proof: str | None, *, single: bool
+) -> int:
+    from cvq.proofs import document
+    from cvq.proofs.comparison import check_succeeded
+
+    for job_id in ids:
+        check_succeeded(client.job(job_id).job)
+    handles = [client.rerun(job_id, cache=False) for job_id in ids]
+    if form() is Form.TEXT:
+        for handle in handles:
+            note(_line(handle))
+    errors = follow_all(client, handles, timeout)
+    if errors and single:
+        raise errors[0]
+    for error in errors:
+        note(f"cvq: error: {error}")
+    done = [
+        (job_id, handle, client.compare_files(job_id, handle))
+        for job_id, handle in zip(ids, handles, strict=True)
+        if handle.state == State.SUCCEEDED
+    ]
+    shapes = [{"job": job, "again": handle.id, **f.to_json()} for job, handle, f in done]
+    display(
+        done,
+        json=lambda _: shapes[0] if single else shapes,
+        text=lambda done: _tell_verified(done),
+    )
+    if proof:
+        document.write(client.proof(ids[0], done[0][2]), Path(proof))
+        if form() is Form.TEXT:
+            note(f"{proof} has the proof: `cvq verify {proof}` checks it")
+    codes = {error.exit_code for error in errors}
+    if any(not found.is_equal for _, _, found in done):
+        codes.add(DIFFERENT)
+    return next((code for code in _WORST_FIRST if code in codes), 0)
+
+
+def _tell_verified(done: Sequence[tuple[int, JobHandle, Comparison]]) -> None:
+    for job_id, handle, found in done:
+        tell(found, f"job {job_id}", f"job {handle.id}")
 
 
 def _values(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,13 +12,14 @@ from .. import again, queries
 from ..checks import JobOptions
 from ..handle import JobHandle, JobLike, id_of
 from ..inputs.submission import InputChecks
-from ..kinds import get_kind
+from ..kinds import get_kind, make_spec
 from ..kinds.code import code_of
 from ..kinds.kind import Kind
 from ..kinds.spec import Spec
 from ..origin import WorkingFolder, origin
 from ..proofs.comparison import Comparison, check_succeeded, compare, making_of, with_places
-from ..proofs.document import proof_of
+from ..proofs.document import making_in, proof_of
+from ..proofs.files import damaged, files_here, with_models_here
 from ..records import Job
 from ..views.models import JobModels
 from .asking import Asking
@@ -70,19 +71,80 @@ class Rerunning(Submitting, Asking):
             "queue": queue, "after": [id_of(each) for each in several(after)],
         }  # fmt: skip
         old, kind, spec, options = self._again(job, given, settings)
+        return self._submit_stored(
+            kind, spec, old.spec, options, made_from=old.id,
+            in_batch=old.batch_key is not None,
+            cache=bool(settings) if cache is None else cache,
+        )  # fmt: skip
+
+    def verify(self, job: JobLike, *, timeout: float | None = None) -> Comparison:
+        """Run a job again, and hold what comes of it against what there is.
+
+        Raises:
+            UsageError: it has not succeeded, or cannot be run again.
+            JobFailedError, JobCancelledError: the new one did not succeed.
+            WaitTimeoutError: it has not ended in time; it goes on.
+        """
+        check_succeeded(self.job(job).job)
+        return self.compare_files(job, self.rerun(job, cache=False).wait(timeout))
+
+    def rerun_proof(
+        self, proof: Mapping[str, Any], *, queue: str | None = None, gpu: bool | None = None
+    ) -> JobHandle:
+        """Submit the job that a proof tells of; `compare_with_proof` says how it came out.
+
+        Args:
+            proof: as `proofs.document.read` gives it.
+            queue: other than the default.
+            gpu: as for `submit`; by default as the job of the proof was.
+
+        Raises:
+            UsageError: an input or a model is not here.
+        """
+        told = proof["job"]
+        kind = get_kind(str(told.get("kind")), self.settings)
+        with self.db.read() as connection:
+            values = with_models_here(connection, told.get("spec"))
+        asked = {"gpu": True, "cpu": False}.get(str(told.get("device")))
+        options = JobOptions(
+            queue=queue, gpu=asked if gpu is None else gpu, name=f"proof of {kind.name}"[:150]
+        )
+        return self._submit_stored(
+            kind, make_spec(kind, values), values, options, cache=False,
+            in_batch=bool(told.get("in_batch")),
+        )  # fmt: skip
+
+    def compare_with_proof(self, proof: Mapping[str, Any], job: JobLike) -> Comparison:
+        """Hold the files of a job against those of a proof.
+
+        Raises:
+            UsageError: the job has not succeeded.
+        """
+        before = making_in(proof)
+        with self.db.read() as connection:
+            row = queries.get_job(connection, id_of(job))
+            check_succeeded(row)
+            found = compare(before, making_of(connection, row))
+            here = files_here(connection, found)
+        after = {file.name: file for file in self.artifacts_of(row)}
+        return with_places(found, here, after, self.artifacts)
+
+    def _submit_stored(
+        self, kind: Kind, spec: Spec, old: Mapping[str, Any], options: JobOptions, *,
+        in_batch: bool, cache: bool, made_from: int | None = None,
+    ) -> JobHandle:  # fmt: skip
+        """Submit a specification whose inputs are in the store, but for those given anew."""
         with WorkingFolder() as folder:
             trouble = self._broker_trouble()
             checked = self._inputs_again(old, spec)
-            code = code_of(kind)
-            said = origin(self.settings.host, code, folder)
+            said = origin(self.settings.host, code_of(kind), folder)
         spec = checked.spec
         new = options.job(
             kind, spec.model_dump(mode="json"), self.settings.user, checked.waits_for
         )
-        key = kind.batch_key(new.spec) if old.batch_key is not None else None
-        new = replace(new, origin=said, made_from=old.id, batch_key=key)
-        shared = bool(settings) if cache is None else cache
-        return self._enter(kind, spec, new, cache=shared and key is None, trouble=trouble)
+        key = kind.batch_key(new.spec) if in_batch else None
+        new = replace(new, origin=said, made_from=made_from, batch_key=key)
+        return self._enter(kind, spec, new, cache=cache and key is None, trouble=trouble)
 
     def check_rerun(self, job: JobLike, *, options: Mapping[str, Any], **settings: Any) -> Spec:
         """Check everything that `rerun` checks, queue nothing, and return the specification.
@@ -91,7 +153,7 @@ class Rerunning(Submitting, Asking):
             UsageError: a setting is wrong, or an input is in the store no more.
         """
         old, _, spec, _ = self._again(job, options, settings)
-        return self._inputs_again(old, spec, dry=True).spec
+        return self._inputs_again(old.spec, spec, dry=True).spec
 
     def compare_files(self, before: JobLike, after: JobLike) -> Comparison:
         """Hold the files of two jobs against each other, by their SHA-256.
@@ -109,6 +171,18 @@ class Rerunning(Submitting, Asking):
             return found
         one, other = ({file.name: file for file in self.artifacts_of(row)} for row in rows)
         return with_places(found, one, other, self.artifacts)
+
+    def check_files(
+        self, job: JobLike, on_file: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[str]:
+        """Read a job's stored files and inputs; return what is wrong with them, [] for nothing.
+
+        Args:
+            job: whose files they are.
+            on_file: told how many have been read, and of how many.
+        """
+        row = self.job(job).job
+        return damaged(self.artifacts, self.artifacts_of(row), row.spec, on_file)
 
     def proof(self, job: JobLike, compared: Comparison | None = None) -> dict[str, Any]:
         """What a job was made from and by, and what came of it, as JSON under its own SHA-256.
@@ -136,9 +210,11 @@ class Rerunning(Submitting, Asking):
         spec = again.changed(kind, old, with_ids(settings))
         return old, kind, spec, again.joined(kept, given)
 
-    def _inputs_again(self, old: Job, spec: Spec, *, dry: bool = False) -> InputChecks:
+    def _inputs_again(
+        self, old: Mapping[str, Any], spec: Spec, *, dry: bool = False
+    ) -> InputChecks:
         models = JobModels(self.settings, lambda: self.db)
-        checked = again.stored(spec, old.spec, self.settings, models, self.artifacts, dry=dry)
+        checked = again.stored(spec, old, self.settings, models, self.artifacts, dry=dry)
         for note in checked.notes:
             warnings.warn(note, stacklevel=3)
         return checked

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def proof_of(
             "kind": job.kind,
             "spec": job.spec,
             "seed": job.spec.get("seed", made.seed),
+            "device": job.device,
+            "in_batch": job.batch_key is not None,
             "finished_at": job.finished_at and job.finished_at.isoformat(),
         },
         "inputs": [each._asdict() for each in attributes.inputs_of(job.spec)],
@@ -102,7 +105,7 @@ def read(path: Path) -> dict[str, Any]:
     return proof
 
 
-def making_in(proof: dict[str, Any]) -> Making:
+def making_in(proof: Mapping[str, Any]) -> Making:
     """What a proof says was made, and what by.
 
     Raises:

@@ -94,21 +94,21 @@ def matched(style: Tensor, content: Tensor) -> Tensor:
     return (style - style.mean()) * spread + content.mean()
 
 
-def save_picture(image: Image.Image, path: Path, *, job_id: int, spec: dict[str, Any]) -> None:
+def save_picture(image: Image.Image, path: Path, *, spec: dict[str, Any]) -> None:
     """Write a picture as PNG or JPEG, by the name's ending, with what made it inside.
 
-    A PNG has the text chunks `Software`, `cvq:job` and `cvq:spec` (JSON); a JPEG has the same
-    as JSON in its comment, `{"job": ..., "spec": {...}}`, and `Software` in its EXIF block.
+    A PNG has the text chunks `Software` and `cvq:spec` (JSON); a JPEG has the same as JSON in its
+    comment, `{"spec": {...}}`, and `Software` in its EXIF block. The job's number is not there:
+    the same work gives the same file.
     """
     if path.suffix == ".png":
         text = PngImagePlugin.PngInfo()
         text.add_text("Software", "cvq")
-        text.add_text("cvq:job", str(job_id))
         text.add_text("cvq:spec", json.dumps(spec))
         image.save(path, pnginfo=text)
         return
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = "cvq"
-    comment = json.dumps({"job": job_id, "spec": spec}).encode()
+    comment = json.dumps({"spec": spec}).encode()
     # 4:4:4: halved colour smears the edges of brush strokes.
     image.save(path, quality=JPEG_QUALITY, subsampling=0, exif=exif, comment=comment)

@@ -377,7 +377,7 @@ def run(spec: StyleTransferSpec, ctx: Context) -> dict[str, Any]:
 
     def save(image: Image.Image, name: str, role: str) -> None:
         with ctx.artifact(name, role=role) as path:
-            save_picture(image, path, job_id=ctx.job_id, spec=described)
+            save_picture(image, path, spec=described)
 
     def on_step(step: Step) -> None:
         ctx.metrics(step.number, **named(step.losses, options))

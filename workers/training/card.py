@@ -15,6 +15,9 @@ from cvq.inputs.files import InputFile
 from cvq.kinds.training import ImageTrainingSpec, TrainingSpec
 from cvq.text import join
 
+# What differs from run to run is told by the job's result: the card of the same training is the
+# same file, so that it can be compared.
+_TIMED = ("train_seconds", "images_per_second")
 _PACKAGES = ("cvq", "torch", "torchvision", "numpy", "albumentations", "scikit-learn")
 
 
@@ -43,14 +46,14 @@ def write_card(
     """
     text = "\n".join(
         [
-            f"# {kind}, job {ctx.job_id}",
+            f"# {kind}",
             "",
             summary,
             "",
             *_list("Warnings", warnings),
             "## Figures",
             "",
-            *_table(figures),
+            *_table({name: value for name, value in figures.items() if name not in _TIMED}),
             "",
             "## Data",
             "",
@@ -69,10 +72,11 @@ def write_card(
             "",
             "```",
             command_of(kind, spec),
-            *([f"{use} --model {ctx.job_id}"] if use else []),
+            *([f"{use} --model JOB"] if use else []),
             "```",
             "",
             *_unknown(spec),
+            *(["JOB is the number of the job that has left this card.", ""] if use else []),
             "The same device, number of threads and versions give the same weights.",
             "",
         ]
@@ -146,7 +150,7 @@ def _pipeline(spec: TrainingSpec) -> list[str]:
 
 
 def _environment(device: str) -> dict[str, str]:
-    found = {"device": device, "Python": platform.python_version(), "machine": platform.platform()}
+    found = {"device": device, "Python": platform.python_version()}
     if device == "cuda":
         found["device"] = torch.cuda.get_device_name()
     found["CPU threads"] = str(torch.get_num_threads())
