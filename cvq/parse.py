@@ -49,7 +49,8 @@ def duration(text: str) -> float:
 def moment(text: str, *, ago: bool, now: datetime | None = None) -> datetime:
     """The time that `2d` (ago, or from now) or `2026-11-01[T12:00]` means, aware, in UTC.
 
-    A date without a zone is in local time. A number of eight digits is a date, 20261101.
+    `today` and `yesterday` are when these days began. A date without a zone is in local time. A
+    number of eight digits is a date, 20261101.
 
     Raises:
         UsageError: the text is neither, lies outside the calendar or more than a century ahead,
@@ -60,17 +61,25 @@ def moment(text: str, *, ago: bool, now: datetime | None = None) -> datetime:
         if text.isascii() and re.fullmatch(r"\d{1,7}|[\d.]+[smhdw][\d.smhdw]*", text):
             distance = timedelta(seconds=duration(text))
             return now - distance if ago else now + distance
-        written = datetime.fromisoformat(text)
+        written = _day(text, now) or datetime.fromisoformat(text)
         # Before the zone is looked up: Python 3.12 and later find none at the calendar's end.
         too_far = written.year > now.year + 101
         time = now if too_far else _in_utc(written, text)
     except (ValueError, OverflowError):
         raise UsageError(
-            f"'{text}' is not a time: write 5m, 2d, 2026-11-01 or 2026-11-01T12:00[+01:00]"
+            f"'{text}' is not a time: write 5m, 2d, today, 2026-11-01 or 2026-11-01T12:00[+01:00]"
         ) from None
     if too_far or time > now + timedelta(seconds=_LONGEST_S):
         raise UsageError(f"'{text}' is more than a century ahead")
     return time
+
+
+def _day(word: str, now: datetime) -> datetime | None:
+    """When a day began that is called by a word, in local time."""
+    if (back := {"today": 0, "yesterday": 1}.get(word.lower())) is None:
+        return None
+    day = now.astimezone().date() - timedelta(days=back)
+    return datetime.combine(day, datetime.min.time())
 
 
 def _in_utc(time: datetime, text: str) -> datetime:

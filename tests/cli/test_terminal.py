@@ -211,3 +211,15 @@ def test_watched_status(terminal: Terminal, client: Client) -> None:
     child.expect("no workers")
     child.sendintr()
     assert leave(child)[0] == 130
+
+
+def test_a_narrow_terminal_shows_the_place_of_a_mistake(
+    terminal: Terminal, client: Client
+) -> None:
+    client.submit("selftest")
+    child = terminal("ls", "--where", "duration > 1 and nothing_like_it > 3", width=40)
+    code, screen = leave(child)
+    assert code == 2
+    assert max(map(len, screen.splitlines())) <= 40
+    shown, carets = screen.splitlines()[-2:]
+    assert shown[carets.index("^") :].startswith("nothing_like_it")

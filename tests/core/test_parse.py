@@ -73,6 +73,13 @@ def test_moments(text: str, ago: bool, expected: datetime) -> None:
     assert moment(text, ago=ago, now=NOW) == expected
 
 
+def test_days_begin_in_local_time() -> None:
+    began = moment("today", ago=True, now=NOW)
+    assert began.astimezone().time() == datetime.min.time()
+    assert began <= NOW < began + timedelta(hours=26)
+    assert began - timedelta(hours=26) < moment("yesterday", ago=False, now=NOW) < began
+
+
 @pytest.mark.parametrize(
     ("text", "ago", "message"),
     [
