@@ -47,11 +47,19 @@ class NewSweep:
 
 
 class NewTrial(NamedTuple):
-    """A trial about to be entered: its number, which counts from 1, its values, and its job."""
+    """A trial about to be entered.
+
+    Attributes:
+        number: counts from 1.
+        params: its values.
+        job: what is submitted.
+        share: identities of jobs that do the same, and whose result it may have.
+    """
 
     number: int
     params: Mapping[str, Any]
     job: NewJob
+    share: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

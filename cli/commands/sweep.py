@@ -101,7 +101,7 @@ def _tell(handle: SweepHandle, common: dict[str, Any], *, follows: bool) -> None
     elif common["quiet"]:
         say(sweep.id)
     else:
-        (note if follows else say)(_started_line(sweep))
+        (note if follows else say)(_started_line(sweep) + _known(sweep))
         if not follows:
             hint(f"`cvq watch --sweep {sweep.id}` follows it, `cvq sweep show {sweep.id}` ranks "
                  f"the trials, `cvq sweep cancel {sweep.id}` stops it")  # fmt: skip
@@ -114,6 +114,12 @@ def _started_line(sweep: Sweep) -> str:
     if sweep.metric:
         parts.append(f"{_goal(sweep.direction)} {clean(sweep.metric)} is best")
     return ", ".join(parts)
+
+
+def _known(sweep: Sweep) -> str:
+    """What there is to say of trials that have ended as they were entered."""
+    known = sweep.states.get("succeeded", 0)
+    return f"; {known} known from earlier jobs (--no-cache computes anew)" if known else ""
 
 
 def _goal(direction: str | None) -> str:

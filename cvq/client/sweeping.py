@@ -47,6 +47,7 @@ class Sweeping(Submitting):
         soft_time_limit: float | None = None,
         gpu: bool | None = None,
         queue: str | None = None,
+        cache: bool = True,
         on_pack: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> SweepHandle:
@@ -94,7 +95,7 @@ class Sweeping(Submitting):
             parallel=parallel, prune=prune, warm_up=warm_up, seed=seed, max_jobs=max_jobs,
             priority=priority, name=name, tags=tags, after=after, at=at, retries=retries,
             time_limit=time_limit, soft_time_limit=soft_time_limit, gpu=gpu, queue=queue,
-            **values,
+            cache=cache, **values,
         )  # fmt: skip
         self._broker_trouble()  # before the long work, which would be for nothing
         plan = prepare(self._client, wanted, on_pack=on_pack)

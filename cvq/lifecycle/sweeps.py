@@ -6,7 +6,7 @@ of the lease first, so that one which was thought dead, and is not, adds and pru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from .. import tables as t
 from ..errors import SweepDrivenError, UnknownSweepError
-from ..states import FINAL, Reason
+from ..states import FINAL, Reason, State
 from ..sweep import NewSweep, NewTrial, Stage
 from ..tables import now
-from . import jobs
+from . import jobs, twins
 from .cancelling import request_cancel
 from .events import PRUNED, add_event
 from .values import fit
@@ -39,10 +39,13 @@ def submit(connection: Connection, sweep: NewSweep, trials: Sequence[NewTrial]) 
     return sweep_id
 
 
-def _enter(connection: Connection, sweep_id: int, trials: Iterable[NewTrial]) -> None:
+def _enter(connection: Connection, sweep_id: int, trials: Sequence[NewTrial]) -> None:
+    twins.lock(connection, (identity for trial in trials for identity in trial.share))
     rows = []
-    for number, params, job in trials:
-        job_id = jobs.submit(connection, replace(job, sweep=sweep_id))
+    for number, params, job, share in trials:
+        job_id = jobs.submit(connection, replace(job, sweep=sweep_id), share)
+        if job.error is not None:
+            add_event(connection, job_id, f"{State.FAILED} ({Reason.ERROR})", job.user)
         rows.append({"sweep": sweep_id, "number": number, "params": params, "job_id": job_id})
     if rows:
         connection.execute(insert(t.trials), rows)

@@ -12,7 +12,7 @@ on Postgres whoever looks for twins holds a lock of their identity until its own
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, select, update
@@ -61,8 +61,7 @@ def find(connection: Connection, wanted: Wanted) -> Twin | None:
     One that has not begun is waited for where it can begin as soon as the other could: in the same
     queue, for its turn alone.
     """
-    for identity in sorted(wanted.identities):
-        _lock(connection, identity)
+    lock(connection, wanted.identities)
     return _find(connection, wanted)
 
 
@@ -283,10 +282,15 @@ def _copy(
 # ---------------------------------------------------------------------------- locks
 
 
-def _lock(connection: Connection, identity: str) -> None:
-    """Hold the lock of an identity to the end of the transaction."""
+def lock(connection: Connection, identities: Iterable[str]) -> None:
+    """Hold the locks of some identities to the end of the transaction.
+
+    Whoever submits several jobs in it takes the locks of all of them first: in one order, lest two
+    wait for each other.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_key(identity))))
+        for identity in sorted(set(identities)):
+            connection.execute(select(func.pg_advisory_xact_lock(_key(identity))))
 
 
 def _try_lock(connection: Connection, identity: str) -> bool:

@@ -48,9 +48,8 @@ class Driver:
     ) -> None:
         self._client, self._say = client, say
         self.sweep_id = sweep.id
-        self._kind = get_kind(sweep.kind, client.settings)
-        self._maker = TrialMaker.of(sweep, self._kind)
         settings = client.settings
+        self._maker = TrialMaker.of(sweep, get_kind(sweep.kind, settings), settings.host)
         self.name = f"{settings.user}@{settings.host} pid {os.getpid()} #{uuid.uuid4().hex[:8]}"
         self._curves: dict[int, Curve] = {}  # of trials that have ended
 
@@ -78,7 +77,8 @@ class Driver:
                     on_step(sweep, trials)
                 if sweep.state != Stage.OPEN or (deadline is not None and begun >= deadline):
                     return
-                nap(max(STEP_S, _SHARE * (time.monotonic() - begun)))
+                if not _has_room(sweep):
+                    nap(max(STEP_S, _SHARE * (time.monotonic() - begun)))
 
     def step(self) -> tuple[Sweep, list[Trial]]:
         """Do what there is to do at this moment; return the sweep and its trials afterwards."""
@@ -107,6 +107,8 @@ class Driver:
         new = self._maker.trials(coming(sweep, self._maker.space, trials), strict=False)
         if not new:
             return False
+        with self._client.db.read() as connection:
+            new = self._maker.told(connection, new)
         with self._client.db.write() as connection:
             added = life.add(connection, sweep.id, self.name, new)
         if runnable := sum(trial.job.error is None for trial in added):
@@ -193,3 +195,9 @@ class Driver:
                     self._say(f"{error}; going on when it is back")
                 told = True
                 nap(STEP_S)
+
+
+def _has_room(sweep: Sweep) -> bool:
+    """Whether trials that were added have ended at once, as others had computed them."""
+    bound = sweep.trials if sweep.parallel is None else sweep.parallel
+    return sweep.submitted < sweep.trials and sweep.unfinished < bound

@@ -10,13 +10,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..checks import JobOptions
+from sqlalchemy import Connection
+
+from ..checks import LONGEST_NAME, JobOptions
 from ..errors import SpecError, UsageError
+from ..identity import identities
 from ..inputs.items import label as cut
 from ..inputs.submission import InputChecks, check_inputs, fetched_inputs, take_in
 from ..kinds import make_spec
-from ..kinds.kind import Kind, digest
+from ..kinds.code import code_of
+from ..kinds.kind import Kind
 from ..kinds.spec import Spec, files_in
+from ..origin import WorkingFolder, origin
 from ..records import NewJob
 from ..sweep import NewTrial, Sweep
 from ..views.models import JobModels
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
     from ..client import Client
 
 OnPack = Callable[[int, int], None]
-_LONGEST_NAME = 150
 _KEPT = (
     "priority", "tags", "after", "retries", "time_limit", "soft_time_limit", "gpu", "queue",
 )  # fmt: skip
@@ -43,6 +47,8 @@ class TrialMaker:
         values: what all trials have in common, as JSON, with inputs that are in the store.
         space: likewise.
         options: what each job is submitted with.
+        origin: where that is done; see `cvq.origin`.
+        cache: whether a trial may have the result of a job that does the same.
     """
 
     kind: Kind
@@ -50,12 +56,17 @@ class TrialMaker:
     values: Mapping[str, Any]
     space: Space
     options: JobOptions
+    origin: dict[str, Any] | None = None
+    cache: bool = True
 
     @classmethod
-    def of(cls, sweep: Sweep, kind: Kind) -> TrialMaker:
-        """That of a sweep in the database."""
-        options = job_options(sweep.options)
-        return cls(kind, sweep.user, sweep.spec, from_json(sweep.space), options)
+    def of(cls, sweep: Sweep, kind: Kind, host: str) -> TrialMaker:
+        """That of a sweep in the database, on this machine."""
+        options, space = job_options(sweep.options), from_json(sweep.space)
+        with WorkingFolder() as folder:
+            here = origin(host, code_of(kind), folder)
+        cache = bool(sweep.options.get("cache", True))
+        return cls(kind, sweep.user, sweep.spec, space, options, here, cache)
 
     def trials(self, coming: Iterable[tuple[int, Params]], *, strict: bool) -> list[NewTrial]:
         """Trials with these numbers and values.
@@ -69,22 +80,35 @@ class TrialMaker:
         """
         return [NewTrial(number, params, self._job(params, strict)) for number, params in coming]
 
+    def told(self, connection: Connection, trials: Iterable[NewTrial]) -> list[NewTrial]:
+        """The same trials, each with the identities of jobs that do the same."""
+        return [self._told(connection, trial) for trial in trials]
+
+    def _told(self, connection: Connection, trial: NewTrial) -> NewTrial:
+        if trial.job.error is not None:
+            return trial
+        code = (self.origin or {}).get("code")
+        spec = make_spec(self.kind, trial.job.spec)
+        alike = identities(connection, self.kind, spec, code, trial.job.device)
+        if not alike:
+            return trial
+        job = replace(trial.job, identity=alike[0])
+        return trial._replace(job=job, share=tuple(alike) if self.cache else ())
+
     def _job(self, params: Params, strict: bool) -> NewJob:
         own = {p.name: p.value(params[p.name]) for p in self.space}
         after = [job for p in self.space for job in _waits_for(p, params)]
         values = merged(self.kind, self.values, own)
-        name = cut(label(self.space, params))[:_LONGEST_NAME]
-        options = replace(self.options, name=name)
+        name = cut(label(self.space, params))[:LONGEST_NAME]
+        spec, refused = values, None
         try:
             spec = make_spec(self.kind, values).model_dump(mode="json")
         except SpecError as error:
             if strict:
                 raise UsageError(f"{label(self.space, params)}: {error}") from None
-            # What was suggested cannot be tried: that is known of it then.
-            refused = options.job(self.kind, {}, self.user, after)
-            spec_hash = digest(self.kind.name, values)
-            return replace(refused, spec=values, spec_hash=spec_hash, error=str(error))
-        return options.job(self.kind, spec, self.user, after)
+            refused = str(error)  # what was suggested cannot be tried: that is known of it then
+        job = replace(self.options, name=name).job(self.kind, spec, self.user, after)
+        return replace(job, origin=self.origin, error=refused)
 
 
 def _waits_for(parameter: Parameter, params: Params) -> tuple[int, ...]:

@@ -11,7 +11,9 @@ from .. import queries
 from ..checks import JobOptions, check_storable
 from ..errors import UsageError
 from ..goals import Goal, goal_of
+from ..kinds.code import code_of
 from ..kinds.kind import Kind
+from ..origin import WorkingFolder, origin
 from ..sweep import NewSweep, NewTrial, Stage
 from ..text import did_you_mean, nearest
 from . import reading, suggesting
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 1_000  # of a sweep, where nothing else is said
 MOST_OF_ALL = 10_000  # they are entered in one transaction
-OF_SWEEP = ("method", "trials", "parallel", "prune", "warm_up", "seed", "max_jobs")
+OF_SWEEP = ("method", "trials", "parallel", "prune", "warm_up", "seed", "max_jobs", "cache")
 _METHODS = ("grid", "random", "optuna")
 
 
@@ -54,6 +56,7 @@ class Wanted:
     warm_up: int = WARM_UP
     seed: int = 0
     max_jobs: int = MOST_JOBS
+    cache: bool = True
 
     def __post_init__(self) -> None:
         if self.method not in _METHODS:
@@ -112,10 +115,15 @@ def prepare(
         values["seed"] = wanted.seed
     metric, goal = _metric(client, wanted)
     space = fitted(kind, space, values)
-    maker = TrialMaker(kind, client.settings.user, values, space, wanted.options)
+    maker = TrialMaker(
+        kind, client.settings.user, values, space, wanted.options, None, wanted.cache
+    )
     if wanted.method != "optuna":  # none is to be refused once inputs are stored
         _known(maker, wanted, trials)
-    maker = taken_in(client, maker, dry=dry, on_pack=on_pack)
+    with WorkingFolder() as folder:  # at which git looks meanwhile
+        maker = taken_in(client, maker, dry=dry, on_pack=on_pack)
+        here = origin(client.settings.host, code_of(kind), folder)
+    maker = replace(maker, origin=here)
     sweep = NewSweep(
         kind=kind.name,
         user=client.settings.user,
@@ -137,6 +145,8 @@ def prepare(
     else:
         known = _known(maker, wanted, trials)
         first = known[: sweep.parallel]
+    with client.db.read() as connection:
+        first = maker.told(connection, first)
     if wanted.prune is not None or len(first) < trials:
         sweep = replace(sweep, state=Stage.OPEN)
     return Plan(sweep, first, known, maker.space)
@@ -144,7 +154,7 @@ def prepare(
 
 def _options(wanted: Wanted, options: JobOptions) -> dict[str, Any]:
     rule = {} if wanted.prune is None else {"prune": wanted.prune, "warm_up": wanted.warm_up}
-    return {**stored_options(options), **rule}
+    return {**stored_options(options), "cache": wanted.cache, **rule}
 
 
 def _parallel(client: Client, wanted: Wanted, trials: int) -> int | None:

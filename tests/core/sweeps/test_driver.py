@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,7 +31,9 @@ from cvq.errors import (
     WaitTimeoutError,
 )
 from cvq.estimates import Estimate, Range
-from cvq.lifecycle import attempts
+from cvq.kinds import get_kind
+from cvq.kinds.code import code_of
+from cvq.lifecycle import attempts, claims
 from cvq.lifecycle import sweeps as life
 from cvq.records import Job, MetricPoint, Outcome
 from cvq.states import State
@@ -190,6 +193,36 @@ def test_what_a_sweep_would_cost_counts_how_many_run_at_a_time(
         assert reading.last_sweeps(connection) == [], "nothing is entered"
     assert found is not None
     assert (found.jobs, found.end) == (5, end)
+
+
+def computed(client: Client) -> None:
+    """Let the next job succeed, by the code that there is."""
+    with client.db.write() as connection:
+        [job] = claims.claim_batch(
+            connection, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex,
+            lease=60.0, versions={}, code=lambda kind: code_of(get_kind(kind, client.settings)),
+        )  # fmt: skip
+    finish(client.db, job.attempt_id, Outcome(State.SUCCEEDED, result={"val_loss": 1.0}))
+
+
+def test_what_earlier_jobs_have_computed_is_not_computed_again(client: Client) -> None:
+    first = client.sweep("sum-regressor", {"epochs": "1,2"})
+    for _ in range(2):
+        computed(client)
+    again = client.sweep("sum-regressor", {"epochs": "1,2,3"}, parallel=1)
+    assert again.sweep.states == {"succeeded": 1}
+    drives = driver(again)
+    drives.step()
+    drives.step()
+    assert again.refresh().sweep.states == {"succeeded": 2, "queued": 1}
+    assert [trial.value for trial in again.trials] == [1.0, 1.0, None]
+    twins = [get(client.db, trial.job or 0).twin_of for trial in again.trials]
+    assert twins == [*(trial.job for trial in first.trials), None]
+    anew = client.sweep("sum-regressor", {"epochs": "1,2"}, cache=False)
+    assert anew.sweep.states == {"queued": 2}
+    origin = get(client.db, anew.trials[0].job or 0).origin
+    assert origin is not None
+    assert origin["host"] == client.settings.host
 
 
 # ---------------------------------------------------------------------------- driven
