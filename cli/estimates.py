@@ -6,6 +6,7 @@ Nothing fails for want of an estimate: what goes wrong with one leaves the line 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _NARROW = 1.15  # a range whose ends differ by less is one number
 _SOON_S = 3.0
 _LEAST_HOURS = 0.001
+_ANEW_S = 10.0
+_MOST_CELLS = 50  # of a list
 
 
 def estimate_of(client: History, job: Job) -> str | None:
@@ -102,18 +105,53 @@ def line(told: Estimate) -> str:
     return "; ".join(filter(None, [text, basis, *told.notes]))
 
 
-def cells(client: History, jobs: Sequence[Job]) -> dict[int, str]:
-    """When each of some jobs starts, or how long it goes on, as a list shows it, by their ids."""
-    from cvq.estimates import of_unfinished
+class Outlook:
+    """When each job of a list will start, or how long it goes on, where a worker is up.
 
-    with suppress(Exception), client.db.read() as connection:
-        return {number: _cell(told) for number, told in of_unfinished(connection, jobs).items()}
-    return {}
+    Args:
+        history: whose jobs they are.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._cells: dict[int, str] = {}
+        self._looked_at = -math.inf
+
+    def look(self, rows: Sequence[object]) -> None:
+        """Estimate anew, for the jobs among some rows; of a list that is watched, now and then."""
+        from cvq.records import Job
+
+        jobs = [row for row in rows if isinstance(row, Job) and _is_open(row)]
+        now = time.monotonic()
+        if jobs and now - self._looked_at > _ANEW_S:
+            self._looked_at = now
+            self._cells = self._told(jobs[:_MOST_CELLS])
+
+    def of(self, job: Job) -> str:
+        """What there is to say of a job, in a cell; nothing of one that has ended."""
+        return self._cells.get(job.id, "") if _is_open(job) else ""
+
+    def _told(self, jobs: Sequence[Job]) -> dict[int, str]:
+        from cvq import queries
+
+        with suppress(Exception), self._history.db.read() as connection:
+            if any(worker.takes_jobs for worker in queries.workers(connection)):
+                from cvq.estimates import of_unfinished  # which few lists need
+
+                told = of_unfinished(connection, jobs)
+                return {number: _cell(each) for number, each in told.items()}
+        return {}
+
+
+def _is_open(job: Job) -> bool:
+    """Whether a job has not ended, and does not say itself how long it goes on."""
+    return not job.finished and (job.progress or {}).get("eta_s") is None
 
 
 def _cell(told: Estimate) -> str:
     if told.start is not None:
-        return "now" if told.start.middle < _SOON_S else f"in {rough(told.start.middle)}"
+        soon = told.start.middle < _SOON_S
+        return "starts now" if soon else f"starts in {rough(told.start.middle)}"
     return "" if told.end is None else f"{rough(told.end.middle)} left"
 
 

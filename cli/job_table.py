@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cvq.views.filters import Filter
     from cvq.views.folded import Row
 
+    from .estimates import Outlook
     from .job_fields import Chosen
 
 DEFAULT = ("id", "state", "kind", "name", "user", "age", "time", "progress", "headline")
@@ -34,13 +35,23 @@ _SHOWN = {*DEFAULT, "created", "created_at", "duration", "status", "reason", "ba
 _TOLD = (State.RUNNING, State.FAILED, State.CANCELLED)
 
 
-def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
-    """What `cvq ls` shows of a job; CSV has exact times, seconds and all metrics' names."""
+def columns(
+    settings: Settings, now: datetime, outlook: Outlook | None = None
+) -> list[Column[Job]]:
+    """What `cvq ls` shows of a job; CSV has exact times, seconds and all metrics' names.
+
+    The `outlook` has what is estimated of one that has not ended.
+    """
     from cvq.views.declared import headline_names
     from cvq.views.shapes import iso
 
     def headline(job: Job) -> str:
         return formats.headline(job, headline_names(settings, job))
+
+    def progress(job: Job) -> str:
+        said = formats.progress(job) if job.state == State.RUNNING else ""
+        told = outlook.of(job) if outlook else ""
+        return ", ".join(filter(None, [said, told]))
 
     return [
         Column("id", lambda job: str(job.id), lambda job: job.id, right=True),
@@ -73,14 +84,10 @@ def columns(settings: Settings, now: datetime) -> list[Column[Job]]:
             rank=4,
         ),
         Column(
-            "progress", _progress, _done, right=True, rank=1, least=8, after=5, short=formats.done
+            "progress", progress, _done, right=True, rank=1, least=8, after=5, short=formats.done
         ),
         Column("headline", headline, least=8, after=0, short=formats.figure),
     ]
-
-
-def _progress(job: Job) -> str:
-    return formats.progress(job) if job.state == State.RUNNING else ""
 
 
 def _done(job: Job) -> float | None:
@@ -144,13 +151,17 @@ def _json_names() -> set[str]:
 
 
 def listing(
-    client: History, chosen: Chosen | None = None, choice: Choice | None = None
+    client: History,
+    chosen: Chosen | None = None,
+    choice: Choice | None = None,
+    outlook: Outlook | None = None,
 ) -> Listing[Job]:
     """A list of jobs in every form."""
     choice = choice or Choice()
 
     def shown() -> list[Column[Job]]:
-        found = {column.name: column for column in columns(client.settings, _now(client))}
+        usual = columns(client.settings, _now(client), outlook)
+        found = {column.name: column for column in usual}
         found |= {column.name: column for column in chosen.columns()} if chosen else {}
         return [found[name] for name in choice.columns]
 
@@ -161,16 +172,18 @@ def listing(
     )
 
 
-def folded(client: History) -> Listing[Row]:
+def folded(client: History, outlook: Outlook | None = None) -> Listing[Row]:
     """A list of jobs and batches, for people."""
     return Listing(
-        columns=lambda: folded_columns(client.settings, _now(client)),
+        columns=lambda: folded_columns(client.settings, _now(client), outlook),
         shape=lambda rows: [],
         quiet=lambda row: row.id,
     )
 
 
-def folded_columns(settings: Settings, now: datetime) -> list[Column[Row]]:
+def folded_columns(
+    settings: Settings, now: datetime, outlook: Outlook | None = None
+) -> list[Column[Row]]:
     """The same columns, in which a batch has what there is to say of all its jobs."""
     of_batch: Mapping[str, Callable[[Batch], str]] = {
         "id": lambda batch: f"batch {batch.id}",
@@ -184,7 +197,8 @@ def folded_columns(settings: Settings, now: datetime) -> list[Column[Row]]:
         ),
         "headline": _told,
     }
-    return [_either(column, of_batch.get(column.name)) for column in columns(settings, now)]
+    of_jobs = columns(settings, now, outlook)
+    return [_either(column, of_batch.get(column.name)) for column in of_jobs]
 
 
 def _either(column: Column[Job], of_batch: Callable[[Batch], str] | None) -> Column[Row]:

@@ -100,6 +100,7 @@ class _View:
         self, history: History, wanted: Filter, columns: Sequence[str] | None, *, unfold: bool
     ) -> None:
         from .. import job_table
+        from ..estimates import Outlook
         from ..job_fields import Chosen
 
         self.history, self.wanted = history, wanted
@@ -108,10 +109,11 @@ class _View:
         self.found = False
         chosen = job_table.choose(wanted, columns, asked_fields())
         self._chosen = Chosen(chosen.fields)
+        self._outlook = Outlook(history) if form() is Form.TEXT else None
         listing: Any = (
-            job_table.folded(history)
+            job_table.folded(history, self._outlook)
             if self.folds
-            else job_table.listing(history, self._chosen, chosen)
+            else job_table.listing(history, self._chosen, chosen, self._outlook)
         )
         self.listing: Listing[Row] = listing
 
@@ -122,6 +124,12 @@ class _View:
 
     def find(self) -> list[Row]:
         """What there is, up to the limit."""
+        rows = self._read()
+        if self._outlook is not None:
+            self._outlook.look(rows)
+        return rows
+
+    def _read(self) -> list[Row]:
         from cvq.views import filters, folded
 
         with self.history.db.read() as connection:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import Connection, select
 
 from .. import tables as t
-from ..kinds.spec import Spec
 from ..records import Job, NewJob
 from ..states import State
 from .estimate import Estimate
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ..checks import JobOptions
     from ..db import Database
     from ..kinds.kind import Kind
+    from ..kinds.spec import Spec
     from ..settings import Settings
 
 _LAST = 20  # jobs of a batch, of which one ends last
@@ -119,7 +119,7 @@ def of_jobs(
 
 def _as_json(spec: Spec | Mapping[str, Any]) -> dict[str, Any]:
     """A specification as JSON; of a file that is not in the store yet, how large it is."""
-    if not isinstance(spec, Spec):
+    if isinstance(spec, Mapping):
         return dict(spec)
     files = []
     for file in spec.inputs():

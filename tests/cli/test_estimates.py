@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from past_jobs import ended
-from situations import arrive
+from situations import arrive, change, start
 
 from cvq import Client
+from cvq import tables as t
 from cvq.estimates import Estimate, Range
 from cvq_cli import estimates
 
@@ -96,3 +97,23 @@ def test_the_line_says_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyP
     assert told(time=Range(60, 61, 62), jobs=3).startswith("3 jobs of about 61 s each")
     late = told(time=time, end=Range(1e5, 2e5, 3e5))
     assert f"done at about {datetime(2026, 11, 4, 19, 33, tzinfo=UTC).astimezone():%a}" in late
+
+
+def test_a_list_says_when_queued_jobs_start(run: Any, client: Client) -> None:
+    for _ in range(3):
+        run("submit", "selftest", "-q")
+    start(client.db)
+    newest, queued, running = (line for line in run("ls", "-n", "3").out.splitlines()[1:])
+    assert "starts in 3.5 min" in newest
+    assert "starts in 1.5 min" in queued
+    assert "1.5 min left" in running
+    change(client.db, t.workers, state="gone")
+    assert "starts" not in run("ls").out  # nobody could tell
+    assert "starts" not in run("ls", "--csv").out
+
+
+def test_a_list_of_what_has_ended_asks_for_no_estimate(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvq.queries.workers", lambda *_: 1 / 0)
+    assert "succeeded" in run("ls").out
