@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .client import Client
+    from .estimates import Estimate
 
 # Reading the database this often costs nothing and works after the fact, with Redis or without.
 POLL_S = 0.15
@@ -220,6 +221,14 @@ class JobHandle:
         """Give the job another name; None takes it away."""
         self.client.rename(self, name)
         return self.refresh()
+
+    def estimate(self) -> Estimate | None:
+        """How long it will take, when it will start and end; None where it has ended."""
+        from .estimates import of_job
+
+        job = self.refresh().job
+        with self.client.db.read() as connection:
+            return of_job(connection, job)
 
     def to_json(self) -> dict[str, Any]:
         """The documented shape, with the files that the job has left so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .. import queries
 from ..batch_handle import BatchHandle
@@ -14,6 +14,9 @@ from ..job_list import JobList
 from ..records import Artifact, Job
 from ..views import filters, shapes
 from .connections import Connections
+
+if TYPE_CHECKING:
+    from ..views.stats import Stats
 
 _PAGE = 500  # jobs that are read at a time
 
@@ -160,6 +163,27 @@ class Asking(Connections):
             if (after := found.after) is None:
                 return
             left = None if left is None else left - size
+
+    def stats(self, by: str | Sequence[str] = "kind", **wanted: Unpack[Asked]) -> Stats:
+        """Counts, waiting and run times, success and GPU-hours, by some columns.
+
+            client.stats("user", since="30d").total.gpu_hours
+
+        Args:
+            by: one or several of kind, user, day, state, reason, queue, worker, host and device.
+            wanted: which jobs count, as for `jobs`; its `sort` is by a column or a figure.
+
+        Raises:
+            UsageError: a column or a condition cannot be read, or a name in it is one that
+                nothing has.
+        """
+        from ..views.stats import stats
+
+        sort = wanted.pop("sort", None)
+        asked = filters.asked(**wanted)
+        self.check_filter(asked)
+        with self.db.read() as connection:
+            return stats(connection, asked, [by] if isinstance(by, str) else by, sort=sort)
 
     def artifacts_of(self, job: JobLike) -> list[Artifact]:
         """The files that a job has left so far."""

@@ -31,6 +31,7 @@ from .connections import Connections, several
 
 if TYPE_CHECKING:
     from ..bulk import OnItem
+    from ..estimates import Estimate
 
 _MOST_DOORBELLS = 256
 _LISTEN_S = 0.5  # between two looks at a job of whose end nothing is heard
@@ -307,6 +308,49 @@ class Submitting(Connections):
         )
         with fetched_inputs(spec, self.settings, download=False) as fetched:
             return self._checked(fetched).spec
+
+    def estimate(
+        self,
+        kind: str,
+        *,
+        priority: int = 5,
+        after: JobLike | Iterable[JobLike] = (),
+        at: datetime | None = None,
+        gpu: bool | None = None,
+        queue: str | None = None,
+        **values: Any,
+    ) -> Estimate:
+        """What a job would take, were it submitted now: time, start, end, GPU-hours.
+
+        Learnt from the history of the same kind and device, and from the queue as it is.
+
+            told = client.estimate("style-transfer", content="a.jpg", style="b.jpg", size=1024)
+            told.time.middle, told.ends_at.high
+
+        Args:
+            kind: the job kind.
+            priority, after, at, gpu, queue: as for `submit`.
+            values: the fields of the kind's specification.
+
+        Raises:
+            UsageError: a value, name or file is wrong.
+        """
+        from ..estimates import of_jobs  # which no submission needs
+
+        found = get_kind(kind, self.settings)
+        spec = make_spec(found, with_ids(values))
+        with fetched_inputs(spec, self.settings, download=False) as fetched:
+            checked = self._checked(fetched)
+            options = JobOptions(
+                priority=priority,
+                after=[*(id_of(job) for job in several(after)), *checked.waits_for],
+                at=at,
+                gpu=gpu,
+                queue=queue,
+            )
+            told = of_jobs(self, found, [checked.spec], options)
+        assert told is not None
+        return told
 
     def _checked(self, spec: Spec) -> InputChecks:
         """The inputs checked; what is to be noted is warned of."""

@@ -26,6 +26,7 @@ _CONSTANTS = (0.0, 0.5, 0.8, 0.95)  # shares of the shortest time that may be al
 _WIDTHS = (0.05, 0.15, 0.5)  # how far, in the logarithm, jobs count as alike
 _TRIED = 60  # of the newest jobs, by which those are chosen
 _SHRINK = 1.0  # as if so many jobs alike had no residual
+_MEMORIES = (4.0, 12.0)  # jobs after which a drift counts for half
 _ENOUGH = 20  # jobs whose residuals make an interval by themselves
 _PRIOR_JOBS, _PRIOR_SPREAD = 2.0, 0.5  # of the interval of a few jobs
 _LEAST_S = 1e-3
@@ -94,7 +95,7 @@ class RunTimes:
         low, high = self._interval(alike)
         unsure = (self._fit.variance(row) + surprise.variance) * Z90**2
         return Spread(
-            law + self._correction(alike),
+            law + self._correction(alike) + self._drift,
             -math.sqrt(low**2 + unsure),
             math.sqrt(high**2 + unsure),
             self._shared,
@@ -106,7 +107,7 @@ class RunTimes:
         surprise = self._columns.surprise(features)
         law = self._log(self._fit.mean(self._columns.row(features)) + surprise.shift)
         low, high = self._interval_of_all
-        return Spread(law, -low, high, self._shared)
+        return Spread(law + self._drift, -low, high, self._shared)
 
     @cached_property
     def _interval_of_all(self) -> tuple[float, float]:
@@ -186,6 +187,45 @@ class RunTimes:
 
     @cached_property
     def _residuals(self) -> list[float]:
+        """By how much each past job was off, predicted from the others and what drifted before."""
+        return [
+            off - drift for off, drift in zip(self._off, self._drifts(self._memory), strict=True)
+        ]
+
+    @cached_property
+    def _drift(self) -> float:
+        """By how much the newest jobs are off alike: the code or the machine is another now."""
+        if self._memory is None:
+            return 0.0
+        weights = [0.5 ** (age / self._memory) for age in range(self.count)]
+        drift: float = sum(map(mul, weights, self._off)) / (sum(weights) + _SHRINK)
+        return drift
+
+    @cached_property
+    def _memory(self) -> float | None:
+        """For how many jobs a drift is remembered, where that helps with the newest."""
+        if self.count < _ENOUGH:
+            return None
+        newest = range(min(_TRIED, self.count // 2))
+
+        def error(memory: float | None) -> float:
+            drifts = self._drifts(memory)
+            return sum(abs(self._off[place] - drifts[place]) for place in newest)
+
+        return min((None, *_MEMORIES), key=error)
+
+    def _drifts(self, memory: float | None) -> list[float]:
+        """What each job's drift would have been, by those before it."""
+        drifts, drift, weight = [], 0.0, _SHRINK
+        for off in reversed(self._off):
+            drifts.append(drift / weight if memory else 0.0)
+            if memory:
+                fades = math.exp(-math.log(2) / memory)
+                drift, weight = fades * drift + off, fades * (weight - _SHRINK) + 1 + _SHRINK
+        return drifts[::-1]
+
+    @cached_property
+    def _off(self) -> list[float]:
         """By how much each past job was off, predicted from the others, in the logarithm."""
         found = []
         for index, place in enumerate(self._places):

@@ -214,3 +214,18 @@ def test_the_shape_in_json(database: Database) -> None:
         "based_on", "notes",
     }  # fmt: skip
     assert set(shape["seconds"]) == {"p10", "p50", "p90"}
+
+
+def test_the_client_has_the_same_powers(client: Client) -> None:
+    ended(client.db, [({"steps": 10, "pause": 0.05}, 100.0)] * 30, ago=36_000)
+    arrive(client.db)
+    told = client.estimate("selftest", steps=10)
+    assert told.time is not None
+    assert told.time.middle == pytest.approx(100)
+    assert client.jobs(state="queued") == []
+    handle = client.job(submit(client.db, spec={"steps": 10}))
+    queued = handle.estimate()
+    assert queued is not None
+    assert queued.start is not None
+    assert client.job(1).estimate() is None
+    assert client.stats("user", state="succeeded").total.jobs == 30
