@@ -116,8 +116,8 @@ def asked(
         sweeps=[sweep] if isinstance(sweep, int) else sweep,
         tags=_tags(tag),
         where=conditions_of(where),
-        since=_moment(since),
-        until=_moment(until),
+        since=moment_of(since),
+        until=moment_of(until),
         trashed=trashed,
         sort=sort,
         limit=limit,
@@ -246,5 +246,6 @@ def _tags(given: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str
     return [parse.tag(text, value_needed=False) for text in _several(given)]
 
 
-def _moment(given: datetime | str | None) -> datetime | None:
+def moment_of(given: datetime | str | None) -> datetime | None:
+    """A time as a program gives it: as it is, or as on the command line."""
     return parse.moment(given, ago=True) if isinstance(given, str) else given
