@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .. import queries
 from ..batch_handle import BatchHandle
+from ..errors import UsageError
 from ..handle import JobHandle, JobLike, id_of
 from ..job_list import JobList
 from ..records import Artifact, Job
 from ..views import filters, shapes
+from ..views.compare import Comparison, compare
 from .connections import Connections
 
 if TYPE_CHECKING:
@@ -143,6 +145,24 @@ class Asking(Connections):
         wanted = self._filter(query, asked)
         with self.db.read() as connection:
             return filters.count(connection, wanted)
+
+    def compare(self, *jobs: JobLike) -> Comparison:
+        """Jobs side by side: parameters, metrics, results and where they ran; see `cvq compare`.
+
+            client.compare(3, 5).differing
+
+        Args:
+            jobs: two or more, of any kinds.
+
+        Raises:
+            UsageError: there are fewer than two.
+            UnknownJobError: one of them is not there.
+        """
+        ids = list(dict.fromkeys(map(id_of, jobs)))
+        if len(ids) < 2:
+            raise UsageError("it takes two jobs to compare")
+        with self.db.read() as connection:
+            return compare(connection, ids)
 
     def _filter(self, query: str | None, asked: Mapping[str, Any]) -> filters.Filter:
         where = asked.get("where", ())

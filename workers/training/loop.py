@@ -29,6 +29,7 @@ from cvq.text import duration
 from . import guards, memory
 from .optimisers import load_optimiser, make_average, make_optimiser, make_schedule
 from .precision import precision
+from .work import Work
 
 log = logging.getLogger("cvq.job")
 
@@ -36,7 +37,6 @@ _REPORTS = 20  # smoothed losses an epoch
 _SMOOTHED = 20  # steps that a smoothed loss looks back on, where an epoch has as many
 _WATCHED_STEPS = 5  # of which every loss is looked at
 _ONE_CLASS_STEPS = 100
-_FORWARD = 1 / 3  # of a step's cost, for as many samples
 _EVALUATION_BATCH = 1024
 # After so many steps or seconds it is said how long the rest will take, where it takes longer.
 _TIMED_STEPS, _TIMED_S, _WORTH_TELLING_S = 20, 3.0, 10.0
@@ -189,6 +189,12 @@ class Pace:
         self._since: float | None = None
         self._told = False
 
+    def so_far(self, done: int) -> tuple[int, float]:
+        """The steps since the first one, and their seconds."""
+        if self._since is None:
+            return 0, 0.0
+        return done - self._begun_at - 1, time.perf_counter() - self._since
+
     def step(self, done: int) -> None:
         """Note that so many steps are done."""
         now, taken = time.perf_counter(), done - self._begun_at
@@ -242,6 +248,7 @@ class _Run:
         # variance; the next epoch shuffles anew.
         self.per_epoch = len(training) // self.batch
         self.total = self.per_epoch * spec.epochs
+        self.work = Work(self.total, self.per_epoch, len(validation) / self.batch)
         self.best_by, self.classes = best_by, classes
         self.optimiser = make_optimiser(self.network, spec)
         self.schedule = make_schedule(self.optimiser, spec, self.total)
@@ -300,16 +307,12 @@ class _Run:
                 seconds = time.perf_counter() - started
                 self._validate(epoch + 1, (self.state.step - first) * self.batch / seconds)
             self.pace.step(self.state.step)
-            self.ctx.progress(self.state.step, self.total, "step", share=self._share())
+            self.work.time(*self.pace.so_far(self.state.step))
+            self.ctx.progress(
+                self.state.step, self.total, "step", share=self.work.share(self.state.step)
+            )
             if self.resumable and self.ctx.checkpoint_due():
                 self._checkpoint()
-
-    def _share(self) -> float:
-        """Of the whole work that is done: validation takes its time after each epoch."""
-        validation = len(self.validation) / self.batch * _FORWARD
-        epochs = self.state.step // self.per_epoch
-        whole = self.total + self.spec.epochs * validation
-        return (self.state.step + epochs * validation) / whole
 
     def _step(self, index: Tensor) -> None:
         number = self.state.step

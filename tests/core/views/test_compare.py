@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from steps import claimed, finish, new, submit
 
+from cvq import Client
 from cvq import tables as t
 from cvq.db import Database
-from cvq.errors import UnknownJobError
+from cvq.errors import UnknownJobError, UsageError
 from cvq.lifecycle import attempts, jobs
 from cvq.records import MetricPoint, NewJob, Outcome
 from cvq.states import State
@@ -124,3 +125,11 @@ def test_json_tells_the_best_by_their_job(database: Database) -> None:
     assert line == {
         "name": "params.lr", "values": [0.1, 0.2], "goal": None, "best": [], "differs": True,
     }  # fmt: skip
+
+
+def test_the_client_compares_jobs_and_ids(client: Client) -> None:
+    jobs = [client.submit("selftest", steps=steps) for steps in (2, 3)]
+    found = client.compare(jobs[0], jobs[1].id)
+    assert [line.name for line in found.differing] == ["params.steps"]
+    with pytest.raises(UsageError, match="two"):
+        client.compare(jobs[0], jobs[0].id)
