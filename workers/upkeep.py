@@ -48,7 +48,9 @@ class Upkeep:
             departure.leave()
         self._tend_jobs()
         if self._is_done() and self._has_nothing_to_do():
-            departure.leave()
+            self._tend_jobs()  # what has just ended may let others begin
+            if self._has_nothing_to_do():
+                departure.leave()
 
     def _tend_jobs(self) -> None:
         worker = self._worker
