@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cvq.views.folded import Row
 
 _PAGE = 500  # jobs that are in memory at a time
-_COUNTED = 10_000  # beyond which nobody needs to know how many are not shown
+_COUNTED = 1_000  # beyond which nobody needs to know how many are not shown
 
 
 @click.command(

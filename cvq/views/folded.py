@@ -15,6 +15,8 @@ from ..records import Job
 from . import filters
 from .filters import Filter
 
+_FEW = 2  # batches whose jobs are counted at a time, as there may be a million of them
+
 Row: TypeAlias = Job | Batch
 """A job of no batch; or a batch, with the states of those of its jobs alone that are meant."""
 
@@ -28,13 +30,25 @@ def find(connection: Connection, wanted: Filter) -> list[Row]:
     found = connection.execute(
         _batches(connection, wanted).order_by(t.batches.c.id.desc()).limit(wanted.limit)
     ).all()
-    states, newest = _states(connection, wanted, [row.id for row in found])
     rows: list[tuple[float, Row]] = [(job.id, job) for job in alone]
-    for row in found:
-        batch = Batch.from_row(row, states[row.id])
-        rows.append((newest.get(row.id) or _before(connection, batch), batch))
+    full = wanted.limit is not None and len(alone) >= wanted.limit
+    few = _FEW if full else max(1, len(found))
+    for start in range(0, len(found), few):
+        placed = _placed(connection, wanted, found[start : start + few])
+        rows += placed
+        if full and all(place < alone[-1].id for place, _ in placed):
+            break  # nor do those before them find room among so many jobs
     rows.sort(key=lambda row: row[0], reverse=True)
     return [row for _, row in rows[: wanted.limit]]
+
+
+def _placed(
+    connection: Connection, wanted: Filter, found: Sequence[Any]
+) -> list[tuple[float, Batch]]:
+    """Batches with their states, and where they stand among the ids of jobs."""
+    states, newest = _states(connection, wanted, [row.id for row in found])
+    batches = [Batch.from_row(row, states[row.id]) for row in found]
+    return [(newest.get(each.id) or _before(connection, each), each) for each in batches]
 
 
 def _before(connection: Connection, batch: Batch) -> float:
