@@ -143,6 +143,9 @@ def test_claims_and_submissions_look_into_an_index(database: Database) -> None:
     # Only the running jobs are ever sorted: there are no more of them than slots.
     sorting = [step for step in plans if "TEMP B-TREE" in step]
     assert all("jobs.state = 'running'" in step for step in sorting)
+    # Nor do they go through all that there ever was of a priority or a queue.
+    of_history = re.compile(r"ix_jobs_(?!state)\w+_id ")
+    assert not [step for step in plans if of_history.search(step)]
     assert any("ix_jobs_needs (queue=? AND needs=?)" in step for step in plans)
     assert any("ix_jobs_unfinished (queue=? AND priority=? AND user=?)" in step for step in plans)
     assert any("ix_jobs_claim_token" in step for step in plans)
