@@ -75,7 +75,7 @@ def _shard(draws: random.Random) -> Spec:
     return {
         "images": [{"name": "1.tar", "sha256": str(draws.random()), "bytes": items * 9000,
                     "items": items}],
-        "model": {"name": "model", "sha256": model, "job": 3}, "top": 5,
+        "model": {"name": "model", "sha256": model}, "top": 5,
     }  # fmt: skip
 
 
