@@ -112,10 +112,11 @@ class SweepHandle:
 
         Args:
             trials: as `ranked` gives them, for another metric than the sweep's.
-            optuna: whether to ask Optuna; None: where it is installed.
+            optuna: whether to ask Optuna, where it is installed; None: of its own suggestions.
         """
         measured = ranking.measured(self.trials if trials is None else trials)
-        return importance(self.space, measured, optuna=optuna)
+        asks = self.sweep.method == "optuna" if optuna is None else optuna
+        return importance(self.space, measured, optuna=asks)
 
     def wait(
         self,

@@ -1,10 +1,12 @@
 """How much each parameter of a sweep has to do with the metric.
 
-Where Optuna and scikit-learn are installed it is the functional ANOVA of Hutter, Hoos and
-Leyton-Brown (ICML 2014), on a random forest. Elsewhere it is what one parameter alone explains of
-the variance: trials are grouped by its value (those of a range into four groups of equal size),
-and epsilon squared (Kelley 1935) is the share of the variance that lies between the groups, less
-what chance would put there.
+Of a grid and of random draws it is what one parameter alone explains of the variance: trials are
+grouped by its value (those of a range into four groups of equal size), and epsilon squared (Kelley
+1935) is the share of the variance that lies between the groups, less what chance would put there.
+
+Optuna's suggestions crowd where the metric is good, and no group is like another. There it is the
+functional ANOVA of Hutter, Hoos and Leyton-Brown (ICML 2014), on a random forest, where Optuna and
+scikit-learn are installed.
 """
 
 from __future__ import annotations
@@ -39,22 +41,20 @@ class Importance(NamedTuple):
 
 
 def importance(
-    space: Space, trials: Sequence[tuple[Params, float]], *, optuna: bool | None = None
+    space: Space, trials: Sequence[tuple[Params, float]], *, optuna: bool
 ) -> Importance | None:
     """How much each parameter that varies matters; None of too few trials, or of equal ones.
 
     Args:
         space: of the sweep.
         trials: the values of each, and its metric.
-        optuna: whether to ask Optuna; None: where it is installed.
+        optuna: whether to ask Optuna, where it is installed.
     """
     parameters = varying(space)
     values = [value for _, value in trials]
     if len(values) < LEAST_TRIALS or not parameters or max(values) == min(values):
         return None
-    if optuna is None:
-        optuna = all(map(importlib.util.find_spec, ("optuna", "sklearn")))
-    if optuna:
+    if optuna and all(map(importlib.util.find_spec, ("optuna", "sklearn"))):
         from .suggesting import fanova
 
         method, shares = FANOVA, fanova(parameters, trials)

@@ -123,9 +123,10 @@ def test_what_explains_the_metric_is_found(optuna: bool) -> None:
 
 
 def test_nothing_is_said_of_few_trials_or_equal_ones() -> None:
-    assert importance(SPACE, measured(3)) is None
-    assert importance(SPACE, [(params, 1.0) for params, _ in measured(9)]) is None
-    assert importance(parse({"x": "1"}), [({"x": "1"}, float(n)) for n in range(9)]) is None
+    assert importance(SPACE, measured(3), optuna=False) is None
+    assert importance(SPACE, [(params, 1.0) for params, _ in measured(9)], optuna=True) is None
+    one = [({"x": "1"}, float(n)) for n in range(9)]
+    assert importance(parse({"x": "1"}), one, optuna=False) is None
 
 
 def test_as_many_values_as_trials_explain_nothing() -> None:
