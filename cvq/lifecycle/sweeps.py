@@ -14,10 +14,11 @@ from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from .. import tables as t
 from ..errors import SweepDrivenError, UnknownSweepError
-from ..states import FINAL, Reason, State
+from ..states import FINAL, Reason
 from ..sweep import NewSweep, NewTrial, Stage
 from ..tables import now
-from . import jobs, twins
+from . import jobs
+from .alike import submit_all
 from .cancelling import request_cancel
 from .events import PRUNED, add_event
 from .values import fit
@@ -40,13 +41,12 @@ def submit(connection: Connection, sweep: NewSweep, trials: Sequence[NewTrial]) 
 
 
 def _enter(connection: Connection, sweep_id: int, trials: Sequence[NewTrial]) -> None:
-    twins.lock(connection, (identity for trial in trials for identity in trial.share))
-    rows = []
-    for number, params, job, share in trials:
-        job_id = jobs.submit(connection, replace(job, sweep=sweep_id), share)
-        if job.error is not None:
-            add_event(connection, job_id, f"{State.FAILED} ({Reason.ERROR})", job.user)
-        rows.append({"sweep": sweep_id, "number": number, "params": params, "job_id": job_id})
+    wanted = [replace(trial.job, sweep=sweep_id) for trial in trials]
+    ids = submit_all(connection, wanted, [trial.share for trial in trials])
+    rows = [
+        {"sweep": sweep_id, "number": trial.number, "params": trial.params, "job_id": job_id}
+        for trial, job_id in zip(trials, ids, strict=True)
+    ]
     if rows:
         connection.execute(insert(t.trials), rows)
 
