@@ -29,7 +29,7 @@ from .ids import AttemptId
 from .names import Names, safe_name
 from .records import Artifact
 from .settings import Settings, masked, without_secrets
-from .uses import IDLE_S, note_use, remove_unused
+from .uses import IDLE_S, age_of, files_in, note_use, remove_unused
 
 _CONNECT_TIMEOUT_S = 5.0  # as s3fs has it, whose are the settings' defaults, too
 _TICK_S = 2.0  # of the clock of any file system
@@ -255,6 +255,24 @@ class ArtifactStore:
         key = self._input_key(digest)
         with self._errors(key):
             return remove_unused(self.fs, key, local=self.is_local, idle_s=idle_s)
+
+    def listing(self, folder: str) -> Iterator[tuple[str, int, float]]:
+        """What lies in `inputs` or `jobs`: paths below it, bytes, seconds since it was written.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        start = f"{self.root}/{folder}"
+        with self._errors(start):
+            for key in files_in(self.fs, start, local=self.is_local):
+                with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                    age = age_of(self.fs, key, local=self.is_local)
+                    if age is not None:
+                        yield key[len(start) + 1 :], int(self.fs.size(key) or 0), age
+
+    def uri_of(self, path: str) -> str:
+        """The URI of what lies at a path of the store: `jobs/42/1/result.png`."""
+        return self._uri(f"{self.root}/{path}")
 
     def size_of_input(self, digest: str) -> int:
         """The bytes of an input; 0 of one that is not there.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ def remove_unused(fs: Any, key: str, *, local: bool, idle_s: float) -> int | Non
             return None
         fs.mv(key, aside)
     # A copy in a bucket is as old as the copying: there, the mark alone tells.
-    since = _age(fs, key + _MARK, local) if not local else _idle(fs, aside, local, mark=key)
+    since = (
+        age_of(fs, key + _MARK, local=local) if not local else _idle(fs, aside, local, mark=key)
+    )
     if since is not None and since < idle_s:
         if fs.exists(key):
             _drop(fs, aside)
@@ -69,11 +72,12 @@ def remove_unused(fs: Any, key: str, *, local: bool, idle_s: float) -> int | Non
 
 def _idle(fs: Any, key: str, local: bool, mark: str | None = None) -> float | None:
     """For how many seconds nobody has used what lies there; None where nothing does."""
-    ages = [_age(fs, key, local), _age(fs, (mark or key) + _MARK, local)]
+    ages = [age_of(fs, key, local=local), age_of(fs, (mark or key) + _MARK, local=local)]
     return None if ages[0] is None else min(age for age in ages if age is not None)
 
 
-def _age(fs: Any, key: str, local: bool) -> float | None:
+def age_of(fs: Any, key: str, *, local: bool) -> float | None:
+    """Seconds since a file was written; None where there is none."""
     try:
         if local:
             return time.time() - os.stat(key).st_mtime  # noqa: PTH116 - a key is a text
@@ -82,6 +86,16 @@ def _age(fs: Any, key: str, local: bool) -> float | None:
         return None
     aware = written if written.tzinfo else written.replace(tzinfo=UTC)
     return (datetime.now(UTC) - aware).total_seconds()
+
+
+def files_in(fs: Any, folder: str, *, local: bool) -> Iterator[str]:
+    """The keys of all files in a folder; in a bucket, as of one moment."""
+    if local:
+        for path, _, names in os.walk(folder):
+            yield from (f"{path}/{name}" for name in names)
+    else:
+        fs.invalidate_cache()
+        yield from fs.find(folder)
 
 
 def _drop(fs: Any, key: str) -> None:

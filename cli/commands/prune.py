@@ -55,6 +55,11 @@ _MUCH = 20_000_000  # bytes of a database's file that hold nothing
 )  # fmt: skip
 @options.flag("--vacuum", help="Give all free room of an SQLite database back; nobody can write "
               "to it meanwhile.")  # fmt: skip
+@options.flag(
+    "--strays",
+    help="Also remove files of the store that no job names, as one that was "
+    "killed leaves them; not where another database has the same store.",
+)
 @options.flag("--dry-run", help="Only tell what would be removed.")
 @options.yes
 @options.as_json
@@ -65,6 +70,7 @@ def prune(
     keep_last: int,
     files_only: Sequence[str] | None,
     vacuum: bool,
+    strays: bool,
     dry_run: bool,
     yes: bool,
     **filters: Any,
@@ -94,10 +100,10 @@ def prune(
         wanted, older_than, keep_tagged, keep_last, files_only or (),
         trash_days=client.settings.trash_days,
     )  # fmt: skip
-    ask = partial(pruning.estimate, client.db, lambda: client.artifacts, choice)
+    ask = partial(pruning.estimate, client.db, lambda: client.artifacts, choice, strays=strays)
     return carry_out(ask, partial(
         pruning.prune, client.db, lambda: client.artifacts, choice, client.settings.user,
-        vacuum=vacuum,
+        vacuum=vacuum, strays=strays,
     ), files=bool(files_only), dry_run=dry_run, yes=yes)  # fmt: skip
 
 
@@ -122,7 +128,7 @@ def carry_out(ask: Any, act: Any, *, files: bool, dry_run: bool, yes: bool) -> i
         if dry_run:
             _display(would, files=files, would=True)
             return 0
-        if would.jobs or would.batches:
+        if would.jobs or would.batches or would.files:
             note("\n".join(_lines(would, files=files, would=True)))
             if not agreed("Remove this for good?", yes=yes):
                 note("nothing was removed")
@@ -151,8 +157,9 @@ def _lines(report: Report, *, files: bool, would: bool) -> Iterator[str]:
     freed = size(report.bytes)
     if not (report.jobs or report.batches or report.files):
         yield f"{verb} nothing"
-    elif files:
-        yield f"{verb} {count(report.files, 'file')} of {count(report.jobs, 'job')}: {freed}"
+    elif files or not (report.jobs or report.batches):
+        of = f" of {count(report.jobs, 'job')}" if report.jobs else ""
+        yield f"{verb} {count(report.files, 'file')}{of}: {freed}"
     else:
         batches = f" ({count(report.batches, 'batch', 'batches')})" if report.batches else ""
         yield (

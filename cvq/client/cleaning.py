@@ -33,6 +33,7 @@ class Cleaning(Connections):
         files: Sequence[str] = (),
         dry_run: bool = False,
         vacuum: bool = False,
+        strays: bool = False,
         on_progress: OnProgress = lambda *_: None,
         **asked: Unpack[Asked],
     ) -> Report:
@@ -52,6 +53,8 @@ class Cleaning(Connections):
             dry_run: only count.
             vacuum: give all free room of an SQLite database back, though nobody can write
                 meanwhile.
+            strays: remove files of the store, too, that no row names; not where another database
+                has the same store.
             on_progress: told what goes on, how much is done, and of how much. What it raises ends
                 it, and nothing is broken then.
             asked: as for `jobs`.
@@ -77,10 +80,12 @@ class Cleaning(Connections):
             trash_days=self.settings.trash_days,
         )
         if dry_run:
-            return pruning.estimate(self.db, lambda: self.artifacts, choice, on_progress)
+            return pruning.estimate(
+                self.db, lambda: self.artifacts, choice, on_progress, strays=strays
+            )
         return pruning.prune(
             self.db, lambda: self.artifacts, choice, self.settings.user, on_progress,
-            vacuum=vacuum,
+            vacuum=vacuum, strays=strays,
         )  # fmt: skip
 
     def trash(self, jobs: JobLike | Iterable[JobLike]) -> list[int]:

@@ -13,6 +13,7 @@ from ..artifacts import ArtifactStore
 from ..db import Database
 from . import estimate as _estimate
 from . import files, plan, removal, space
+from . import strays as _strays
 from .choice import ANY_TAG, Choice
 from .report import Report
 
@@ -21,6 +22,7 @@ OnProgress = Callable[[str, int, int], None]
 
 LOOKING, COUNTING = "looking for jobs", "counting"
 JOBS, FILES, SPACE = "removing jobs", "removing files", "giving space back"
+STRAYS = "looking through the store"
 
 
 def estimate(
@@ -28,12 +30,18 @@ def estimate(
     artifacts: Callable[[], ArtifactStore],
     choice: Choice,
     on_progress: OnProgress = lambda *_: None,
+    *,
+    strays: bool = False,
 ) -> Report:
     """What `prune` would remove and free."""
     found = plan.make(database, artifacts, choice, lambda *at: on_progress(LOOKING, *at))
-    return _estimate.estimate(
+    report = _estimate.estimate(
         database, artifacts, found, choice.groups, lambda *at: on_progress(COUNTING, *at)
     )
+    if strays:
+        look = lambda *at: on_progress(STRAYS, *at)  # noqa: E731
+        _strays.remove_strays(database, artifacts(), report, look, dry=True)
+    return report
 
 
 def prune(
@@ -44,6 +52,7 @@ def prune(
     on_progress: OnProgress = lambda *_: None,
     *,
     vacuum: bool = False,
+    strays: bool = False,
 ) -> Report:
     """Remove jobs with their rows and files, or some files of theirs.
 
@@ -55,6 +64,7 @@ def prune(
         on_progress: told how far it is; what it raises ends it, and nothing is broken then.
         vacuum: give the room in the file of an SQLite database back in any case, though nobody
             can write meanwhile.
+        strays: remove files, too, that no row names; see `strays`.
 
     Raises:
         StoreError: the store cannot be written.
@@ -70,6 +80,9 @@ def prune(
     else:
         removal.remove(database, found, by, report, tick)
     files.remove_leftovers(database, artifacts, report, lambda *at: on_progress(FILES, *at))
+    if strays:
+        look = lambda *at: on_progress(STRAYS, *at)  # noqa: E731
+        _strays.remove_strays(database, artifacts(), report, look)
     if report.rows or vacuum:
         space.give_back(database, report, lambda *at: on_progress(SPACE, *at), vacuum=vacuum)
     return report

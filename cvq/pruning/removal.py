@@ -15,8 +15,8 @@ from ..lifecycle import prune
 from .plan import CHUNK, KNOWN, Plan, Tick, Unit
 from .report import Report
 
-_JOBS_AT_ONCE = 200
-_ROWS_AT_ONCE = 10_000  # metrics and lines of logs
+_JOBS_AT_ONCE = 100
+_ROWS_AT_ONCE = 3_000  # metrics and lines of logs
 _LONGEST_PAUSE_S = 0.5
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -391,6 +392,27 @@ def test_a_job_without_its_results_answers_no_other(past: Past) -> None:
     job = past.job(files={"r": "333"}, identity="same")
     pruned(past, replace(ALL, groups=["results"]))
     assert get(past.database, job).identity is None
+
+
+def test_files_that_no_row_names_go_where_it_is_asked_for(past: Past) -> None:
+    first = past.job(files={"a.png": "one", "b.png": "two"}, inputs={"content": past.input("x")})
+    running = past.job(state="running", files={"c.png": "three"})
+    past.input("of a submission that was killed")
+    past.input("of one that goes on", used_s=0)
+    _share(past, past.job(files={"d.png": "four"}), past.job(twin_of=first + 2))
+    with past.database.write() as connection:
+        a = t.artifacts.c
+        connection.execute(t.artifacts.delete().where(a.name.in_(["b.png", "c.png"])))
+    for path in (Path(past.store.root) / "jobs").rglob("*.png"):
+        os.utime(path, (0, 0))
+    before = past.files()
+    would = estimate(past.database, lambda: past.store, Choice(), strays=True)
+    assert past.files() == before
+    report = prune(past.database, lambda: past.store, Choice(), "ann", strays=True)
+    assert (report.files, report.bytes) == (would.files, would.bytes) == (2, 34)
+    assert set(before) - set(past.files()) == {f"{first}/1/b.png"}
+    assert past.files().count("input") == 2
+    assert f"{running}/1/c.png" in past.files()
 
 
 # ------------------------------------------------------------------------------------ databases
