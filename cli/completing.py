@@ -91,6 +91,16 @@ def jobs_and_metrics(
     return [*job(ctx, incomplete), *metrics]
 
 
+def jobs_and_tags(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Jobs, and tags that others have."""
+    return [
+        *job(ctx, incomplete),
+        *suggest(lambda history, typed: history.tags(typed), incomplete),
+    ]
+
+
 def fields(incomplete: str) -> list[CompletionItem[str]]:
     """What can be asked of a job, for the last word of a query, of columns or of an order."""
     from cvq.query.columns import WORDS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeAlias, TypeVar, overload
 
 from . import queries
@@ -257,6 +256,8 @@ class JobHandle:
             UsageError: there is no such picture, or it is damaged.
             StoreError: it is not in the store.
         """
+        from tempfile import TemporaryDirectory
+
         from .pictures.images import PictureError
         from .pictures.shown import shown
 

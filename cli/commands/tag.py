@@ -11,7 +11,7 @@ from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import join
 
-from .. import options
+from .. import completing, options
 from ..display import Listing, display, display_list
 from ..formats import clean, count
 from ..output import Column, note, say, say_each
@@ -28,7 +28,9 @@ _FEW = 10_000  # jobs that take less than a second
     "\n  cvq tag --where 'val_accuracy>0.9' --kind vae for=paper\n  cvq tag 12 --remove for"
     "\n  cvq tag"
 )
-@click.argument("words", metavar="[JOB]... [KEY=VALUE]...", nargs=-1)
+@click.argument(
+    "words", metavar="[JOB]... [KEY=VALUE]...", nargs=-1, shell_complete=completing.jobs_and_tags
+)
 @click.option("--remove", multiple=True, metavar="KEY", help="Take this tag away.")
 @options.filters
 @options.as_json

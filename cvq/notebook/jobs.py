@@ -14,7 +14,7 @@ from ..results import looked_at
 from ..text import duration
 from . import cells
 from .curve import curve
-from .thumbnail import MOST_BYTES, thumbnail
+from .thumbnail import thumbnail
 
 if TYPE_CHECKING:
     from ..handle import JobHandle
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 50
 _MOST_PICTURES = 20  # of a list
 _SMALL, _LARGE = 64, 320  # pixels
+_MOST_SMALL, _MOST_LARGE = 4 << 20, 32 << 20  # bytes of the file of a picture
 _MOST_CURVES = 2
 
 
@@ -41,7 +42,9 @@ def job_html(handle: JobHandle) -> str:
         ("error", cells.cell(_last_line(job.error), 200)),
     ]
     title = f"<b>Job {job.id}</b> {cells.cell(job.kind)} {cells.state(job.state, job.reason)}"
-    drawn = "".join(f"<div>{each}</div>" for each in [_picture(handle, _LARGE), *_curves(handle)])
+    drawn = "".join(
+        f"<div>{each}</div>" for each in [_picture(handle, _LARGE, _MOST_LARGE), *_curves(handle)]
+    )
     return f"<div><div>{title}</div>{cells.pairs(rows)}{drawn}</div>"
 
 
@@ -63,7 +66,7 @@ def _row(handle: JobHandle, pictured: bool) -> list[str]:
         cells.cell(" ".join(f"{key}={value}" for key, value in sorted(job.tags.items())), 40),
         cells.cell(_seconds(job)),
         cells.cell(headline(job, job.headline or ()), 40),
-        _picture(handle, _SMALL) if pictured else "",
+        _picture(handle, _SMALL, _MOST_SMALL) if pictured else "",
     ]
 
 
@@ -75,11 +78,11 @@ def _last_line(text: str | None) -> str:
     return next(iter((text or "").strip().splitlines()[::-1]), "")
 
 
-def _picture(handle: JobHandle, side: int) -> str:
+def _picture(handle: JobHandle, side: int, most: int) -> str:
     """The first picture of the results, or the last on the way; "" where none can be shown."""
     with suppress(Exception), TemporaryDirectory(prefix="cvq-") as folder:
         file = next(iter(looked_at(handle.artifacts)), None)
-        if file is not None and file.bytes <= MOST_BYTES:
+        if file is not None and file.bytes <= most:
             return thumbnail(handle.client.readable(handle, file, Path(folder)), side)
     return ""
 

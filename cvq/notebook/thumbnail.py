@@ -6,8 +6,6 @@ import io
 from base64 import b64encode
 from pathlib import Path
 
-MOST_BYTES = 32 << 20  # of a file that is read for it
-
 
 def thumbnail(path: Path, side: int) -> str:
     """A picture in at most `side` pixels both ways.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from cvq import Client
+from cvq_cli.commands.tag import tag
 
 from .conftest import Cli, FakeWorker
 
@@ -94,3 +96,15 @@ def test_a_job_is_renamed(run: Cli, client: Client) -> None:
     assert run("rename", "@", "newer", "--json").json["name"] == "newer"
     assert run("rename", "1", "--remove").out == "job 1 has no name now\n"
     assert client.job(1).name is None
+
+
+def test_jobs_and_tags_are_completed(client: Client) -> None:
+    client.submit("selftest", tags={"project": "poster"})
+    context = click.Context(click.Command("tag"), info_name="tag")
+    [argument] = tag.params[:1]
+
+    def typed(text: str) -> list[str]:
+        return [item.value for item in argument.shell_complete(context, text)]
+
+    assert typed("") == ["1", "project"]
+    assert typed("project=") == ["project=poster"]

@@ -96,6 +96,9 @@ def test_a_list_is_a_table_within_bounds(client: Client, left: Callable[..., Job
     assert len(list(found.iter("img"))) == 20
     assert "and 20 more jobs" in "".join(found.itertext())
     parsed(JobList(client)._repr_html_())
+    left({"large.png": png((1600, 1600))})  # beyond 4 MB
+    assert len(list(parsed(client.jobs()._repr_html_()).iter("img"))) == 1
+    assert len(list(parsed(client.job(2)._repr_html_()).iter("img"))) == 1
 
 
 def test_what_is_damaged_raises_nothing(client: Client, left: Callable[..., Job]) -> None:
