@@ -165,8 +165,8 @@ def show_timeline(moments: Sequence[Moment]) -> None:
         [
             Column("time", lambda moment: formats.clock(moment.time)),
             Column("what", lambda moment: moment.what, least=10, wrap=False),
-            Column("lasted", _lasted, right=True),
-            Column("by", lambda moment: moment.by, rank=1, least=8),
+            Column("lasted", _lasted, right=True, rank=1),
+            Column("by", lambda moment: moment.by, rank=2, least=8),
         ],
         moments,
     )
