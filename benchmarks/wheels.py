@@ -26,7 +26,7 @@ PLATFORMS = {
     "Linux arm64": "aarch64-manylinux_2_28",
     "macOS arm64": "aarch64-apple-darwin",
 }
-EXTRAS = ("", "worker", "parquet", "postgres", "s3", "dev")
+EXTRAS = ("", "worker", "parquet", "postgres", "s3", "sweep", "dev")
 
 
 def resolve(extra: str, platform: str, python: str) -> list[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .kinds.spec import Argument, Auto, Spec
     from .kinds.training import ImageTrainingSpec, TrainingSpec
     from .settings import Settings
+    from .sweeps.handle import SweepHandle
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ _HOMES = {
     "ModelFile": ".inputs.models",
     "ModelOf": ".inputs.models",
     "Spec": ".kinds.spec",
+    "SweepHandle": ".sweeps.handle",
     "TrainingSpec": ".kinds.training",
 }
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "ModelOf",
     "Settings",
     "Spec",
+    "SweepHandle",
     "TrainingSpec",
     "__version__",
 ]

@@ -40,7 +40,7 @@ class Driver:
     Args:
         client: of the process.
         sweep: as it was just read.
-        say: told in a sentence what was pruned.
+        say: told in a sentence what was pruned, or why nothing is.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Driver:
         self._maker = TrialMaker.of(sweep, get_kind(sweep.kind, settings), settings.host)
         self.name = f"{settings.user}@{settings.host} pid {os.getpid()} #{uuid.uuid4().hex[:8]}"
         self._curves: dict[int, Curve] = {}  # of trials that have ended
+        self._told = False  # that there are none
 
     def run(
         self,
@@ -150,6 +151,10 @@ class Driver:
             fresh = reading.curves_of(connection, unknown, metric)
         ended = {trial.number for trial in unknown if trial.ended}
         self._curves |= {n: curve for n, curve in fresh.items() if n in ended}
+        done = {trial.number for trial in trials if trial.state == State.SUCCEEDED}
+        if done and not self._told and not any(self._curves.get(n) for n in done):
+            self._say(f"{metric} has no curve in what has succeeded: nothing is pruned by it")
+            self._told = True
         return {**self._curves, **fresh}
 
     @contextmanager

@@ -38,6 +38,7 @@ def job(row: Job, artifacts: Iterable[Artifact]) -> Json:
         "name": row.name,
         "tags": row.tags,
         "batch": row.batch,
+        "sweep": row.sweep,
         "twin_of": row.twin_of,
         "made_from": row.made_from,
         "spec": row.spec,

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import sqlite_plans
 from sqlalchemy import func, inspect, select, update
-from steps import claimed, finish, get, reap_and_promote
+from steps import claimed, finish, get, opened, reap_and_promote
 
-from cvq import Client, queries
+from cvq import Client, queries, schema
 from cvq import tables as t
 from cvq.client.submitting import Submitting
 from cvq.db import Database
@@ -44,6 +45,10 @@ from cvq.sweeps.handle import SweepHandle
 from waiting import HANG_S, eventually
 
 PYTHON = [sys.executable, "-c"]
+ROW = {
+    "kind": "selftest", "user": "ann", "state": "open", "spec": {}, "space": [], "trials": 1,
+    "method": "grid", "options": {}, "seed": 0, "created_at": datetime.now(UTC),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -406,6 +411,39 @@ def test_what_was_asked_of_a_job_by_somebody_is_not_called_pruned(client: Client
         assert not life.prune(connection, handle.id, drives.name, job.id, "it is worse")
     finish(client.db, job.attempt_id, Outcome(State.CANCELLED))
     assert handle.refresh().sweep.states == {"cancelled": 1}
+
+
+def test_a_metric_without_a_curve_prunes_nothing_and_is_told_once(client: Client) -> None:
+    said: list[str] = []
+    handle = client.sweep("selftest", {"steps": "1,2,3"}, minimize="value", prune="median")
+    for value in (1.0, 2.0):
+        work(client, value)
+    work(client)
+    drives = Driver(client, handle.refresh().sweep, said.append)
+    drives.step()
+    drives.step()
+    assert said == ["value has no curve in what has succeeded: nothing is pruned by it"]
+
+
+def test_a_sweep_is_found_in_a_long_history_without_going_through_it(home: Path) -> None:
+    with opened() as database:
+        schema.ensure(database)
+        client = Client(database.settings)
+        client.__dict__["db"] = database
+
+        def act() -> None:
+            with database.write() as connection:
+                reading.get_sweep(connection, 1)
+                reading.trials_of(connection, 1, "loss")
+                reading.recorded(connection, "selftest")
+                life.cancel(connection, 1, "ann")
+
+        with database.write() as connection:
+            connection.execute(t.sweeps.insert().values(ROW))
+        plans = sqlite_plans(database, act)
+    scans = [plan for plan in plans if plan.startswith("SCAN") and "VIRTUAL" not in plan]
+    assert len(plans) > 6
+    assert scans == []
 
 
 def test_the_trials_outlive_their_jobs(client: Client) -> None:
