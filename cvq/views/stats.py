@@ -177,36 +177,48 @@ def _read(
         last = and_(a.job_id == jobs.id, a.number == jobs.attempt)
         query = query.outerjoin(t.attempts, last)
     query = query.where(*filters.conditions(connection, wanted))
-    groups: dict[tuple[Any, ...], _Group] = {}
+    cells: dict[tuple[Any, ...], _Cell] = {}
     looked_at = 0
     found = connection.execution_options(stream_results=True, max_row_buffer=_AT_ONCE)
     for rows in found.execute(query).partitions(_AT_ONCE):
-        for *key, state, wait, run in rows:
-            group = groups.get(mine := tuple(key))
-            if group is None:
-                group = groups[mine] = _Group()
-            group.states[state] = group.states.get(state, 0) + 1
+        for row in rows:  # of which there may be a million: it does no more than it must
+            cell = cells.get(key := row[:-2])
+            if cell is None:
+                cell = cells[key] = _Cell()
+            cell.jobs += 1
+            wait, run = row[-2:]
             if wait is not None:
-                group.waits.append(max(0.0, wait))
-            if run is not None and state == State.SUCCEEDED:
-                group.runs.append(max(0.0, run))
+                cell.waits.append(wait)
+            if run is not None:
+                cell.runs.append(run)
         looked_at += len(rows)
         if on_rows is not None:
             on_rows(looked_at)
-    return _merged(groups, by)
+    return _merged(cells, by)
+
+
+class _Cell:
+    """The jobs of a group that are in one state."""
+
+    __slots__ = ("jobs", "runs", "waits")
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.waits = array("d")
+        self.runs = array("d")
 
 
 def _merged(
-    groups: Mapping[tuple[Any, ...], _Group], by: Sequence[str]
+    cells: Mapping[tuple[Any, ...], _Cell], by: Sequence[str]
 ) -> dict[tuple[str, ...], _Group]:
-    """Groups by what people read: minutes as the days that they are in."""
+    """Groups of all states, by what people read: minutes as the days that they are in."""
     merged: dict[tuple[str, ...], _Group] = {}
-    for key, group in groups.items():
-        named = _named(key, by)
-        if named in merged:
-            merged[named].add(group)
-        else:
-            merged[named] = group
+    for (*key, state), cell in cells.items():
+        group = merged.setdefault(_named(key, by), _Group())
+        group.states[state] = group.states.get(state, 0) + cell.jobs
+        group.waits.extend(cell.waits)
+        if state == State.SUCCEEDED:
+            group.runs.extend(cell.runs)
     return merged
 
 
@@ -262,6 +274,7 @@ def _times(seconds: array[float]) -> Times | None:
     if not seconds:
         return None
     ranked = sorted(seconds)
+    ranked = ranked if ranked[0] >= 0 else [max(0.0, each) for each in ranked]  # a clock set back
     return Times(*(ranked[max(0, math.ceil(share * len(ranked)) - 1)] for share in _SHARES))
 
 
