@@ -137,10 +137,12 @@ class NewJob:
     made_from: int | None = None
 
     @property
-    def declared(self) -> dict[str, Any] | None:
-        """What the kind declares of its figures, as the column `goals` has it."""
-        headline = {_HEADLINE: list(self.headline)} if self.headline else {}
-        return {**(self.goals or {}), **headline} or None
+    def declared(self) -> dict[str, Any]:
+        """What the kind declares of its figures, as the column `goals` has it.
+
+        Also where that is nothing: a list that shows the job then asks no kind.
+        """
+        return {**(self.goals or {}), _HEADLINE: list(self.headline)}
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class Making:
             "created_at": words.time("d.created"), "queued_at": words.time("d.created"),
             "started_at": f"CASE WHEN {begun} THEN {words.time(_STARTED)} END",
             "finished_at": f"CASE WHEN {ended} THEN {words.time(_FINISHED)} END",
-            "goals": words.json(f"'{{\"\": [{headline}]}}'") if headline else "NULL",
+            "goals": words.json(f"'{{\"\": [{headline}]}}'"),
             "batch": "d.batch", "sweep": "d.sweep", "identity": self._sha(),
         }  # fmt: skip
         self._insert("jobs", values, f"drawn d WHERE d.family = '{family.name}' ORDER BY d.id")

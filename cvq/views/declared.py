@@ -26,6 +26,8 @@ def headline_names(settings: Settings, job: Job) -> Sequence[str]:
     """
     if job.headline is not None:
         return job.headline
+    if not job.metrics and not job.result:
+        return ()  # it has none of them yet
     found = _found(settings, job.kind)
     return found.headline if found else ()
 
