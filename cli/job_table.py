@@ -50,6 +50,8 @@ def columns(
 
     def progress(job: Job) -> str:
         said = formats.progress(job) if job.state == State.RUNNING else ""
+        if job.twin_of is not None and job.state in (State.WAITING, State.SUCCEEDED):
+            said = f"as job {job.twin_of}"  # which does the same
         told = outlook.of(job) if outlook else ""
         return ", ".join(filter(None, [said, told]))
 

@@ -397,11 +397,18 @@ def merged_points(
     """The curve of each metric over all attempts (or of one), in the order of its steps.
 
     An attempt that resumed goes on where the one before had its checkpoint, so its first point
-    takes the place of whatever the earlier attempts wrote from that step on.
+    takes the place of whatever the earlier attempts wrote from that step on. A job that shares the
+    result of another has the curves of that one.
     """
+    points = metric_points(connection, job_id, names=names, attempt=attempt)
+    if not points and attempt is None:
+        jobs = t.jobs.c
+        shared = select(jobs.twin_of).where(jobs.id == job_id, t.in_state(State.SUCCEEDED))
+        if (origin := connection.scalar(shared)) is not None:
+            points = metric_points(connection, origin, names=names)
     curves: dict[str, list[StoredPoint]] = {}
     attempts: dict[str, int] = {}
-    for point in metric_points(connection, job_id, names=names, attempt=attempt):
+    for point in points:
         curve = curves.setdefault(point.name, [])
         if attempts.setdefault(point.name, point.attempt) != point.attempt:
             attempts[point.name] = point.attempt

@@ -67,6 +67,10 @@ def logs(
             finished = reader.finished
             _print(lines)
     if not reader.after and form() is Form.TEXT:
+        if finished and (origin := client.job(job_id).twin_of) is not None:
+            note(f"job {job_id} has the result of job {origin}: `cvq logs {origin}` shows what "
+                 "that one wrote")  # fmt: skip
+            return
         note(f"job {job_id} has written nothing{'' if finished else ' yet'} ({reader.state})")
 
 
