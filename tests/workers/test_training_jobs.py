@@ -43,6 +43,7 @@ def train(client: Client, **values: object) -> JobHandle:
         "hidden": 16,
         "shift_x": 1,
         "seed": 3,
+        "cache": False,
     }
     return client.submit("fmnist-rnn", **{**given, **values})
 
