@@ -69,7 +69,7 @@ def test_a_job_and_its_files() -> None:
     assert dumped(shapes.job(JOB, [FILE])) == (
         '{"id": 1, "kind": "selftest", "state": "running", "reason": null, "priority": 5, '
         '"queue": "default", "user": "ann", "name": null, "tags": {"a": "b"}, '
-        '"batch": null, "twin_of": null, "made_from": null, '
+        '"batch": null, "sweep": null, "twin_of": null, "made_from": null, '
         '"spec": {"steps": 3}, "attempt": 1, "max_attempts": 3, '
         '"created_at": "2026-11-01T12:00:00.000Z", "started_at": "2026-11-01T12:00:01.500Z", '
         '"finished_at": null, "progress": {"done": 1, "total": 2}, "metrics": {"m": 0.5}, '
