@@ -267,7 +267,8 @@ class JobHandle:
             raise UsageError(f"job {self.id} has no picture{like}")
         with TemporaryDirectory(prefix="cvq-") as folder:
             try:
-                return shown(self.client.readable(self, file, Path(folder)))
+                path = self.client.readable(self, file, Path(folder))
+                return shown(path, max_pixels=self.client.settings.max_pixels)
             except PictureError as error:
                 raise UsageError(f"job {self.id}: {file.name} {error}") from None
 

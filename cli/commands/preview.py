@@ -174,7 +174,8 @@ def _image(one: Seen, width: int, height: int) -> Image.Image | None:
 
     assert one.path is not None  # it was measured
     try:
-        return shown(one.path, (width, height))
+        most = one.handle.client.settings.max_pixels
+        return shown(one.path, (width, height), max_pixels=most)
     except (PictureError, OSError, MemoryError) as error:
         note(f"cvq: warning: {clean(one.artifact.name)} {error}")
         return None

@@ -83,7 +83,8 @@ def _picture(handle: JobHandle, side: int, most: int) -> str:
     with suppress(Exception), TemporaryDirectory(prefix="cvq-") as folder:
         file = next(iter(looked_at(handle.artifacts)), None)
         if file is not None and file.bytes <= most:
-            return thumbnail(handle.client.readable(handle, file, Path(folder)), side)
+            path = handle.client.readable(handle, file, Path(folder))
+            return thumbnail(path, side, handle.client.settings.max_pixels)
     return ""
 
 

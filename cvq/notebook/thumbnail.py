@@ -7,8 +7,8 @@ from base64 import b64encode
 from pathlib import Path
 
 
-def thumbnail(path: Path, side: int) -> str:
-    """A picture in at most `side` pixels both ways.
+def thumbnail(path: Path, side: int, max_pixels: int) -> str:
+    """A picture of at most `max_pixels` in at most `side` pixels both ways.
 
     Raises:
         PictureError: it is no picture, damaged, or too large.
@@ -16,7 +16,7 @@ def thumbnail(path: Path, side: int) -> str:
     """
     from ..pictures.shown import shown
 
-    image = shown(path, (side, side))
+    image = shown(path, (side, side), max_pixels=max_pixels)
     image.thumbnail((side, side))
     file, kind = io.BytesIO(), "png" if image.mode == "RGBA" or max(image.size) <= 64 else "jpeg"
     image.save(file, kind)

@@ -12,18 +12,21 @@ from .images import load, turned
 _FULL = {"F": 1.0}  # what is white in a picture of floats; integers go to 65535
 
 
-def shown(source: Path | bytes, most: tuple[int, int] | None = None) -> Image.Image:
+def shown(
+    source: Path | bytes, most: tuple[int, int] | None = None, *, max_pixels: int | None = None
+) -> Image.Image:
     """The first frame of a picture, in mode RGB, or RGBA where something is transparent.
 
     Args:
         source: a file, or its content.
         most: a width and height that are enough, in pixels: a large JPEG is read faster.
+        max_pixels: more are refused; default: the limit of this process.
 
     Raises:
         PictureError: it is no picture, damaged, or too large.
         OSError: the file cannot be read.
     """
-    found = load(source, draft=("RGB", (2 * most[0], 2 * most[1])) if most else None)
+    found = load(source, max_pixels, draft=("RGB", (2 * most[0], 2 * most[1])) if most else None)
     image = found.image
     if image.mode.startswith("I") or image.mode == "F":
         image = _eight_bits(image)

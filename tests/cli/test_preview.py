@@ -210,6 +210,15 @@ def test_a_damaged_picture_is_told_and_the_others_shown(
     assert "has no file like 'x'" in run("preview", "2", "x", code=2).err
 
 
+def test_a_picture_that_is_too_large_is_told(
+    run: Cli, painted: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVQ_MAX_PIXELS", "31")
+    said = run("preview", "1", "*.png", "--as", "ascii")
+    assert said.err.count("has 8 x 4 pixels; the limit is") == 1
+    assert "1 a.png 8x4" not in said.out
+
+
 def test_a_running_job_shows_what_it_has_drawn_last(
     run: Cli, client: Client, worker: FakeWorker
 ) -> None:
