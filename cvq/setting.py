@@ -72,7 +72,7 @@ def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
             raise ValueError(wanted)
         return int(value) if isinstance(value, str) else int(number)
 
-    return _within(read, wanted, least, most)
+    return _within(read, least, most)
 
 
 def number(
@@ -80,14 +80,7 @@ def number(
 ) -> Callable[[Any], float]:
     """Reads a number within bounds; `above` leaves the lower one out."""
     wanted = f"give a number, {_bounds(least, most, above=above)}"
-
-    def read(value: Any) -> float:
-        found = _number(value, wanted)
-        if above and found == least:
-            raise ValueError(wanted)
-        return found
-
-    return _within(read, wanted, least, most)
+    return _within(lambda value: _number(value, wanted), least, most, above=above)
 
 
 def text(least: int = 0, most: int | None = None) -> Callable[[Any], str]:
@@ -143,12 +136,12 @@ def folder(value: Any) -> Path:
 
 
 def _within(
-    read: Callable[[Any], Any], wanted: str, least: float, most: float | None
+    read: Callable[[Any], Any], least: float, most: float | None, *, above: bool = False
 ) -> Callable[[Any], Any]:
     def within(value: Any) -> Any:
         found = read(value)
-        if not (found >= least and (most is None or found <= most)):  # also NaN
-            raise ValueError(wanted)
+        if found < least or (above and found == least) or (most is not None and found > most):
+            raise ValueError(f"give {_bounds(least, most, above=above)}")
         return found
 
     return within

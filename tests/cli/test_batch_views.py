@@ -223,14 +223,17 @@ def test_a_dry_run_tells_what_would_be_queued_and_keeps_nothing(
 ) -> None:
     (folder / "0.png").write_bytes(b"")
     said = run("submit", "brightness", folder, "--scale", "2", "--name", "n", "--dry-run")
-    assert json.loads(said.out) == {
+    told = json.loads(said.out)
+    assert told.pop("estimate")["based_on"] == 0
+    assert told == {
         "kind": "brightness", "name": "n", "spec": {"seed": 0, "scale": 2.0, "model": None},
         "jobs": 4, "items": 4, "known": 0, "shards": False, "max_fails": None, "bad": 1,
         "errors": ["photos/0.png is empty (0 bytes)"],
     }  # fmt: skip
-    assert said.err.splitlines()[-1] == (
-        "it would be a batch of 3 jobs; 1 item cannot be used: photos/0.png is empty (0 bytes)"
-    )
+    assert said.err.splitlines()[-2:] == [
+        "it would be a batch of 3 jobs; 1 item cannot be used: photos/0.png is empty (0 bytes)",
+        "no estimate: no brightness job has succeeded yet; no worker that is up can run it",
+    ]
     assert run("submit", "brightness", folder, "--dry-run", "--json").out == said.out.replace(
         '"n"', "null"
     ).replace("2.0", "1.0")

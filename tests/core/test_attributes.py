@@ -23,7 +23,7 @@ from cvq_migrations.versions import v0008_history
 
 SHA = "ab" * 32
 CAT = {"name": "cat.png", "sha256": SHA, "bytes": 3}
-MODEL = {"name": "model of job 7", "sha256": None, "job": 7}
+MODEL = {"name": "model of job 1", "sha256": None, "job": 1}
 SPEC: dict[str, Any] = {
     "lr": 1e-3, "epochs": 5, "amp": True, "optimizer": "adam", "size": None,
     "augment": {"flip": False, "crop": {"size": 24}}, "layers": [1, 21], "content": CAT,
@@ -33,13 +33,13 @@ SPEC: dict[str, Any] = {
 PARAMS = {
     ("lr", 1e-3, None), ("epochs", 5.0, None), ("amp", 1.0, "true"), ("optimizer", None, "adam"),
     ("augment.crop.size", 24.0, None), ("layers", None, "[1, 21]"), ("content", None, "cat.png"),
-    ("images", None, "cat.png"), ("model", 7.0, None), ("augment.flip", None, "stands twice"),
+    ("images", None, "cat.png"), ("model", 1.0, None), ("augment.flip", None, "stands twice"),
     ("seed", 2.0**32 - 1, None),
 }  # fmt: skip
 TAGS = {("for", None, "poster"), ("fold", 3.0, "3"), ("x", None, "nan")}
 INPUTS = {
     ("content", 0, SHA, None), ("images", 0, SHA, None), ("many", 0, SHA, None),
-    ("many", 1, SHA, None), ("model", 0, None, 7),
+    ("many", 1, SHA, None), ("model", 0, None, 1),
 }  # fmt: skip
 WORDS = {"class": "boot", "files": '["a"]', "per.best": "mAP"}
 RESULT = {"class": "boot", "score": 0.5, "per": {"best": "mAP"}, "files": ["a"], "text": "x" * 501}
@@ -65,14 +65,14 @@ def entered(source: str, given: set[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def test_each_is_a_row_by_which_a_job_is_found(database: Database) -> None:
-    [job_id] = submit(database, with_spec(job(), SPEC))
+    _, job_id = submit(database, new(), with_spec(job(), SPEC))
     expected = sorted([*entered("params", PARAMS), *entered("tags", TAGS)], key=repr)
     assert rows(database, t.attributes, job_id) == expected
     assert rows(database, t.inputs, job_id) == sorted(INPUTS, key=repr)
 
 
 def test_jobs_of_a_batch_have_the_same_rows_as_one_alone(database: Database) -> None:
-    [alone] = submit(database, with_spec(job(), SPEC))
+    _, alone = submit(database, new(), with_spec(job(), SPEC))
     own = {"lr": 0.1, "many": [CAT]}
     jobs = [with_spec(job(), SPEC), with_spec(job(), SPEC | own), with_spec(job(), SPEC)]
     common = {name: value for name, value in SPEC.items() if name not in own}
@@ -112,7 +112,8 @@ def test_an_upgrade_makes_them_of_the_whole_history(
     url = request.getfixturevalue("postgres_url") if kind == "postgres" else f"sqlite:///{home}/c"
     with opened(database_url=url) as database:
         schema.upgrade(database)
-        [job_id] = submit(database, with_spec(job(), SPEC))
+        trained, job_id = submit(database, new(), with_spec(job(), SPEC))
+        assert claimed(database).id == trained
         finish(database, claimed(database).attempt_id, Outcome(State.SUCCEEDED, result=RESULT))
         before = [rows(database, table, job_id) for table in (t.attributes, t.inputs)]
         with database.write() as connection:
