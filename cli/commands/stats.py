@@ -152,7 +152,9 @@ def _key(name: str, place: int) -> Column[Figures]:
             return row.key[place] or "-"
         return "" if place else _TOTAL
 
-    return Column(name, text, lambda row: row.key[place] if row.key else "", least=8, short=ending)
+    return Column(
+        name, text, lambda row: row.key[place] if row.key else "", least=8, after=4, short=ending
+    )
 
 
 def _count(name: str, figure: str, rank: int) -> Column[Figures]:
