@@ -134,7 +134,7 @@ class Making:
         done = "d.state = 'succeeded'"
         result = [(name, text(value)) for name, value in family.result.items()]
         result += [(name, quoted(value)) for name, value in family.said.items()]
-        metrics = [(name, text(self._last(name))) for name in METRICS] if family.trains else []
+        metrics = [(name, text(self._counts(name))) for name in METRICS] if family.trains else []
         headline = ", ".join(f'"{name}"' for name in family.headline)
         values = {
             "id": "d.id", "kind": "d.kind", "queue": pick(12, _QUEUES),
@@ -193,6 +193,12 @@ class Making:
             "learning_rate": TRAINING.numbers["learning_rate"],
         }[name]
 
+    def _counts(self, name: str) -> str:
+        """The figure of a metric that counts: what the result says, where it says something."""
+        last = self._last(name)
+        said = TRAINING.result.get(name)
+        return f"CASE WHEN d.state = 'succeeded' THEN {said} ELSE {last} END" if said else last
+
     def _groups(self) -> None:
         words = self.words
         self._insert("batches", {
@@ -236,7 +242,7 @@ class Making:
             first, last = self._last(name, "0"), self._last(name)
             low, high = (first, last) if name == "val_accuracy" else (last, first)
             best = {"val_accuracy": last, "learning_rate": "NULL"}.get(name, low)
-            curves.append((literal(name), last, low, high, best))
+            curves.append((literal(name), last, low, high, best, self._counts(name)))
         names = self.words.rows("s", ["name"], [[each[0]] for each in curves])
 
         def chosen(place: int) -> str:
@@ -244,7 +250,7 @@ class Making:
             return f"CASE s.name {cases} END"
 
         self._insert("summaries", {
-            "job_id": "d.id", "name": "s.name", "source": "'metrics'", "value": chosen(1),
+            "job_id": "d.id", "name": "s.name", "source": "'metrics'", "value": chosen(5),
             "last": chosen(1), "min": chosen(2), "max": chosen(3), "best": chosen(4),
             "best_step": str(self.steps - 1), "attempt": "1",
         }, f"drawn d CROSS JOIN {names} WHERE d.family = 'train' AND d.state <> 'queued' "

@@ -27,9 +27,14 @@ def test_a_drawn_history_is_as_cvq_writes_it(database: Database) -> None:
         assert not any(job.damage for job in jobs)
         for job in jobs[::11]:
             assert stored(connection, job) == written(job)
+            figures = {
+                name: each.value for name, each in queries.summaries_of(connection, job.id).items()
+            }
+            assert figures == pytest.approx(job.metrics)
             curves = queries.merged_points(connection, job.id)
             last = {name: curve[-1].value for name, curve in curves.items()}
-            assert last == pytest.approx(job.metrics)
+            said = {name: job.result[name] for name in last if name in (job.result or {})}
+            assert last | said == pytest.approx(job.metrics)
         assert connection.scalar(select(t.batches.c.id).limit(1)) is not None
         assert connection.scalar(select(t.sweeps.c.id).limit(1)) is not None
 
