@@ -16,6 +16,7 @@ from steps import get, new, submit
 
 from cvq import queries
 from cvq import tables as t
+from cvq.artifacts import ArtifactStore
 from cvq.batch import NewBatch
 from cvq.db import Database
 from cvq.errors import PrunedJobError, UnknownJobError, UsageError
@@ -345,6 +346,32 @@ def test_a_job_that_somebody_uses_meanwhile_stays(past: Past) -> None:
 
     prune(past.database, lambda: past.store, Choice(Filter(ids=[model])), "ann", comes)
     assert model in left(past)
+
+
+def test_a_model_that_is_just_being_used_stays(past: Past) -> None:
+    if past.database.is_sqlite:
+        pytest.skip("it has one writer at a time")
+    model, other = past.job(), past.job()
+    user = replace(new(), spec={"model": past.model(model)})
+    with past.database.write() as connection:
+        jobs.submit(connection, user)  # and not committed yet
+        prune(past.database, lambda: past.store, Choice(Filter(ids=[model, other])), "ann")
+    assert model in left(past)
+    assert other not in left(past)
+
+
+@pytest.mark.slow
+def test_files_in_a_bucket_go(past: Past, s3: str) -> None:
+    local, past.store = past.store, ArtifactStore(f"s3://{s3}/cvq")
+    past.store.fs.mkdir(s3)
+    kept = past.job(files={"a.png": "one"}, ended_s=10)
+    past.job(files={"a.png": "one", "b/c.png": "two"})
+    report = pruned(past, replace(ALL, ended_before=_days_ago(30)))
+    assert (report.files, report.bytes, report.failed) == (2, 6, 0)
+    past.store.fs.invalidate_cache()
+    found = past.store.fs.find(past.store.root)
+    assert [key.removeprefix(past.store.root) for key in found] == [f"/jobs/{kept}/1/a.png"]
+    past.store = local
 
 
 def test_long_logs_go_piece_by_piece(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
