@@ -17,7 +17,14 @@ from ..kinds.code import code_of
 from ..kinds.kind import Kind
 from ..kinds.spec import Spec
 from ..origin import WorkingFolder, origin
-from ..proofs.comparison import Comparison, check_succeeded, compare, making_of, with_places
+from ..proofs.comparison import (
+    Comparison,
+    check_succeeded,
+    compare,
+    making_of,
+    with_damage,
+    with_places,
+)
 from ..proofs.document import making_in, proof_of
 from ..proofs.files import damaged, files_here, with_models_here
 from ..records import Job
@@ -158,6 +165,8 @@ class Rerunning(Submitting, Asking):
     def compare_files(self, before: JobLike, after: JobLike) -> Comparison:
         """Hold the files of two jobs against each other, by their SHA-256.
 
+        Those of the earlier are read, too: one that was changed in the store is not the same.
+
         Raises:
             UsageError: one has not succeeded.
         """
@@ -166,11 +175,9 @@ class Rerunning(Submitting, Asking):
             for row in rows:
                 check_succeeded(row)
             makings = [making_of(connection, row) for row in rows]
-        found = compare(*makings)
-        if not found.differences:
-            return found
         one, other = ({file.name: file for file in self.artifacts_of(row)} for row in rows)
-        return with_places(found, one, other, self.artifacts)
+        found = with_places(compare(*makings), one, other, self.artifacts)
+        return with_damage(found, one, other, self.artifacts)
 
     def check_files(
         self, job: JobLike, on_file: Callable[[int, int], None] = lambda done, total: None

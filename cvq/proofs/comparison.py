@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from .. import queries
 from ..errors import StoreError, UsageError
-from ..files import why
+from ..files import sha256_of, why
 from ..records import Artifact, Attempt, Job
 from ..states import Role, State
 from .places import first_difference
@@ -188,3 +188,44 @@ def _place(
         return first_difference(paths[0], paths[1], each.name)
     except OSError as error:
         return f"its file cannot be compared: {why(error)}"
+
+
+def with_damage(
+    found: Comparison,
+    before: Mapping[str, Artifact],
+    after: Mapping[str, Artifact],
+    artifacts: ArtifactStore,
+) -> Comparison:
+    """The same, where the stored files are looked into: what was changed since is not the same."""
+    equal, changed = [], []
+    with TemporaryDirectory(prefix="cvq-compare-") as folder:
+        for name in found.equal:
+            told = _damage(before[name], after[name], artifacts, Path(folder))
+            if told is None:
+                equal.append(name)
+            else:
+                changed.append(told)
+    differences = sorted([*found.differences, *changed], key=lambda each: each.name)
+    return replace(found, equal=equal, differences=differences)
+
+
+def _damage(
+    before: Artifact, after: Artifact, artifacts: ArtifactStore, folder: Path
+) -> Difference | None:
+    """How a stored file differs from what it was, which the other still is; None: it does not."""
+    try:
+        path = artifacts.fetch_readable(before, folder)
+        if not artifacts.is_local:
+            path.unlink()
+        return None
+    except StoreError as error:
+        told = Difference(before.name, before.role, None, after.sha256, f"stored before: {error}")
+    here = artifacts.local_path(before.uri)
+    if here is None or not here.is_file():
+        return told
+    try:
+        other = artifacts.fetch_readable(after, folder)
+        place = f"changed in the store: {first_difference(here, other, before.name)}"
+        return told._replace(before=sha256_of(here), place=place)
+    except (OSError, StoreError):
+        return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -134,7 +135,10 @@ def test_a_job_is_run_again_and_compared(
     path.write_bytes(content)
     found = run("verify", 1, code=1)
     assert "selftest.txt" in found.out
-    client.job(1)
+    told = run("rerun", 1, "--verify", code=1)
+    assert "job 4 differs from job 1 in 1 of 1 file" in told.out
+    assert "selftest.txt (result): changed in the store: line 1: '3 steps" in told.out
+    assert hashlib.sha256(content).hexdigest() in told.out
     other = client.submit("selftest", steps=3, pause=0).wait(60)
     compared = client.compare_files(other, 2)
     assert [each.name for each in compared.differences] == ["selftest.txt"]
