@@ -124,22 +124,7 @@ def prepare(
         maker = taken_in(client, maker, dry=dry, on_pack=on_pack)
         here = origin(client.settings.host, code_of(kind), folder)
     maker = replace(maker, origin=here)
-    sweep = NewSweep(
-        kind=kind.name,
-        user=client.settings.user,
-        name=wanted.options.name,
-        state=Stage.COMPLETE,
-        spec=maker.values,
-        space=[parameter.to_json() for parameter in maker.space],
-        method=wanted.method,
-        options=_options(wanted, maker.options),
-        seed=wanted.seed,
-        trials=trials,
-        parallel=_parallel(client, wanted, trials),
-        metric=metric,
-        direction=goal,
-    )
-    check_storable("the sweep", [sweep.spec, sweep.space])
+    sweep = _entry(client, wanted, maker, trials, (metric, goal))
     if wanted.method == "optuna":
         known = first = maker.trials(coming(sweep, maker.space, []), strict=False)
     else:
@@ -150,6 +135,33 @@ def prepare(
     if wanted.prune is not None or len(first) < trials:
         sweep = replace(sweep, state=Stage.OPEN)
     return Plan(sweep, first, known, maker.space)
+
+
+def _entry(
+    client: Client,
+    wanted: Wanted,
+    maker: TrialMaker,
+    trials: int,
+    compared: tuple[str | None, Goal | None],
+) -> NewSweep:
+    """The row of a sweep whose trials are all entered at once."""
+    sweep = NewSweep(
+        kind=wanted.kind.name,
+        user=maker.user,
+        name=wanted.options.name,
+        state=Stage.COMPLETE,
+        spec=maker.values,
+        space=[parameter.to_json() for parameter in maker.space],
+        method=wanted.method,
+        options=_options(wanted, maker.options),
+        seed=wanted.seed,
+        trials=trials,
+        parallel=_parallel(client, wanted, trials),
+        metric=compared[0],
+        direction=compared[1],
+    )
+    check_storable("the sweep", [sweep.spec, sweep.space])
+    return sweep
 
 
 def _options(wanted: Wanted, options: JobOptions) -> dict[str, Any]:
