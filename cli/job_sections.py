@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TRACEBACK_LINES = 12
 _REVISION = 12  # digits of a git revision
+_OF_DAY = 8  # characters of 12:34:56
 _NAMED = 6  # jobs of a sort
 
 
@@ -163,13 +164,18 @@ def show_timeline(moments: Sequence[Moment]) -> None:
     heading("Timeline")
     show_table(
         [
-            Column("time", lambda moment: formats.clock(moment.time)),
-            Column("what", lambda moment: moment.what, least=10, wrap=False),
+            Column("time", lambda m: formats.clock(m.time), least=_OF_DAY, short=_time_of_day),
+            Column("what", lambda moment: moment.what, least=10, after=1),
             Column("lasted", _lasted, right=True, rank=1),
             Column("by", lambda moment: moment.by, rank=2, least=8),
         ],
         moments,
     )
+
+
+def _time_of_day(clock: str, width: int) -> str:
+    """A time without its date, of which a narrow terminal has no room for a part."""
+    return clock[-_OF_DAY:].rjust(width)
 
 
 def _lasted(moment: Moment) -> str:

@@ -14,6 +14,7 @@ from cvq.text import did_you_mean, nearest
 
 from .. import completing, options
 from ..display import Form, display
+from ..formats import clean
 from ..output import Column, heading, note, on_terminal, say_each, show_csv, show_table
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class _Asked:
                 such = "such " if self.names else ""
                 note(f"job {job.id} has recorded no {such}metrics ({job.state})")
         for title, lines in plots:
-            heading(title)
+            heading(clean(title))
             say_each(lines, wrap=False)
 
     def _drawn(self, found: Sequence[Curve], look: Look) -> list[tuple[str, list[str]]]:
