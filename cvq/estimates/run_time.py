@@ -93,7 +93,7 @@ class RunTimes:
         surprise = self._columns.surprise(features)
         law = self._log(self._fit.mean(row) + surprise.shift)
         low, high = self._interval(alike)
-        unsure = (self._fit.variance(row) + surprise.variance) * Z90**2
+        unsure = (self._fit.variance(row) + surprise.variance + self._shared**2) * Z90**2
         return Spread(
             law + self._correction(alike) + self._drift,
             -math.sqrt(low**2 + unsure),
