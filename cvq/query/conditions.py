@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Text, and_, literal, not_, or_, select
+from sqlalchemy import Boolean, ColumnElement, FromClause, Text, and_, literal, not_, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
@@ -25,6 +25,7 @@ _NAMES = {
     "finished": "finished_at",
 }  # fmt: skip
 _OF_ATTEMPT = ("worker", "device")
+BOTH = ("metrics", "result")
 MANY = 50  # values, of which more are sent as one
 
 
@@ -62,6 +63,18 @@ def _alike_sqlite(element: _alike, compiler: Any, **kw: Any) -> str:
 def _alike_postgresql(element: _alike, compiler: Any, **kw: Any) -> str:
     column, _, like = (compiler.process(each, **kw) for each in element.clauses)
     return f"{column} LIKE {like}"
+
+
+class opaque(FunctionElement[bool]):  # noqa: N801 - it reads as SQL
+    """A condition that no index is looked for by."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(opaque)
+def _opaque(element: opaque, compiler: Any, **kw: Any) -> str:
+    return f"CASE WHEN {compiler.process(element.clauses, **kw)} THEN TRUE ELSE FALSE END"
 
 
 def column_of(column: Column) -> ColumnElement[Any]:
@@ -121,7 +134,7 @@ def _of_row(term: Term) -> ColumnElement[bool]:
     if not isinstance(term, Test):
         return _join(term, [_of_row(part) for part in term.parts])
     if isinstance(term.subject, Column):
-        return _tested(term, column_of(term.subject))
+        return of_value(term, column_of(term.subject))
     return _of_id(term, t.jobs.c.id, t.jobs)
 
 
@@ -133,8 +146,15 @@ def _of_id(term: Term, job_id: Any, outer: FromClause) -> ColumnElement[bool]:
     if isinstance(term.subject, Column):
         return _of_job([term], job_id, outer)
     table, mine, column = rows_of(term.subject, within=outer)
-    tested = column.is_not(None) if term.op == "missing" else _tested(term, column)
-    there = select(literal(1)).select_from(table).where(table.c.job_id == job_id, *mine, tested)
+    tested = column.is_not(None) if term.op == "missing" else of_value(term, column)
+    # The row of this job is found by the whole primary key, whatever its value is: SQLite would
+    # rather read all rows of the name in an index that has all columns.
+    mine += [] if term.subject.source else [table.c.source.in_(BOTH)]
+    there = (
+        select(literal(1))
+        .select_from(table)
+        .where(table.c.job_id == job_id, *mine, opaque(tested))
+    )
     exists = there.correlate(outer).offset(0).exists()
     return not_(exists) if term.op == "missing" else exists
 
@@ -148,7 +168,7 @@ def _join(term: Every | Either, parts: list[ColumnElement[bool]]) -> ColumnEleme
     return and_(*parts) if isinstance(term, Every) else or_(*parts)
 
 
-def _tested(test: Test, column: ColumnElement[Any]) -> ColumnElement[bool]:
+def of_value(test: Test, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """What a test asks of the column that has the value."""
     if test.op == "missing":
         return column.is_(None)

@@ -192,6 +192,8 @@ def subjects_of(field: Field, lookup: Lookup) -> list[Subject]:
     figure = Figure(field.name, source, field.of)
     if source == "metrics" or field.of != "value":
         return [figure]
+    if source is None and "result" not in lookup(field.name):
+        return [figure]  # no result has it as a word
     return [figure, Attribute(field.name, "result")]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
 from .. import tables as t
 from ..errors import UsageError
 from .columns import COLUMNS, Type
-from .conditions import column_of, rows_of
+from .conditions import BOTH, column_of, rows_of
 from .keys import Key
 from .meaning import Attribute, Column, Figure, Lookup, Subject, subjects_of
 from .ranges import bound
@@ -54,8 +54,11 @@ def value_of(subject: Subject) -> ColumnElement[Any]:
 
 def _looked_up(subject: Figure | Attribute) -> ColumnElement[Any]:
     table, mine, column = rows_of(subject)
+    mine += [] if subject.source else [table.c.source.in_(BOTH)]
     # A metric and the result may both have it: the same, where both have.
-    query = select(func.max(column)).where(table.c.job_id == t.jobs.c.id, *mine)
+    # Of a bare column, SQLite would look for the highest in an index, through all jobs.
+    highest = func.max(func.coalesce(column, None))
+    query = select(highest).where(table.c.job_id == t.jobs.c.id, *mine)
     return query.correlate(t.jobs).scalar_subquery()
 
 
@@ -82,7 +85,7 @@ def order_by(
     return [*found, t.jobs.c.id.desc() if falling else t.jobs.c.id.asc()]
 
 
-def behind(
+def comes_after(
     parts: Sequence[Part],
     values: Sequence[ColumnElement[Any]],
     at: Sequence[Any],

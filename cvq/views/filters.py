@@ -16,7 +16,7 @@ from ..query.meaning import Attribute as Meant
 from ..query.meaning import Column, Either, Term, Test, fields_of, meaning
 from ..query.names import sources_of
 from ..query.parser import parse as parse_condition
-from ..query.patterns import of_shell
+from ..query.patterns import Pattern, of_shell
 from ..query.search import Search
 from ..query.tree import Condition, Value, all_of
 from ..records import Job
@@ -191,7 +191,7 @@ def terms(connection: Connection, wanted: Filter) -> list[Term]:
     """
     found: list[Term] = list(_plain(wanted))
     if wanted.names:
-        patterns = [Test(Column("name"), "like", (of_shell(each),)) for each in wanted.names]
+        patterns = [_like(of_shell(each)) for each in wanted.names]
         found.append(Either(tuple(patterns)) if len(patterns) > 1 else patterns[0])
     for key, value in wanted.tags:
         tag = Meant(key, "tags", "text")
@@ -220,6 +220,12 @@ def _plain(wanted: Filter) -> Iterator[Test]:
         yield Test(Column("created"), "<", (wanted.until,))
     if not wanted.trashed:
         yield Test(Column("trashed_at"), "missing")
+
+
+def _like(pattern: Pattern) -> Test:
+    if pattern.is_plain:
+        return Test(Column("name"), "=", (pattern.start,))
+    return Test(Column("name"), "like", (pattern,))
 
 
 def _search(connection: Connection, wanted: Filter) -> Search:
