@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Integer, String, literal
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Integer, String, Text, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
@@ -110,7 +110,8 @@ class seconds_between(FunctionElement[float]):  # noqa: N801 - it reads as SQL
 @compiles(seconds_between, "sqlite")
 def _seconds_between_sqlite(element: seconds_between, compiler: Any, **kw: Any) -> str:
     start, end = (compiler.process(each, **kw) for each in element.clauses)
-    return f"((julianday({end}) - julianday({start})) * 86400.0)"
+    # Within it counts milliseconds; what a number of days adds to them is noise.
+    return f"round((julianday({end}) - julianday({start})) * 86400.0, 3)"
 
 
 @compiles(seconds_between, "postgresql")
@@ -135,6 +136,23 @@ def _minute_of_sqlite(element: minute_of, compiler: Any, **kw: Any) -> str:
 def _minute_of_postgresql(element: minute_of, compiler: Any, **kw: Any) -> str:
     time = compiler.process(element.clauses, **kw)
     return f"to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')"
+
+
+class bytewise(FunctionElement[str]):  # noqa: N801 - it reads as SQL
+    """A text in the order of its code points, as SQLite has all of them."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(bytewise, "sqlite")
+def _bytewise_sqlite(element: bytewise, compiler: Any, **kw: Any) -> str:
+    return str(compiler.process(element.clauses, **kw))
+
+
+@compiles(bytewise, "postgresql")
+def _bytewise_postgresql(element: bytewise, compiler: Any, **kw: Any) -> str:
+    return f'({compiler.process(element.clauses, **kw)} COLLATE "C")'
 
 
 class Json(TypeDecorator[Any]):

@@ -28,6 +28,7 @@ from .column_types import Json as Json
 from .column_types import Turn as Turn
 from .column_types import Unreadable as Unreadable
 from .column_types import UtcDateTime as UtcDateTime
+from .column_types import bytewise as bytewise
 from .column_types import now as now
 from .column_types import readable as readable
 from .column_types import seconds_between as seconds_between
@@ -176,13 +177,8 @@ jobs = Table(
         **_where("state = 'waiting'"),
     ),
     Index("ix_jobs_batch_state", "batch", "state"),
-    # Those of no batch, by age: a batch may be a million before them.
-    Index(
-        "ix_jobs_alone",
-        "batch",
-        "id",
-        **_where("batch IS NULL"),
-    ),
+    # By age, and those of no batch, too: a batch may be a million before them.
+    Index("ix_jobs_batch_id", "batch", "id"),
     Index("ix_jobs_claim_token", "claim_token"),
     Index("ix_jobs_state_id", "state", "id"),
     Index("ix_jobs_kind_id", "kind", "id"),
@@ -190,7 +186,7 @@ jobs = Table(
     Index("ix_jobs_succeeded", "kind", "id", **_where("state = 'succeeded'")),
     Index("ix_jobs_user_id", "user", "id"),
     Index("ix_jobs_queue_id", "queue", "id"),
-    Index("ix_jobs_name_id", "name", "id"),
+    Index("ix_jobs_note", "id", **_where("note IS NOT NULL")),
     Index("ix_jobs_reason_id", "reason", "id", **_where("reason IS NOT NULL")),
     Index("ix_jobs_attempt_id", "attempt", "id"),
     Index("ix_jobs_priority_id", "priority", "id"),
@@ -214,6 +210,7 @@ duration = seconds_between(jobs.c.started_at, jobs.c.finished_at)
 wait = seconds_between(jobs.c.queued_at, jobs.c.started_at)
 Index("ix_jobs_duration", duration)
 Index("ix_jobs_wait", wait)
+Index("ix_jobs_name_id", bytewise(jobs.c.name), jobs.c.id)
 
 
 def in_state(*states: str) -> ColumnElement[bool]:
@@ -270,6 +267,7 @@ attempts = Table(
     Column("micro_batch", String(40)),
     Column("micro_batch_size", Integer),
     Index(None, "worker", "job_id"),
+    Index(None, "device", "job_id"),
     # For GPU-hours.
     Index("ix_attempts_gpu", "job_id", "started_at", "finished_at", **_where("device <> 'cpu'")),
 )
@@ -321,8 +319,15 @@ attributes = Table(
     Index(
         "ix_attributes_value", "source", "name", "value", "job_id", **_where("value IS NOT NULL")
     ),
-    Index("ix_attributes_text", "source", "name", "text", "job_id", **_where("text IS NOT NULL")),
     sqlite_with_rowid=False,
+)
+Index(
+    "ix_attributes_text",
+    attributes.c.source,
+    attributes.c.name,
+    bytewise(attributes.c.text),
+    attributes.c.job_id,
+    **_where("text IS NOT NULL"),
 )
 
 # The files that a job takes, and the jobs whose models it uses.

@@ -15,6 +15,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
 from .. import tables as t
+from ..column_types import bytewise
 from ..given import among
 from .meaning import Attribute, Column, Either, Every, Figure, Term, Test
 from .patterns import Pattern
@@ -27,23 +28,6 @@ _NAMES = {
 _OF_ATTEMPT = ("worker", "device")
 BOTH = ("metrics", "result")
 MANY = 50  # values, of which more are sent as one
-
-
-class bytewise(FunctionElement[str]):  # noqa: N801 - it reads as SQL
-    """A text in the order of its code points, as SQLite has all of them."""
-
-    type = Text()
-    inherit_cache = True
-
-
-@compiles(bytewise, "sqlite")
-def _bytewise_sqlite(element: bytewise, compiler: Any, **kw: Any) -> str:
-    return str(compiler.process(element.clauses, **kw))
-
-
-@compiles(bytewise, "postgresql")
-def _bytewise_postgresql(element: bytewise, compiler: Any, **kw: Any) -> str:
-    return f'({compiler.process(element.clauses, **kw)} COLLATE "C")'
 
 
 class _alike(FunctionElement[Any]):  # noqa: N801 - it reads as SQL

@@ -15,6 +15,7 @@ from .meaning import Attribute, Column, Every, Term, Test
 from .ranges import WHOLE, ranges_of
 from .walks import Walk, along, gathered, without
 
+_WITH_OTHERS = ("worker", "device", "note")
 _MOST_WALKS = 60  # of one term: with more, its rows are tested one by one
 
 
@@ -56,7 +57,11 @@ def is_exact(term: Term) -> bool:
     if not isinstance(term, Test) or term.op in ("like", "not like"):
         return False
     of_texts = term.op == "not in" and isinstance(term.values[0], str)
-    superset = isinstance(term.subject, Column) and term.subject.name in ("worker", "note")
+    superset = isinstance(term.subject, Column) and term.subject.name in (
+        "worker",
+        "device",
+        "note",
+    )
     return not of_texts and not superset
 
 

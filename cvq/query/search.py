@@ -106,6 +106,8 @@ class Search:
 
     def _rows(self, at: Row | Sequence[Any] | None, limit: int | None) -> list[Row]:
         can_walk = len(self._keys) < 2 and all(along(part.subject) for part in self._parts)
+        if can_walk and not self._tests():
+            return self._walked(at, limit)
         ids = self._few_ids(_FEW, but=self._is_own) if can_walk else self._few_ids(_SEVERAL)
         if ids is not None or not can_walk:
             return self._sorted(ids, at, limit)
@@ -113,6 +115,12 @@ class Search:
             return self._walked(at, limit)
         except _TooFew as found:
             return self._sorted(found.ids, at, limit)
+
+    def _tests(self) -> list[Term]:
+        """What is to be tested on a walk: what does not lead it, and may not hold."""
+        _, leads = (None, None) if self._parts else _leading(self._terms)
+        rest = [term for term in self._terms if term is not leads and term != _UNTRASHED]
+        return [term for term in rest if not self._is_own(term)]
 
     def _few_ids(
         self, most: int, but: Callable[[Term], bool] = lambda _: False
@@ -182,9 +190,8 @@ class Search:
         self, terms: Sequence[Term], at: Sequence[Any] | None, limit: int | None, falling: bool
     ) -> list[Row]:
         """In the order of ids: along the values that a column must have, or along all."""
-        equal = ((name, term) for name in _EQUALS for term in terms if _equals(term, name))
-        name, chosen = next(equal, ("", None))
-        if not isinstance(chosen, Test):
+        name, chosen = _leading(terms)
+        if chosen is None:
             return self._along(BY_ID, terms, at, limit)
         rest = [term for term in terms if term is not chosen]
         rows: list[Row] = []
@@ -255,8 +262,17 @@ def _left(limit: int | None, rows: Sequence[Row]) -> int | None:
     return None if limit is None else limit - len(rows)
 
 
-def _equals(term: Term, name: str) -> bool:
-    if not isinstance(term, Test) or term.subject != Column(name):
+def _leading(terms: Sequence[Term]) -> tuple[str, Test | None]:
+    """The column that must have some values, along each of which an index leads by ids."""
+    for name in _EQUALS:
+        for term in terms:
+            if isinstance(term, Test) and _equals(term, name):
+                return name, term
+    return "", None
+
+
+def _equals(term: Test, name: str) -> bool:
+    if term.subject != Column(name):
         return False
     if term.op == "missing":
         return name in ("batch", "name")

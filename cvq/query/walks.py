@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 
 from .. import tables as t
+from ..column_types import bytewise
 from .conditions import (
-    bytewise,
     column_of,
     conditions,
     conditions_of_id,
@@ -152,7 +152,8 @@ class Walk:
 BY_ID = Walk(t.jobs, t.jobs.c.id)
 
 # Columns by whose values no index leads; and those of which one has no jobs without a value.
-_UNORDERED = ("note", "device")
+_UNORDERED = ("note",)
+_OF_ATTEMPT = ("worker", "device")
 _PARTIAL = ("reason", "sweep", "trashed_at", "note")
 NEVER_NULL = ("id", "kind", "state", "user", "queue", "priority", "attempts", "created")
 
@@ -179,11 +180,11 @@ def _along_column(column: Column) -> Walk | None:
         return replace(BY_ID, subject=column)
     if column.name in _UNORDERED:
         return None
-    if column.name == "worker":
+    if column.name in _OF_ATTEMPT:
         a = t.attempts.c
         number = select(t.jobs.c.attempt).where(t.jobs.c.id == a.job_id).correlate(t.attempts)
         last = a.number == number.scalar_subquery()
-        return Walk(t.attempts, a.job_id, a.worker, subject=column, also=(last,))
+        return Walk(t.attempts, a.job_id, a[column.name], subject=column, also=(last,))
     return Walk(t.jobs, t.jobs.c.id, _key_of(column), subject=column)
 
 
@@ -228,8 +229,7 @@ def gathered(subject: Subject, each: Range) -> Walk | None:
 
 def without(subject: Subject) -> Walk | None:
     """The jobs that have no value of a column, by an index; None without one."""
-    if not isinstance(subject, Column) or subject.name in (*NEVER_NULL, *_PARTIAL, *_UNORDERED):
-        return None
-    if subject.name == "worker":
+    others = (*NEVER_NULL, *_PARTIAL, *_OF_ATTEMPT)
+    if not isinstance(subject, Column) or subject.name in others:
         return None
     return with_value(subject, None)

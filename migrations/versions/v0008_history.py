@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from cvq.tables import UtcDateTime, duration, wait
+from cvq.tables import UtcDateTime, bytewise, duration, wait
 
 revision = "0008"
 down_revision = "0007"
@@ -135,7 +135,7 @@ def _make_sweeps() -> None:
 
 def _make_indexes() -> None:
     """After the rows, which go in more quickly without them."""
-    for column in ("queue", "name", "attempt", "priority"):
+    for column in ("queue", "attempt", "priority", "batch"):
         op.create_index(f"ix_jobs_{column}_id", "jobs", [column, "id"])
     for column in ("reason", "sweep", "identity"):
         _index("jobs", f"ix_jobs_{column}_id", [column, "id"], f"{column} IS NOT NULL")
@@ -148,17 +148,19 @@ def _make_indexes() -> None:
     _index("jobs", "ix_jobs_succeeded", ["kind", "id"], "state = 'succeeded'")
     gpu = ["job_id", "started_at", "finished_at"]
     _index("attempts", "ix_attempts_gpu", gpu, "device <> 'cpu'")
-    compiled = {"duration": duration, "wait": wait}
-    for name, expression in compiled.items():
-        text = str(expression.compile(dialect=op.get_bind().dialect)).replace("jobs.", "")
-        op.create_index(f"ix_jobs_{name}", "jobs", [sa.text(text)])
-    op.create_index("ix_attempts_worker_job_id", "attempts", ["worker", "job_id"])
+    op.drop_index("ix_jobs_alone", "jobs")
+    _index("jobs", "ix_jobs_note", ["id"], "note IS NOT NULL")
+    for name, expression in {"duration": duration, "wait": wait}.items():
+        op.create_index(f"ix_jobs_{name}", "jobs", [_compiled(expression)])
+    op.create_index("ix_jobs_name_id", "jobs", [_bytewise("name"), "id"])
+    for column in ("worker", "device"):
+        op.create_index(f"ix_attempts_{column}_job_id", "attempts", [column, "job_id"])
     op.drop_index("ix_summaries_name_value", "summaries")
     op.drop_index("ix_summaries_name_best", "summaries")
     for figure in ("value", "last", "min", "max", "best"):
         op.create_index(f"ix_summaries_name_{figure}", "summaries", ["name", figure, "job_id"])
-    for column in ("value", "text"):
-        columns = ["source", "name", column, "job_id"]
+    for column, key in (("value", "value"), ("text", _bytewise("text"))):
+        columns = ["source", "name", key, "job_id"]
         _index("attributes", f"ix_attributes_{column}", columns, f"{column} IS NOT NULL")
     for column in ("sha256", "source_job"):
         columns = [column, "job_id"]
@@ -168,7 +170,17 @@ def _make_indexes() -> None:
     op.create_index("ix_sweeps_user_id", "sweeps", ["user", "id"])
 
 
-def _index(table: str, name: str, columns: list[str], where: str) -> None:
+def _compiled(expression: sa.ColumnElement[Any]) -> sa.TextClause:
+    text = str(expression.compile(dialect=op.get_bind().dialect))
+    return sa.text(text.replace("jobs.", ""))
+
+
+def _bytewise(column: str) -> sa.TextClause:
+    """A text in the order of its code points, as SQLite has all of them."""
+    return _compiled(bytewise(sa.column(column)))
+
+
+def _index(table: str, name: str, columns: list[Any], where: str) -> None:
     condition = sa.text(where)
     op.create_index(name, table, columns, sqlite_where=condition, postgresql_where=condition)
 

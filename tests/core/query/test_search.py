@@ -20,8 +20,9 @@ from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import UsageError
 from cvq.query import search
+from cvq.query.cells import values_of
 from cvq.query.keys import parse_order
-from cvq.query.parser import parse
+from cvq.query.parser import parse, parse_field
 from cvq.query.tree import (
     All,
     Among,
@@ -319,3 +320,18 @@ def test_what_is_asked_never_reaches_the_database_as_sql(database: Database) -> 
         for text in texts:
             wanted = Filter(where=parse(text), sort=f'-tags."{evil}"')
             assert [each.id for each in filters.find(connection, wanted)] == [job]
+
+
+def test_the_values_of_any_field(database: Database) -> None:
+    took = {"metrics": {"acc": 0.5}, "results": {"acc": 0.75, "where": "cpu"}}
+    one = Past("cnn", "ann", "exp", 1, 60, trashed=False, params={"lr": 0.1}, **took)
+    other = Past("vae", "bob", None, 2, None, trashed=False, tags={"run": "1"})
+    written(database, [one, other])
+    names = ["kind", "name", "duration", "acc", "best(acc)", "where", "params.lr", "run", "zzz"]
+    with database.read() as connection:
+        fields = [parse_field(name) for name in names]
+        found = values_of(connection, [one.id, other.id], fields)
+    assert [[values.get(job.id) for values in found] for job in (one, other)] == [
+        ["cnn", "exp", 60.0, 0.75, 0.75, "cpu", 0.1, None, None],
+        ["vae", None, None, None, None, None, None, "1", None],
+    ]

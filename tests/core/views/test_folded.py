@@ -78,9 +78,10 @@ def test_nothing_reads_all_jobs_to_find_some(database: Database, wanted: dict[st
     assert any("ix_jobs_batch_state" in step for step in of_batches)
     # Whatever is asked of jobs beside their batch may be looked up instead.
     assert not [step for step in of_batches if "jobs.user IN" in step or "jobs.kind IN" in step]
+    plans = [step for step in plans if "json_each" not in step]  # of jobs that were found
     assert not [step for step in plans if step.startswith(("SCAN jobs", "USE TEMP B-TREE FOR O"))]
     if not wanted:
-        assert any("ix_jobs_alone" in step and "ORDER BY" in step for step in plans)
+        assert any("ix_jobs_batch_id" in step and "ORDER BY" in step for step in plans)
 
 
 def test_more_than_a_statement_may_have_values_are_found(database: Database) -> None:
