@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
@@ -33,16 +34,15 @@ def values_of(
     for field in fields:
         values: dict[int, Value] = {}
         for subject in reversed(subjects_of(field, lookup)):  # a number goes before a word
-            for row in connection.execute(_query(subject, job_ids)):
+            for job_id, *cells in connection.execute(_query(subject, job_ids)):
                 # Of a tag or a truth value, the text is what was written.
-                value = next((each for each in reversed(row[1:]) if each is not None), None)
-                if value is not None:
-                    values[row[0]] = value
+                if has := [each for each in cells if each is not None]:
+                    values[job_id] = has[-1]
         found.append(values)
     return found
 
 
-def _query(subject: Subject, job_ids: Sequence[int]) -> Select[tuple[int, Value]]:
+def _query(subject: Subject, job_ids: Sequence[int]) -> Select[Any]:
     if isinstance(subject, Column):
         column = column_of(subject)
         return select(t.jobs.c.id, column).where(among(t.jobs.c.id, job_ids))
