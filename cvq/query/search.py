@@ -165,7 +165,8 @@ class Search:
             behind = None if at is None or number > stage else (at[number], at[-1])
             walk = along(part.subject)
             assert walk is not None
-            found = self._along(walk, self._terms, behind, _left(limit, rows))
+            before = [Test(each.subject, "missing") for each in self._parts[:number]]
+            found = self._along(walk, [*self._terms, *before], behind, _left(limit, rows))
             empty = [None] * len(self._parts)
             for row in found:
                 values = [*empty]
@@ -195,7 +196,7 @@ class Search:
             return self._along(BY_ID, terms, at, limit)
         rest = [term for term in terms if term is not chosen]
         rows: list[Row] = []
-        for value in chosen.values or (None,):
+        for value in dict.fromkeys(chosen.values) or (None,):
             assert not isinstance(value, Pattern)
             walk = with_value(Column(name), value)
             rows += self._along(walk, rest, at, limit)

@@ -166,11 +166,8 @@ def along(subject: Subject) -> Walk | None:
     if isinstance(subject, Attribute):
         if subject.as_ is None:
             return None
-        if subject.as_ == "value":
-            return Walk(table, table.c.job_id, column, tuple(mine), subject=subject)
-        no_number = (table.c.value.is_(None),)  # what has one, is sorted by that
-        text = bytewise(column)
-        return Walk(table, table.c.job_id, text, tuple(mine), subject=subject, also=no_number)
+        key = bytewise(column) if subject.as_ == "text" else column
+        return Walk(table, table.c.job_id, key, tuple(mine), subject=subject)
     once = _once(subject, table)
     return Walk(table, table.c.job_id, column, tuple(mine), subject=subject, also=once)
 

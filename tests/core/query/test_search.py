@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import steps
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
@@ -262,7 +262,7 @@ def ask(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 @settings(
-    max_examples=10, deadline=None,
+    max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(
