@@ -69,7 +69,11 @@ class Filter:
         Raises:
             UsageError: it cannot be read.
         """
-        return parse_order(self.sort) if self.sort else ()
+        if self.sort is None:
+            return ()
+        if not self.sort.strip():  # as of a shell's variable that is not set
+            raise UsageError(f"sort: '{self.sort}' names nothing")
+        return parse_order(self.sort)
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def test_bad_pictures_queue_nothing(run: Cli, pictures: Pictures, tmp_path: Path
         ("cancel --all --user {}", "'' names nothing"),
         ("cancel --status {}", "'' names nothing"),
         ("ls --kind {}", "'' names nothing"),
-        ("ls --sort {}", "no job has a metric or result ''"),
+        ("ls --sort {}", "'' names nothing"),
     ],
 )
 def test_what_an_unset_variable_leaves_is_no_value(
