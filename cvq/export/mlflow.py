@@ -42,6 +42,7 @@ _JOB, _SOURCE, _SEEN = "cvq.job", "cvq.database", "cvq.exported"
 _POINTS_AT_ONCE, _WORDS_AT_ONCE = 1_000, 100  # as much as MLflow takes
 _RUNS_AT_ONCE = 1_000
 _LONGEST = 5_000  # characters of a tag or a parameter
+_LONGEST_NAME = 200
 _ODD = re.compile(r"[^\w\-. :/]")  # what no name may have there
 
 
@@ -125,7 +126,8 @@ class Mlflow:
         from mlflow.entities import Metric, Param, RunTag
 
         job = exported.job
-        params = [Param(key, value) for key, value in _words(params_of(job.spec))]
+        # Names that are alike here are one there, and a parameter has one value.
+        params = [Param(*each) for each in dict(_words(params_of(job.spec))).items()]
         tags = [RunTag(_name(key), value[:_LONGEST]) for key, value in job.tags.items()]
         given = {"state": job.state, "reason": job.reason, "kind": job.kind, "error": job.error}
         tags += [RunTag(f"cvq.{key}", str(v)[:_LONGEST]) for key, v in given.items() if v]
@@ -222,7 +224,9 @@ def _words(params: Sequence[Attribute]) -> Iterator[tuple[str, str]]:
 
 
 def _name(name: str) -> str:
-    return _ODD.sub("_", name)[:250] or "_"
+    """A name as MLflow takes it, which keeps it as a path."""
+    parts = _ODD.sub("_", name)[:_LONGEST_NAME].split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
 
 def _number(value: float | None) -> float:

@@ -9,9 +9,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, false, or_, select
 
 from .. import tables as t
+from ..errors import UsageError
 from ..given import among
-from ..lifecycle.prune import may_go
+from ..lifecycle.prune import GROUPS, may_go
 from ..tables import now
+from ..text import join
 from ..views import filters
 from ..views.filters import Filter
 
@@ -30,6 +32,9 @@ class Choice:
         groups: not the jobs, but their files of these groups; see `lifecycle.prune.GROUPS`.
         trash: of the jobs in the trash, which go.
         trash_days: those that have been there for so long.
+
+    Raises:
+        UsageError: a value is out of bounds.
     """
 
     wanted: Filter | None = None
@@ -39,6 +44,13 @@ class Choice:
     groups: Sequence[str] = ()
     trash: Filter = field(default_factory=Filter)
     trash_days: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.keep_last < 0:
+            raise UsageError(f"keep_last {self.keep_last}: give 0 or more")
+        for group in self.groups:
+            if group not in GROUPS:
+                raise UsageError(f"files '{group}': give {join(list(GROUPS), last='or')}")
 
     def ids(self, connection: Connection) -> list[int]:
         """The jobs that may go as far as they themselves are concerned, the newest first."""

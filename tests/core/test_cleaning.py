@@ -32,6 +32,13 @@ def test_a_client_prunes(client: Client, past: Past) -> None:
     assert client.prune(tagged).jobs == 1
 
 
+def test_a_client_refuses_what_it_does_not_know(client: Client, past: Past) -> None:
+    with pytest.raises(UsageError, match=r"files 'logs': give checkpoints, samples or results"):
+        client.prune(older_than="30d", files=["logs"])
+    with pytest.raises(UsageError, match="keep_last -1: give 0 or more"):
+        client.prune(older_than="30d", keep_last=-1)
+
+
 def test_a_client_lays_jobs_in_the_trash(client: Client, past: Past) -> None:
     first, second = past.job(), past.job()
     running = past.job(state="running")

@@ -94,6 +94,20 @@ def test_jobs_become_runs_once(past: Past, tmp_path: Path) -> None:
     assert history(uri, second, "loss") == [(0, 1.0), (1, 2.0), (2, 3.0)]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_any_name_is_taken(past: Past, tmp_path: Path) -> None:
+    odd = ["../x", "/loss", "a//b", "ä ö", "n" * 100, "a,b", "a;b", ".", "$"]
+    job = past.job(
+        inputs={name: name for name in [*odd, "", "é" * 600]}, tags={"../t": "", "": "x"}
+    )
+    for name in odd:
+        points(past, job, name, 1.0)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert export(past, Mlflow(uri, past.database), job) == [True]
+    [run] = runs(uri)
+    assert {"x", "loss", "a/b", "ä ö", "n" * 100, "a_b", "_"} <= set(run.data.metrics)
+
+
 def test_the_database_of_cvq_is_refused(past: Past, home: Path) -> None:
     with pytest.raises(UsageError, match="must not use the database of cvq"):
         Mlflow(f"sqlite:///{home}/../{home.name}/cvq.db", past.database)
