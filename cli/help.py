@@ -10,6 +10,7 @@ import click
 
 from .widths import LEAST, cells, terminal_width, wrap
 
+_HYPHEN = "\ue001"  # at which Click breaks no word; of Unicode's private characters
 _SAID = re.compile(r"(  \S.*\S) {2,}(\S.*)")  # `  cvq up     what it does`
 
 
@@ -25,7 +26,12 @@ class Formatter(click.HelpFormatter):
     def write_text(self, text: str) -> None:
         """Write paragraphs; of an example, what is said of it goes below where it must."""
         room = self.width - self.current_indent
-        super().write_text("\n".join(_example(line, room) for line in text.split("\n")))
+        whole = re.sub(r"(?<=\w)-(?=\w)", _HYPHEN, text)
+        super().write_text("\n".join(_example(line, room) for line in whole.split("\n")))
+
+    def write(self, string: str) -> None:
+        """Write, as it is printed."""
+        super().write(string.replace(_HYPHEN, "-"))
 
     def write_dl(
         self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
