@@ -52,7 +52,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "show": Entry("show", "Show everything known about a job."),
         "stats": Entry(
             "stats",
-            "Count jobs, how long they waited and ran, how many succeeded, and their GPU-hours.",
+            "Count jobs, how long they waited and ran, how many succeeded, and their GPU hours.",
         ),
         "compare": Entry("compare", "Show jobs side by side: only what differs between them."),
         "why": Entry(

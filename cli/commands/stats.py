@@ -45,7 +45,7 @@ _BY = ("kind", "user", "day", "state", "reason", "queue", "worker", "host", "dev
 @options.as_csv
 @options.as_md
 def stats(by: Sequence[str], sort: str | None, **filters: Any) -> None:
-    """Count jobs, how long they waited and ran, how many succeeded, and their GPU-hours.
+    """Count jobs, how long they waited and ran, how many succeeded, and their GPU hours.
 
     WAIT is the time that a job was queued before its last attempt, RUN that of the attempt that
     succeeded: in the median, and of nine jobs in ten and 99 in 100 at most. SUCCESS is the share
