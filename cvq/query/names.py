@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, literal_column, or_, select
 
 from .. import tables as t
+from ..column_types import bytewise
 from .columns import SOURCES
 
 
@@ -28,13 +30,16 @@ def sources_of(connection: Connection, names: Iterable[str]) -> dict[str, Collec
 def _has(name: str, source: str) -> ColumnElement[bool]:
     s, a = t.summaries.c, t.attributes.c
     if source == "metrics":
-        return select(literal(1)).where(s.name == name).exists()
+        return _first([s.name == name], s.value, s.job_id)
+    mine = [a.source == source, a.name == name]
     # Each of the two has an index of its own.
-    return or_(
-        *(
-            select(literal(1))
-            .where(a.source == source, a.name == name, column.is_not(None))
-            .exists()
-            for column in (a.text, a.value)
-        )
-    )
+    texts = _first([*mine, a.text.is_not(None)], bytewise(a.text), a.job_id)
+    return or_(texts, _first([*mine, a.value.is_not(None)], a.value, a.job_id))
+
+
+def _first(
+    where: Sequence[ColumnElement[bool]], key: ColumnElement[Any], job_id: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Whether an index has such a row: asked for its first, as else Postgres may read them all."""
+    query = select(job_id).where(*where).order_by(key, job_id).limit(literal_column("1"))
+    return query.scalar_subquery().is_not(None)

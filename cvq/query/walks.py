@@ -167,7 +167,8 @@ def along(subject: Subject) -> Walk | None:
         if subject.as_ is None:
             return None
         key = bytewise(column) if subject.as_ == "text" else column
-        return Walk(table, table.c.job_id, key, tuple(mine), subject=subject)
+        # As the partial index has it, of which Postgres sees no other way that it applies.
+        return Walk(table, table.c.job_id, key, (*mine, column.is_not(None)), subject=subject)
     once = _once(subject, table)
     return Walk(table, table.c.job_id, column, tuple(mine), subject=subject, also=once)
 

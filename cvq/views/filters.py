@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,12 +13,12 @@ from ..errors import UsageError
 from ..query import conditions as sql
 from ..query.keys import Key, parse_order
 from ..query.meaning import Attribute as Meant
-from ..query.meaning import Column, Either, Term, Test, fields_of, meaning
+from ..query.meaning import Column, Either, Term, Test, as_column, fields_of, meaning
 from ..query.names import sources_of
 from ..query.parser import parse as parse_condition
 from ..query.patterns import Pattern, of_shell
 from ..query.search import Search
-from ..query.tree import Condition, Value, all_of
+from ..query.tree import Condition, Field, Value, all_of
 from ..records import Job
 from ..states import State
 
@@ -201,7 +201,7 @@ def terms(connection: Connection, wanted: Filter) -> list[Term]:
         tag = Meant(key, "tags", "text")
         found.append(Test(tag, "present") if value is None else Test(tag, "=", (value,)))
     if wanted.where is not None:
-        names = {field.name for field in fields_of(wanted.where) if field.source is None}
+        names = _bare(fields_of(wanted.where))
         found.append(meaning(wanted.where, sources_of(connection, names).__getitem__))
     return found
 
@@ -226,6 +226,11 @@ def _plain(wanted: Filter) -> Iterator[Test]:
         yield Test(Column("trashed_at"), "missing")
 
 
+def _bare(fields: Iterable[Field]) -> set[str]:
+    """The names of which the history is to say what they mean."""
+    return {each.name for each in fields if each.source is None and as_column(each) is None}
+
+
 def _like(pattern: Pattern) -> Test:
     if pattern.is_plain:
         return Test(Column("name"), "=", (pattern.start,))
@@ -234,8 +239,7 @@ def _like(pattern: Pattern) -> Test:
 
 def _search(connection: Connection, wanted: Filter) -> Search:
     keys = wanted.keys
-    names = {key.field.name for key in keys if key.field.source is None}
-    lookup = sources_of(connection, names).__getitem__
+    lookup = sources_of(connection, _bare(key.field for key in keys)).__getitem__
     return Search(connection, terms(connection, wanted), keys, lookup, wanted.sort)
 
 
