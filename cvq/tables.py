@@ -208,8 +208,8 @@ jobs = Table(
 # How long the last attempt took, of a job that has ended; and how long it was queued before.
 duration = seconds_between(jobs.c.started_at, jobs.c.finished_at)
 wait = seconds_between(jobs.c.queued_at, jobs.c.started_at)
-Index("ix_jobs_duration", duration)
-Index("ix_jobs_wait", wait)
+Index("ix_jobs_duration", duration, jobs.c.id)
+Index("ix_jobs_wait", wait, jobs.c.id)
 Index("ix_jobs_name_id", bytewise(jobs.c.name), jobs.c.id)
 
 

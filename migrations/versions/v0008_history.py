@@ -151,7 +151,7 @@ def _make_indexes() -> None:
     op.drop_index("ix_jobs_alone", "jobs")
     _index("jobs", "ix_jobs_note", ["id"], "note IS NOT NULL")
     for name, expression in {"duration": duration, "wait": wait}.items():
-        op.create_index(f"ix_jobs_{name}", "jobs", [_compiled(expression)])
+        op.create_index(f"ix_jobs_{name}", "jobs", [_compiled(expression), "id"])
     op.create_index("ix_jobs_name_id", "jobs", [_bytewise("name"), "id"])
     for column in ("worker", "device"):
         op.create_index(f"ix_attempts_{column}_job_id", "attempts", [column, "job_id"])

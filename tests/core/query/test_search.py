@@ -13,6 +13,7 @@ import pytest
 import steps
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from plans import sqlite_plans
 from sqlalchemy import insert, update
 
 from cvq import attributes
@@ -335,3 +336,39 @@ def test_the_values_of_any_field(database: Database) -> None:
         ["cnn", "exp", 60.0, 0.75, 0.75, "cpu", 0.1, None, None],
         ["vae", None, None, None, None, None, None, "1", None],
     ]
+
+
+@pytest.mark.parametrize(
+    ("sort", "index"),
+    [
+        ("-acc", "ix_summaries_name_value"),
+        ("best(acc)", "ix_summaries_name_best"),
+        ("-params.lr", "ix_attributes_value"),
+        ("tags.run", "ix_attributes_text"),
+        ("-duration", "ix_jobs_duration"),
+        ("wait", "ix_jobs_wait"),
+        ("name", "ix_jobs_name_id"),
+        ("-priority", "ix_jobs_priority_id"),
+        ("worker", "ix_attempts_worker_job_id"),
+    ],
+)
+def test_an_order_follows_its_index_whatever_else_is_asked(
+    database: Database, monkeypatch: pytest.MonkeyPatch, sort: str, index: str
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("Postgres plans by how many rows there are")
+    for name in ("_FEW", "_SEVERAL"):
+        monkeypatch.setattr(search, name, 0)
+    where = parse("kind = cnn and metrics.loss > 0.5 or params.opt = adam and not tags.for = a")
+    with database.read() as connection:
+        plans = sqlite_plans(
+            database,
+            lambda: filters.find(connection, Filter(where=where, sort=sort, limit=5)) and None,
+        )
+    steps_of_it = [step for step in plans if "json_each" not in step]
+    assert any(f"USING INDEX {index}" in s or f"COVERING INDEX {index}" in s for s in steps_of_it)
+    assert not [step for step in steps_of_it if step.startswith("USE TEMP B-TREE")]
+    tested = [
+        step for step in steps_of_it if step.startswith("SEARCH summaries") and "EXISTS" in step
+    ]
+    assert any("(job_id=? AND name=? AND source=?)" in step for step in tested)
