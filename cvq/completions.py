@@ -22,6 +22,7 @@ _MOST = 50  # suggestions
 _MOST_NAMES = 1_000  # that are looked through
 _LONGEST_S = 0.25
 _LONGEST_HELP = 60
+_LONGEST_ID = 12  # digits
 # What a shell takes as it stands.
 _PLAIN = re.compile(r"[\w.,:@%+=/~^-]+")
 _NAME = re.compile(r"[^\W\d][\w.]*")  # that a query takes without quotes
@@ -52,21 +53,21 @@ class Completions:
         )
         order = f"ORDER BY id DESC LIMIT {_MOST}"
         if not unfinished:
-            return self._numbered(f"{query} {order}", typed, "jobs")
+            return self._numbered(f"{query} {order}", typed)
         found: list[Suggestion] = []
         for state in ("waiting", "queued", "running"):  # each is found by an index in this order
-            found += self._numbered(f"{query} AND state = '{state}' {order}", typed, "jobs")
+            found += self._numbered(f"{query} AND state = '{state}' {order}", typed)
         return sorted(found, key=lambda each: -int(each.word))[:_MOST]
 
     def batches(self, typed: str = "") -> list[Suggestion]:
         """Batches, the newest first."""
         query = "SELECT id, kind, name, '' FROM batches WHERE id >= ? AND id < ? "
-        return self._numbered(f"{query} ORDER BY id DESC LIMIT {_MOST}", typed, "batches")
+        return self._numbered(f"{query} ORDER BY id DESC LIMIT {_MOST}", typed)
 
     def sweeps(self, typed: str = "") -> list[Suggestion]:
         """Sweeps, the newest first."""
         query = "SELECT id, kind, name, state FROM sweeps WHERE id >= ? AND id < ? "
-        return self._numbered(f"{query} ORDER BY id DESC LIMIT {_MOST}", typed, "sweeps")
+        return self._numbered(f"{query} ORDER BY id DESC LIMIT {_MOST}", typed)
 
     def kinds(self, typed: str = "") -> list[Suggestion]:
         """Kinds that come with cvq, and those of the history."""
@@ -105,18 +106,21 @@ class Completions:
         names = [row[0] for row in found if _NAME.fullmatch(str(row[0]))]
         return _beginning(typed, ((f"{source}.{name}" if dot else name,) for name in names))
 
-    def _numbered(self, query: str, typed: str, table: str) -> list[Suggestion]:
-        """Rows whose id begins with some digits: of each length that ids have, longest first."""
+    def _numbered(self, query: str, typed: str) -> list[Suggestion]:
+        """Rows whose id begins with some digits, the highest first.
+
+        In one statement, as each connects anew: of each length that an id may have, a part.
+        """
         if typed and not typed.isdecimal():
             return []
-        if not typed:
-            return [_of_row(row) for row in self._ask(query, [0, 2**62])]
-        last = next(self._ask(f"SELECT max(id) FROM {table}"), (0,))[0] or 0
-        found: list[Suggestion] = []
-        for more in range(max(0, len(str(last)) - len(typed)), -1, -1):
-            bounds = [int(typed) * 10**more, (int(typed) + 1) * 10**more]
-            found += map(_of_row, self._ask(query, bounds) if len(found) < _MOST else ())
-        return [each for each in found if each.word.startswith(typed)][:_MOST]
+        bounds = [(0, 2**62)]
+        if typed:
+            lengths = range(max(1, _LONGEST_ID - len(typed) + 1))
+            bounds = [(int(typed) * 10**more, (int(typed) + 1) * 10**more) for more in lengths]
+        parts = [f"SELECT * FROM ({query}) AS part{nth}" for nth in range(len(bounds))]
+        rows = self._ask(" UNION ALL ".join(parts), [each for pair in bounds for each in pair])
+        found = sorted(rows, key=lambda row: -row[0])[:_MOST]
+        return [each for each in map(_of_row, found) if each.word.startswith(typed)]
 
     def _names_of(self, source: str) -> Iterator[tuple[Any, ...]]:
         """Names of attributes, each of whose two columns has an index of its own."""

@@ -20,9 +20,8 @@ import click
 
 from benchmarks.history import commands, costs, lists, memory
 from benchmarks.history.commands import Row
-from benchmarks.history.places import Place, prepared
+from benchmarks.history.places import Place, empty, prepared
 from benchmarks.machine import describe
-from cvq import schema
 
 PARTS = ("commands", "lists", "costs", "memory")
 
@@ -50,7 +49,9 @@ def main(
         there = prepared(place, jobs, points, _progress())
         print(f"{there} jobs on {'Postgres' if postgres else 'SQLite'}")
         parts: dict[str, Callable[[], Iterable[Row]]] = {
-            "commands": lambda: commands.measured(place, _empty(scratch), repeat),
+            "commands": lambda: commands.measured(
+                place, stack.enter_context(empty(scratch / "empty", place)), repeat
+            ),
             "lists": lambda: lists.measured(place, repeat, writing=not calm),
             "costs": lambda: costs.measured(*costs.copies(scratch), lives),
             "memory": lambda: memory.measured(
@@ -59,13 +60,6 @@ def main(
         }
         rows = _printed(row for name in only or PARTS for row in parts[name]())
     sys.exit(any(row.most is not None and row.value > row.most for row in rows))
-
-
-def _empty(scratch: Path) -> Place:
-    place = Place(scratch / "empty")
-    with place.database() as database:
-        schema.upgrade(database)
-    return place
 
 
 def _printed(rows: Iterator[Row]) -> list[Row]:

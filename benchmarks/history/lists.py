@@ -118,6 +118,8 @@ def _slots(place: Place, count: int) -> Iterator[None]:
     finally:
         over.set()
         process.join()
+    if process.exitcode:
+        raise RuntimeError("the slots have written nothing, or not to the end")
 
 
 def _write(home: str, url: str | None, count: int, over: Event) -> None:

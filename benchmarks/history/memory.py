@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.history.commands import Row
-from benchmarks.history.places import CVQ, Place, prepared, run
+from benchmarks.history.places import CVQ, Place, memory_of, prepared
 
 _COMMANDS = {"ls": ["ls"], "ls --all --json": ["ls", "--all", "--json", "id,kind"],
              "ls --all --csv": ["ls", "--all", "--csv"]}  # fmt: skip
@@ -21,7 +21,7 @@ def measured(
         place = Place(folder / f"of-{size}")
         prepared(place, size, points * size // max(sizes), say)
         for name, words in _COMMANDS.items():
-            peaks[name].append(run([CVQ, *words], place.environment).memory)
+            peaks[name].append(memory_of([CVQ, *words], place.environment))
             say(f"{name} over {size} jobs: {peaks[name][-1]:.0f} MB")
     for name, found in peaks.items():
         what = f"memory of {name} over {max(sizes)} jobs, to {min(sizes)}"

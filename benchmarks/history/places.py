@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -13,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import make_url
 
 from benchmarks.history.making import make
 from cvq import Client, Settings, queries, schema
@@ -46,6 +46,33 @@ class Place:
         return Client(Settings.load(home=self.home, database_url=self.url))
 
 
+@contextmanager
+def empty(home: Path, like: Place) -> Iterator[Place]:
+    """A place with the schema alone, on the same sort of database as another."""
+    if like.url is None:
+        place = Place(home)
+        _upgrade(place)
+        yield place
+        return
+    import psycopg
+
+    name, url = "cvq_benchmark_empty", make_url(like.url)
+    server = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            place = Place(home, url.set(database=name).render_as_string(hide_password=False))
+            _upgrade(place)
+            yield place
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _upgrade(place: Place) -> None:
+    with place.database() as database:
+        schema.upgrade(database)
+
+
 def prepared(place: Place, jobs: int, points: int, say: Callable[[str], None]) -> int:
     """Make the history where there is none; return how many jobs it has."""
     with place.database() as database:
@@ -59,11 +86,10 @@ def prepared(place: Place, jobs: int, points: int, say: Callable[[str], None]) -
 
 @dataclass(frozen=True)
 class Took:
-    """How long runs of a command took: of the processor, and by the clock, in seconds."""
+    """How long a run of a command took: of the processor, and by the clock, in seconds."""
 
     cpu: float
     wall: float
-    memory: float  # megabytes, at most
 
 
 def run(words: Sequence[str], environment: Mapping[str, str]) -> Took:
@@ -84,11 +110,26 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> Took:
     process.stderr.close()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, words, stderr=said)
-    return Took(used.ru_utime + used.ru_stime, wall, _megabytes(used))
+    return Took(used.ru_utime + used.ru_stime, wall)
 
 
-def _megabytes(used: resource.struct_rusage) -> float:
-    return used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+# A process counts as its own what whoever started it had in memory: so a small one starts it.
+_SMALL = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def memory_of(words: Sequence[str], environment: Mapping[str, str]) -> float:
+    """The most that a command has in memory, in megabytes.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    small = [sys.executable, "-S", "-E", "-c", _SMALL, *words]
+    said = subprocess.run(small, env=environment, capture_output=True, text=True, check=True)
+    return int(said.stdout) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def median(values: Sequence[float]) -> float:
@@ -99,10 +140,3 @@ def median(values: Sequence[float]) -> float:
 def p95(values: Sequence[float]) -> float:
     """What nineteen of twenty are below."""
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
-
-
-def emptied(folder: Path) -> Path:
-    """A folder with nothing in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
