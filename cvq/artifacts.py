@@ -24,16 +24,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import CvqError, InvalidInputError, MissingExtraError, StoreError, UsageError
-from .files import atomic, make_home, sha256_of, why
+from .files import atomic, is_sha256, make_home, sha256_of, why
 from .ids import AttemptId
 from .names import Names, safe_name
 from .records import Artifact
 from .settings import Settings, masked, without_secrets
+from .text import one_line
 from .uses import IDLE_S, age_of, files_in, note_use, remove_unused
 
 _CONNECT_TIMEOUT_S = 5.0  # as s3fs has it, whose are the settings' defaults, too
 _TICK_S = 2.0  # of the clock of any file system
 _MOST_KNOWN = 1000
+_LONGEST_SAID = 40  # of what is no SHA-256
 # What fsspec's backends take for versions, patterns, protocols or parts of a URL.
 _SPECIAL = re.compile(r"[?#*%:\[\]{}]")
 
@@ -308,6 +310,10 @@ class ArtifactStore:
         return self._uri(self._input_key(digest))
 
     def _input_key(self, digest: str) -> str:
+        if not is_sha256(digest):  # rows and proofs may say anything, `../..` too
+            raise StoreError(
+                f"{one_line(str(digest), _LONGEST_SAID)!r} names no input: it is no SHA-256"
+            )
         return f"{self.root}/inputs/{digest[:2]}/{digest}"
 
     def _uri(self, key: str) -> str:

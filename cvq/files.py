@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from .errors import SetupError, StoreError
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _reading_umask = threading.Lock()
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Of a file system, a network or a machine that is short of something: another try may pass.
@@ -104,6 +106,11 @@ def sha256_of(path: Path) -> str:
     """The file's SHA-256 as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_sha256(text: object) -> bool:
+    """Whether something is a SHA-256 as `sha256_of` gives it, and no path or pattern."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
 
 
 def _umask() -> int:

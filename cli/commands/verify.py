@@ -127,7 +127,7 @@ def _take_in(client: Client, proof: Mapping[str, Any], inputs: Sequence[str]) ->
     from cvq.files import sha256_of
     from cvq.proofs.files import inputs_in
 
-    wanted = {sha256 for _, sha256 in inputs_in(proof["job"].get("spec") or {})}
+    wanted = {sha256 for _, sha256 in inputs_in(proof["job"]["spec"])}
     for given in inputs:
         path = Path(given)
         with TemporaryDirectory(prefix="cvq-verify-") as scratch:
@@ -146,7 +146,7 @@ def _check_proof(client: Client, name: str, proof: Mapping[str, Any]) -> int:
     job = proof["job"]
     code = _code_here(client, str(job.get("kind")))
     same = code is not None and code == proof.get("code")
-    inputs = inputs_in(job.get("spec") or {})
+    inputs = inputs_in(job["spec"])
     gone = missing(client.artifacts, inputs)
     display(
         proof,
@@ -172,7 +172,7 @@ def _tell_proof(
     elif code == proof.get("code"):
         say(f"code: the same here ({code[:12]})")
     else:
-        say(f"code: another here ({code[:12]}, not {str(proof.get('code'))[:12]})")
+        say(f"code: another here ({code[:12]}, not {clean(str(proof.get('code'))[:12])})")
     say(f"inputs: {inputs - len(gone)} of {inputs} at hand" +
         (": --input PATH brings others" if gone else ""))  # fmt: skip
     tell_all([f"missing: {name} ({sha256})" for name, sha256 in gone])

@@ -12,18 +12,58 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy import Connection
 
 from .. import attributes
 from ..errors import UsageError
-from ..files import atomic, why
+from ..files import atomic, is_sha256, why
 from ..records import Job
 from .comparison import File, Making, making_of
 
 VERSION = 1
 _MOST_BYTES = 64 << 20
 _SEAL = "sha256"
-_SHAPE = {"proof": int, "job": dict, "inputs": list, "environment": dict, "artifacts": list}
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    role: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class _Job(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    id: int
+    kind: str
+    spec: dict[str, Any]
+    device: str | None = None
+
+    @field_validator("spec")
+    @classmethod
+    def _files_have_a_sha256(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        for value in spec.values():
+            for file in value if isinstance(value, list) else [value]:
+                digest = file.get("sha256") if isinstance(file, dict) else None
+                if digest is not None and not is_sha256(digest):
+                    raise ValueError("an input is not named by a SHA-256")
+        return spec
+
+
+class _Shape(BaseModel):
+    """What a proof is at least: whoever sent one may have written it by hand."""
+
+    model_config = ConfigDict(strict=True)
+
+    job: _Job
+    inputs: list[Any]
+    code: str | None = None
+    environment: dict[str, Any]
+    artifacts: list[_File]
 
 
 def proof_of(
@@ -100,8 +140,13 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} was edited: its content does not have the SHA-256 that it says")
     if proof["proof"] != VERSION:
         raise UsageError(f"{path} is a proof of another version of cvq: {proof['proof']!r}")
-    if any(not isinstance(proof.get(name), kind) for name, kind in _SHAPE.items()):
-        raise UsageError(f"{path} is no proof: something of it is missing")
+    try:
+        _Shape.model_validate(proof)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UsageError(
+            f"{path} is no proof: {where} is missing, or not as it should be"
+        ) from None
     return proof
 
 

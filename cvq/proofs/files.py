@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from .. import tables as t
 from ..artifacts import ArtifactStore
 from ..errors import StoreError, UsageError
+from ..files import is_sha256
 from ..records import Artifact
 from ..states import Role
 from .comparison import Comparison
@@ -57,7 +58,7 @@ def inputs_in(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     for value in spec.values():
         for file in value if isinstance(value, list) else [value]:
             is_input = isinstance(file, dict) and "name" in file and not file.get("job")
-            if is_input and isinstance(file.get("sha256"), str):
+            if is_input and is_sha256(file.get("sha256")):
                 found.setdefault(file["sha256"], str(file["name"]))
     return [(name, sha256) for sha256, name in found.items()]
 

@@ -6,7 +6,6 @@ with the same store must not ask for it: the files of that one are named by none
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from .. import tables as t
 from ..artifacts import ArtifactStore
 from ..db import Database
+from ..files import is_sha256
 from ..given import among
 from ..states import FINAL
 from ..uses import IDLE_S
@@ -25,7 +25,6 @@ from .report import Report
 T = TypeVar("T")
 
 _AT_ONCE = 500
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def remove_strays(
@@ -72,7 +71,7 @@ def _stray_inputs(
     connection: Connection, _store: ArtifactStore, paths: Sequence[str]
 ) -> Collection[str]:
     digests = {path.rpartition("/")[2]: path for path in paths}
-    wanted = [digest for digest in digests if _DIGEST.fullmatch(digest)]
+    wanted = [digest for digest in digests if is_sha256(digest)]
     named: set[str | None] = set()
     for column in (t.inputs.c.sha256, t.batches.c.manifest, t.leftovers.c.sha256):
         named.update(connection.scalars(select(column).where(column.in_(wanted)).distinct()))

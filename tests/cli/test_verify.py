@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +94,7 @@ def test_a_proof_is_intact_or_edited(
         ("[" * 100_000, "is no proof"),
         ("\xff", "is no proof"),
         (json.dumps(document.sealed({"proof": 2})), "of another version"),
-        (json.dumps(document.sealed({"proof": 1, "job": []})), "something of it is missing"),
+        (json.dumps(document.sealed({"proof": 1, "job": []})), "job is missing, or not as"),
     ],
 )
 def test_what_is_no_proof(run: Cli, tmp_path: Path, content: str, said: str) -> None:
@@ -103,6 +105,33 @@ def test_what_is_no_proof(run: Cli, tmp_path: Path, content: str, said: str) -> 
     assert len(told.err.splitlines()) == 1
     assert "is not a file" in run("verify", tmp_path, code=2).err
     assert "is not a file" in run("verify", tmp_path / "nowhere", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"job": {"id": 1, "kind": "selftest", "spec": []}}, "job.spec is missing, or not as"),
+        ({"job": {"id": 1, "kind": "selftest", "spec": "x"}}, "job.spec is missing, or not as"),
+        ({"artifacts": [{"name": "x"}]}, "artifacts.0.role is missing, or not as"),
+        ({"job": {"id": 1, "kind": "selftest", "spec": {
+            "content": {"name": "x", "sha256": "../../outside", "bytes": 1}}}}, "job.spec is"),
+    ],
+)  # fmt: skip
+def test_a_strangers_proof_is_held_against_its_shape(
+    run: Cli, client: Client, done: JobHandle, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    outside = Path(client.artifacts.root).parent / "outside"
+    outside.write_text("mine")
+    os.utime(outside, (1, 1))
+    path = tmp_path / "p.json"
+    proof = {**client.proof(done), **change}
+    del proof["sha256"]
+    path.write_text(json.dumps(document.sealed(proof)))
+    for words in ([], ["--run"], ["--input", outside]):
+        told = run("verify", path, *words, code=2)
+        assert said in told.err
+        assert len(told.err.splitlines()) == 1
+    assert outside.stat().st_mtime == 1
 
 
 def test_verifying_takes_no_other_values(run: Cli, client: Client, done: JobHandle) -> None:

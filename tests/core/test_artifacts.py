@@ -63,6 +63,20 @@ def test_an_input_that_is_missing_is_said_so(store: ArtifactStore, tmp_path: Pat
         store.fetch_input("0" * 64, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("name", ["../../outside", "0" * 63, "A" * 64, "0" * 64 + "\n", "x" * 999])
+def test_no_input_is_named_by_anything_but_a_sha256(tmp_path: Path, name: str) -> None:
+    store = ArtifactStore((tmp_path / "store").as_uri())
+    (tmp_path / "outside").write_text("mine")
+    os.utime(tmp_path / "outside", (1, 1))
+    for use in (
+        store.note_use, store.remove_input, store.size_of_input, store.input_uri,
+        lambda name: store.fetch_input(name, tmp_path / "cache"),
+    ):  # fmt: skip
+        with pytest.raises(StoreError, match="names no input: it is no SHA-256"):
+            use(name)
+    assert (tmp_path / "outside").stat().st_mtime == 1
+
+
 def test_an_artifact_moves_into_its_attempts_folder(
     store: ArtifactStore, file: Path, tmp_path: Path
 ) -> None:
