@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ def tensors(**values: list[float]) -> bytes:
         data += packed
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
+
+
+def header(told: object) -> bytes:
+    text = json.dumps(told).encode()
+    return len(text).to_bytes(8, "little") + text
 
 
 @pytest.mark.parametrize(
@@ -48,6 +54,39 @@ def test_the_first_place(
     (tmp_path / "a").write_bytes(before)
     (tmp_path / "b").write_bytes(after)
     assert first_difference(tmp_path / "a", tmp_path / "b", name) == said
+
+
+def huge_picture() -> bytes:
+    """The head of a picture that is larger than Pillow would ever read."""
+    chunk = b"IHDR" + struct.pack(">2I5B", 60_000, 60_000, 8, 2, 0, 0, 0)
+    checked = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + checked
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("x.safetensors", b"\xff" * 7 + b"\x7f" + tensors(a=[1])[8:], tensors(a=[1])),
+        ("x.safetensors", tensors(a=[1]), b"\0\0\0\0\0\1\0\0" + tensors(a=[1])[8:]),
+        ("x.safetensors", header([1]) + b"a", header([1]) + b"b"),
+        ("x.safetensors", header({"a": 1}) + b"a", header({"a": 1}) + b"b"),
+        *(
+            ("x.safetensors", header({"a": told}) + b"a", header({"a": told}) + b"b")
+            for told in (
+                {"shape": [0], "data_offsets": [0, 1]}, {"shape": ["x"], "data_offsets": [0, 1]},
+                {"shape": [1], "data_offsets": [0]}, {"data_offsets": [0, 1]},
+            )
+        ),
+        ("x.png", huge_picture() + b"a", huge_picture() + b"b"),
+        ("x.json", b"9" * 5000, b"8" * 5000),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_what_its_name_says_differs_in_a_byte(
+    tmp_path: Path, name: str, before: bytes, after: bytes
+) -> None:
+    (tmp_path / "a").write_bytes(before)
+    (tmp_path / "b").write_bytes(after)
+    assert first_difference(tmp_path / "a", tmp_path / "b", name).startswith("byte ")
 
 
 def test_the_first_pixel(tmp_path: Path) -> None:
