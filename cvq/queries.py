@@ -400,12 +400,8 @@ def merged_points(
     takes the place of whatever the earlier attempts wrote from that step on. A job that shares the
     result of another has the curves of that one.
     """
-    points = metric_points(connection, job_id, names=names, attempt=attempt)
-    if not points and attempt is None:
-        jobs = t.jobs.c
-        shared = select(jobs.twin_of).where(jobs.id == job_id, t.in_state(State.SUCCEEDED))
-        if (origin := connection.scalar(shared)) is not None:
-            points = metric_points(connection, origin, names=names)
+    wrote = job_id if attempt is not None else writer_of(connection, job_id)
+    points = metric_points(connection, wrote, names=names, attempt=attempt)
     curves: dict[str, list[StoredPoint]] = {}
     attempts: dict[str, int] = {}
     for point in points:
@@ -414,8 +410,15 @@ def merged_points(
             attempts[point.name] = point.attempt
             while curve and curve[-1].step >= point.step:
                 curve.pop()
-        curve.append(point)
+        curve.append(point._replace(job_id=job_id))
     return curves
+
+
+def writer_of(connection: Connection, job_id: int) -> int:
+    """The job that wrote a job's points: itself, or the one whose result it shares."""
+    jobs = t.jobs.c
+    shared = select(jobs.twin_of).where(jobs.id == job_id, t.in_state(State.SUCCEEDED))
+    return connection.scalar(shared) or job_id
 
 
 def count_states(connection: Connection) -> dict[str, int]:

@@ -40,13 +40,14 @@ def outlines_of(
         job_id: the job.
         headline: the metrics that come first; the others follow by their names.
     """
-    parts = _parts(connection, job_id)
+    wrote = queries.writer_of(connection, job_id)
+    parts = _parts(connection, wrote)
     if parts is None:
         return curves_of(connection, job_id, headline=headline)
     summaries = queries.summaries_of(connection, job_id)
-    points = _points(connection, job_id, parts)
+    points = _points(connection, wrote, parts)
     best = {known.best_step for known in summaries.values() if known.best_step is not None}
-    epochs = _epochs(connection, job_id, best)
+    epochs = _epochs(connection, wrote, best)
     found = []
     for name, seen in points.items():
         known = summaries.get(name)

@@ -20,6 +20,8 @@ from cvq.ids import AttemptId
 from cvq.lifecycle import attempts, jobs
 from cvq.records import Artifact, Job, MetricPoint, NewJob, Outcome
 from cvq.states import Reason, Role, State
+from cvq.views.curves import points_of
+from cvq.views.outlines import outlines_of
 
 SAME = "a" * 64
 FAILED = Outcome(State.FAILED, Reason.ERROR, "no")
@@ -115,6 +117,13 @@ def test_what_was_computed_is_there_at_once(database: Database) -> None:
     assert f"the same as job {first.id}" in why(database, same.id)
     # Of a third the first of all is the origin, too.
     assert twin(database).twin_of == first.id
+    # The points stand under the job that wrote them, and are each one's own to a reader.
+    with database.read() as connection:
+        for job in (first, same):
+            [seen] = outlines_of(connection, job.id)
+            assert (seen.job_id, seen.name, seen.values) == (job.id, "loss", [1.0, 0.5])
+            points = points_of(connection, job.id, names=["loss"])
+            assert [(each.job_id, each.value) for each in points] == [(job.id, 1), (job.id, 0.5)]
     assert none_to_claim(database)
 
 
