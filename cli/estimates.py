@@ -1,6 +1,7 @@
 """Estimates in words: how long a job will take, when it starts and is done, what it costs.
 
-Nothing fails for want of an estimate: what goes wrong with one leaves the line out.
+Nothing fails for want of an estimate: what goes wrong with one leaves the line out, unless
+`--debug` asks for it.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cvq.text import count
 
+from .debugging import spared
 from .formats import clean
 from .output import note
 
@@ -134,7 +135,7 @@ class Outlook:
     def _told(self, jobs: Sequence[Job]) -> dict[int, str]:
         from cvq import queries
 
-        with suppress(Exception), self._history.db.read() as connection:
+        with spared(), self._history.db.read() as connection:
             if any(worker.takes_jobs for worker in queries.workers(connection)):
                 from cvq.estimates import of_unfinished  # which few lists need
 
@@ -227,6 +228,6 @@ def _clock(time: datetime, now: datetime) -> str:
 
 def _quietly(ask: Callable[[], Estimate | None]) -> Estimate | None:
     """An estimate is beside what a command is for: where it fails, there is none."""
-    with suppress(Exception):
+    with spared():
         return ask()
     return None

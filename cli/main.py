@@ -146,7 +146,7 @@ class Main(click.Group):
         plain = given[: given.index("--")] if "--" in given else given
         debug = "--debug" in plain
         words = [word for word in plain if word != "--debug"] + given[len(plain) :]
-        extra = {**extra, "standalone_mode": False}
+        extra = {**extra, "standalone_mode": False, "obj": {"debug": debug}}
         if COMPLETING in os.environ:
             from .completing import prepare
 
@@ -196,7 +196,9 @@ def _guarded(run: Any, *, debug: bool) -> int:
             sys.stdout.flush()
         except BaseException as error:
             if debug and not isinstance(error, SystemExit | click.ClickException):
-                _trace()
+                from .debugging import trace
+
+                trace()
             return _report(error)
     return code if isinstance(code, int) else 0
 
@@ -235,15 +237,6 @@ def _report_usage(error: click.ClickException) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f" (see `{context.command_path} --help`)" if context else ""
     return _say(message[:1].lower() + message[1:] + hint, error.exit_code)
-
-
-def _trace() -> None:
-    """The traceback before the line: what went wrong has the same exit code, however told."""
-    import traceback
-
-    from .output import note
-
-    note(traceback.format_exc())
 
 
 def _say(message: str, code: int, drawing: str = "") -> int:

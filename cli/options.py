@@ -139,6 +139,16 @@ class CommaList(click.ParamType[Any]):
         return [item for item in found if item.type not in ("file", "dir")]
 
 
+class Pattern(Word):
+    """A name, or a pattern of names: it may have commas; an empty one has no meaning."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse nothing at all, as of a shell's variable that is not set."""
+        if isinstance(value, str) and not value.strip():
+            self.fail(f"'{value}' names nothing", param, ctx)
+        return value
+
+
 class FilePath(click.Path):
     """A path; an empty one, which Python takes for the folder one stands in, is refused."""
 
@@ -217,11 +227,7 @@ def _several(*names: str, type: click.ParamType[Any], metavar: str, help: str) -
     )
 
 
-filters = together(
-    _several(
-        "--status", "--state", "status", type=click.Choice(list(map(str, State))),
-        metavar="STATE", help=f"Only jobs in these states: {', '.join(State)}.",
-    ),
+filters_of_any_state = together(
     _several(
         "--reason", type=Word("reason", column("reason")), metavar="REASON",
         help="Only jobs that are in their state for such a reason: oom, timeout, signal:SEGV.",
@@ -234,9 +240,10 @@ filters = together(
         "--user", type=Word("user", column("user")), metavar="USER",
         help="Only jobs of these users.",
     ),
-    _several(
-        "--name", type=Word("name", column("name")), metavar="PATTERN",
-        help="Only jobs that are called so: * stands for any characters, ? for one.",
+    click.option(
+        "--name", type=Pattern("name", column("name")), multiple=True, metavar="PATTERN",
+        help="Only jobs that are called so: * stands for any characters, ? for one; may be "
+        "repeated.",
     ),
     _several(
         "--worker", type=WORKER, metavar="WORKER",
@@ -266,6 +273,13 @@ filters = together(
         "'best(loss) < 0.1 or duration > 2h', 'not tags.project is null'; of several all do.",
     ),
 )  # fmt: skip
+filters = together(
+    _several(
+        "--status", "--state", "status", type=click.Choice(list(map(str, State))),
+        metavar="STATE", help=f"Only jobs in these states: {', '.join(State)}.",
+    ),
+    filters_of_any_state,
+)  # fmt: skip
 trashed = flag("--trashed", help="Also jobs in the trash.")
 
 
@@ -276,7 +290,7 @@ def make_filter(
     reason: Sequence[list[str]] = (),
     kind: Sequence[list[str]] = (),
     user: Sequence[list[str]] = (),
-    name: Sequence[list[str]] = (),
+    name: Sequence[str] = (),
     worker: Sequence[list[str]] = (),
     queue: Sequence[list[str]] = (),
     batch: Sequence[list[parse.Reference]] = (),
@@ -299,7 +313,7 @@ def make_filter(
         reasons=_flat(reason),
         kinds=_flat(kind),
         users=_flat(user),
-        names=_flat(name),
+        names=name,
         workers=_flat(worker),
         queues=_flat(queue),
         batches=resolve_batches(history, _flat(batch)),

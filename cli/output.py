@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _COLOURS = re.compile("(\x1b\\[[0-9;]*m)")
+_MARKUP = re.compile(r"[\\|\[\]`]")  # what begins something in a table of Markdown
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -204,7 +205,7 @@ def show_csv(columns: Sequence[Column[T]], rows: Iterable[T]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([column.key or column.name for column in columns])
+    writer.writerow([cell(column.key or column.name) for column in columns])
     for row in rows:
         writer.writerow([cell((column.raw or column.text)(row)) for column in columns])
 
@@ -222,9 +223,9 @@ def show_md(columns: Sequence[Column[T]], rows: Iterable[T]) -> None:
 
 
 def _in_md(text: str) -> str:
-    """A cell that cannot end its row, nor begin HTML."""
+    """A cell that cannot end its row, nor begin HTML, a link, a picture or code."""
     line = " ".join(clean(text).split())
-    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return _MARKUP.sub(r"\\\g<0>", line).replace("<", "&lt;")
 
 
 def cell(value: Any) -> Any:

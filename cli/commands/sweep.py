@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from cvq.errors import UnknownKindError, UsageError
 from cvq.text import did_you_mean, nearest, percent
 
 from .. import estimates, options, sweep_follow, sweep_table, sweeping
+from ..debugging import spared
 from ..display import display, display_list
 from ..formats import clean, count, states
 from ..from_spec import KindGroup
@@ -158,7 +158,7 @@ def _cost(client: Client, plan: Plan) -> Estimate | None:
     """An estimate is beside what a dry run is for: where it fails, there is none."""
     from cvq.sweeps.cost import cost
 
-    with suppress(Exception), client.db.read() as connection:
+    with spared(), client.db.read() as connection:
         return cost(connection, plan)
     return None
 

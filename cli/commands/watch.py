@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cvq.errors import JobCancelledError, JobFailedError, UsageError
 from cvq.states import State
 
-from .. import batch_follow, options
+from .. import batch_follow, choosing, options
 from ..display import Form, form
 from ..formats import clean
 from ..holdups import Holdups
@@ -32,17 +32,10 @@ _WORST_FIRST = (
 
 @click.command(
     epilog="\b\nExamples:\n  cvq watch\n  cvq watch @\n  cvq watch 3-9\n  cvq watch 12 --json\n"
-    "  cvq watch --batch 3"
+    "  cvq watch --batch 3\n  cvq watch --kind vae --user ann --where 'params.epochs > 10'"
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
-@click.option(
-    "--batch", type=options.BATCH, metavar="BATCH",
-    help="A whole batch: an id, or @ for your last.",
-)  # fmt: skip
-@click.option(
-    "--sweep", type=options.SWEEP, metavar="SWEEP",
-    help="A whole sweep: an id, or @ for your last.",
-)  # fmt: skip
+@options.filters_of_any_state
 @click.option(
     "--tail", type=options.count(), metavar="N",
     help=f"Start with the last N lines of the log.  [default: {_TAIL}]",
@@ -50,45 +43,52 @@ _WORST_FIRST = (
 @options.timeout
 @options.form("--json", form=Form.JSON, help="Print a line of JSON at every change.")
 def watch(
-    references: Sequence[Reference], batch: Reference | None, sweep: Reference | None,
-    tail: int | None, timeout: float | None,
-) -> int:  # fmt: skip
+    references: Sequence[Reference], tail: int | None, timeout: float | None, **filters: Any
+) -> int:
     """Watch jobs live: all of yours that run or wait, some, or a single one with its log.
 
     Without JOB, and of several, a table shows progress, the time that is left, losses, memory and
-    the time so far, until all have ended. Of a single job the log is followed, with a bar. Of a
+    the time so far, until all have ended. Of a single job the log is followed, with a bar. Of one
     batch it is shown how many jobs are done, run and have failed, the first reasons for that, how
-    fast it goes and what time is left; of a sweep, the best trial.
+    fast it goes and what time is left; of one sweep, the best trial.
 
-    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). The exit code is the outcome
-    of the jobs that were named. Ctrl-C stops watching, not the jobs.
+    JOB is an id, a range 3-7, @ (your last) or @~1 (the one before); or the jobs are those that
+    a filter means, as in `cvq ls`. The exit code is the outcome of the jobs that were named.
+    Ctrl-C stops watching, not the jobs.
     """
-    if sum((bool(references), batch is not None, sweep is not None)) > 1:
-        raise UsageError("what? Give JOB, --batch BATCH or --sweep SWEEP")
-    single = options.is_single(references)
+    filtered = [name for name, value in filters.items() if value]
+    single = options.is_single(references) and not filtered
     if tail is not None and not single:
         raise UsageError("--tail is for a job's log: name a single one, or see `cvq logs JOB`")
-    if batch is not None or sweep is not None:
-        _follow_group(batch, sweep, timeout)
+    if not references and (group := _group(filters, filtered)):
+        _follow_group(*group, timeout)
     elif single:
         _follow_job(references[0], _TAIL if tail is None else tail, timeout)
     else:
-        return _watch_jobs(references, timeout)
+        return _watch_jobs(references, filters, timeout)
     return 0
 
 
-def _follow_group(batch: Reference | None, sweep: Reference | None, timeout: float | None) -> None:
+def _group(filters: Mapping[str, Any], given: Sequence[str]) -> tuple[str, Reference] | None:
+    """The one batch or sweep that is asked for, and nothing else."""
+    if given not in (["batch"], ["sweep"]):
+        return None
+    found = [reference for group in filters[given[0]] for reference in group]
+    return (given[0], found[0]) if options.is_single(found) else None
+
+
+def _follow_group(what: str, reference: Reference, timeout: float | None) -> None:
     from cvq.client import Client
 
     client, changes = Client(), form() is Form.JSON
-    if batch is not None:
-        handle = client.batch(options.resolve_batch(client, batch))
+    if what == "batch":
+        handle = client.batch(options.resolve_batch(client, reference))
         batch_follow.follow(handle, timeout=timeout, changes=changes)
-    if sweep is not None:
-        from .. import sweep_follow
+        return
+    from .. import sweep_follow
 
-        [number] = options.resolve_sweeps(client, [sweep])
-        sweep_follow.follow(client.sweep_of(number), timeout=timeout, changes=changes)
+    [number] = options.resolve_sweeps(client, [reference])
+    sweep_follow.follow(client.sweep_of(number), timeout=timeout, changes=changes)
 
 
 def _follow_job(reference: Reference, tail: int, timeout: float | None) -> None:
@@ -109,7 +109,9 @@ def _follow_job(reference: Reference, tail: int, timeout: float | None) -> None:
     raise_for_state(job)
 
 
-def _watch_jobs(references: Sequence[Reference], timeout: float | None) -> int:
+def _watch_jobs(
+    references: Sequence[Reference], filters: Mapping[str, Any], timeout: float | None
+) -> int:
     """Watch several jobs, or all of the user's; the exit code of those that were named."""
     from cvq.history import History
     from cvq.views.filters import Filter
@@ -118,12 +120,13 @@ def _watch_jobs(references: Sequence[Reference], timeout: float | None) -> int:
     from .. import live_jobs
 
     history = History()
-    ids = options.resolve(history, references)
-    scope = Filter(ids=ids) if ids else Filter(users=[history.settings.user])
-    watched = Watched(scope, keeps_ended=bool(ids))
-    live_jobs.watch(history, watched, lasting=bool(ids), timeout=timeout)
-    if not ids:
-        note("none of your jobs runs or waits")
+    chosen = choosing.chosen(history, references, filters)
+    scope = Filter(users=[history.settings.user]) if chosen is None else chosen
+    named = bool(references)
+    watched = Watched(scope, keeps_ended=named)
+    live_jobs.watch(history, watched, lasting=named, timeout=timeout)
+    if not named:
+        note(f"none of {'your' if chosen is None else 'these'} jobs runs or waits")
         return 0
     with history.db.read() as connection:
         states = watched.states(connection)

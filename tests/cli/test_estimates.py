@@ -75,6 +75,10 @@ def test_a_job_is_queued_whatever_becomes_of_its_estimate(
     said = run("submit", "selftest")
     assert "queued" in said.out
     assert "about" not in said.err
+    assert "Traceback" not in said.err
+    said = run("--debug", "submit", "selftest")
+    assert "queued" in said.out
+    assert "ZeroDivisionError" in said.err
 
 
 def test_times_read_as_roughly_as_they_are_known() -> None:

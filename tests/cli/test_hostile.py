@@ -16,7 +16,9 @@ from cvq.batch import NewBatch
 from cvq.lifecycle import batches
 from cvq.records import Job, NewJob
 from cvq.text import UNPRINTABLE, clean
+from cvq_cli import output
 from cvq_cli.output import console
+from cvq_cli.table import Column
 
 from .conftest import Cli, FakeWorker
 
@@ -90,6 +92,25 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(
     worker.metric(job, "loss", -1.5)
     [point] = csv.DictReader(io.StringIO(run("metrics", "1", "--csv").out))
     assert float(point["value"]) == -1.5
+
+
+def test_a_heading_is_no_formula_and_a_cell_of_markdown_no_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    columns = [Column(FORMULA, str)]
+    output.show_csv(columns, ["x"])
+    assert next(csv.reader(io.StringIO(capsys.readouterr().out))) == [f"'{FORMULA}"]
+    output.show_md([Column("n", str)], ["![](http://x/a.png)", "[a](b)", "`c`", r"d|\e", "<f>"])
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        r"| !\[\](http://x/a.png) |", r"| \[a\](b) |", r"| \`c\` |", r"| d\|\\e |", "| &lt;f> |",
+    ]  # fmt: skip
+
+
+def test_names_may_have_commas(run: Cli, client: Client) -> None:
+    for name in ("a, b", "a", "b"):
+        client.submit("selftest", name=name)
+    assert run("ls", "-q", "--name", "a, b").out == "1\n"
+    assert run("ls", "-q", "--name", "a", "--name", "b").out == "3\n2\n"
 
 
 def test_everything_that_is_printed_goes_through_output() -> None:

@@ -219,6 +219,7 @@ def test_bad_pictures_queue_nothing(run: Cli, pictures: Pictures, tmp_path: Path
         ("get 1 {}", "'' is not a path"),
         ("data check {}", "'' is not a path"),
         ("cancel --kind {}", "'' names nothing"),
+        ("cancel --name {}", "'' names nothing"),
         ("cancel --all --user {}", "'' names nothing"),
         ("cancel --status {}", "'' names nothing"),
         ("ls --kind {}", "'' names nothing"),

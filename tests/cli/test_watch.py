@@ -52,11 +52,27 @@ def test_a_job_that_was_cancelled_has_its_code(run: Cli, client: Client) -> None
     run("watch", "1-2", code=3)
 
 
+def test_a_filter_means_jobs_of_anybody(run: Cli, client: Client, worker: FakeWorker) -> None:
+    for name in ("one", "two", "three"):
+        client.submit("selftest", name=name, tags={"for": "poster"} if name != "two" else {})
+    for words in (("--tag", "for=poster"), ("--where", "name in ('one', 'three')")):
+        said = run("watch", *words, "--timeout", "0s", code=124)
+        assert [line.split()[1] for line in said.out.splitlines()] == ["1", "3"]
+    # Of jobs that are named besides, those of which it holds, with their outcome.
+    worker.finish(worker.claim(), "failed", reason="error", error="no")
+    assert run("watch", "1-2", "--tag", "for", code=1).out.startswith("job 1 failed")
+    assert "2 jobs continue" in run("watch", "--name", "t*", "--timeout", "0s", code=124).err
+    client.cancel(2)
+    client.cancel(3)
+    assert run("watch", "--name", "t*").err == "none of these jobs runs or waits\n"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((1, "--batch", 1), "what?"),
-        (("--batch", 1, "--sweep", 1), "what?"),
+        ((1, "--batch", 1), "no batch 1"),
+        (("--kind", "selftest", "--tail", 3), "a single one"),
+        (("--kind", "selftst"), "did you mean 'selftest'?"),
         (("--tail", 3), "a single one"),
         ((1, 2, "--tail", 3), "a single one"),
         ((1, 9), "no job 9"),
