@@ -44,11 +44,14 @@ def check_target(given: str, *, force: bool, make: bool) -> Path:
         make: make the folder.
 
     Raises:
-        UsageError: there is a file already, or none can be made.
+        UsageError: there is a file already, or a device, or none can be made.
     """
+    from cvq.files import check_replaceable
+
     target = Path(given).expanduser()
     if given.endswith("/") and make:
         make_folder(target)
+    check_replaceable(target)
     if target.exists() and not target.is_dir() and not force:
         raise UsageError(f"-o {target} exists: --force overwrites it")
     _check_folder(target)
@@ -178,6 +181,6 @@ def _fitting(results: Sequence[Artifact], target: Path) -> Sequence[Artifact]:
 def _taken(path: Path, artifact: Artifact, force: bool) -> bool:
     from cvq.files import sha256_of
 
-    if path.is_dir():
+    if path.exists() and not path.is_file():  # a folder, or a pipe that nobody writes to
         return True
     return path.exists() and not force and sha256_of(path) != artifact.sha256

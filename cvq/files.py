@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import SetupError, StoreError
+from .errors import SetupError, StoreError, UsageError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _reading_umask = threading.Lock()
@@ -77,8 +77,10 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Raises:
         StoreError: the folder cannot be written, or the disk is full.
+        UsageError: a device or a pipe has this name.
     """
     try:
+        check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
         os.close(handle)
@@ -95,6 +97,19 @@ def atomic(path: Path) -> Iterator[Path]:
         raise StoreError(f"{path} cannot be written: {why(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """See that a file put in the place of `path` takes away nothing but a file.
+
+    Whoever may write in /dev would otherwise have a file where the system's device was.
+
+    Raises:
+        UsageError: there is a device, a pipe or a socket, or a link to an open file.
+    """
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    if is_special or (path.is_symlink() and path.readlink().is_relative_to("/proc")):
+        raise UsageError(f"{path} is no file that can be replaced: give the path of one")
 
 
 def why(error: OSError) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
-from .files import sha256_of
+from .files import check_replaceable, sha256_of
 from .names import Names
 from .states import Role
 
@@ -103,10 +103,11 @@ def is_missing(target: Path, sha256: str, *, force: bool) -> bool:
     """Whether a file is still to be written; False where its content is there already.
 
     Raises:
-        UsageError: there is other content, which only `force` overwrites; or a folder.
+        UsageError: there is other content, which only `force` overwrites; or a folder or a device.
     """
     if target.is_dir():
         raise UsageError(f"{target} is a folder")
+    check_replaceable(target)
     if not target.exists():
         return True
     if sha256_of(target) == sha256:

@@ -19,6 +19,7 @@ from cvq.files import atomic, sha256_of
 from cvq.ids import AttemptId
 from cvq.names import Names
 from cvq.records import Artifact
+from cvq.results import is_missing
 from waiting import eventually
 
 
@@ -253,6 +254,19 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
         atomic(tmp_path / "mine" / "a.png"),
     ):
         pass
+
+
+def test_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)  # as /dev/null, which whoever may write in /dev would lose
+    link.symlink_to("/proc/self/exe")  # as /dev/stdout may lead to a file
+    for path in (pipe, link):
+        with pytest.raises(UsageError, match="no file that can be replaced"), atomic(path):
+            pass
+    with pytest.raises(UsageError, match="no file that can be replaced"):
+        is_missing(pipe, "0" * 64, force=True)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
 
 
 def test_a_file_is_read_again_only_where_somebody_has_written_to_it(
