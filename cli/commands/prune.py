@@ -29,11 +29,20 @@ _GROUPS = ("checkpoints", "samples", "results")
 _MUCH = 20_000_000  # bytes of a database's file that hold nothing
 
 
+class _Prune(click.Command):
+    """Takes a KEY behind `=` alone: what follows `--keep-tagged` else is a job."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = [f"{word}=" if word == "--keep-tagged" else word for word in args]
+        return super().parse_args(ctx, words)
+
+
 @click.command(
+    cls=_Prune,
     epilog="\b\nExamples:\n  cvq prune --older-than 30d --dry-run\n"
     "  cvq prune --older-than 90d --keep-tagged --yes\n"
     "  cvq prune --kind vae --where 'val_loss > 200' --keep-last 10\n"
-    "  cvq prune --older-than 7d --files-only checkpoints,samples"
+    "  cvq prune --older-than 7d --files-only checkpoints,samples",
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
 @click.option(
@@ -42,8 +51,8 @@ _MUCH = 20_000_000  # bytes of a database's file that hold nothing
 )  # fmt: skip
 @options.filters
 @click.option(
-    "--keep-tagged", is_flag=False, flag_value="", metavar="[KEY]",
-    help="Keep jobs with this tag; without KEY, with any.",
+    "--keep-tagged", metavar="[=KEY]",
+    help="Keep jobs with any tag; with --keep-tagged=KEY, those with this one.",
 )  # fmt: skip
 @click.option(
     "--keep-last", type=options.count(0), default=0, metavar="N",
@@ -81,8 +90,8 @@ def prune(
     uses: its model, its result, or what a job waits for. A batch goes as a whole. Files that other
     jobs have too stay with these.
 
-    What has been in the trash for CVQ_TRASH_DAYS goes in any case; without JOB and filters, that
-    alone does.
+    What has been in the trash for CVQ_TRASH_DAYS goes too, but with --files-only; without JOB and
+    filters, that alone does.
     """
     from cvq import pruning
     from cvq.client import Client

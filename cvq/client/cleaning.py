@@ -42,7 +42,7 @@ class Cleaning(Connections):
             client.prune(older_than="30d", kind="vae", keep_tagged="best", dry_run=True)
 
         None goes that another uses, and a batch goes as a whole. What has been in the trash for
-        the setting `trash_days` goes in any case; where nothing is given, that alone.
+        the setting `trash_days` goes too, but with `files`; where nothing is given, that alone.
 
         Args:
             jobs: these alone.
@@ -57,13 +57,14 @@ class Cleaning(Connections):
                 has the same store.
             on_progress: told what goes on, how much is done, and of how much. What it raises ends
                 it, and nothing is broken then.
-            asked: as for `jobs`.
+            asked: as for `jobs`, without `limit` and `sort`.
 
         Returns:
             what was removed, or would be, and how many jobs stay, by the reason.
 
         Raises:
-            UsageError: a condition cannot be read.
+            UsageError: a condition cannot be read, or no job has a name in it, or the tag that is
+                to keep jobs.
             StoreError: the store cannot be written.
         """
         from .. import pruning
@@ -198,6 +199,7 @@ class Cleaning(Connections):
         if jobs is None and not asked:
             return None
         wanted = filters.asked(**asked)
+        self.check_filter(wanted)
         if jobs is not None:
             wanted = replace(wanted, ids=_ids(jobs) or [0], trashed=True)
         return wanted

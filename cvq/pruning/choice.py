@@ -12,8 +12,9 @@ from .. import tables as t
 from ..errors import UsageError
 from ..given import among
 from ..lifecycle.prune import GROUPS, may_go
+from ..query.distinct import names
 from ..tables import now
-from ..text import join
+from ..text import did_you_mean, join, nearest
 from ..views import filters
 from ..views.filters import Filter
 
@@ -25,7 +26,7 @@ class Choice:
     """Which jobs to prune; what is empty does not choose.
 
     Attributes:
-        wanted: as for a list; None: those alone that are in the trash.
+        wanted: as for a list, without a limit; None: those alone that are in the trash.
         ended_before: only such as have ended before then.
         keep_tagged: keep those with this tag; with any, for `ANY_TAG`.
         keep_last: keep the newest so many of those that are wanted.
@@ -34,7 +35,7 @@ class Choice:
         trash_days: those that have been there for so long.
 
     Raises:
-        UsageError: a value is out of bounds.
+        UsageError: a value is out of bounds, or nothing that chooses.
     """
 
     wanted: Filter | None = None
@@ -48,15 +49,25 @@ class Choice:
     def __post_init__(self) -> None:
         if self.keep_last < 0:
             raise UsageError(f"keep_last {self.keep_last}: give 0 or more")
+        for asked in filter(None, (self.wanted, self.trash)):
+            if asked.limit is not None or asked.sort is not None:
+                raise UsageError("limit and sort do not choose what goes: see keep_last")
         for group in self.groups:
             if group not in GROUPS:
                 raise UsageError(f"files '{group}': give {join(list(GROUPS), last='or')}")
 
     def ids(self, connection: Connection) -> list[int]:
-        """The jobs that may go as far as they themselves are concerned, the newest first."""
+        """The jobs that may go as far as they themselves are concerned, the newest first.
+
+        Raises:
+            UsageError: no job has the tag that is to keep jobs.
+        """
         found = self._ids(connection, self._due(connection))
         if (wanted := self._wanted(connection)) is not None:
-            found += self._ids(connection, wanted)[self.keep_last :]
+            chosen = self._ids(connection, wanted)[self.keep_last :]
+            if chosen and self.keep_tagged:
+                _check_tag(connection, self.keep_tagged)
+            found += chosen
         return sorted(set(found), reverse=True)
 
     def condition(self, connection: Connection) -> ColumnElement[bool]:
@@ -103,6 +114,20 @@ class Choice:
         if self.keep_tagged is not None:
             asked.append(_untagged(self.keep_tagged))
         return and_(*asked)
+
+
+def _check_tag(connection: Connection, key: str) -> None:
+    """Refuse a tag that no job has: it would keep none, and is misspelt."""
+    a = t.attributes.c
+    mine = select(a.job_id).where(a.source == "tags", a.name == key, a.text.is_not(None))
+    # Only then in each job: a value that is too long to be asked for is found nowhere else.
+    for query in (mine, select(t.jobs.c.id).where(~_untagged(key))):
+        if connection.scalar(query.limit(1)) is not None:
+            return
+    known = sorted(names(connection, "tags"))
+    there = f"there are {join(known, 10)}" if known else "there is none"
+    near = did_you_mean(nearest(key, known))
+    raise UsageError(f"no job has a tag '{key}' to be kept by: {near or there}")
 
 
 def _untagged(key: str) -> ColumnElement[bool]:

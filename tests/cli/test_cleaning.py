@@ -26,7 +26,7 @@ def past(home: Path) -> Iterator[Past]:
 def test_prune_tells_what_it_frees_before_and_after(run: Cli, past: Past) -> None:
     past.job(files={"a.png": "one"})
     kept = past.job(tags={"best": "1"})
-    words = ("prune", "--older-than", "30d", "--keep-tagged", "best")
+    words = ("prune", "--older-than", "30d", "--keep-tagged=best")
     told = "1 job: 6 rows, 1 file, 3 B"
     assert run(*words, "--dry-run").out == f"would remove {told}\n"
     refused = run(*words, code=2).err
@@ -37,8 +37,21 @@ def test_prune_tells_what_it_frees_before_and_after(run: Cli, past: Past) -> Non
     assert (again["jobs"], again["dry_run"], again["stays"]) == (0, False, {})
 
 
+def test_only_an_equals_sign_gives_the_tag_to_keep_by(run: Cli, past: Past) -> None:
+    tagged, plain = past.job(tags={"best": "1"}), past.job()
+    said = run("prune", "--older-than", "30d", "--keep-tagged=bset", "-y", code=2).err
+    assert "no job has a tag 'bset' to be kept by: did you mean 'best'?" in said
+    run("prune", "--keep-tagged", tagged, plain, "-y")
+    assert run("ls", "-q").out.split() == [str(tagged)]
+
+
 def test_prune_says_which_jobs_it_wants(run: Cli, past: Past) -> None:
-    for words in (["--keep-tagged"], ["--keep-last", "3"], ["--files-only", "samples"]):
+    for words in (
+        ["--keep-tagged=x"],
+        ["--keep-tagged"],
+        ["--keep-last", "3"],
+        ["--files-only", "samples"],
+    ):
         assert "of which jobs?" in run("prune", *words, "-y", code=2).err
     running = past.job(state="running")
     assert (

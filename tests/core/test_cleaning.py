@@ -35,6 +35,14 @@ def test_a_client_prunes(client: Client, past: Past) -> None:
 def test_a_client_refuses_what_it_does_not_know(client: Client, past: Past) -> None:
     with pytest.raises(UsageError, match=r"files 'logs': give checkpoints, samples or results"):
         client.prune(older_than="30d", files=["logs"])
+    past.job()
+    for more in ({"limit": 1}, {"sort": "id"}):
+        with pytest.raises(UsageError, match="limit and sort do not choose what goes"):
+            client.prune(kind="selftest", **more)
+    with pytest.raises(UsageError, match="no job of kind 'selftset'"):
+        client.prune(kind="selftset")
+    with pytest.raises(UsageError, match="no job of kind 'selftset'"):
+        list(client.export(kind="selftset"))
     with pytest.raises(UsageError, match="keep_last -1: give 0 or more"):
         client.prune(older_than="30d", keep_last=-1)
 
