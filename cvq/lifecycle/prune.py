@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     Select,
     and_,
     delete,
@@ -105,6 +106,26 @@ def remove(
         by: who removes them.
         which: what else they must be when it comes to it, conditions on `jobs`.
     """
+    rows = going(connection, ids, which)
+    removed = [row.id for row in rows]
+    if not removed:
+        return Removed([], 0)
+    _leave_files(connection, removed)
+    gone = 0
+    for table in OF_JOBS:
+        gone += connection.execute(delete(table).where(among(table.c.job_id, removed))).rowcount
+    parents = delete(t.dependencies).where(among(t.dependencies.c.parent_id, removed))
+    gone += connection.execute(parents).rowcount
+    gone += connection.execute(delete(t.jobs).where(among(t.jobs.c.id, removed))).rowcount
+    _note_pruned(connection, removed, by)
+    gone += _remove_empty(connection, {row.batch for row in rows}, {row.sweep for row in rows})
+    return Removed(removed, gone)
+
+
+def going(
+    connection: Connection, ids: Collection[int], which: Sequence[ColumnElement[bool]]
+) -> list[Row[Any]]:
+    """Those of some jobs that `remove` removes, locked: the id, batch and sweep of each."""
     rows = connection.execute(
         select(t.jobs.c.id, t.jobs.c.batch, t.jobs.c.sweep)
         .where(among(t.jobs.c.id, ids), may_go(), *which)
@@ -112,21 +133,8 @@ def remove(
         .with_for_update(of=t.jobs, skip_locked=True)
     ).all()
     # Asked for once they are locked: whoever was about to use one has done so, or will not.
-    going = unused((row.id for row in rows), uses(connection, [row.id for row in rows]))
-    if not going:
-        return Removed([], 0)
-    _leave_files(connection, going)
-    gone = 0
-    for table in OF_JOBS:
-        gone += connection.execute(delete(table).where(among(table.c.job_id, going))).rowcount
-    parents = delete(t.dependencies).where(among(t.dependencies.c.parent_id, going))
-    gone += connection.execute(parents).rowcount
-    gone += connection.execute(delete(t.jobs).where(among(t.jobs.c.id, going))).rowcount
-    _note_pruned(connection, going, by)
-    removed = set(going)
-    of = [(row.batch, row.sweep) for row in rows if row.id in removed]
-    gone += _remove_empty(connection, {batch for batch, _ in of}, {sweep for _, sweep in of})
-    return Removed(going, gone)
+    by_id = {row.id: row for row in rows}
+    return [by_id[job] for job in unused(by_id, uses(connection, list(by_id)))]
 
 
 def trim(connection: Connection, job_id: int, most: int) -> int:
@@ -166,24 +174,31 @@ def withdraw(connection: Connection, batch_id: int, seen: Collection[int]) -> bo
     return True
 
 
-def forget_files(connection: Connection, ids: Collection[int], group: str, by: str) -> Removed:
+def forget_files(
+    connection: Connection,
+    ids: Collection[int],
+    group: str,
+    by: str,
+    asked: Sequence[ColumnElement[bool]] = (),
+) -> Removed:
     """Forget files of jobs that have ended and stay, of one of the `GROUPS`.
 
     Without its results a job answers no later one; the results of one that others use stay.
+    `asked` is what else the jobs must be when it comes to it.
     """
     rows = connection.scalars(
         select(t.jobs.c.id)
-        .where(among(t.jobs.c.id, ids), may_go())
+        .where(among(t.jobs.c.id, ids), may_go(), *asked)
         .order_by(t.jobs.c.id)
         .with_for_update(of=t.jobs, skip_locked=True)
     ).all()
-    going = list(rows)
+    losing = list(rows)
     if group == "results":
         used = {one for one, _ in uses(connection, rows)}
-        going = [job for job in rows if job not in used]
+        losing = [job for job in rows if job not in used]
     which = in_group(group)
     a = t.artifacts.c
-    having = set(connection.scalars(select(a.job_id).where(among(a.job_id, going), which)))
+    having = set(connection.scalars(select(a.job_id).where(among(a.job_id, losing), which)))
     _leave_files(connection, having, which)
     gone = connection.execute(delete(t.artifacts).where(among(a.job_id, having), which)).rowcount
     add_events(connection, sorted(having), f"{group} pruned", by)

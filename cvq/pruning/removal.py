@@ -64,17 +64,21 @@ def forget_files(
     database: Database, plan: Plan, groups: Sequence[str], by: str, report: Report, tick: Tick
 ) -> None:
     """The same for some files of jobs that stay; the report counts jobs that have lost any."""
-    jobs = plan.jobs
+    jobs: list[int] = []
     lost: set[int] = set()
     for unit in plan.units:
         if unit.batch is not None and "results" in groups:
             with _turn(database) as connection:
-                prune.withdraw(connection, unit.batch, plan.seen)
+                may_go = prune.withdraw(connection, unit.batch, plan.seen)
+            if not may_go:
+                report.stays[KNOWN] += len(unit.jobs)
+                continue
+        jobs += unit.jobs
     for start in range(0, len(jobs), _JOBS_AT_ONCE):
         some = jobs[start : start + _JOBS_AT_ONCE]
         for group in groups:
             with _turn(database) as connection:
-                removed = prune.forget_files(connection, some, group, by)
+                removed = prune.forget_files(connection, some, group, by, [plan.still])
             lost.update(removed.jobs)
             report.rows += removed.rows
         tick(start + len(some), len(jobs))
@@ -92,6 +96,9 @@ def _bundles(database: Database, unit: Unit, still: ColumnElement[bool]) -> Iter
         for job in some:
             size = sizes.get(job, 0)
             if size > _ROWS_AT_ONCE:
+                if bundle:  # which may use this one, and is gone then
+                    yield bundle
+                    bundle, rows = [], 0
                 size = _shorten(database, job, still)
             if bundle and (len(bundle) == _JOBS_AT_ONCE or rows + size > _ROWS_AT_ONCE):
                 yield bundle
@@ -114,11 +121,14 @@ def _sizes(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
 
 
 def _shorten(database: Database, job: int, still: ColumnElement[bool]) -> int:
-    """Remove the long rows of a job that is to go, piece by piece; return how many are left."""
-    which = select(t.jobs.c.id).where(t.jobs.c.id == job, prune.may_go(), still)
+    """Remove the long rows of a job that is to go, piece by piece; return how many are left.
+
+    One that somebody uses now keeps them all, as it stays.
+    """
     while True:
         with _turn(database) as connection:
-            if connection.scalar(which) is None or not prune.trim(connection, job, _ROWS_AT_ONCE):
+            goes = prune.going(connection, [job], [still])
+            if not goes or not prune.trim(connection, job, _ROWS_AT_ONCE):
                 return 0
 
 

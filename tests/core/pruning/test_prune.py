@@ -20,7 +20,7 @@ from cvq.artifacts import ArtifactStore
 from cvq.batch import NewBatch
 from cvq.db import Database
 from cvq.errors import PrunedJobError, UnknownJobError, UsageError
-from cvq.lifecycle import batches, jobs
+from cvq.lifecycle import batches, describing, jobs
 from cvq.lifecycle.prune import OF_JOBS, ranges_of
 from cvq.manifests import Entry, Writer
 from cvq.parse import reference
@@ -380,6 +380,34 @@ def test_long_logs_go_piece_by_piece(past: Past, monkeypatch: pytest.MonkeyPatch
     assert len(jobs) == 4
     assert prune(past.database, lambda: past.store, ALL, "ann").jobs == 4
     assert rows(past, t.logs) == 0
+
+
+def test_what_is_used_meanwhile_keeps_its_long_log(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvq.pruning.removal._ROWS_AT_ONCE", 10)
+    model, other = past.job(lines=35), past.job()
+
+    def comes(what: str, *_: int) -> None:
+        if what == "looking for jobs" and len(left(past)) == 2:
+            past.job(inputs={"model": past.model(model)}, ended_s=10, lines=0)
+
+    chosen = Choice(Filter(ids=[model, other]))
+    assert prune(past.database, lambda: past.store, chosen, "ann", comes).jobs == 1
+    assert rows(past, t.logs) == 35
+
+
+def test_files_of_what_is_meant_no_more_stay(past: Past) -> None:
+    job = past.job(files={"r": "333"})
+
+    def tagged(what: str, *_: int) -> None:
+        if what == "looking for jobs":
+            with past.database.write() as connection:
+                describing.tag(connection, [job], {"keep": "1"}, "ann")
+
+    past.job(tags={"keep": "1"}, ended_s=10)
+    chosen = replace(ALL, groups=["results"], keep_tagged="keep", ended_before=_days_ago(30))
+    assert prune(past.database, lambda: past.store, chosen, "ann", tagged).files == 0
 
 
 def test_files_that_cannot_be_removed_are_told_and_tried_again(
