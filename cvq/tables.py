@@ -239,6 +239,7 @@ batches = Table(
     # Items that are answered by jobs of earlier batches.
     Column("known", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "cache_key", "id"),
+    Index(None, "manifest", **_where("manifest IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 
@@ -402,6 +403,8 @@ leftovers = Table(
     Column("job_id", BigInteger),  # whose file it was; NULL of an input
     Column("uri", Text),  # NULL of an input
     Column("sha256", String(64), nullable=False),
+    Index(None, "job_id"),
+    Index(None, "sha256"),
 )
 
 artifacts = Table(

@@ -166,6 +166,9 @@ def _make_indexes() -> None:
         columns = [column, "job_id"]
         _index("inputs", f"ix_inputs_{column}_job_id", columns, f"{column} IS NOT NULL")
     op.create_index("ix_artifacts_sha256_job_id", "artifacts", ["sha256", "job_id"])
+    for column in ("job_id", "sha256"):
+        op.create_index(f"ix_leftovers_{column}", "leftovers", [column])
+    _index("batches", "ix_batches_manifest", ["manifest"], "manifest IS NOT NULL")
     op.create_index("ix_sweeps_state_id", "sweeps", ["state", "id"])
     op.create_index("ix_sweeps_user_id", "sweeps", ["user", "id"])
 
