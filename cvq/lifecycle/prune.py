@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     delete,
@@ -124,7 +123,7 @@ def remove(
 
 def going(
     connection: Connection, ids: Collection[int], which: Sequence[ColumnElement[bool]]
-) -> list[Row[Any]]:
+) -> list[Any]:
     """Those of some jobs that `remove` removes, locked: the id, batch and sweep of each."""
     rows = connection.execute(
         select(t.jobs.c.id, t.jobs.c.batch, t.jobs.c.sweep)
