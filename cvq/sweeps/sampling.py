@@ -10,6 +10,8 @@ from ..errors import UsageError
 from ..text import count
 from .space import Params, Space, size
 
+_LEAST_IN_VAIN, _IN_VAIN_EACH = 1_000, 50  # draws that find nothing new, before they are ended
+
 
 def grid(space: Space) -> Iterator[Params]:
     """Every point, the last parameter varying fastest.
@@ -39,7 +41,15 @@ def draws(space: Space, trials: int, seed: int) -> list[Params]:
     # Of this generator, `random()` is the one whose numbers are the same in every Python.
     source = random.Random(seed)  # noqa: S311 - no secret
     seen: dict[tuple[object, ...], Params] = {}
+    in_vain = 0
     while len(seen) < trials:
         drawn = {parameter.name: parameter.at(source.random()) for parameter in space}
-        seen.setdefault(tuple((type(v), v) for v in drawn.values()), drawn)
+        is_new = seen.setdefault(tuple((type(v), v) for v in drawn.values()), drawn) is drawn
+        in_vain = 0 if is_new else in_vain + 1
+        # Numbers that are no whole ones are not counted, but rounded: there may be few of them.
+        if points is None and in_vain > _LEAST_IN_VAIN + _IN_VAIN_EACH * len(seen):
+            raise UsageError(
+                f"{in_vain:,} draws found {count(len(seen), 'point')} that differ in the digits "
+                f"kept of a number, fewer than {trials} trials: give fewer trials, or wider ranges"
+            )
     return list(seen.values())

@@ -16,12 +16,14 @@ from typing import Any, TypeAlias
 
 from ..errors import UsageError
 from ..figures import number
+from ..text import one_line
 
 Param: TypeAlias = str | int | float | bool | None
 Params: TypeAlias = dict[str, Param]
 
 _RANGE = re.compile(r"(log|int|float):([^:]*):([^:]*)(?::([^:]*))?")
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|.', re.DOTALL)
+_SHOWN = 80  # characters of a value that cannot be read
 _MOST_DIGITS = 6  # of a number that is drawn: it can be typed again
 
 
@@ -278,8 +280,11 @@ def _typed(name: str, word: str) -> Choice:
         return Choice(word, word)
     try:
         return Choice(word, json.loads(word))
+    except RecursionError:
+        said = "too many brackets within each other"
     except ValueError as error:
-        raise UsageError(f"{name}: {word} cannot be read as JSON: {error}") from None
+        said = str(error)
+    raise UsageError(f"{name}: {one_line(word, _SHOWN)} cannot be read as JSON: {said}")
 
 
 def _text(value: Any) -> str:

@@ -95,6 +95,16 @@ def test_the_last_of_a_grid_varies_fastest() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("values", ["float:0.1:0.1000001", "log:1:1.000001"])
+def test_draws_of_a_range_with_too_few_numbers_end(values: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"draws found \d+ points? that differ in the digits kept"
+    ):
+        sampling.draws(parse({"a": values}), 10, seed=1)
+    ten = sampling.draws(parse({"a": "float:0.1:0.100009"}), 10, seed=1)
+    assert {p["a"] for p in ten} == {round(0.1 + n / 1e6, 6) for n in range(10)}
+
+
 def test_the_same_seed_draws_the_same_numbers_for_ever() -> None:
     drawn = sampling.draws(parse({"lr": "log:1e-4:1e-1", "n": "int:1:9"}), 2, seed=7)
     assert drawn == [{"lr": 0.00093648, "n": 2}, {"lr": 0.00897023, "n": 1}]
@@ -130,6 +140,7 @@ def test_lists_and_texts_in_quotes_are_read_as_json() -> None:
         ([("a", "float:1:9:2")], "a=float:1:9:2: only int:LOW:HIGH takes a step"),
         ([("a", "log:1")], "a=log:1 is no range: write log:LOW:HIGH"),
         ([("a", "[1,2")], "a: [1,2 cannot be read as JSON"),
+        ([("a", "[" * 100_000)], f"a: {'[' * 79}… cannot be read as JSON: too many brackets"),
     ],
 )
 def test_a_space_that_is_none_is_refused(given: Any, said: str) -> None:
