@@ -15,7 +15,19 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Table,
+    cast,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from .. import tables as t
 from ..given import among
@@ -26,6 +38,7 @@ from .order import new_rank
 
 _MOST_LOOKED_AT = 50  # jobs of an identity, the newest
 _SETTLED_AT_ONCE = 1_000
+_LOCKS = 0x637671  # the class of the locks of identities on a server
 
 
 class Wanted(NamedTuple):
@@ -289,16 +302,20 @@ def lock(connection: Connection, identities: Iterable[str]) -> None:
     wait for each other.
     """
     if connection.dialect.name == "postgresql":
-        for identity in sorted(set(identities)):
-            connection.execute(select(func.pg_advisory_xact_lock(_key(identity))))
+        keys = sorted({_key(identity) for identity in identities})
+        if keys:
+            each = func.unnest(cast(keys, ARRAY(Integer))).column_valued("key")
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCKS, each)))
 
 
 def _try_lock(connection: Connection, identity: str) -> bool:
     """The same, where nobody else has it: whoever holds rows of jobs waits for no such lock."""
     if connection.dialect.name != "postgresql":
         return True
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(_key(identity)))))
+    lock = func.pg_try_advisory_xact_lock(_LOCKS, _key(identity))
+    return bool(connection.scalar(select(lock)))
 
 
 def _key(identity: str) -> int:
-    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], signed=True)
+    """One of 256: a server has room for some thousand locks, and a sweep that many identities."""
+    return hashlib.sha256(identity.encode()).digest()[0]

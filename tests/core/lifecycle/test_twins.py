@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from steps import QUEUE, claims, finish, get, submit
 
 from cvq import queries
@@ -17,7 +18,7 @@ from cvq import tables as t
 from cvq.db import Database
 from cvq.explain.explanation import explain
 from cvq.ids import AttemptId
-from cvq.lifecycle import attempts, jobs
+from cvq.lifecycle import attempts, jobs, twins
 from cvq.records import Artifact, Job, MetricPoint, NewJob, Outcome
 from cvq.states import Reason, Role, State
 from cvq.views.curves import points_of
@@ -329,3 +330,19 @@ def test_of_many_that_look_after_it_at_once_each_lets_one_run(database: Database
     states = [get(database, job.id).state for job in waiting]
     assert states.count(State.FAILED) == 3
     assert states.count(State.SUCCEEDED) == len(waiting) - 3
+
+
+def test_a_transaction_holds_few_locks_however_many_identities_it_has(database: Database) -> None:
+    many = [hashlib.sha256(str(nth).encode()).hexdigest() for nth in range(3_000)]
+    with database.write() as connection:
+        twins.lock(connection, [])
+        twins.lock(connection, many)
+        assert twins._try_lock(connection, many[0])
+        if not database.is_sqlite:
+            held = connection.scalar(text(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND pid = pg_backend_pid()"
+            ))  # fmt: skip
+            assert held == 256
+            with database.write() as other:
+                assert not twins._try_lock(other, many[0])
