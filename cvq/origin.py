@@ -20,7 +20,10 @@ _LAST_S = 0.1  # for which one that was killed is waited for
 _FRESH_S = 60.0  # for which a program that submits again and again believes what git has told
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Nothing is run that a folder's own settings name, no lock is taken, nothing is asked.
-_QUIETLY = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+_QUIETLY = {
+    "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none", "LC_ALL": "C",
+}  # fmt: skip
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false")
 # Short, and quick however large the folder is: HEAD alone is read.
 _WHERE = (*_GIT, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
@@ -28,6 +31,8 @@ _WHERE = (*_GIT, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
 _DIRTY = (
     *_GIT, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty",
 )  # fmt: skip
+# Programs through which files that seem changed are read, each with whose settings name it.
+_FILTERS = (*_GIT, "config", "--show-scope", "--name-only", "--get-regexp", r"^filter\.")
 
 
 class WorkingFolder:
@@ -41,7 +46,7 @@ class WorkingFolder:
         self._folder = _here()
         self._known = _remembered(self._folder)
         there = self._known is None and self._folder is not None and shutil.which("git")
-        self._asked = [_start(each) for each in (_WHERE, _DIRTY)] if there else []
+        self._asked = [_start(_WHERE), _start_dirty()] if there else []
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +59,9 @@ class WorkingFolder:
     def told(self) -> dict[str, Any] | None:
         """`{"revision", "branch", "dirty"}`, or None outside of git and where it is not installed.
 
-        `dirty` is whether files that git knows were changed, None where that took too long; the
-        branch is None where none is checked out.
+        `dirty` is whether files that git knows were changed, None where that took too long, or
+        would run what the folder's own settings name; the branch is None where none is checked
+        out.
         """
         if self._known is not None:
             return self._known[0]
@@ -122,6 +128,20 @@ def _start(command: tuple[str, ...]) -> subprocess.Popen[bytes] | None:
         )
     except OSError:
         return None
+
+
+def _start_dirty() -> subprocess.Popen[bytes] | None:
+    """Ask whether files were changed, where that runs no program that came with the folder."""
+    try:
+        found = subprocess.run(
+            _FILTERS, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S,
+            env={**os.environ, **_QUIETLY}, start_new_session=True, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    scopes = {line.partition(b"\t")[0] for line in found.stdout.splitlines()}
+    is_safe = found.returncode in (0, 1) and not scopes & {b"local", b"worktree"}
+    return _start(_DIRTY) if is_safe else None
 
 
 def _answer(process: subprocess.Popen[bytes] | None, until: float) -> str | None:

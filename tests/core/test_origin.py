@@ -105,3 +105,18 @@ def test_a_submission_is_told_with_versions_and_code() -> None:
     assert (said["cvq"], said["host"], said["code"], said["git"]) == (
         __version__, "gpu1", "c0de", None,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["clean", "process"])
+def test_no_filter_that_a_folder_names_is_run(repository: Path, kind: str) -> None:
+    (repository / ".gitattributes").write_text("*.py filter=spy\n")
+    (repository / "train.py").write_text("lr = 2\n")  # which git has to read
+    assert asked() == {"revision": git("rev-parse", "HEAD").strip(), "branch": "main",
+                       "dirty": True}  # fmt: skip
+    git("config", f"filter.spy.{kind}", f"touch '{repository}/seen'")
+    origin._memory.clear()
+    told = asked()
+    assert isinstance(told, dict)
+    assert told["branch"] == "main"
+    assert told["dirty"] is None
+    assert not (repository / "seen").exists()
