@@ -26,8 +26,8 @@ class Formatter(click.HelpFormatter):
     def write_text(self, text: str) -> None:
         """Write paragraphs; of an example, what is said of it goes below where it must."""
         room = self.width - self.current_indent
-        whole = re.sub(r"(?<=\w)-(?=\w)", _HYPHEN, text)
-        super().write_text("\n".join(_example(line, room) for line in whole.split("\n")))
+        laid = "\n".join(_example(line, room) for line in text.split("\n"))
+        super().write_text(re.sub(r"(?<=\w)-(?=\w)", _HYPHEN, laid))
 
     def write(self, string: str) -> None:
         """Write, as it is printed."""
