@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Integer, String, Text, literal
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Integer, String, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
@@ -138,21 +138,13 @@ def _minute_of_postgresql(element: minute_of, compiler: Any, **kw: Any) -> str:
     return f"to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')"
 
 
-class bytewise(FunctionElement[str]):  # noqa: N801 - it reads as SQL
-    """A text in the order of its code points, as SQLite has all of them."""
+def Word(length: int | None = None) -> TypeEngine[str]:  # noqa: N802 - it is a type of columns
+    """A text that history is asked for: in the order of its code points.
 
-    type = Text()
-    inherit_cache = True
-
-
-@compiles(bytewise, "sqlite")
-def _bytewise_sqlite(element: bytewise, compiler: Any, **kw: Any) -> str:
-    return str(compiler.process(element.clauses, **kw))
-
-
-@compiles(bytewise, "postgresql")
-def _bytewise_postgresql(element: bytewise, compiler: Any, **kw: Any) -> str:
-    return f'({compiler.process(element.clauses, **kw)} COLLATE "C")'
+    So SQLite has all texts. Postgres has them in the order of some language, as its database was
+    made: `B` between `a` and `c`, in which what begins with `a` does not stand together.
+    """
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 class Json(TypeDecorator[Any]):

@@ -28,7 +28,7 @@ from .column_types import Json as Json
 from .column_types import Turn as Turn
 from .column_types import Unreadable as Unreadable
 from .column_types import UtcDateTime as UtcDateTime
-from .column_types import bytewise as bytewise
+from .column_types import Word
 from .column_types import now as now
 from .column_types import readable as readable
 from .column_types import seconds_between as seconds_between
@@ -86,22 +86,22 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", BigId, primary_key=True),
-    Column("kind", String(100), nullable=False),
-    Column("queue", String(200), nullable=False),
+    Column("kind", Word(100), nullable=False),
+    Column("queue", Word(200), nullable=False),
     Column("priority", Turn(small=True), nullable=False),
     Column("fair_rank", Turn, nullable=False),
     # Of jobs that a worker may run together, on a model that stays loaded; without one, a job has
     # a process of its own.
     Column("batch_key", String(200)),
-    Column("user", String(200), nullable=False),
-    Column("name", String(200)),
+    Column("user", Word(200), nullable=False),
+    Column("name", Word(200)),
     Column("tags", Json, nullable=False),
     Column("spec", Json, nullable=False),
     Column("spec_hash", String(64), nullable=False),
-    Column("device", String(20)),
+    Column("device", Word(20)),
     Column("time_limit", Float),
-    Column("state", String(20), nullable=False),
-    Column("reason", String(50)),
+    Column("state", Word(20), nullable=False),
+    Column("reason", Word(50)),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("lease_owner", String(200)),
@@ -126,7 +126,7 @@ jobs = Table(
     Column("needs", String(40), nullable=False, server_default=text("''")),
     Column("batch", BigInteger),  # the id of the batch that it was submitted in
     Column("sweep", BigInteger),  # the id of the sweep that it is a trial of
-    Column("note", Text),
+    Column("note", Word()),
     # Where it was submitted: versions, host, and the state of the working folder in git.
     Column("origin", Json),
     # Equal for jobs that do the same; NULL of one whose work is never shared.
@@ -201,6 +201,7 @@ jobs = Table(
     Index("ix_jobs_created_at", "created_at"),
     Index("ix_jobs_started_at", "started_at"),
     Index("ix_jobs_finished_at", "finished_at"),
+    Index("ix_jobs_name_id", "name", "id"),
     sqlite_autoincrement=True,  # an id is never given twice, also after pruning
 )
 
@@ -210,7 +211,6 @@ duration = seconds_between(jobs.c.started_at, jobs.c.finished_at)
 wait = seconds_between(jobs.c.queued_at, jobs.c.started_at)
 Index("ix_jobs_duration", duration, jobs.c.id)
 Index("ix_jobs_wait", wait, jobs.c.id)
-Index("ix_jobs_name_id", bytewise(jobs.c.name), jobs.c.id)
 
 
 def in_state(*states: str) -> ColumnElement[bool]:
@@ -248,10 +248,10 @@ attempts = Table(
     metadata,
     _job_id(primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("worker", String(200), nullable=False),
+    Column("worker", Word(200), nullable=False),
     Column("host", String(200), nullable=False),
     Column("pid", Integer),
-    Column("device", String(100)),
+    Column("device", Word(100)),
     Column("versions", Json),
     Column("seed", BigInteger),
     Column("started_at", UtcDateTime, nullable=False),
@@ -316,19 +316,12 @@ attributes = Table(
     Column("source", String(10), primary_key=True),  # `params`, `tags` or `result`
     Column("name", String(200), primary_key=True),
     Column("value", Float),  # where it is a number, or a truth value
-    Column("text", String(500)),  # where it is none
+    Column("text", Word(500)),  # where it is none
     Index(
         "ix_attributes_value", "source", "name", "value", "job_id", **_where("value IS NOT NULL")
     ),
+    Index("ix_attributes_text", "source", "name", "text", "job_id", **_where("text IS NOT NULL")),
     sqlite_with_rowid=False,
-)
-Index(
-    "ix_attributes_text",
-    attributes.c.source,
-    attributes.c.name,
-    bytewise(attributes.c.text),
-    attributes.c.job_id,
-    **_where("text IS NOT NULL"),
 )
 
 # The files that a job takes, and the jobs whose models it uses.

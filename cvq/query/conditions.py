@@ -15,7 +15,6 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
 from .. import tables as t
-from ..column_types import bytewise
 from ..given import among
 from .meaning import Attribute, Column, Either, Every, Figure, Term, Test
 from .patterns import Pattern
@@ -167,13 +166,12 @@ def of_value(test: Test, column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def matched(test: Test, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether a text is as a pattern, or is not."""
-    text = bytewise(column)
     [pattern] = test.values
     assert isinstance(pattern, Pattern)
     if pattern.is_plain:
-        return text == pattern.start if test.op == "like" else text != pattern.start
-    is_alike = _alike(text, literal(pattern.glob(), Text), literal(pattern.like(), Text))
+        return column == pattern.start if test.op == "like" else column != pattern.start
+    is_alike = _alike(column, literal(pattern.glob(), Text), literal(pattern.like(), Text))
     if test.op == "not like":
         return and_(column.is_not(None), not_(is_alike))
     [begins] = ranges_of(test)
-    return is_alike if begins == WHOLE else and_(within_any(text, [begins]), is_alike)
+    return is_alike if begins == WHOLE else and_(within_any(column, [begins]), is_alike)

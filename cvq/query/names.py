@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, literal_column, or_, select
 
 from .. import tables as t
-from ..column_types import bytewise
 from .columns import SOURCES
 
 
@@ -33,7 +32,7 @@ def _has(name: str, source: str) -> ColumnElement[bool]:
         return _first([s.name == name], s.value, s.job_id)
     mine = [a.source == source, a.name == name]
     # Each of the two has an index of its own.
-    texts = _first([*mine, a.text.is_not(None)], bytewise(a.text), a.job_id)
+    texts = _first([*mine, a.text.is_not(None)], a.text, a.job_id)
     return or_(texts, _first([*mine, a.value.is_not(None)], a.value, a.job_id))
 
 

@@ -31,10 +31,10 @@ def ranges_of(test: Test) -> list[Range]:
     values: list[Any] = list(test.values)
     if test.op in ("present", "not like"):
         return [WHOLE]
-    if test.op == "not in" and isinstance(values[0], str):
-        return [WHOLE]  # in which order texts come, databases do not agree
     if test.op == "like":
         return [_beginning(values[0])]
+    if test.op == "not in" and isinstance(values[0], str):
+        return [WHOLE]  # these are sent as they are
     equal = sorted(
         (_equal(test.subject, value) for value in values), key=lambda each: (each.low, each.high)
     )

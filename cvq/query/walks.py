@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 
 from .. import tables as t
-from ..column_types import bytewise
 from .conditions import (
     column_of,
     conditions,
@@ -166,9 +165,8 @@ def along(subject: Subject) -> Walk | None:
     if isinstance(subject, Attribute):
         if subject.as_ is None:
             return None
-        key = bytewise(column) if subject.as_ == "text" else column
         # As the partial index has it, of which Postgres sees no other way that it applies.
-        return Walk(table, table.c.job_id, key, (*mine, column.is_not(None)), subject=subject)
+        return Walk(table, table.c.job_id, column, (*mine, column.is_not(None)), subject=subject)
     once = _once(subject, table)
     return Walk(table, table.c.job_id, column, tuple(mine), subject=subject, also=once)
 
@@ -183,11 +181,7 @@ def _along_column(column: Column) -> Walk | None:
         number = select(t.jobs.c.attempt).where(t.jobs.c.id == a.job_id).correlate(t.attempts)
         last = a.number == number.scalar_subquery()
         return Walk(t.attempts, a.job_id, a[column.name], subject=column, also=(last,))
-    return Walk(t.jobs, t.jobs.c.id, _key_of(column), subject=column)
-
-
-def _key_of(column: Column) -> ColumnElement[Any]:
-    return bytewise(column_of(column)) if column.name == "name" else column_of(column)
+    return Walk(t.jobs, t.jobs.c.id, column_of(column), subject=column)
 
 
 def _once(figure: Figure, table: FromClause) -> tuple[ColumnElement[bool], ...]:
@@ -205,7 +199,7 @@ def _once(figure: Figure, table: FromClause) -> tuple[ColumnElement[bool], ...]:
 
 def with_value(column: Column, value: Value | None) -> Walk:
     """The way by ids along the jobs of which a column has one value; of none, for None."""
-    key = _key_of(column)
+    key = column_of(column)
     # Told that it is equal, Postgres would take the order by ids alone from another index.
     which = (key.is_(None),) if value is None else (key >= bound(value), key <= bound(value))
     return Walk(t.jobs, t.jobs.c.id, key, which, fixed=True)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from cvq.tables import UtcDateTime, bytewise, duration, wait
+from cvq.tables import UtcDateTime
 
 revision = "0008"
 down_revision = "0007"
@@ -20,11 +20,21 @@ depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+_BYTEWISE = 'COLLATE "C"'  # texts of Postgres in the order of their code points, as of SQLite
+_WORDS = {
+    "jobs": {
+        "kind": 100, "queue": 200, "user": 200, "name": 200, "device": 20, "state": 20,
+        "reason": 50,
+    },
+    "attempts": {"worker": 200, "device": 100},
+}  # fmt: skip
 _BATCH = 500
 _LONGEST_LIST = 100
+_SPANS = {"duration": ("started_at", "finished_at"), "wait": ("queued_at", "started_at")}
 
 
 def upgrade() -> None:
+    _order_texts()
     _add_columns()
     _make_attributes()
     _make_inputs()
@@ -49,10 +59,30 @@ def upgrade() -> None:
     _make_indexes()
 
 
+def _word(length: int | None = None) -> sa.types.TypeEngine[str]:
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
+def _order_texts() -> None:
+    """On Postgres, whose databases have texts in the order of some language."""
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    # Made again, Postgres would write its condition in other words than that of a new index.
+    op.drop_index("ix_jobs_unfinished", "jobs")
+    for table, columns in _WORDS.items():
+        changes = [
+            f'ALTER COLUMN "{name}" TYPE VARCHAR({length}) {_BYTEWISE}'
+            for name, length in columns.items()
+        ]
+        op.execute(f"ALTER TABLE {table} {', '.join(changes)}")
+    columns_of_turn = ["queue", "priority", "user", "fair_rank"]
+    _index("jobs", "ix_jobs_unfinished", columns_of_turn, "state IN ('queued', 'running')")
+
+
 def _add_columns() -> None:
     for column in (
         sa.Column("sweep", sa.BigInteger()),
-        sa.Column("note", sa.Text()),
+        sa.Column("note", _word()),
         sa.Column("origin", JSON),
         sa.Column("identity", sa.String(length=64)),
         sa.Column("twin_of", sa.BigInteger()),
@@ -69,7 +99,7 @@ def _make_attributes() -> None:
         sa.Column("source", sa.String(length=10), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("value", sa.Float()),
-        sa.Column("text", sa.String(length=500)),
+        sa.Column("text", _word(500)),
         sa.ForeignKeyConstraint(
             ["job_id"], ["jobs.id"], name="fk_attributes_job_id", ondelete="CASCADE"
         ),
@@ -150,17 +180,17 @@ def _make_indexes() -> None:
     _index("attempts", "ix_attempts_gpu", gpu, "device <> 'cpu'")
     op.drop_index("ix_jobs_alone", "jobs")
     _index("jobs", "ix_jobs_note", ["id"], "note IS NOT NULL")
-    for name, expression in {"duration": duration, "wait": wait}.items():
-        op.create_index(f"ix_jobs_{name}", "jobs", [_compiled(expression), "id"])
-    op.create_index("ix_jobs_name_id", "jobs", [_bytewise("name"), "id"])
+    for name, (start, end) in _SPANS.items():
+        op.create_index(f"ix_jobs_{name}", "jobs", [_seconds(start, end), "id"])
+    op.create_index("ix_jobs_name_id", "jobs", ["name", "id"])
     for column in ("worker", "device"):
         op.create_index(f"ix_attempts_{column}_job_id", "attempts", [column, "job_id"])
     op.drop_index("ix_summaries_name_value", "summaries")
     op.drop_index("ix_summaries_name_best", "summaries")
     for figure in ("value", "last", "min", "max", "best"):
         op.create_index(f"ix_summaries_name_{figure}", "summaries", ["name", figure, "job_id"])
-    for column, key in (("value", "value"), ("text", _bytewise("text"))):
-        columns = ["source", "name", key, "job_id"]
+    for column in ("value", "text"):
+        columns = ["source", "name", column, "job_id"]
         _index("attributes", f"ix_attributes_{column}", columns, f"{column} IS NOT NULL")
     for column in ("sha256", "source_job"):
         columns = [column, "job_id"]
@@ -173,14 +203,11 @@ def _make_indexes() -> None:
     op.create_index("ix_sweeps_user_id", "sweeps", ["user", "id"])
 
 
-def _compiled(expression: sa.ColumnElement[Any]) -> sa.TextClause:
-    text = str(expression.compile(dialect=op.get_bind().dialect))
-    return sa.text(text.replace("jobs.", ""))
-
-
-def _bytewise(column: str) -> sa.TextClause:
-    """A text in the order of its code points, as SQLite has all of them."""
-    return _compiled(bytewise(sa.column(column)))
+def _seconds(start: str, end: str) -> sa.TextClause:
+    """From one time to another."""
+    if op.get_bind().dialect.name == "sqlite":
+        return sa.text(f"round((julianday({end}) - julianday({start})) * 86400.0, 3)")
+    return sa.text(rf"(extract(epoch from ({end} - {start}))\:\:double precision)")
 
 
 def _index(table: str, name: str, columns: list[Any], where: str) -> None:

@@ -121,8 +121,8 @@ def _sqlite_schema(connection: Connection) -> dict[str, Any]:
 
 _POSTGRES_SCHEMA = (
     "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, "
-    "column_default, is_identity, ordinal_position FROM information_schema.columns "
-    "WHERE table_schema = 'public'",
+    "column_default, is_identity, ordinal_position, collation_name "
+    "FROM information_schema.columns WHERE table_schema = 'public'",
     "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
     "WHERE connamespace = 'public'::regnamespace",
