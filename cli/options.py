@@ -309,15 +309,15 @@ def make_filter(
     from cvq.views.filters import Filter, conditions_of
 
     return Filter(
-        states=_flat(status),
-        reasons=_flat(reason),
-        kinds=_flat(kind),
-        users=_flat(user),
+        states=flat(status),
+        reasons=flat(reason),
+        kinds=flat(kind),
+        users=flat(user),
         names=name,
-        workers=_flat(worker),
-        queues=_flat(queue),
-        batches=resolve_batches(history, _flat(batch)),
-        sweeps=resolve_sweeps(history, _flat(sweep)),
+        workers=flat(worker),
+        queues=flat(queue),
+        batches=resolve_batches(history, flat(batch)),
+        sweeps=resolve_sweeps(history, flat(sweep)),
         tags=tag,
         since=since,
         until=until,
@@ -404,7 +404,8 @@ def check_attempt(client: History, job_ids: Sequence[int], attempt: int | None) 
         references.check_attempt(connection, job_ids, attempt)
 
 
-def _flat(lists: Iterable[list[T]]) -> list[T]:
+def flat(lists: Iterable[Sequence[T]]) -> list[T]:
+    """The values of an option that was given several times, each with commas."""
     return [value for values in lists for value in values]
 
 

@@ -137,17 +137,39 @@ def packing() -> Iterator[Callable[[int, int], None] | None]:
         bar.stop()
 
 
-def dry_run(client: Client, kind: Kind, values: dict[str, Any], options: dict[str, Any]) -> None:
-    """Print the specification as it would be stored; for people, too, what it would take."""
+def dry_run(
+    client: Client,
+    kind: Kind,
+    values: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Print the specification as it would be stored, and what it would take.
+
+    Args:
+        client: who checks it.
+        kind: of the job.
+        values: its parameters.
+        options: what it would be submitted with.
+        as_json: print both in one object; the specification alone otherwise, and on stderr the
+            rest for people.
+    """
     from cvq.checks import JobOptions
 
     names = ("priority", "name", "tags", "queue", "retries", "time_limit", "soft_time_limit")
     checked = {name: options[name] for name in names if name in options}
     spec = client.check(kind.name, **checked, **values)
-    dump(spec.model_dump(mode="json"))
+    shape = spec.model_dump(mode="json")
+    told = estimates.spec_estimate(client, kind, spec, JobOptions(**options))
+    if as_json:
+        estimate = None if told is None else told.to_json()
+        dump({"kind": kind.name, "spec": shape, "estimate": estimate})
+        return
+    dump(shape)
     if at := options.get("at"):
         note(f"it would not start before {formats.moment(at)}")
-    estimates.tell(estimates.spec_estimate(client, kind, spec, JobOptions(**options)))
+    estimates.tell(told)
 
 
 def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--role", metavar="ROLE", help="Only this role: result, preview, model, plot, …")
 @options.as_json
 @options.as_csv
+@options.as_md
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print only where the files are.")
 def artifacts(reference: Reference, role: str | None) -> None:
     """List the files that a job produced.

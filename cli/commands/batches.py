@@ -21,12 +21,13 @@ from ..output import hint
     help="Only batches of these users.",
 )
 @click.option(
-    "-n", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
+    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
     help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")
 @options.as_json
 @options.as_csv
+@options.as_md
 @options.quiet
 def batches(user: Sequence[list[str]], limit: int, everything: bool) -> None:
     """List batches, the newest first.

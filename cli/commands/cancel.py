@@ -64,10 +64,12 @@ def cancel(
     some = bool(references) or everything or dry_run
     if not some and _only(filters, "batch"):
         return _cancel_batches(
-            client, options.resolve_batches(client, _flat(filters["batch"])), yes
+            client, options.resolve_batches(client, options.flat(filters["batch"])), yes
         )
     if not some and _only(filters, "sweep"):
-        sweeping.cancel(client, options.resolve_sweeps(client, _flat(filters["sweep"])), yes=yes)
+        sweeping.cancel(
+            client, options.resolve_sweeps(client, options.flat(filters["sweep"])), yes=yes
+        )
         return 0
     jobs = _chosen(client, references, filters)
     if not jobs and form() is Form.TEXT:
@@ -93,10 +95,6 @@ def cancel(
 def _only(filters: Mapping[str, Any], name: str) -> bool:
     """Whether these are meant as a whole, as nothing is said of which of their jobs."""
     return [each for each, given in filters.items() if given] == [name]
-
-
-def _flat(groups: Sequence[Sequence[Reference]]) -> list[Reference]:
-    return [one for group in groups for one in group]
 
 
 def _cancel_batches(client: Client, numbers: Sequence[int], yes: bool) -> int:

@@ -11,7 +11,7 @@ from cvq.errors import UsageError
 
 from .. import options
 from ..display import Form, display, form
-from ..output import hint, note
+from ..output import hint, note, say_each
 
 if TYPE_CHECKING:
     from cvq.history import History
@@ -29,7 +29,10 @@ _USUAL = 50  # jobs that a filter gives
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
 @options.filters
 @click.option(
-    "--sort", metavar="KEY", help="The order of jobs that a filter means, as in `cvq ls`."
+    "--sort",
+    type=options.Query("key"),
+    metavar="KEY",
+    help="The order of jobs that a filter means, as in `cvq ls`.",
 )
 @click.option(
     "-n", "-L", "--limit", type=options.count(2), default=_USUAL, metavar="N",
@@ -43,6 +46,7 @@ _USUAL = 50  # jobs that a filter gives
 @options.as_json
 @options.as_csv
 @options.as_md
+@options.quiet
 def compare(
     references: Sequence[Reference], sort: str | None, limit: int, everything: bool,
     precision: int | None, **filters: Any,
@@ -69,6 +73,7 @@ def compare(
         json=lambda found: found.to_json(lines),
         csv=lambda _: drawing.csv(),
         md=lambda _: drawing.markdown(),
+        quiet=lambda _: say_each(ids),
         text=lambda _: drawing.table() if lines else None,
     )
     if not lines:

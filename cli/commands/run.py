@@ -54,7 +54,7 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     client = Client()
     options = submitting.client_options(client, common)
     if common["dry_run"]:
-        submitting.dry_run(client, kind, values, options)
+        submitting.dry_run(client, kind, values, options, as_json=common["as_json"])
         return
     queue = client.settings.host_queue
     handle = submitting.submit(client, kind, values, {"queue": queue, **options})

@@ -44,6 +44,7 @@ _BY = ("kind", "user", "day", "state", "reason", "queue", "worker", "host", "dev
 @options.as_json
 @options.as_csv
 @options.as_md
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print the names of the lines only.")
 def stats(by: Sequence[str], sort: str | None, **filters: Any) -> None:
     """Count jobs, how long they waited and ran, how many succeeded, and their GPU hours.
 

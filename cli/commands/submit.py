@@ -45,7 +45,7 @@ def _submit(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
         batching.submit(kind, client, values, common, options)
         return
     if common["dry_run"]:
-        submitting.dry_run(client, kind, values, options)
+        submitting.dry_run(client, kind, values, options, as_json=common["as_json"])
         return
     handle = submitting.submit(client, kind, values, options)
     if not (common["wait"] or common["timeout"] is not None):
@@ -84,7 +84,8 @@ def queued_line(job: Job) -> str:
 def _show_queued(client: Client, handle: JobHandle, *, as_json: bool, quiet: bool) -> None:
     job = handle.job
     if as_json:
-        dump(client.to_json(job))
+        told = estimates.job_estimate(client, job)
+        dump({**client.to_json(job), "estimate": None if told is None else told.to_json()})
     elif quiet:
         say(job.id)
     else:

@@ -186,7 +186,7 @@ _sweep = click.argument("reference", metavar="SWEEP", type=options.SWEEP)
 @click.option("--maximize", metavar="METRIC", help="Rank by another metric: highest is best.")
 @click.option("--minimize", metavar="METRIC", help="Rank by another metric: lowest is best.")
 @click.option(
-    "-n", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
+    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
     help=f"How many trials to show.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")
@@ -314,7 +314,7 @@ def cancel(reference: Reference, yes: bool) -> None:
     help="Only sweeps of these users.",
 )  # fmt: skip
 @click.option(
-    "-n", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
+    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
     help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show all.")

@@ -73,7 +73,7 @@ def _group(filters: Mapping[str, Any], given: Sequence[str]) -> tuple[str, Refer
     """The one batch or sweep that is asked for, and nothing else."""
     if given not in (["batch"], ["sweep"]):
         return None
-    found = [reference for group in filters[given[0]] for reference in group]
+    found = options.flat(filters[given[0]])
     return (given[0], found[0]) if options.is_single(found) else None
 
 

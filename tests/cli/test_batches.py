@@ -108,6 +108,7 @@ def test_batches_are_listed(run: Cli, client: Client, added: list[Job]) -> None:
     assert last.split()[:3] == ["2", "queued", "add"]
     assert first.split()[:4] == ["1", "queued", "add", "sums"]
     assert first.split()[-3:] == ["3", "2", "1"]
+    assert run("batches", "-L", "1", "--md").out.startswith("| batch | ")
     rows = list(csv.DictReader(io.StringIO(run("batches", "--csv").out)))
     assert (rows[1]["jobs"], rows[1]["done"], rows[1]["cancelled"]) == ("3", "2", "0")
     [only] = run("batches", "-n", "1", "--json").json

@@ -45,6 +45,7 @@ def test_csv_has_a_row_for_each_job_markdown_a_line_for_each_word(run: Cli, two:
         ("1", "5", "0.123456"),
         ("2", "7", "0.123457"),
     ]
+    assert run("compare", "1-2", "-q").out == "1\n2\n"
     said = run("compare", "1-2", "--md").out
     assert "| metrics.loss | **0.123456** | 0.123457 |" in said
     found = run("compare", "1-2", "--json").json

@@ -38,13 +38,18 @@ def test_submit_says_what_it_will_take(run: Any) -> None:
     assert "from 30 jobs of its kind" in first.err
     assert "starts in about 1.5 min" in run("submit", "selftest").err
     assert "about" not in run("submit", "selftest", "-q").err
-    assert "about" not in run("submit", "selftest", "--json").err
+    said = run("submit", "selftest", "--json")
+    assert "about" not in said.err
+    assert said.json["estimate"]["seconds"]["p50"] == pytest.approx(100)
 
 
 def test_a_dry_run_says_it_and_queues_nothing(run: Any) -> None:
     said = run("submit", "selftest", "--dry-run")
     assert said.json["steps"] == 10
     assert "about 1.5 min" in said.err
+    shape = run("submit", "selftest", "--dry-run", "--json").json
+    assert (shape["kind"], shape["spec"]) == ("selftest", said.json)
+    assert shape["estimate"]["seconds"]["p50"] == pytest.approx(100)
     assert run("ls", "--status", "queued", "-q").out == ""
 
 

@@ -29,6 +29,7 @@ def test_a_table_with_a_total(run: Any) -> None:
 
 
 def test_json_and_csv(run: Any) -> None:
+    assert run("stats", "-q").out == "selftest\nvae\n"
     [first, second] = run("stats", "--by", "kind,user", "--sort", "-gpu_hours", "--json").json
     assert (first["kind"], first["user"], first["gpu_hours"]) == ("vae", "=bea()", 2.0)
     assert (second["jobs"], second["run_p90"], second["success"]) == (3, 100.0, 1.0)
