@@ -83,7 +83,7 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["retry"], "what? Give BATCH, or --job JOB"),
         (["retry", "1", "--job", "2"], "give BATCH, or --job JOB"),
         (["wait"], "which jobs? Give JOB, or --batch BATCH"),
-        (["watch", "1", "--batch", "1"], "what? Give JOB, --batch BATCH or --sweep"),
+        (["watch", "1", "--batch", "1"], "no job 1"),
         (["watch", "--batch", "1", "--tail", "3"], "--tail is for a job's log"),
         (["watch", "--batch", "1"], "no batch 1"),
     ],
@@ -108,7 +108,7 @@ def test_batches_are_listed(run: Cli, client: Client, added: list[Job]) -> None:
     assert last.split()[:3] == ["2", "queued", "add"]
     assert first.split()[:4] == ["1", "queued", "add", "sums"]
     assert first.split()[-3:] == ["3", "2", "1"]
-    assert run("batches", "-L", "1", "--md").out.startswith("| batch | ")
+    assert run("batches", "-L", "1", "--md").out.startswith("| id | state | ")
     rows = list(csv.DictReader(io.StringIO(run("batches", "--csv").out)))
     assert (rows[1]["jobs"], rows[1]["done"], rows[1]["cancelled"]) == ("3", "2", "0")
     [only] = run("batches", "-n", "1", "--json").json
