@@ -190,7 +190,7 @@ def retry_jobs(client: Client, job_ids: Sequence[int]) -> list[int]:
                 raise queries.no_job(connection, job_id)
     for job_id in job_ids:
         if found[job_id].batch is None:
-            raise UsageError(f"job {job_id} is of no batch: submit it again")
+            raise UsageError(f"job {job_id} is of no batch: `cvq rerun {job_id}` makes it anew")
     with client.db.write() as connection:
         again = batches.retry_jobs(connection, job_ids, client.settings.user)
     notify_all(client, again, "what is to be tried again")

@@ -116,8 +116,8 @@ class Sweep:
 
     @property
     def done(self) -> int:
-        """How many trials have ended, well or not, or were pruned."""
-        return sum(self.states.get(state, 0) for state in (*FINAL, PRUNED))
+        """How many trials have ended, well or not, were pruned, or are gone from the history."""
+        return sum(self.states.values()) - self.unfinished
 
     @property
     def failed(self) -> int:

@@ -163,8 +163,17 @@ def _check_verify(
         raise UsageError("--verify and --dry-run cannot be combined: give one")
     if proof and jobs != 1:
         raise UsageError("--proof is of one job")
-    for name in ("name", "priority", "queue", "retries", "time_limit", "soft_time_limit", "gpu"):
-        if given[name] is not None:
+    for name in (
+        "name",
+        "tag",
+        "priority",
+        "queue",
+        "retries",
+        "time_limit",
+        "soft_time_limit",
+        "gpu",
+    ):
+        if given[name] not in (None, ()):
             raise UsageError(f"--verify runs the very same again: leave --{name.replace('_', '-')}"
                              " away")  # fmt: skip
 
@@ -177,6 +186,8 @@ def _verify(
 
     for job_id in ids:
         check_succeeded(client.job(job_id).job)
+    for job_id in ids if len(ids) > 1 else ():  # all can be run again, or none is queued
+        client.check_rerun(job_id, options={})
     handles = [client.rerun(job_id, cache=False) for job_id in ids]
     if form() is Form.TEXT:
         for handle in handles:
@@ -195,6 +206,7 @@ def _verify(
     display(
         done,
         json=lambda _: shapes[0] if single else shapes,
+        quiet=lambda done: say_each(handle.id for _, handle, _ in done),
         text=lambda done: _tell_verified(done),
     )
     if proof:

@@ -180,7 +180,10 @@ def test_single_jobs_are_tried_again(
     run: Cli, client: Client, added: list[Job], worker: FakeWorker
 ) -> None:
     client.submit("selftest")
-    assert "job 4 is of no batch" in run("retry", "--job", "2,4", code=2).err
+    assert (
+        "job 4 is of no batch: `cvq rerun 4` makes it anew"
+        in run("retry", "--job", "2,4", code=2).err
+    )
     assert client.job(2).state == "failed"
     assert run("retry", "--job", "1-3").out.splitlines() == [
         "job 1 is succeeded: there is nothing to try again",

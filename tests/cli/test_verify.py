@@ -136,7 +136,7 @@ def test_a_strangers_proof_is_held_against_its_shape(
 
 def test_verifying_takes_no_other_values(run: Cli, client: Client, done: JobHandle) -> None:
     for words in (["--set", "size=70"], ["--seed", 3], ["--new-seed"], ["--dry-run"],
-                  ["--cache"], ["--queue", "x"]):  # fmt: skip
+                  ["--cache"], ["--queue", "x"], ["--tag", "a=b"]):  # fmt: skip
         run("rerun", done.id, "--verify", *words, code=2)
     run("rerun", done.id, "--proof", "x.json", code=2)
     queued = client.submit("selftest")
@@ -144,6 +144,17 @@ def test_verifying_takes_no_other_values(run: Cli, client: Client, done: JobHand
         "is queued: what it made can be compared"
         in run("rerun", queued.id, "--verify", code=2).err
     )
+    assert len(client.jobs()) == 2
+
+
+def test_of_several_jobs_all_can_be_run_again_or_none_is(
+    run: Cli, client: Client, worker: FakeWorker, done: JobHandle
+) -> None:
+    client.submit("selftest")
+    worker.finish(worker.claim(), result={})
+    digest = done.spec["content"]["sha256"]
+    Path(client.artifacts.root, "inputs", digest[:2], digest).unlink()
+    assert "is gone" in run("rerun", 2, 1, "--verify", code=2).err
     assert len(client.jobs()) == 2
 
 
@@ -168,6 +179,7 @@ def test_a_job_is_run_again_and_compared(
     assert "job 4 differs from job 1 in 1 of 1 file" in told.out
     assert "selftest.txt (result): changed in the store: line 1: '3 steps" in told.out
     assert hashlib.sha256(content).hexdigest() in told.out
+    assert run("rerun", 2, "--verify", "-q").out == "5\n"
     other = client.submit("selftest", steps=3, pause=0).wait(60)
     compared = client.compare_files(other, 2)
     assert [each.name for each in compared.differences] == ["selftest.txt"]

@@ -455,6 +455,7 @@ def test_the_trials_outlive_their_jobs(client: Client) -> None:
     assert [(trial.state, trial.job is None) for trial in handle.refresh().trials] == [
         ("gone", True), ("queued", False)
     ]  # fmt: skip
+    assert (handle.sweep.done, handle.sweep.submitted) == (1, 2)
 
 
 # ---------------------------------------------------------------------------- killed
