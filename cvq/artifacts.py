@@ -320,6 +320,14 @@ class ArtifactStore:
         uri: str = self.fs.unstrip_protocol(key)
         return uri
 
+    def has_place(self, uri: str) -> bool:
+        """Whether a URI is of this store, and of none that was used before."""
+        try:
+            self._key(uri)
+        except StoreError:
+            return False
+        return True
+
     def _key(self, uri: str) -> str:
         key: str = self.fs._strip_protocol(uri)
         if self.is_local:

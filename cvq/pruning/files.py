@@ -93,7 +93,9 @@ def _remove(
                 report.files += freed > 0 or (freed == 0 and key not in inputs)
                 report.bytes += max(freed, 0)
     if errors:
-        if len(errors) == len(wanted):
+        # Files of a store that was used before are no sign that this one cannot be written.
+        own = sum(key in inputs or store.has_place(key) for key in wanted)
+        if own and len(errors) == len(wanted):
             raise errors[0]
         report.failed += len(errors)
         report.trouble = report.trouble or str(errors[0])

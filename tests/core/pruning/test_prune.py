@@ -24,7 +24,7 @@ from cvq.lifecycle import batches, describing, jobs
 from cvq.lifecycle.prune import OF_JOBS, ranges_of
 from cvq.manifests import Entry, Writer
 from cvq.parse import reference
-from cvq.pruning import Choice, Report, estimate, prune
+from cvq.pruning import Choice, Report, estimate, files, prune
 from cvq.states import State
 from cvq.views import references
 from cvq.views.filters import Filter
@@ -423,6 +423,11 @@ def test_files_that_cannot_be_removed_are_told_and_tried_again(
     assert "is not in the artifact store" in (report.trouble or "")
     assert rows(past, t.leftovers) == 1
     assert job not in left(past)
+    # A store that was used before is nothing that keeps later files from being removed.
+    past.job(files={"c.png": "three"})
+    monkeypatch.setattr(files, "_AT_ONCE", 1)
+    report = prune(past.database, lambda: past.store, ALL, "ann")
+    assert (report.jobs, report.files, report.failed) == (1, 1, 1)
 
 
 # ----------------------------------------------------------------------------------------- files
