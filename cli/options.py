@@ -342,12 +342,21 @@ def find(client: History, wanted: Filter) -> list[Job]:
         return filters.find(connection, wanted)
 
 
-def resolve(client: History, references: Iterable[parse.Reference]) -> list[int]:
-    """The ids of the jobs that some references mean: see `cvq.views.references.resolve`."""
+def resolve(
+    client: History, references: Iterable[parse.Reference], *, most: int | None = None
+) -> list[int]:
+    """The ids of the jobs that some references mean: see `cvq.views.references.resolve`.
+
+    Raises:
+        UsageError: these are more than `most`.
+    """
     from cvq.views import references as views
 
     with client.db.read() as connection:
-        return views.resolve(connection, client.settings.user, references)
+        found = views.resolve(connection, client.settings.user, references)
+    if most is not None and len(found) > most:
+        raise UsageError(f"{len(found):,} jobs are too many: give {most:,} at most")
+    return found
 
 
 def resolve_one(client: History, reference: parse.Reference) -> int:

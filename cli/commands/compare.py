@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cvq.views.compare import Comparison
 
 _USUAL = 50  # jobs that a filter gives
+_MOST = 1_000  # jobs of one command
 
 
 @click.command(
@@ -35,7 +36,7 @@ _USUAL = 50  # jobs that a filter gives
     help="The order of jobs that a filter means, as in `cvq ls`.",
 )
 @click.option(
-    "-n", "-L", "--limit", type=options.count(2), default=_USUAL, metavar="N",
+    "-n", "-L", "--limit", type=options.count(2, _MOST), default=_USUAL, metavar="N",
     help=f"How many jobs a filter may mean.  [default: {_USUAL}]",
 )  # fmt: skip
 @options.flag("--all", "everything", help="Show also what is the same in all of them.")
@@ -102,7 +103,11 @@ def _jobs(
         raise UsageError("give jobs, or a filter, not both")
     if not references and not given:
         raise UsageError("which jobs? Give two or more, or a filter as for `cvq ls`")
-    ids = options.resolve(history, references) if references else _found(history, limit, **filters)
+    ids = (
+        options.resolve(history, references, most=_MOST)
+        if references
+        else _found(history, limit, **filters)
+    )
     if len(set(ids)) < 2:
         told = f"only job {ids[0]}" if ids else "no job"
         raise UsageError(f"that is {told}: it takes two to compare")

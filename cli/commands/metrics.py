@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from ..curve_plots import Look
 
+_MOST = 1_000  # jobs of one command
+
 
 @click.command(
     epilog="\b\nExamples:\n  cvq metrics @\n  cvq metrics 2 3 val_accuracy\n"
@@ -214,7 +216,7 @@ def _jobs_and_names(history: History, words: Sequence[str]) -> tuple[list[Job], 
         except UsageError:
             break
         names.pop(0)
-    return _found(history, options.resolve(history, references)), names
+    return _found(history, options.resolve(history, references, most=_MOST)), names
 
 
 def _found(history: History, job_ids: Sequence[int]) -> list[Job]:

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    Text,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+)
 
 from .. import queries
 from .. import tables as t
@@ -26,6 +36,7 @@ _MOST_WAITING = 200
 _MOST_COUNTED = 200_000
 _SAMPLE = 100  # of the jobs behind those that are looked at
 _LUMPS = 300  # in which those count
+_MOST_OWNERS = 200  # users of a queue, of each priority, whose last jobs are looked up
 _NEWEST = 60  # jobs that tell how often some are submitted
 _FEWEST = 3  # submissions that tell it
 _TOGETHER_S = 2.0  # a user's jobs within this time are one submission
@@ -257,17 +268,35 @@ class Queue:
         return Arrivals(max(span, 1.0) / len(samples), samples)
 
     def last_ranks(self, queues: Iterable[str]) -> dict[tuple[str, int, str], int]:
-        """By queue, falling priority and user, the highest turn that is queued or running."""
-        jobs = t.jobs.c
-        query = (
-            select(jobs.queue, jobs.priority, jobs.user, func.max(jobs.fair_rank))
-            .where(jobs.queue.in_(list(queues)), t.in_state(State.QUEUED, State.RUNNING))
-            .group_by(jobs.queue, jobs.priority, jobs.user)
-        )
-        return {
-            (queue, -(priority or 0), user): rank or 0
-            for queue, priority, user, rank in self.connection.execute(query).all()
-        }
+        """By queue, falling priority and user, the highest turn that is queued or running.
+
+        However many jobs there are, each is one look into an index; of very many users, those of
+        the highest priorities are looked up.
+        """
+        found: dict[tuple[str, int, str], int] = {}
+        for queue in queues:
+            level: tuple[int, str] | None = None
+            for _ in range(_MOST_OWNERS):
+                row = self.connection.execute(_last_of_owner(queue, level)).one_or_none()
+                if row is None or None in row:
+                    break
+                level = (row.priority, row.user)
+                found[queue, -row.priority, row.user] = row.fair_rank
+        return found
+
+
+def _last_of_owner(queue: str, below: tuple[int, str] | None) -> Select[Any]:
+    """The last job of the next user below a priority and a user, in the order of an index."""
+    jobs = t.jobs.c
+    query = select(jobs.priority, jobs.user, jobs.fair_rank).where(
+        jobs.queue == queue, t.in_state(State.QUEUED, State.RUNNING)
+    )
+    if below is not None:
+        priority, user = below
+        level = tuple_(literal(priority, BigInteger), literal(user, Text))
+        query = query.where(tuple_(jobs.priority, jobs.user) < level)
+    by_owner = (jobs.priority.desc(), jobs.user.desc(), jobs.fair_rank.desc())
+    return query.order_by(*by_owner).limit(literal_column("1"))
 
 
 def _values(turn: Turn) -> tuple[int, int, int]:

@@ -155,8 +155,11 @@ def of_value(test: Test, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """What a test asks of the column that has the value."""
     if test.op == "missing":
         return column.is_(None)
-    if test.op == "in" and len(test.values) > MANY and isinstance(test.values[0], int):
-        return among(column, [each for each in test.values if isinstance(each, int)])
+    if test.op in ("in", "not in") and len(test.values) > MANY:
+        whole = [each for each in test.values if isinstance(each, int)]
+        if len(whole) == len(test.values):
+            found = among(column, whole)
+            return found if test.op == "in" else not_(found)
     if test.op in ("like", "not like"):
         return matched(test, column)
     if test.op == "not in" and isinstance(test.values[0], str):

@@ -135,8 +135,8 @@ def _leaf(leaf: Leaf, lookup: Lookup, turned: bool) -> Term:
     literals, op = (leaf.values, "in") if isinstance(leaf, Among) else ((leaf.value,), leaf.sign)
     by_subject: dict[Subject, list[Value]] = {}
     for literal in literals:
-        subject, value = _read(leaf.field, literal, lookup)
-        by_subject.setdefault(subject, []).append(value)
+        for subject, value in _read(leaf.field, literal, lookup):
+            by_subject.setdefault(subject, []).append(value)
     tests = [Test(subject, op, tuple(values)) for subject, values in by_subject.items()]
     return _joined([_opposite(each) if turned else each for each in tests], Either)
 
@@ -149,21 +149,25 @@ def _opposite(test: Test) -> Test:
     return Test(test.subject, _OPPOSITES[test.op], test.values)
 
 
-def _read(field: Field, literal: Literal, lookup: Lookup) -> tuple[Subject, Value]:
+def _read(field: Field, literal: Literal, lookup: Lookup) -> list[tuple[Subject, Value]]:
     """What a value is compared with, and the value as that has it."""
     if column := as_column(field):
-        return Column(column), read(column, literal)
+        return [(Column(column), read(column, literal))]
     source = source_of(field, lookup)
-    if source == "params" and literal.number is not None:
-        return Attribute(field.name, source, "value"), literal.number
-    if source == "tags" and literal.number is not None and not literal.quoted:
-        return Attribute(field.name, source, "value"), literal.number
     if source in ("params", "tags"):
-        return Attribute(field.name, source, "text"), literal.text
+        return list(_of_attribute(field.name, source, literal))
     number = _TRUTHS.get(literal.text.lower(), literal.number)
     if number is not None and not literal.quoted:
-        return Figure(field.name, source, field.of), number
-    return _word(field, lookup, literal.place), literal.text
+        return [(Figure(field.name, source, field.of), number)]
+    return [(_word(field, lookup, literal.place), literal.text)]
+
+
+def _of_attribute(name: str, source: str, literal: Literal) -> Iterator[tuple[Subject, Value]]:
+    """A number in quotes is a text; of a parameter it may be either."""
+    if literal.number is not None and (source == "params" or not literal.quoted):
+        yield Attribute(name, source, "value"), literal.number
+    if literal.quoted or literal.number is None:
+        yield Attribute(name, source, "text"), literal.text
 
 
 def _word(field: Field, lookup: Lookup, place: Place) -> Subject:

@@ -36,6 +36,7 @@ from .tree import (
 _LONGEST = 4000  # characters
 _DEEPEST = 50  # parentheses and nots
 _MOST_TERMS = 200
+MOST_VALUES = 200  # SQLite takes no expression that is deeper than 1,000
 _SPACE = re.compile(r"\s*")
 _QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
 _QUOTED_NAME = re.compile(rf"(?:{_QUOTED}|`[^`]*`)", re.DOTALL)
@@ -81,7 +82,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.depth = self.terms = 0
+        self.depth = self.terms = self.values = 0
 
     def whole(self) -> Condition:
         condition = self._any()
@@ -148,8 +149,14 @@ class _Parser:
         return tuple(values)
 
     def _value(self) -> Literal:
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise self._error(f"more than {MOST_VALUES} values")
         if found := self._take(_QUOTED_VALUE):
-            return Literal(_unquoted(found[0]), None, True, self._place(found))
+            text = _unquoted(found[0])
+            number = _number(text)
+            finite = number is not None and math.isfinite(number)
+            return Literal(text, number if finite else None, True, self._place(found))
         found = self._take(_VALUE)
         if found is None:
             raise self._error("expected a value: text with signs or spaces in it stands in quotes")

@@ -15,6 +15,7 @@ from ..query.keys import Key, parse_order
 from ..query.meaning import Attribute as Meant
 from ..query.meaning import Column, Either, Term, Test, as_column, fields_of, meaning
 from ..query.names import sources_of
+from ..query.parser import MOST_VALUES
 from ..query.parser import parse as parse_condition
 from ..query.patterns import Pattern, of_shell
 from ..query.search import Search
@@ -193,6 +194,7 @@ def terms(connection: Connection, wanted: Filter) -> list[Term]:
     Raises:
         UsageError: what is asked of a name cannot be.
     """
+    _check_size(wanted)
     found: list[Term] = list(_plain(wanted))
     if wanted.names:
         patterns = [_like(of_shell(each)) for each in wanted.names]
@@ -204,6 +206,13 @@ def terms(connection: Connection, wanted: Filter) -> list[Term]:
         names = _bare(fields_of(wanted.where))
         found.append(meaning(wanted.where, sources_of(connection, names).__getitem__))
     return found
+
+
+def _check_size(wanted: Filter) -> None:
+    """Refuse more than a database takes, as several conditions or patterns may be together."""
+    size = len(wanted.names) + len(wanted.tags) + sum(1 for _ in fields_of(wanted.where))
+    if size > MOST_VALUES:
+        raise UsageError(f"these are {size} conditions: {MOST_VALUES} can be asked for at once")
 
 
 def _plain(wanted: Filter) -> Iterator[Test]:

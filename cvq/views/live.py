@@ -65,7 +65,7 @@ class Watched:
         running = self._find(connection, [State.RUNNING], "started_at", most)
         waiting = self._find(connection, _WAITING, "id", most - len(running))
         open_ids = {job.id for job in (*running, *waiting)}
-        ended = self._ended(connection, open_ids, most - len(open_ids))
+        ended = self._ended(connection, open_ids, most)[: most - len(open_ids)]
         self._seen.update(dict.fromkeys(open_ids))
         held = queries.last_attempts_of(connection, [*running, *ended])
         return LiveLook(
@@ -99,10 +99,14 @@ class Watched:
         return filters.count(connection, replace(self.scope, states=list(states)), _COUNTED)
 
     def _ended(self, connection: Connection, open_ids: Collection[int], most: int) -> list[Job]:
-        """Those that have ended, of which there was something to see; the last to end first."""
-        if most <= 0:
-            return []
+        """Those that have ended, of which there was something to see; the last to end first.
+
+        Of those that ended long ago, so that others stand before them, nothing is kept.
+        """
         ids = list(self.scope.ids) if self.keeps_ended else list(self._seen)
         gone = queries.get_jobs(connection, [each for each in ids if each not in open_ids])
         ended = [job for job in gone if job.finished and job.finished_at is not None]
-        return sorted(ended, key=lambda job: (job.finished_at, job.id), reverse=True)[:most]
+        ended.sort(key=lambda job: (job.finished_at, job.id), reverse=True)
+        not_yet = [job for job in gone if not job.finished]
+        self._seen = dict.fromkeys(job.id for job in (*not_yet, *ended[:most]))
+        return ended[:most]

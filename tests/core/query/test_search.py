@@ -323,6 +323,43 @@ def test_what_is_asked_never_reaches_the_database_as_sql(database: Database) -> 
             assert [each.id for each in filters.find(connection, wanted)] == [job]
 
 
+def test_as_many_values_as_a_condition_may_have(database: Database) -> None:
+    one = Past("cnn", "ann", None, 1, 60, trashed=False, metrics={"acc": 700.0})
+    written(database, [one])
+    few = ",".join(map(str, range(1001, 1201)))
+    with database.read() as connection:
+        for asked in ("id not in", "acc not in", "duration not in", "name is null or acc in"):
+            where = parse(f"{asked} ({few})")
+            assert [job.id for job in filters.find(connection, Filter(where=where))] == [one.id]
+        patterns = [f"exp-{nth}*" for nth in range(200)]
+        assert filters.find(connection, Filter(names=patterns)) == []
+        with pytest.raises(UsageError, match="201 conditions"):
+            filters.find(connection, Filter(names=[*patterns, "x*"]))
+    with pytest.raises(UsageError, match="more than 200 values"):
+        parse(f"id in (1, {few})")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("params.lr = '0.1'", [0]), ("params.lr = 0.1", [0]),
+        ("params.lr in ('0.1', '1e0')", [0, 1]),
+        ("params.lr > '0.5'", [1]), ("params.opt = '007'", [0]), ("params.opt != '007'", [1]),
+        ("tags.run = '1'", [0]), ("tags.run = '1.0'", []), ("tags.run = 1.0", [0]),
+        ("result.acc is not null and params.lr = 'nan'", []), ("duration >= '60'", [0]),
+    ],
+)  # fmt: skip
+def test_a_number_in_quotes(database: Database, asked: str, found: list[int]) -> None:
+    one = Past("cnn", "ann", None, 1, 60, trashed=False, params={"lr": 0.1, "opt": "007"})
+    other = Past("vae", "bob", None, 2, 1, trashed=False, params={"lr": 1.0, "opt": "b"})
+    one.tags = {"run": "1"}
+    written(database, [one, other])
+    ids = [one.id, other.id]
+    with database.read() as connection:
+        jobs = filters.find(connection, Filter(where=parse(asked), sort="id"))
+    assert [ids.index(job.id) for job in jobs] == found
+
+
 def test_the_values_of_any_field(database: Database) -> None:
     took = {"metrics": {"acc": 0.5}, "results": {"acc": 0.75, "where": "cpu"}}
     one = Past("cnn", "ann", "exp", 1, 60, trashed=False, params={"lr": 0.1}, **took)

@@ -45,6 +45,21 @@ def test_of_many_as_many_are_shown_as_fit_and_all_are_counted(database: Database
     assert (seen.running, seen.waiting) == (1, 11)
 
 
+def test_of_those_that_ended_the_last_are_kept(database: Database) -> None:
+    watched = Watched(Filter(users=["ann"]))
+    submit(database, *(new() for _ in range(6)))
+    ended: list[int] = []
+    for _ in range(6):
+        look(database, watched, most=3)
+        one = claimed(database)
+        look(database, watched, most=3)
+        finish(database, one.attempt_id, DONE)
+        ended.insert(0, one.id)
+    assert ids(look(database, watched, most=3)) == ended[:3]
+    assert ids(look(database, watched, most=3)) == ended[:3]
+    assert len(watched._seen) == 3
+
+
 def test_named_jobs_are_shown_though_they_had_ended(database: Database) -> None:
     first, second, _ = submit(database, new(), new(), new())
     finish(database, claimed(database).attempt_id, DONE)
