@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cvq.errors import UsageError
 from cvq.text import duration
-from cvq.views.thinning import Point, smoothed
+from cvq.thinning import Point, smoothed
 
 from . import formats
 from .output import is_dumb, note, writes_utf8

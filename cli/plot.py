@@ -12,7 +12,7 @@ from functools import reduce
 from itertools import groupby
 from operator import itemgetter, or_
 
-from cvq.views.thinning import Point, thin
+from cvq.thinning import Point, thin
 
 from . import formats
 from .output import coloured, paint

@@ -6,29 +6,30 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ..figures import number
+from ..thinning import Point, thin
 from .cells import cell
-
-Point = tuple[int, float | None]
 
 _WIDTH, _HEIGHT = 320, 120  # pixels
 _LEFT, _BELOW, _ABOVE = 52, 18, 18
-_MOST = 400  # points that are drawn
+_PARTS = 100  # of the axis, each with its first, lowest, highest and last point
 
 
 def curve(name: str, points: Sequence[Point]) -> str:
     """A metric over the steps, with its ends on both axes; "" where there is nothing to draw.
 
-    What is not finite is a gap.
+    What is not finite is a gap. Of many points no peak and no gap is left out.
     """
-    step = max(1, math.ceil(len(points) / _MOST))
-    some = [*points[:-1:step], *points[-1:]]
-    finite = [(at, value) for at, value in some if value is not None and math.isfinite(value)]
+    known = [
+        (at, value if value is None or math.isfinite(value) else None) for at, value in points
+    ]
+    some = thin(known, _PARTS)
+    finite = [(at, value) for at, value in some if value is not None]
     if len(finite) < 2:
         return ""
     left, right = min(at for at, _ in finite), max(at for at, _ in finite)
     low, high = min(value for _, value in finite), max(value for _, value in finite)
 
-    def place(at: int, value: float) -> str:
+    def place(at: float, value: float) -> str:
         across = (at - left) / ((right - left) or 1)
         # Halves first: the difference of two floats may be beyond what a float holds.
         up = (value / 2 - low / 2) / ((high / 2 - low / 2) or 1)
@@ -43,11 +44,11 @@ def curve(name: str, points: Sequence[Point]) -> str:
     return _svg(name, lines, (number(low), number(high)), (str(left), str(right)))
 
 
-def _parts(points: Sequence[Point]) -> Iterator[list[tuple[int, float]]]:
+def _parts(points: Sequence[Point]) -> Iterator[list[tuple[float, float]]]:
     """The stretches without a gap."""
-    part: list[tuple[int, float]] = []
+    part: list[tuple[float, float]] = []
     for at, value in points:
-        if value is not None and math.isfinite(value):
+        if value is not None:
             part.append((at, value))
         elif part:
             yield part

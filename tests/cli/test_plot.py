@@ -9,7 +9,7 @@ import pytest
 
 from cvq import Client
 from cvq.records import MetricPoint
-from cvq.views.thinning import Point
+from cvq.thinning import Point
 from cvq_cli.plot import Axis, Series, plot
 from cvq_cli.widths import cells
 

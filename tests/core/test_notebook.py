@@ -146,6 +146,15 @@ def test_a_curve_is_drawn_in_its_frame(points: Any) -> None:
     assert 0 < len(places) <= 402
 
 
+def test_a_curve_keeps_its_peak_and_its_gap() -> None:
+    values: list[float | None] = [0.0] * 100_000
+    values[33_333], values[66_666] = 1.0, None
+    found = parsed(curve("loss", list(enumerate(values))))
+    drawn = [line.get("points", "") for line in found.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert len(drawn) == 2, "a gap parts it"
+    assert ",18.0" in drawn[0], "up to the frame's upper end"
+
+
 def test_an_image_is_given_and_shown(
     client: Client, left: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

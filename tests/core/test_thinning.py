@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from cvq.views.thinning import Point, smoothed, thin
+from cvq.thinning import Point, smoothed, thin
 
 
 @pytest.mark.parametrize("seed", range(3))
