@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,15 +85,17 @@ def export(
         writers.append(("MLflow", nullcontext(_to_mlflow(client, mlflow, experiment, files))))
     if output is not None or not writers:
         writers.append((str(output), _to_lines(client, output, logs)))
-    for where, writer in writers:
-        new = 0
-        quiet = writer is writers[-1][1] and output is None and not (tensorboard or mlflow)
-        with _telling(quiet) as tell, writer as write:
-            for done, each in enumerate(reading.each(client.db, ids), 1):
-                new += write(each)
-                tell("exporting", done, len(ids))
-        if not quiet:
-            note(_told(where, len(ids), new))
+    printed = output is None and not (tensorboard or mlflow)
+    new = [0] * len(writers)
+    with _telling(printed) as tell, ExitStack() as stack:
+        writes: list[Write] = [stack.enter_context(writer) for _, writer in writers]
+        for done, each in enumerate(reading.each(client.db, ids), 1):
+            for nth, write in enumerate(writes):
+                new[nth] += write(each)
+            tell("exporting", done, len(ids))
+    for (where, _), number in zip(writers, new, strict=True):
+        if not printed:
+            note(_told(where, len(ids), number))
     return 0
 
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -46,6 +46,13 @@ _LONGEST_NAME = 200
 _ODD = re.compile(r"[^\w\-. :/]")  # what no name may have there
 
 
+class _Run(NamedTuple):
+    """What is kept of a run: of a million, as little as can be."""
+
+    id: str
+    seen: str  # what was exported, as `_SEEN` has it
+
+
 class Mlflow:
     """An MLflow that jobs are exported to.
 
@@ -72,7 +79,7 @@ class Mlflow:
         self._uri, self._artifacts, self._experiment = uri, artifacts, experiment
         # Of several databases that are exported to one MLflow, each has a job 1.
         self._source = hashlib.sha256(str(database).encode()).hexdigest()[:16]
-        self._runs: dict[str, dict[str, Any]] = {}  # by experiment and job
+        self._runs: dict[str, dict[str, _Run]] = {}  # by experiment and job
         with self._errors():
             self._client = _client(uri)
 
@@ -87,37 +94,42 @@ class Mlflow:
             runs = self._of(name)
             seen = _seen(exported)
             run = runs.get(str(job.id))
-            had = json.loads(run.data.tags.get(_SEEN, "{}")) if run is not None else {}
+            had = json.loads(run.seen) if run is not None else {}
             if {**seen, "files": seen["files"] if self._artifacts else had.get("files")} == had:
                 return False
             if run is None:
-                run = self._client.create_run(
-                    runs[""], start_time=_ms(job.started_at or job.created_at),
+                made = self._client.create_run(
+                    runs[""].id, start_time=_ms(job.started_at or job.created_at),
                     run_name=job.name or f"job {job.id}",
                     tags={_JOB: str(job.id), _SOURCE: self._source, "mlflow.user": job.user},
                 )  # fmt: skip
-            self._log(run.info.run_id, exported, had.get("point", 0))
+                run = _Run(made.info.run_id, "{}")
+            self._log(run.id, exported, had.get("point", 0))
             if self._artifacts is not None:
-                self._log_files(run.info.run_id, exported, self._artifacts)
+                self._log_files(run.id, exported, self._artifacts)
             else:
                 seen["files"] = had.get("files")
-            self._client.set_tag(run.info.run_id, _SEEN, json.dumps(seen))
-            self._end(run.info.run_id, exported)
-            runs[str(job.id)] = self._client.get_run(run.info.run_id)
+            run = _Run(run.id, json.dumps(seen))
+            self._client.set_tag(run.id, _SEEN, run.seen)
+            self._end(run.id, exported)
+            runs[str(job.id)] = run
         return True
 
-    def _of(self, name: str) -> dict[str, Any]:
-        """The runs of an experiment by their jobs, and its id under the empty name."""
+    def _of(self, name: str) -> dict[str, _Run]:
+        """The runs of an experiment by their jobs, and itself under the empty name."""
         if name not in self._runs:
             found = self._client.get_experiment_by_name(name)
             number = found.experiment_id if found else self._client.create_experiment(name)
-            self._runs[name] = {"": number}
+            self._runs[name] = {"": _Run(number, "")}
             query, page = f"tags.`{_SOURCE}` = '{self._source}'", None
             while True:
                 runs = self._client.search_runs(
                     [number], query, max_results=_RUNS_AT_ONCE, page_token=page
                 )
-                self._runs[name] |= {run.data.tags[_JOB]: run for run in runs}
+                self._runs[name] |= {
+                    run.data.tags[_JOB]: _Run(run.info.run_id, run.data.tags.get(_SEEN, "{}"))
+                    for run in runs
+                }
                 if not (page := runs.token):
                     break
         return self._runs[name]
