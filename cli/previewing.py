@@ -101,7 +101,10 @@ def _csv(path: Path, most: int) -> tuple[list[str], list[list[str]]]:
 
     lines, _ = first_lines(path, most + 1)
     between = "\t" if lines and lines[0].count("\t") > lines[0].count(",") else ","
-    heading, *rows = list(csv.reader(lines, delimiter=between)) or [[]]
+    try:
+        heading, *rows = list(csv.reader(lines, delimiter=between)) or [[]]
+    except csv.Error:  # a field that is too long, and no table: as text
+        heading, *rows = [[line] for line in lines]
     return heading, [_even(row, len(heading)) for row in rows]
 
 

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 _PATIENCE_S = 1.0  # in which a viewer that cannot open a file has said so
-# What a viewer shows. Other files may be programs: some systems run them where they "open" them.
+# What a viewer shows. Other files may be programs: some systems run them where they "open" them,
+# and a browser runs the scripts of a page, of which an SVG is one.
 _SHOWN = (
     *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic"),
     *(".pdf", ".txt", ".md", ".log", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml", ".toml"),
-    *(".html", ".svg", ".ppm", ".mp4", ".webm", ".mov", ".parquet"),
+    *(".ppm", ".mp4", ".webm", ".mov", ".parquet"),
 )
 
 

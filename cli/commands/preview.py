@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..drawing.terminals import How
     from ..previewing import Seen
 
-_AS = ("kitty", "sixel", "blocks", "ascii")
+_AS = ("kitty", "sixel", "iterm2", "blocks", "ascii")
 _BESIDE = 3  # lines of the terminal for titles and the next prompt
 _CELL = (16, 32)  # pixels of a cell at most, for those that draw in pixels
 
@@ -135,7 +135,7 @@ def _draw(pictures: Sequence[Seen], how: str | None, width: int | None) -> None:
 
     chosen = terminals.How(how) if how else terminals.best()
     columns, rows = width or terminal_width(), max(4, terminal_height() - _BESIDE)
-    if chosen in (terminals.How.KITTY, terminals.How.SIXEL):
+    if chosen in (terminals.How.KITTY, terminals.How.SIXEL, terminals.How.ITERM):
         _draw_pixels(pictures, chosen, columns, rows)
         return
     if not on_terminal() and chosen is terminals.How.BLOCKS:

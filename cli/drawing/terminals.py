@@ -21,6 +21,7 @@ class How(StrEnum):
 
     KITTY = "kitty"
     SIXEL = "sixel"
+    ITERM = "iterm2"
     BLOCKS = "blocks"
     SIGNS = "ascii"
 
@@ -31,13 +32,15 @@ _LIBRARY = "textual_image"
 _BETWEEN = ("TMUX", "STY", "ZELLIJ")
 _KITTY = ("xterm-kitty", "xterm-ghostty")
 _SIXEL = ("foot", "mlterm", "contour", "yaft", "wezterm")
-# TERM_PROGRAM of those that show sixel, iTerm2 and VS Code among them.
-_SIXEL_PROGRAMS = ("iterm.app", "wezterm", "mintty", "vscode", "rio", "konsole")
+# TERM_PROGRAM of those that show sixel, VS Code among them.
+_SIXEL_PROGRAMS = ("wezterm", "mintty", "vscode", "rio", "konsole")
 
 
 def best() -> How:
     """The best that the terminal and what is installed can do."""
     pixels = announced()
+    if pixels is How.ITERM:
+        return pixels
     if pixels is not None and find_spec(_LIBRARY) is not None:
         return pixels
     return How.SIGNS if depth() is Depth.SIGNS else How.BLOCKS
@@ -54,6 +57,8 @@ def announced() -> How | None:
         return None
     if "KITTY_WINDOW_ID" in given or term in _KITTY or program in ("kitty", "ghostty"):
         return How.KITTY
+    if program == "iterm.app":
+        return How.ITERM
     if term.startswith(_SIXEL) or program in _SIXEL_PROGRAMS or "KONSOLE_VERSION" in given:
         return How.SIXEL
     return None
@@ -61,7 +66,7 @@ def announced() -> How | None:
 
 def is_extra_missing() -> bool:
     """Whether one more package would show pixels here."""
-    return announced() is not None and find_spec(_LIBRARY) is None
+    return announced() in (How.KITTY, How.SIXEL) and find_spec(_LIBRARY) is None
 
 
 def depth() -> Depth:
@@ -82,6 +87,10 @@ def pixels(how: How) -> Any:
     Raises:
         MissingExtraError: the library is not installed.
     """
+    if how is How.ITERM:
+        from .iterm import Picture
+
+        return Picture
     if find_spec(_LIBRARY) is None:
         raise MissingExtraError(EXTRA, f"a picture as {how}")
     # It asks the terminal when it is loaded, unless there is none.

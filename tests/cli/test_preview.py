@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import re
 import sys
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from cvq import Client, Settings
 from cvq.errors import MissingExtraError
 from cvq.records import Job
+from cvq_cli import previewing, viewers
 from cvq_cli.drawing import grid, terminals
 from cvq_cli.drawing.blocks import Depth, drawn, fitted
 from waiting import HANG_S
@@ -106,7 +109,9 @@ def test_a_grid_fits_the_terminal(columns: int, number: int) -> None:
     ("given", "expected"),
     [
         ({"TERM": "xterm-kitty"}, "kitty"),
-        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "sixel"),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "iterm2"),
+        ({"TERM": "screen", "TERM_PROGRAM": "iTerm.app"}, None),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "vscode"}, "sixel"),
         ({"TERM": "foot"}, "sixel"),
         ({"TERM": "xterm-kitty", "TMUX": "/tmp/x,1,0"}, None),
         ({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}, None),
@@ -120,6 +125,30 @@ def test_pixels_are_for_terminals_that_say_so(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert terminals.announced() == expected
+
+
+def test_iterm2_gets_the_picture_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminals, "find_spec", lambda _: None)
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=20)
+    console.print(terminals.pixels(terminals.How.ITERM)(Image.new("RGB", (30, 9), "red"), width=7))
+    told, _, rest = file.getvalue().partition(":")
+    data, _, after = rest.partition("\a")
+    assert told.startswith("\x1b]1337;File=inline=1;")
+    assert "width=7;" in told
+    assert Image.open(io.BytesIO(b64decode(data))).getpixel((0, 0)) == (255, 0, 0)
+    assert after == "\n"
+
+
+def test_a_page_and_an_svg_are_not_opened(tmp_path: Path) -> None:
+    for name in ("a.html", "a.svg", "a.SVG"):
+        assert "may be a program" in (viewers.opened(tmp_path / name) or "")
+
+
+def test_a_csv_of_one_long_field_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x" * 200_000 + "\nb,c")
+    heading, rows, more = previewing.first_rows(tmp_path / "a.csv", "a.csv", 4)
+    assert (len(heading[0]), rows, more) == (200_000, [["b,c"]], False)
 
 
 def test_the_library_asks_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
