@@ -16,10 +16,11 @@ from cvq.states import State
 from cvq.text import join
 
 from . import formats, submitting
+from .choosing import agreed
 from .display import display
 from .from_spec import PREFIX, KindCommand
 from .options import DURATION, count
-from .output import note, on_terminal, say_each
+from .output import note, say_each
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -191,11 +192,10 @@ def cancel(client: Client, numbers: Sequence[int], *, yes: bool) -> None:
 
     handles = [client.sweep_of(number) for number in numbers]
     left = sum(each.sweep.trials - each.sweep.done for each in handles if not each.sweep.finished)
-    if left > 1 and not yes and on_terminal() and sys.stdin.isatty():
-        of = join([f"sweep {number}" for number in numbers])
-        if not click.confirm(f"Cancel {left} trials of {of}?", err=True):
-            note("nothing was cancelled")
-            return
+    of = join([f"sweep {number}" for number in numbers])
+    if left > 1 and not agreed(f"Cancel {left} trials of {of}?", yes=yes):
+        note("nothing was cancelled")
+        return
     done = [(handle.cancel(), handle.sweep) for handle in handles]
     display(
         done,

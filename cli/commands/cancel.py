@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,11 @@ from cvq.text import join
 
 from .. import options, sweeping
 from ..batch_table import shape
+from ..choosing import agreed, agreed_on
 from ..display import Form, display, display_list, form
 from ..formats import clean, count, title
 from ..job_table import listing
-from ..output import note, on_terminal, say_each, show_table
+from ..output import note, say_each
 
 if TYPE_CHECKING:
     from cvq.batch import Batch
@@ -78,7 +78,8 @@ def cancel(
     if dry_run:
         display_list(listing(client), jobs)
         return 0
-    if len(jobs) > 1 and not yes and not _confirmed(client, jobs):
+    ids = [job.id for job in jobs]
+    if len(jobs) > 1 and not agreed_on(client, ids, "Cancel", yes=yes):
         note("nothing was cancelled")
         return 0
     after = {job.id: job for job in client.cancel_all(jobs)}
@@ -101,11 +102,10 @@ def _cancel_batches(client: Client, numbers: Sequence[int], yes: bool) -> int:
     """Cancel whole batches, each in one step."""
     handles = [client.batch(number) for number in numbers]
     left = sum(handle.batch.jobs - handle.batch.done for handle in handles)
-    if left > 1 and not yes and on_terminal() and sys.stdin.isatty():
-        of = join([f"batch {number}" for number in numbers])
-        if not click.confirm(f"Cancel {left} jobs of {of}?", err=True):
-            note("nothing was cancelled")
-            return 0
+    of = join([f"batch {number}" for number in numbers])
+    if left > 1 and not agreed(f"Cancel {left} jobs of {of}?", yes=yes):
+        note("nothing was cancelled")
+        return 0
     done = [(handle.cancel(), handle.batch) for handle in handles]
     display(
         done,
@@ -138,16 +138,6 @@ def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, 
         return jobs
     wanted = {job.id for job in options.find(client, options.make_filter(client, **filters))}
     return [job for job in jobs if job.id in wanted]
-
-
-def _confirmed(client: Client, jobs: Sequence[Job]) -> bool:
-    """Ask a person; a program that names several jobs means it."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return True
-    show_table(listing(client).columns(), jobs[:20])
-    if len(jobs) > 20:
-        note(f"… and {len(jobs) - 20} more")
-    return click.confirm(f"Cancel these {len(jobs)} jobs?", err=True)
 
 
 def _lines(done: Sequence[tuple[Job, Job]]) -> Iterator[str]:

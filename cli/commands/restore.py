@@ -59,5 +59,5 @@ def restore(
         done = trash.restore(
             client.db, ids, client.settings.user, partial(tell, "taking out of the trash")
         )
-    say_done(sorted(done), "out of the trash")
+    say_done(client, sorted(done), "out of the trash")
     return 0

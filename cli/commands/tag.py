@@ -12,6 +12,7 @@ from cvq.errors import UsageError
 from cvq.text import join
 
 from .. import completing, options
+from ..choosing import agreed_on, show_jobs
 from ..display import Listing, display, display_list
 from ..formats import clean, count
 from ..output import Column, note, say, say_each
@@ -33,9 +34,13 @@ _FEW = 10_000  # jobs that take less than a second
 )
 @click.option("--remove", multiple=True, metavar="KEY", help="Take this tag away.")
 @options.filters
+@options.flag("--dry-run", help="Only list the jobs that are meant.")
+@options.yes
 @options.as_json
 @options.quiet
-def tag(words: Sequence[str], remove: Sequence[str], **filters: Any) -> None:
+def tag(
+    words: Sequence[str], remove: Sequence[str], dry_run: bool, yes: bool, **filters: Any
+) -> None:
     """Tag jobs, or list the tags in use.
 
     Filters choose among the jobs given, or among all. A tag takes the place of one of the same
@@ -48,11 +53,19 @@ def tag(words: Sequence[str], remove: Sequence[str], **filters: Any) -> None:
     given = dict(parse.tag(word, value_needed=True) for word in words if "=" in word)
     references = [word for word in words if "=" not in word]
     if not given and not remove:
+        if dry_run:
+            raise UsageError("which tags? Give KEY=VALUE, or --remove KEY")
         _list(client, references, filters)
         return
     if both := sorted(set(given) & set(remove)):
         raise UsageError(f"'{both[0]}' is given and removed: give one of them")
     ids = _chosen(client, references, filters)
+    if dry_run:
+        show_jobs(client, ids)
+        return
+    if len(ids) > 1 and any(filters.values()) and not agreed_on(client, ids, "Tag", yes=yes):
+        note("nothing was tagged")
+        return
     changed = _tag(client, ids, {**given, **dict.fromkeys(remove)})
     display(
         changed,
@@ -79,7 +92,7 @@ def _tag(client: Client, ids: Sequence[int], tags: dict[str, str | None]) -> lis
 
 def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) -> list[int]:
     """The ids of the jobs that are meant."""
-    from cvq.views.filters import pages
+    from cvq.views import filters as views
 
     if not references and not any(filters.values()):
         raise UsageError("which jobs? Give JOB, or a filter such as --where 'val_accuracy>0.9'")
@@ -90,7 +103,7 @@ def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) 
     for remark in client.check_filter(wanted):
         note(remark)
     with client.db.read() as connection:
-        return [job.id for page in pages(connection, wanted) for job in page]
+        return views.ids(connection, wanted)
 
 
 def _tell(number: int, changed: int, given: dict[str, str | None], removed: Sequence[str]) -> None:
@@ -110,7 +123,11 @@ def _list(client: Client, references: Sequence[str], filters: dict[str, Any]) ->
     if not references and not any(filters.values()):
         _list_all(client)
         return
-    jobs = [client.job(job_id) for job_id in _chosen(client, references, filters)]
+    from cvq.queries import jobs_in_order
+
+    ids = _chosen(client, references, filters)
+    with client.db.read() as connection:
+        jobs = jobs_in_order(connection, ids)
     rows = [(job.id, key, value) for job in jobs for key, value in sorted(job.tags.items())]
     columns: list[Column[tuple[int, str, str]]] = [
         Column("id", lambda row: str(row[0]), raw=lambda row: row[0], right=True),

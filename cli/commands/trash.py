@@ -12,7 +12,7 @@ from cvq.errors import UsageError
 from cvq.text import count
 
 from .. import options
-from ..choosing import agreed, chosen
+from ..choosing import agreed, chosen, show_jobs
 from ..display import Form, display, display_list, form
 from ..output import hint, note, say, say_each
 from ..stages import in_stages
@@ -111,7 +111,7 @@ def _lay(client: Client, wanted: Filter, *, named: bool, dry_run: bool, yes: boo
         done = trash.trash(
             client.db, found.jobs, client.settings.user, partial(tell, "laying in the trash")
         )
-    say_done(done, "in the trash")
+    say_done(client, done, "in the trash")
     told(found.stays)
     return 0
 
@@ -156,8 +156,11 @@ def told(stays: dict[str, int]) -> None:
         note(f"{count(number, 'job')} {'stays' if number == 1 else 'stay'}: {why}")
 
 
-def say_done(ids: Sequence[int], where: str) -> None:
-    """Print which jobs are in another place now."""
+def say_done(client: Client, ids: Sequence[int], where: str) -> None:
+    """Print which jobs are in another place now; in JSON, as they are there."""
+    if form() is Form.JSON:
+        show_jobs(client, ids)
+        return
 
     def text(ids: Sequence[int]) -> None:
         if len(ids) > _MANY:

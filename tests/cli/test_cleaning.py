@@ -82,7 +82,8 @@ def test_the_trash_hides_jobs_and_gives_them_back(run: Cli, past: Past) -> None:
     ]  # fmt: skip
     assert run("ls", "-q").out.split() == [str(running)]
     assert run("trash", "--list", "-q").out.split() == [str(second), str(first)]
-    assert run("restore", first, "--json").json == [first]
+    [restored] = run("restore", first, "--json").json
+    assert (restored["id"], restored["state"]) == (first, "succeeded")
     assert run("restore", first).err == "none of these is in the trash\n"
     assert (
         f"job {running} is running: `cvq cancel {running}` first"

@@ -39,6 +39,10 @@ def test_filters_say_which_jobs_are_tagged(run: Cli, client: Client, worker: Fak
     assert run("tag", "1-2", "--where", "value>0.9", "x=y", "--json").json == {
         "jobs": [2], "changed": [2]
     }  # fmt: skip
+    listed = run("tag", "--where", "value>0.9", "x=z", "--dry-run", "-q").out.split()
+    assert sorted(listed) == ["2", "3"]
+    assert not any(each["value"] == "z" for each in run("tag", "--json").json)
+    assert "which tags?" in run("tag", "1", "--dry-run", code=2).err
     assert "no such jobs" in run("tag", "--where", "value>2", "x=y").err
 
 
