@@ -94,9 +94,11 @@ def _is_default(kind: Kind, field: str, value: Any) -> bool:
 
 
 def _word(value: Any) -> str:
-    """A value as it is typed: a file by its name, a model by the number of its job."""
+    """A value as it is typed: a file by its name, data as given, a model by its job's number."""
     if isinstance(value, dict):
-        return str(value["job"] if value.get("job") is not None else value.get("name", ""))
+        if value.get("job") is not None:
+            return str(value["job"])
+        return str(value.get("given") or value.get("name", ""))
     return str(value)
 
 

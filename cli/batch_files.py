@@ -184,7 +184,8 @@ def _tell(plan: list[Copy], folder: Path, *, unchanged: int, unpacked: int) -> N
             for copy in plan:
                 say(copy.target, wrap=False)
         if unchanged:
-            note(f"{unchanged} of {len(plan)} were there already")
+            were = "was" if unchanged == 1 else "were"
+            note(f"{unchanged} of {len(plan)} {were} there already")
         if tables := sum(_is_table(copy.artifact) for copy in plan):
             note(f"{count(tables, 'table')} of shards, a row for each item, with "
                  f"{count(unpacked, 'file')} beside")  # fmt: skip

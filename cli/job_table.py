@@ -130,7 +130,7 @@ def choose(wanted: Filter, columns: Sequence[str] | None, keys: Sequence[str]) -
         return Choice(keys=asked, fields=[name for name in asked if name not in _json_names()])
     if columns:
         names = [name.removeprefix("+") for name in columns]
-        added = all(name.startswith("+") for name in columns)
+        added = any(name.startswith("+") for name in columns)
     else:
         names, added = [*_asked(wanted)] if form() in (Form.TEXT, Form.MD) else [], True
     shown = list(dict.fromkeys([*(DEFAULT if added else ()), *names]))

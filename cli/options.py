@@ -257,7 +257,10 @@ filters_of_any_state = together(
         "--batch", type=BATCH, metavar="BATCH",
         help="Only jobs of these batches: an id, or @ for your last.",
     ),
-    _several("--sweep", type=SWEEP, metavar="SWEEP", help="Only jobs of these sweeps."),
+    _several(
+        "--sweep", type=SWEEP, metavar="SWEEP",
+        help="Only jobs of these sweeps: an id, or @ for your last.",
+    ),
     click.option(
         "--tag", type=TAG_OR_KEY, multiple=True, metavar="KEY[=VALUE]",
         help="Only jobs with this tag; may be repeated.",

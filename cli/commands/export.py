@@ -66,7 +66,7 @@ def export(
 
     JOB and filters choose, as for `cvq ls`; without any, all jobs are meant. By default each job
     is a line of JSON with its files, attempts and curves. What was exported before is brought up
-    to date, and never doubled.
+    to date, and never doubled. JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
     from cvq.export import reading

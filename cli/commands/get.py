@@ -161,4 +161,5 @@ def _tell(targets: Sequence[Path], *, unchanged: int) -> None:
     for target in targets:
         say(target, wrap=False)
     if unchanged:
-        note(f"{unchanged} of {len(targets)} were there already")
+        were = "was" if unchanged == 1 else "were"
+        note(f"{unchanged} of {len(targets)} {were} there already")

@@ -34,7 +34,8 @@ def graph(reference: Reference, depth: int) -> int:
     """Show what a job was made from, and what was made from it.
 
     Data, models and jobs hang together by what jobs take and leave, by what they waited for, and
-    by what they are reruns of. What is many is counted.
+    by what they are reruns of. What is many is counted. JOB is an id, @ (your last) or @~1 (the
+    one before).
     """
     from cvq.history import History
     from cvq.views import graph as view

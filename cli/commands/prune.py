@@ -91,7 +91,7 @@ def prune(
     jobs have too stay with these.
 
     What has been in the trash for CVQ_TRASH_DAYS goes too, but with --files-only; without JOB and
-    filters, that alone does.
+    filters, that alone does. JOB is an id, a range 3-7, @ (your last) or @~1 (the one before).
     """
     from cvq import pruning
     from cvq.client import Client

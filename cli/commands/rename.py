@@ -42,6 +42,8 @@ def rename(reference: Reference, name: str | None, remove: bool) -> None:
         json=client.to_json,
         quiet=lambda _: None,
         text=lambda job: say(
-            f"job {job.id} has no name now" if remove else f"job {job.id} is {clean(job.name)}"
+            f"job {job.id} has no name now"
+            if remove
+            else f"job {job.id} is called {clean(job.name)}"
         ),
     )

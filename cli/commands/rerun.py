@@ -117,7 +117,8 @@ def rerun(
     """Submit old jobs anew, with other values where they are given.
 
     The inputs come from the store: no file is needed any more. The seed, the name, tags, priority,
-    queue and limits are the old ones, unless others are given.
+    queue and limits are the old ones, unless others are given. JOB is an id, a range 3-7, @ (your
+    last) or @~1 (the one before).
     """
     from cvq.client import Client
 

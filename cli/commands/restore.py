@@ -37,7 +37,8 @@ def restore(
 ) -> int:
     """Take jobs out of the trash.
 
-    JOB and filters choose among those that are there. They are as they were.
+    JOB and filters choose among those that are there. They are as they were. JOB is an id, a range
+    3-7, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
     from cvq.pruning import trash

@@ -115,7 +115,8 @@ def _tell(number: int, changed: int, given: dict[str, str | None], removed: Sequ
     told += [f"untagged {join(removed, most=_TOLD)}"] if removed else []
     say(clean(f"{count(changed, 'job')} {join(told)}"))
     if number > changed:
-        note(f"{number - changed} of {number} were so already")
+        same = number - changed
+        note(f"{same} of {number} {'was' if same == 1 else 'were'} so already")
 
 
 def _list(client: Client, references: Sequence[str], filters: dict[str, Any]) -> None:

@@ -50,7 +50,8 @@ def trash(
 
     JOB and filters choose. `cvq ls` shows no job that is in the trash; `cvq restore` takes it out
     again. After CVQ_TRASH_DAYS, `cvq prune` removes it. Only jobs that have ended can be laid
-    there, and a batch as a whole.
+    there, and a batch as a whole. JOB is an id, a range 3-7, @ (your last) or @~1 (the one
+    before).
     """
     from cvq.client import Client
 

@@ -51,7 +51,8 @@ def verify(
 
     Of a JOB every file and input is read and compared with its SHA-256. A FILE is a proof, as `cvq
     rerun JOB --verify --proof FILE` writes it: is it intact, is the code here the same, are the
-    inputs at hand? With --run the job is made again.
+    inputs at hand? With --run the job is made again. JOB is an id, @ (your last) or @~1 (the one
+    before).
     """
     from cvq.client import Client
     from cvq.proofs import document

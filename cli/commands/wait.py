@@ -30,7 +30,7 @@ _WORST_FIRST = (
 
 @click.command(
     epilog="\b\nExamples:\n  cvq wait 12 && cvq get 12\n  cvq wait 3-7 --timeout 1h"
-    "\n  cvq wait --batch 3 && cvq results 3"
+    "\n  cvq wait --batch 3 && cvq results 3\n  cvq wait --sweep @ --timeout 8h"
     "\n\nExit codes: 0 all succeeded, 1 one failed, 3 one was cancelled, 124 time ran out."
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
@@ -38,14 +38,21 @@ _WORST_FIRST = (
     "--batch",
     type=options.BATCH,
     metavar="BATCH",
-    help="Wait for a batch, with one bar for all its jobs.",
+    help="Wait for a batch, an id or @ for your last, with one bar for all its jobs.",
+)
+@click.option(
+    "--sweep",
+    type=options.SWEEP,
+    metavar="SWEEP",
+    help="Wait for a sweep, an id or @ for your last, with one bar for all its trials.",
 )
 @options.timeout
 @options.as_json
 @options.flag("-q", "--quiet", help="Do not say why a job did not succeed.")
 def wait(
-    references: Sequence[Reference], batch: Reference | None, timeout: float | None, quiet: bool
-) -> int:
+    references: Sequence[Reference], batch: Reference | None, sweep: Reference | None,
+    timeout: float | None, quiet: bool,
+) -> int:  # fmt: skip
     """Wait for jobs to end; exit with their outcome.
 
     JOB is an id, a range 3-7, @ (your last) or @~1 (the one before). Prints only why jobs failed,
@@ -54,11 +61,18 @@ def wait(
     from cvq.client import Client
 
     client = Client()
-    if (batch is None) is not bool(references):
-        raise UsageError("which jobs? Give JOB, or --batch BATCH")
+    if sum((bool(references), batch is not None, sweep is not None)) != 1:
+        raise UsageError("which jobs? Give JOB, --batch BATCH or --sweep SWEEP")
     if batch is not None:
         handle = client.batch(options.resolve_batch(client, batch))
         follow(handle, timeout=timeout, quiet=quiet, as_json=form() is Form.JSON)
+        return 0
+    if sweep is not None:
+        from .. import sweep_follow
+
+        [number] = options.resolve_sweeps(client, [sweep])
+        known = client.sweep_of(number)
+        sweep_follow.follow(known, timeout=timeout, quiet=quiet, as_json=form() is Form.JSON)
         return 0
     ids = options.resolve(client, references)
     deadline = None if timeout is None else time.monotonic() + timeout

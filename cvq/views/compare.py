@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from .. import queries
 from ..goals import Goal, goal_of
 from ..records import Attempt, Job
+from ..text import count
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -193,7 +194,7 @@ def _value(value: Any) -> _Value:
         more = [f"… {len(value)} files"] if len(value) > _SHOWN_FILES else []
         return _Value(", ".join(names + more), [each["sha256"] or each["name"] for each in value])
     if any(isinstance(each, dict | list) for each in value):
-        return _Value(f"{len(value)} rows", value)
+        return _Value(count(len(value), "row"), value)
     return _Value(", ".join(map(str, value)) or None, value or None)
 
 

@@ -117,7 +117,8 @@ def _refuse_field(
     if near:
         raise QueryError(said, field.place, known.get(near, near))
     figures_first = sorted(known.values(), key=lambda word: (word.startswith(_PREFIXES), word))
-    there = f"there are {join(figures_first, 10)}" if known else "there is none"
+    are = "is" if len(known) == 1 else "are"
+    there = f"there {are} {join(figures_first, 10)}" if known else "there is none"
     raise QueryError(f"{said}: {there}", field.place)
 
 

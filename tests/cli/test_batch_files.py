@@ -140,7 +140,7 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(
         said = run("get", "--batch", "1", "out", code=130)
     assert "interrupted: 1 of 2 files copied; the same command goes on" in said.err
     assert copies("out") == {"photos/1-coloured.png": "of photos/1.png"}
-    assert run("get", "--batch", "1", "out").err.startswith("1 of 2 were there already\n")
+    assert run("get", "--batch", "1", "out").err.startswith("1 of 2 was there already\n")
 
 
 @pytest.mark.parametrize(

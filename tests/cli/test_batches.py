@@ -82,7 +82,7 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["cancel", "--batch", "3"], "no batch 3"),
         (["retry"], "what? Give BATCH, or --job JOB"),
         (["retry", "1", "--job", "2"], "give BATCH, or --job JOB"),
-        (["wait"], "which jobs? Give JOB, or --batch BATCH"),
+        (["wait"], "which jobs? Give JOB, --batch BATCH or --sweep SWEEP"),
         (["watch", "1", "--batch", "1"], "no job 1"),
         (["watch", "--batch", "1", "--tail", "3"], "--tail is for a job's log"),
         (["watch", "--batch", "1"], "no batch 1"),

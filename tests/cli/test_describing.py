@@ -96,7 +96,7 @@ def test_a_note_is_written_and_read(
 
 def test_a_job_is_renamed(run: Cli, client: Client) -> None:
     client.submit("selftest", name="old")
-    assert run("rename", "1", "new").out == "job 1 is new\n"
+    assert run("rename", "1", "new").out == "job 1 is called new\n"
     assert run("rename", "@", "newer", "--json").json["name"] == "newer"
     assert run("rename", "1", "--remove").out == "job 1 has no name now\n"
     assert client.job(1).name is None

@@ -388,7 +388,7 @@ class TestMetricsAndArtifacts:
     def test_get(self, run: Cli, tmp_path: Path) -> None:
         assert run("get", "1", tmp_path).out == f"{tmp_path}/result.txt\n"
         assert (tmp_path / "result.txt").read_bytes() == b"result"
-        assert run("get", "1", tmp_path).err == "1 of 1 were there already\n"
+        assert run("get", "1", tmp_path).err == "1 of 1 was there already\n"
         run("get", "1", tmp_path / "all", "--role", "all")
         assert (tmp_path / "all/preview/1.txt").read_bytes() == b"preview"
         run("get", "1-1", tmp_path / "glob", "--role", "all", "--name", "*1.txt")
@@ -407,7 +407,7 @@ class TestMetricsAndArtifacts:
         target = tmp_path / "mine.txt"
         assert run("get", "1", "-o", target).out == f"{target}\n"
         assert target.read_bytes() == b"result"
-        assert run("get", "1", "-o", target).err == "1 of 1 were there already\n"
+        assert run("get", "1", "-o", target).err == "1 of 1 was there already\n"
         run("get", "1", "preview/*", "-o", tmp_path / "p")
         assert (tmp_path / "p").read_bytes() == b"preview"
         target.write_text("other")

@@ -88,6 +88,9 @@ def test_columns_are_chosen_or_added(lab: Client, run: Cli) -> None:
     ]
     assert heading.split()[:3] == ["ID", "STATE", "KIND"]
     assert heading.endswith("WAIT")
+    heading = run("ls", "--columns", "+wait,priority", code=0).out.split("\n")[0]
+    assert heading.split()[:3] == ["ID", "STATE", "KIND"]
+    assert heading.split()[-2:] == ["WAIT", "PRIORITY"]
 
 
 def test_what_is_asked_of_a_job_is_shown(lab: Client, run: Cli) -> None:

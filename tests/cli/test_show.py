@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from sqlalchemy import update
 
 from cvq import Client, queries
@@ -43,6 +44,20 @@ def test_a_command_has_what_differs_from_the_defaults_and_the_seed(
         assert getattr(first, name) == getattr(second, name), name
     for usual in ("steps", "content-weight", "format", "queue"):
         assert f"--{usual}" not in words
+
+
+def test_the_command_that_does_it_again_names_data_as_it_was_given(
+    client: Client, tmp_path: Path
+) -> None:
+    data = tmp_path / "shapes"
+    for number in range(8):
+        path = data / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28, 28), number).save(path)
+    client.submit("fmnist-mlp", data=str(data))
+    words = submission(client, 1)
+    assert words is not None
+    assert words[words.index("--data") + 1] == str(data)
 
 
 def test_a_command_of_a_kind_that_is_not_known_is_left_out(run: Cli, client: Client) -> None:

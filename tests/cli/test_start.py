@@ -88,6 +88,17 @@ def test_table_of_commands_says_what_the_commands_say() -> None:
         assert command.get_short_help_str(limit=200).rstrip(".") == entry.help.rstrip("."), name
 
 
+def test_every_command_that_takes_jobs_says_how_they_are_named() -> None:
+    context = click.Context(cvq)
+    for name in COMMANDS:
+        command = cvq.get_command(context, name)
+        assert command is not None
+        usage = [param.make_metavar(context) for param in command.params]
+        takes_jobs = any(word.strip("[]. ").split("|")[0] == "JOB" for word in usage)
+        if takes_jobs:
+            assert "JOB is an id" in " ".join((command.help or "").split()), name
+
+
 def test_every_command_has_an_example() -> None:
     context = click.Context(cvq)
     for name in COMMANDS:

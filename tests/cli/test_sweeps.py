@@ -181,6 +181,7 @@ def test_a_sweep_is_followed_to_its_end(run: Cli, client: Client, worker: FakeWo
     watched = run("watch", "--sweep", "1", "--json")
     assert json.loads(watched.out)["states"] == {"succeeded": 2}
     assert run("watch", "--sweep", "1").out == said.out
+    assert run("wait", "--sweep", "@").out == said.out
     run("sweep", "selftest", "--grid", "steps=3", "--retries", "0")
     worker.finish(worker.claim(), "failed", reason="error", error="it\nbroke")
     said = run("sweep", "resume", "@", code=1)

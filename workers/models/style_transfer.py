@@ -45,6 +45,7 @@ from cvq.context import Context
 from cvq.errors import PermanentError
 from cvq.inputs.files import ImageFile
 from cvq.kinds.builtin.style_transfer import STYLE_LAYERS, StyleTransferSpec
+from cvq.text import count
 
 from ..training.precision import precision
 from .lbfgs import BoxLBFGS
@@ -196,8 +197,8 @@ def stylize(
     picture = picture.to(device)
     started = time.perf_counter()
     log.info(
-        "painting %d x %d pixels in %d steps over %d sizes, with %s on %s in %s",
-        *plan[-1].size, options.steps, len(plan), network.source, device, dtype,
+        "painting %d x %d pixels in %d steps over %s, with %s on %s in %s",
+        *plan[-1].size, options.steps, count(len(plan), "size"), network.source, device, dtype,
     )  # fmt: skip
     # Left to itself, cuDNN picks convolutions by timing them, and some add in any order.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
