@@ -197,7 +197,7 @@ def test_a_metric_of_any_name(database: Database, name: str) -> None:
 def test_a_name_that_no_job_has_is_refused(database: Database) -> None:
     assert found(database, "anything>1") == [], "there are no jobs yet"
     job = start(database, tags={"purpose": "poster"})
-    with pytest.raises(UsageError, match=r"parameter, tag or result 'x': there are tags\.purp"):
+    with pytest.raises(UsageError, match=r"parameter, tag or result 'x': there is tags\.purp"):
         found(database, "x>1")
     report(database, job, ("val_accuracy", 1, 0.5))
     finish(database, job, result={"test_accuracy": 0.5})
