@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from cvq.views.filters import Filter
     from cvq.views.folded import Row
 
-_PAGE = 500  # jobs that are in memory at a time
 _COUNTED = 1_000  # beyond which nobody needs to know how many are not shown
 
 
@@ -149,15 +147,10 @@ class _View:
             self.found = bool(rows)
             yield rows
             return
-        after: str | None = ""
-        while after is not None:
-            with self.history.db.read() as connection:
-                page = filters.page(connection, replace(self.wanted, limit=_PAGE), after or None)
-                self._chosen.look(connection, page.jobs)
-            if page.jobs:
-                self.found = True
-                yield list(page.jobs)
-            after = page.after
+        read, look = self.history.db.read, self._chosen.look
+        for page in filters.pages(read, self.wanted, look=look):
+            self.found = True
+            yield list(page)
 
     def count(self, most: int | None = None) -> int:
         """How much there is, whatever the limit; of more than `most`, at least that many."""

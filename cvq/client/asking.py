@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -19,8 +18,6 @@ from .connections import Connections
 
 if TYPE_CHECKING:
     from ..views.stats import Stats
-
-_PAGE = 500  # jobs that are read at a time
 
 
 class Asked(TypedDict, total=False):
@@ -134,7 +131,8 @@ class Asking(Connections):
         Raises:
             UsageError: as for `jobs`.
         """
-        return self._pages(self._filter(query, asked))
+        pages = filters.pages(self.db.read, self._filter(query, asked))
+        return (self._handle(job.id, job) for page in pages for job in page)
 
     def count_jobs(self, query: str | None = None, /, **asked: Unpack[Asked]) -> int:
         """How many jobs `jobs` would give without a limit; it loads none of them.
@@ -172,17 +170,6 @@ class Asking(Connections):
         wanted = filters.asked(**{**asked, "where": several})
         self.check_filter(wanted)
         return wanted
-
-    def _pages(self, wanted: filters.Filter) -> Iterator[JobHandle]:
-        left, after = wanted.limit, None
-        while left is None or left > 0:
-            size = _PAGE if left is None else min(_PAGE, left)
-            with self.db.read() as connection:
-                found = filters.page(connection, replace(wanted, limit=size), after)
-            yield from (self._handle(job.id, job) for job in found.jobs)
-            if (after := found.after) is None:
-                return
-            left = None if left is None else left - size
 
     def stats(self, by: str | Sequence[str] = "kind", **wanted: Unpack[Asked]) -> Stats:
         """Counts, waiting and run times, success and GPU-hours, by some columns.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -160,12 +161,27 @@ def page(connection: Connection, wanted: Filter, after: str | None = None) -> Pa
     return Page([by_id[each] for each in found.ids if each in by_id], found.after)
 
 
-def pages(connection: Connection, wanted: Filter, size: int = _CHUNK) -> Iterator[list[Job]]:
-    """All jobs that are meant, some at a time: however many they are, few are in memory."""
-    left, after = wanted.limit, None
+def pages(
+    read: Callable[[], AbstractContextManager[Connection]],
+    wanted: Filter,
+    size: int | None = None,
+    look: Callable[[Connection, list[Job]], None] = lambda *_: None,
+) -> Iterator[list[Job]]:
+    """All jobs that are meant, some at a time: however many they are, few are in memory.
+
+    Args:
+        read: opens a transaction, as `Database.read` does: one for each page, as whoever takes
+            them may be slow.
+        wanted: which.
+        size: how many at a time; 500 where it is not said.
+        look: reads what else is wanted of a page, in its transaction.
+    """
+    left, after, size = wanted.limit, None, size or _CHUNK
     while left is None or left > 0:
         limit = size if left is None else min(size, left)
-        found = page(connection, replace(wanted, limit=limit), after)
+        with read() as connection:
+            found = page(connection, replace(wanted, limit=limit), after)
+            look(connection, found.jobs)
         if found.jobs:
             yield found.jobs
         if (after := found.after) is None:

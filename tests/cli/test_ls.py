@@ -119,7 +119,7 @@ def test_json_of_some_fields(lab: Client, run: Cli) -> None:
 
 def test_all_in_parts_is_the_same(lab: Client, run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {form: run("ls", "--all", "--unfold", *form.split()).out for form in FORMS}
-    monkeypatch.setattr("cvq_cli.commands.ls._PAGE", 2)
+    monkeypatch.setattr("cvq.views.filters._CHUNK", 2)
     for form, text in whole.items():
         assert run("ls", "--all", "--unfold", *form.split()).out == text, form
     assert json.loads(whole["--json"]) == run("ls", "--json", "-n", 6).json
@@ -213,7 +213,7 @@ def test_a_reader_of_everything_may_leave(lab: Client, home: Path) -> None:
 def test_pages_ask_for_no_more_than_they_show(
     lab: Client, run: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cvq_cli.commands.ls._PAGE", 2)
+    monkeypatch.setattr("cvq.views.filters._CHUNK", 2)
     sizes: list[int | None] = []
     page: Callable[..., filters.Page] = filters.page
 

@@ -233,9 +233,7 @@ def test_jobs_are_found_by_keywords(client: Client) -> None:
 
 
 def test_jobs_are_found_by_a_query(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cvq.client import asking
-
-    monkeypatch.setattr(asking, "_PAGE", 2)
+    monkeypatch.setattr("cvq.views.filters._CHUNK", 2)
     for steps in range(1, 6):
         client.submit("selftest", steps=steps, name=f"n{steps}", queue=f"q{steps % 2}")
 
