@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from .. import tables as t
 from ..given import among
-from ..query.keys import Key
+from ..query.meaning import Attribute, Lookup, Subject, subjects_of
 from ..query.names import sources_of
-from ..query.sorting import parts_of, value_of
+from ..query.sorting import value_of
 from ..query.tree import Field
 
 
@@ -20,21 +20,30 @@ def values_of(
 ) -> dict[int, list[Any]]:
     """The value that each of some jobs has of each field, in their order; None where it has none.
 
-    A value is a number, a text or an aware time.
+    A value is a number, a text or an aware time; a tag and a truth value are as they were written.
 
     Raises:
         UsageError: a name may mean several things.
     """
     names = {field.name for field in fields if field.source is None}
     lookup = sources_of(connection, names).__getitem__
-    parts = [parts_of(Key(field), lookup) for field in fields]
-    columns = [value_of(part.subject) for several in parts for part in several]
+    parts = [list(_parts(field, lookup)) for field in fields]
+    columns = [value_of(part) for several in parts for part in several]
     query = select(t.jobs.c.id, *columns).where(among(t.jobs.c.id, list(job_ids)))
     found: dict[int, list[Any]] = {}
     for job_id, *values in connection.execute(query).all():
         rest = iter(values)
         found[job_id] = [_first(next(rest) for _ in several) for several in parts]
     return found
+
+
+def _parts(field: Field, lookup: Lookup) -> Iterator[Subject]:
+    """Where a field's value may be: the text of what has one comes before its number."""
+    for subject in subjects_of(field, lookup):
+        if isinstance(subject, Attribute):
+            yield from (Attribute(subject.name, subject.source, as_) for as_ in ("text", "value"))
+        else:
+            yield subject
 
 
 def _first(values: Iterable[Any]) -> Any:

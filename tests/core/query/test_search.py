@@ -22,7 +22,6 @@ from cvq import tables as t
 from cvq.db import Database
 from cvq.errors import UsageError
 from cvq.query import search
-from cvq.query.cells import values_of
 from cvq.query.keys import parse_order
 from cvq.query.parser import parse, parse_field
 from cvq.query.tree import (
@@ -39,6 +38,7 @@ from cvq.query.tree import (
 )
 from cvq.views import filters
 from cvq.views.filters import Filter
+from cvq.views.values import values_of
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 KINDS, USERS = ("cnn", "vae", "style"), ("ann", "bob")
@@ -373,7 +373,7 @@ def test_the_values_of_any_field(database: Database) -> None:
     with database.read() as connection:
         fields = [parse_field(name) for name in names]
         found = values_of(connection, [one.id, other.id], fields)
-    assert [[values.get(job.id) for values in found] for job in (one, other)] == [
+    assert [found[job.id] for job in (one, other)] == [
         ["cnn", "exp", 60.0, 0.75, 0.75, "cpu", 0.1, None, None],
         ["vae", None, None, None, None, None, None, "1", None],
     ]
