@@ -21,6 +21,7 @@ from .inputs.models import ModelFile
 from .inputs.submission import InputChecks, Models, take_in
 from .kinds import make_spec
 from .kinds.spec import files_in
+from .leaves import is_file
 from .lifecycle.batches import was_refused
 from .records import Job
 
@@ -66,13 +67,9 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
     inside: Any = values
     for part in outer:
         inside = inside.get(part) if isinstance(inside, dict) else None
-    if not isinstance(inside, dict) or (outer and _is_file(inside)):
+    if not isinstance(inside, dict) or (outer and is_file(inside)):
         raise UsageError(f"{name}: {'.'.join(outer)} has no values within it")
     inside[last] = value
-
-
-def _is_file(value: Mapping[str, Any]) -> bool:
-    return {"name", "sha256"} <= value.keys()
 
 
 def word_value(kind: Kind, name: str, word: str) -> Any:

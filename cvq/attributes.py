@@ -15,6 +15,7 @@ from sqlalchemy import Connection, delete, insert, select, true
 
 from . import tables as t
 from .given import Given, among
+from .leaves import is_file, leaves
 from .records import EncodedJson
 
 PARAMS, TAGS, RESULT = "params", "tags", "result"
@@ -48,7 +49,7 @@ def params_of(spec: Mapping[str, Any]) -> list[Attribute]:
     An input file has its name, a model the number of its job. A list of plain values is one text,
     in JSON.
     """
-    return _bounded(PARAMS, _leaves(spec))
+    return _bounded(PARAMS, _plain(spec))
 
 
 def tags_of(tags: Mapping[str, str]) -> list[Attribute]:
@@ -60,8 +61,8 @@ def words_of(result: Any) -> dict[str, str]:
     """The words of a result that can be asked for, by name; its numbers are in `summaries`."""
     if isinstance(result, EncodedJson):
         return dict(result.words)
-    leaves = _leaves(result) if isinstance(result, dict) else ()
-    words = ((name, value) for name, value in leaves if isinstance(value, str))
+    found = _plain(result) if isinstance(result, dict) else ()
+    words = ((name, value) for name, value in found if isinstance(value, str))
     return {each.name: each.text for each in _bounded(RESULT, words) if each.text is not None}
 
 
@@ -71,7 +72,7 @@ def inputs_of(spec: Mapping[str, Any]) -> list[Input]:
     for field, value in spec.items():
         files = value if isinstance(value, list) else [value]
         for nth, file in enumerate(files):
-            if _is_file(file):
+            if is_file(file):
                 job = file.get("job")
                 found.append(Input(field[:100], nth, file["sha256"], _whole(job)))
     return found
@@ -170,29 +171,21 @@ def _sent(attribute: Attribute) -> dict[str, Any]:
     return {**attribute._asdict(), "value": None if value is None else repr(value)}
 
 
-def _leaves(record: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in record.items():
-        name = f"{prefix}{key if isinstance(key, str) else json.dumps(key)}"
-        if _is_file(value):
+def _plain(record: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """The values within a record as one word each; None where it takes more."""
+    for name, value in leaves(record):
+        if is_file(value):
             yield name, _of_file(value)
-        elif isinstance(value, dict):
-            yield from _leaves(value, f"{name}.")
-        elif isinstance(value, list):
-            yield name, _of_list(value)
         else:
-            yield name, value
+            yield name, _of_list(value) if isinstance(value, list) else value
 
 
 def _of_list(values: list[Any]) -> Any:
-    if len(values) == 1 and _is_file(values[0]):
+    if len(values) == 1 and is_file(values[0]):
         return _of_file(values[0])
     few = 0 < len(values) <= _LONGEST_LIST
     plain = few and not any(isinstance(value, dict | list) for value in values)
     return json.dumps(values, ensure_ascii=False) if plain else None
-
-
-def _is_file(value: Any) -> bool:
-    return isinstance(value, dict) and "sha256" in value and "name" in value
 
 
 def _of_file(file: Mapping[str, Any]) -> Any:
@@ -203,8 +196,8 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _bounded(source: str, leaves: Iterable[tuple[str, Any]]) -> list[Attribute]:
-    made = (_attribute(source, name, value) for name, value in leaves)
+def _bounded(source: str, values: Iterable[tuple[str, Any]]) -> list[Attribute]:
+    made = (_attribute(source, name, value) for name, value in values)
     named = {each.name: each for each in made if each is not None}  # `a.b` may be b of a, too
     return list(islice(named.values(), _MOST))
 

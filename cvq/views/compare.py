@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from .. import queries
 from ..goals import Goal, goal_of
+from ..leaves import is_file, leaves
 from ..records import Attempt, Job
 from ..text import count
 
@@ -123,12 +124,12 @@ def _values(job: Job, attempt: Attempt | None) -> Iterator[tuple[str, _Value]]:
     """All that can be said of a job, under the names of the query language."""
     for name, value in _own(job):
         yield name, _Value(value, value)
-    for name, found in _leaves(job.spec):
+    for name, found in _within(job.spec):
         yield f"params.{name}", found
     for name, value in job.metrics.items():
         yield f"metrics.{name}", _Value(value, value)
     if isinstance(job.result, dict):
-        for name, found in _leaves(job.result):
+        for name, found in _within(job.result):
             # A metric's figure is that of the result already.
             if name not in job.metrics:
                 yield f"result.{name}", found
@@ -166,40 +167,28 @@ def _surroundings(job: Job, attempt: Attempt | None) -> Iterator[tuple[str, Scal
         for name, version in sorted((attempt.versions or {}).items()):
             yield f"versions.{name}", str(version)
     origin = job.origin or {}
-    for name, found in _leaves(origin):
+    for name, found in _within(origin):
         yield f"origin.{name}", found.shown
 
 
-def _leaves(
-    record: Mapping[Any, Any], prefix: str = "", depth: int = 0
-) -> Iterator[tuple[str, _Value]]:
+def _within(record: Mapping[Any, Any]) -> Iterator[tuple[str, _Value]]:
     """The values within a record, nested ones as `a.b`; of lists of records, their number."""
-    for key, value in record.items():
-        name = f"{prefix}{key if isinstance(key, str) else json.dumps(key)}"
-        if isinstance(value, dict) and not _is_file(value):
-            if depth < _DEEPEST:
-                yield from _leaves(value, f"{name}.", depth + 1)
-        else:
-            yield name, _value(value)
+    return ((name, _value(value)) for name, value in leaves(record, _DEEPEST))
 
 
 def _value(value: Any) -> _Value:
-    if _is_file(value):
+    if is_file(value):
         return _Value(_file(value), value["sha256"] or value["name"])
     if not isinstance(value, list):
         shown = value if isinstance(value, str | int | float | bool | None) else str(value)
         return _Value(shown, shown)
-    if value and all(map(_is_file, value)):
+    if value and all(map(is_file, value)):
         names = [_file(each) for each in value[:_SHOWN_FILES]]
         more = [f"… {len(value)} files"] if len(value) > _SHOWN_FILES else []
         return _Value(", ".join(names + more), [each["sha256"] or each["name"] for each in value])
     if any(isinstance(each, dict | list) for each in value):
         return _Value(count(len(value), "row"), value)
     return _Value(", ".join(map(str, value)) or None, value or None)
-
-
-def _is_file(value: Any) -> bool:
-    return isinstance(value, dict) and "sha256" in value and "name" in value
 
 
 def _file(file: Mapping[str, Any]) -> str:
