@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-DEFAULT_LIMIT = 20
+_USUAL = 20  # lines of a list
 
 
 class Parser(click.ParamType[Any]):
@@ -225,6 +225,25 @@ def _several(*names: str, type: click.ParamType[Any], metavar: str, help: str) -
     return click.option(
         *names, type=CommaList(type), multiple=True, metavar=f"{metavar},...", help=help
     )
+
+
+def users(what: str) -> Callable[[F], F]:
+    """The option that asks for what is of some users."""
+    return _several(
+        "--user", type=click.STRING, metavar="USER", help=f"Only {what} of these users."
+    )
+
+
+def limited(what: str = "") -> Callable[[F], F]:
+    """The options that say how much is shown: `limit`, and `everything`."""
+    shown = f"{what} to show" if what else "to show"
+    return together(
+        click.option(
+            "-n", "-L", "--limit", type=count(1), default=_USUAL, metavar="N",
+            help=f"How many {shown}.  [default: {_USUAL}]",
+        ),
+        flag("--all", "everything", help="Show all."),
+    )  # fmt: skip
 
 
 filters_of_any_state = together(

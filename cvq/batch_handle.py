@@ -15,9 +15,9 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .handle import POLL_S, JobHandle
+from .handle import JobHandle
 from .lifecycle import batches
-from .looks import Deadline, Looks, watch, watch_async
+from .looks import Deadline, Looks, pause_after, watch, watch_async
 from .states import State
 from .views.batch_rows import rows_of_batch
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .client import Client
 
 _CHUNK = 500  # jobs that are read at a time
-# A look at a large batch takes a while; it is no more than a tenth of the time.
-_LOOKS_SHARE = 10
 
 
 class BatchHandle:
@@ -124,7 +122,7 @@ class BatchHandle:
             begun = time.monotonic()
             batch = self.refresh().batch
             ends = batch.finished or deadline.is_over
-            pause = max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun))
+            pause = pause_after(begun)
             yield batch, 0.0 if ends else deadline.pause(pause)
             if batch.finished:
                 return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeAlias, TypeVar,
 from . import queries
 from .errors import CvqError, JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 from .lifecycle import jobs
-from .looks import Deadline, Looks, watch, watch_async
+from .looks import POLL_S, Deadline, Looks, watch, watch_async
 from .records import Artifact, Job
 from .results import choose, looked_at, missing_copies, results_of, targets
 from .states import State
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .estimates import Estimate
 
 # Reading the database this often costs nothing and works after the fact, with Redis or without.
-POLL_S = 0.15
 T = TypeVar("T")
 
 

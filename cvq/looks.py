@@ -14,6 +14,15 @@ T = TypeVar("T")
 
 Looks = Iterator[tuple[T, float]]
 
+POLL_S = 0.15  # between two looks
+# A look at many jobs takes a while; it is no more than a tenth of the time.
+_LOOKS_SHARE = 10
+
+
+def pause_after(begun: float) -> float:
+    """How long to sleep after a look that began then, by the monotonic clock."""
+    return max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun))
+
 
 def watch(looks: Looks[T], on_look: Callable[[T], None] | None = None) -> None:
     """Look until the end; `on_look` is told what each look has seen."""

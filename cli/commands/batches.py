@@ -13,18 +13,8 @@ from ..output import hint
 
 
 @click.command(epilog="\b\nExamples:\n  cvq batches\n  cvq batches --user ada --all --json")
-@click.option(
-    "--user",
-    type=options.CommaList(),
-    multiple=True,
-    metavar="USER,...",
-    help="Only batches of these users.",
-)
-@click.option(
-    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
-    help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
-)  # fmt: skip
-@options.flag("--all", "everything", help="Show all.")
+@options.users("batches")
+@options.limited()
 @options.as_json
 @options.as_csv
 @options.as_md
@@ -39,7 +29,7 @@ def batches(user: Sequence[list[str]], limit: int, everything: bool) -> None:
     from cvq.client import Client
 
     client = Client()
-    users = [name for names in user for name in names]
+    users = options.flat(user)
     with client.db.read() as connection:
         found = queries.last_batches(connection, users, None if everything else limit)
     display_list(listing(client), found)

@@ -50,7 +50,7 @@ def logs(
     JOB is an id, @ (your last) or @~1 (the one before).
     """
     from cvq.client import Client
-    from cvq.handle import POLL_S
+    from cvq.looks import POLL_S
     from cvq.views.logs import LogReader
 
     client = Client()

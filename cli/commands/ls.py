@@ -35,11 +35,7 @@ _COUNTED = 1_000  # beyond which nobody needs to know how many are not shown
     "a value of the result; -KEY sorts in descending order, best(KEY) by the best value of the "
     "curve. Several are separated by commas.",
 )
-@click.option(
-    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
-    help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
-)  # fmt: skip
-@options.flag("--all", "everything", help="Show all.")
+@options.limited()
 @click.option(
     "--columns",
     type=options.FIELDS,

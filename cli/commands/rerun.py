@@ -15,6 +15,7 @@ from cvq.text import count
 
 from .. import options, submitting
 from ..display import Form, display, form
+from ..exit_codes import worst
 from ..options import FilePath
 from ..output import dump, hint, note, say, say_each
 from ..verifying import DIFFERENT, tell
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from cvq.proofs.comparison import Comparison
 
 _MOST = 1_000  # jobs of one command
-_WORST_FIRST = (
-    WaitTimeoutError.exit_code,
-    JobFailedError.exit_code,
-    JobCancelledError.exit_code,
-)
 
 
 def _setting(context: click.Context, param: click.Parameter, given: Sequence[str]) -> Any:
@@ -217,7 +213,7 @@ def _verify(
     codes = {error.exit_code for error in errors}
     if any(not found.is_equal for _, _, found in done):
         codes.add(DIFFERENT)
-    return next((code for code in _WORST_FIRST if code in codes), 0)
+    return worst(codes)
 
 
 def _tell_verified(done: Sequence[tuple[int, JobHandle, Comparison]]) -> None:
@@ -269,7 +265,7 @@ def _answer(
     for error in errors:
         note(f"cvq: error: {error}")
     codes = {error.exit_code for error in errors}
-    return next((code for code in _WORST_FIRST if code in codes), 0)
+    return worst(codes)
 
 
 def _show(client: Client, handles: Sequence[JobHandle]) -> None:

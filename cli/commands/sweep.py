@@ -185,11 +185,7 @@ _sweep = click.argument("reference", metavar="SWEEP", type=options.SWEEP)
 @_sweep
 @click.option("--maximize", metavar="METRIC", help="Rank by another metric: highest is best.")
 @click.option("--minimize", metavar="METRIC", help="Rank by another metric: lowest is best.")
-@click.option(
-    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
-    help=f"How many trials to show.  [default: {options.DEFAULT_LIMIT}]",
-)  # fmt: skip
-@options.flag("--all", "everything", help="Show all.")
+@options.limited("trials")
 @options.as_json
 @options.as_csv
 @options.as_md
@@ -309,15 +305,8 @@ def cancel(reference: Reference, yes: bool) -> None:
 
 
 @sweep.command(epilog="\b\nExamples:\n  cvq sweep ls\n  cvq sweep ls --user ada --json")
-@click.option(
-    "--user", type=options.CommaList(), multiple=True, metavar="USER,...",
-    help="Only sweeps of these users.",
-)  # fmt: skip
-@click.option(
-    "-n", "-L", "--limit", type=options.count(1), default=options.DEFAULT_LIMIT, metavar="N",
-    help=f"How many to show.  [default: {options.DEFAULT_LIMIT}]",
-)  # fmt: skip
-@options.flag("--all", "everything", help="Show all.")
+@options.users("sweeps")
+@options.limited()
 @options.as_json
 @options.as_csv
 @options.as_md
@@ -328,7 +317,7 @@ def ls(user: Sequence[list[str]], limit: int, everything: bool) -> None:
     from cvq.sweeps import reading
 
     client = Client()
-    users = [name for names in user for name in names]
+    users = options.flat(user)
     with client.db.read() as connection:
         found = reading.last_sweeps(connection, users, None if everything else limit)
     display_list(sweep_table.listing(client), found)

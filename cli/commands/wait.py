@@ -13,6 +13,7 @@ from cvq.errors import JobCancelledError, JobFailedError, UsageError, WaitTimeou
 from .. import options
 from ..batch_follow import follow
 from ..display import Form, form
+from ..exit_codes import worst
 from ..holdups import Holdups
 from ..output import dump, note
 from ..submitting import show_warnings
@@ -20,12 +21,6 @@ from ..submitting import show_warnings
 if TYPE_CHECKING:
     from cvq.client import Client
     from cvq.parse import Reference
-
-_WORST_FIRST = (
-    WaitTimeoutError.exit_code,
-    JobFailedError.exit_code,
-    JobCancelledError.exit_code,
-)
 
 
 @click.command(
@@ -80,7 +75,7 @@ def wait(
     if form() is Form.JSON:
         found = [client.to_json(client.job(job_id).job) for job_id in ids]
         dump(found[0] if options.is_single(references) else found)
-    return next((code for code in _WORST_FIRST if code in codes), 0)
+    return worst(codes)
 
 
 def _outcome(client: Client, job_id: int, deadline: float | None, *, quiet: bool) -> int:

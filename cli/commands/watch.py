@@ -13,6 +13,7 @@ from cvq.states import State
 
 from .. import batch_follow, choosing, options
 from ..display import Form, form
+from ..exit_codes import worst
 from ..formats import clean
 from ..holdups import Holdups
 from ..interrupts import Interrupts
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from cvq.records import Job
 
 _TAIL = 10
-_WORST_FIRST = (
-    (State.FAILED, JobFailedError.exit_code),
-    (State.CANCELLED, JobCancelledError.exit_code),
-)
+_CODES = {
+    State.FAILED: JobFailedError.exit_code,
+    State.CANCELLED: JobCancelledError.exit_code,
+}
 
 
 @click.command(
@@ -130,7 +131,7 @@ def _watch_jobs(
         return 0
     with history.db.read() as connection:
         states = watched.states(connection)
-    return next((code for state, code in _WORST_FIRST if state in states), 0)
+    return worst([code for state, code in _CODES.items() if state in states])
 
 
 def _print_changes(client: Client, job_id: int, timeout: float | None) -> Job:

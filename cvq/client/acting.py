@@ -8,17 +8,15 @@ from pathlib import Path
 
 from .. import queries
 from ..errors import StoreError
-from ..handle import POLL_S, JobHandle, JobLike, id_of, overdue, raise_for_state
+from ..handle import JobHandle, JobLike, id_of, overdue, raise_for_state
 from ..job_list import JobList
 from ..lifecycle import jobs as life
-from ..looks import Deadline, Looks, watch, watch_async
+from ..looks import Deadline, Looks, pause_after, watch, watch_async
 from ..records import Artifact, Job
 from .asking import Asking
 from .connections import several
 
 _CANCELLED_AT_ONCE = 5_000
-# A look at many jobs takes a while; it is no more than a tenth of the time.
-_LOOKS_SHARE = 10
 
 
 class Acting(Asking):
@@ -85,7 +83,7 @@ class Acting(Asking):
             left = [handle for handle in left if not handle.finished]
             rows = [handle.job for handle in handles]
             ends = not left or deadline.is_over
-            pause = max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun))
+            pause = pause_after(begun)
             yield rows, 0.0 if ends else deadline.pause(pause)
             if not left:
                 return

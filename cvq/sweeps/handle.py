@@ -15,8 +15,9 @@ from ..errors import (
     WaitTimeoutError,
 )
 from ..goals import Goal
-from ..handle import POLL_S, JobHandle
+from ..handle import JobHandle
 from ..lifecycle import sweeps as life
+from ..looks import pause_after
 from ..states import State
 from ..sweep import Stage, Sweep, Trial
 from . import ranking, reading
@@ -26,8 +27,6 @@ from .space import Space, from_json, label
 
 if TYPE_CHECKING:
     from ..client import Client
-
-_LOOKS_SHARE = 10  # a look at a large sweep is no more than a tenth of the time
 
 
 class SweepHandle:
@@ -156,7 +155,7 @@ class SweepHandle:
                 break
             if deadline is not None and time.monotonic() >= deadline:
                 raise self._overdue(timeout or 0)
-            nap(max(POLL_S, _LOOKS_SHARE * (time.monotonic() - begun)))
+            nap(pause_after(begun))
         if check:
             self.raise_for_states()
         return self

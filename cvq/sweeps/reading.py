@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
@@ -138,9 +137,3 @@ def recorded(connection: Connection, kind: str) -> set[str]:
             select(s.name).where(among(s.job_id, connection.scalars(last))).distinct()
         )
     )
-
-
-def clock(connection: Connection) -> datetime:
-    """The database's time."""
-    time: datetime = connection.scalar(select(now()))  # type: ignore[assignment]
-    return time

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from cvq.artifacts import ArtifactStore
 
 
 @pytest.fixture(scope="session")  # fsspec keeps its connection, whatever the next server's port
@@ -27,3 +30,15 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return f"b{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore((tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+def s3_store(s3: str) -> ArtifactStore:
+    store = ArtifactStore(f"s3://{s3}/cvq")
+    store.fs.mkdir(s3)
+    return store

@@ -24,13 +24,9 @@ from waiting import eventually
 
 
 @pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    if request.param == "folder":
-        return ArtifactStore((tmp_path / "store").as_uri())
-    bucket = request.getfixturevalue("s3")
-    store = ArtifactStore(f"s3://{bucket}/cvq")
-    store.fs.mkdir(bucket)
-    return store
+def store(request: pytest.FixtureRequest) -> ArtifactStore:
+    found: ArtifactStore = request.getfixturevalue(f"{request.param}_store")
+    return found
 
 
 @pytest.fixture

@@ -20,13 +20,9 @@ DAY = 86_400
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    if request.param == "folder":
-        return ArtifactStore((tmp_path / "store").as_uri())
-    bucket = request.getfixturevalue("s3")
-    store = ArtifactStore(f"s3://{bucket}/cvq")
-    store.fs.mkdir(bucket)
-    return store
+def store(request: pytest.FixtureRequest) -> ArtifactStore:
+    found: ArtifactStore = request.getfixturevalue(f"{request.param}_store")
+    return found
 
 
 @pytest.fixture
