@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from cvq import Client, Settings, queries, records, schema
@@ -34,6 +35,12 @@ os.environ["XDG_CONFIG_HOME"] = os.devnull
 
 # Whose tests take a minute or more each: they begin first, lest all wait for one in the end.
 LONGEST = {"test_docs.py", "test_training_jobs.py", "test_own_training.py"}
+
+# How long an example takes is no verdict: machines are busy.
+hypothesis.settings.register_profile(
+    "cvq", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("cvq")
 
 # What starts processes or computes is slow, and so is whatever is marked as such; of what is tried
 # on both databases, the half on Postgres.

@@ -484,9 +484,7 @@ def test_items_that_fail_within_jobs_count(client: Client, pictures: list[Path])
     assert handle.refresh().states == {"succeeded": 2, "cancelled": 1}
 
 
-@trying(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@trying(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(numbers=st.lists(st.sampled_from(["1 2", "3 4", "x", "5", ""]), max_size=40))
 def test_every_item_appears_once_and_in_order(client: Client, numbers: list[str]) -> None:
     items = [["0", "0"], *(text.split() for text in numbers)]

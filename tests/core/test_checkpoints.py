@@ -121,7 +121,7 @@ TREES = st.recursive(
 
 @pytest.mark.slow
 @given(TREES)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_what_goes_in_comes_out(tmp_path: Path, tree: Any) -> None:
     found = checkpoints.read(saved(tmp_path, tree=tree), **JOB)
     assert found.step == 7
@@ -295,7 +295,7 @@ def test_a_checkpoint_of_format_1_is_still_read(tmp_path: Path) -> None:
 
 
 @given(cut=st.floats(0, 0.999))
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_a_truncated_file_is_refused(tmp_path: Path, cut: float) -> None:
     path = saved(tmp_path, weights=torch.rand(50))
     whole = path.read_bytes()

@@ -166,9 +166,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.usefixtures("later")
-@trying(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@trying(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_a_re_run_is_a_fresh_run_that_starts_less(
     client: Client, tmp_path: Path, steps: list[Any]

@@ -43,7 +43,7 @@ def test_a_name_that_is_none_is_refused_in_a_line(name: str) -> None:
 
 @pytest.mark.slow
 @given(st.lists(st.lists(PARTS, min_size=1, max_size=3).map("/".join), max_size=6))
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 def test_every_name_ends_in_a_file_and_no_two_meet(
     tmp_path_factory: pytest.TempPathFactory, given: list[str]
 ) -> None:

@@ -267,7 +267,7 @@ def ask(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 @settings(
-    max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate],
+    max_examples=10, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(

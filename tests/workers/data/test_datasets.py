@@ -86,7 +86,7 @@ def test_idx_files_are_read_raw_and_packed_at_any_depth(
 
 
 @given(count=st.integers(0, 5), side=st.integers(0, 5), cut=st.integers(0, 200))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_idx_file_cut_off_anywhere_is_refused(count: int, side: int, cut: int) -> None:
     array = np.arange(count * side * side, dtype=np.uint8).reshape(count, side, side)
     data = idx(array)
@@ -245,7 +245,7 @@ def test_digits_need_no_file(tmp_path: Path) -> None:
     share=st.floats(0.01, 0.89),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_split_loses_nothing_and_keeps_the_shares(
     labels: list[int], share: float, seed: int
 ) -> None:

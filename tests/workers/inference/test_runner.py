@@ -100,7 +100,7 @@ def test_one_poisonous_item_of_256_costs_17_forwards(exact: bool) -> None:
         assert runner.forwards == 17
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sets(st.integers(0, 70)), st.integers(1, 71), st.booleans())
 def test_whoever_is_poisonous_the_others_are_answered(
     poison: set[int], items: int, exact: bool

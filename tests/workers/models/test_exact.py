@@ -121,7 +121,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield answers, told(answers.answer(pictures()))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=400))
 def test_whoever_else_is_asked_about_at_once(quick: Any, places: list[int]) -> None:
     answers, together = quick

@@ -42,7 +42,7 @@ def test_the_shift_is_that_of_albumentations(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @given(across=st.integers(-30, 30), down=st.integers(-30, 30), channels=st.sampled_from([1, 3]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_shift_moves_every_pixel_and_fills_with_black(
     across: int, down: int, channels: int
 ) -> None:
