@@ -58,7 +58,7 @@ def jobs_in_order(connection: Connection, job_ids: Sequence[int]) -> list[Job]:
     found = {job.id: job for job in get_jobs(connection, job_ids)}
     for job_id in job_ids:
         if job_id not in found:
-            raise UnknownJobError(job_id)
+            raise no_job(connection, job_id)
     return [found[job_id] for job_id in dict.fromkeys(job_ids)]
 
 
