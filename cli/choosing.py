@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
+from . import resolving
 from .output import note, on_terminal, show_table
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def chosen(
     """
     if not references and not any(filters.values()):
         return None
-    wanted = options.make_filter(
-        client, **filters, ids=options.resolve(client, references), **more
+    wanted = resolving.make_filter(
+        client, **filters, ids=resolving.resolve(client, references), **more
     )
     for remark in client.check_filter(wanted):
         note(remark)

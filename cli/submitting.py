@@ -13,8 +13,9 @@ from cvq.states import State
 
 from . import estimates, formats
 from .bars import counting_bar
-from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath, resolve
+from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath
 from .output import dump, note, on_terminal, say
+from .resolving import resolve
 from .widths import whole
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import click
 
 from cvq.errors import UsageError
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, Listing, display_list
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def artifacts(reference: Reference, role: str | None) -> None:
     from ..submitting import place
 
     client = Client()
-    job = client.job(options.resolve_one(client, reference))
+    job = client.job(resolving.resolve_one(client, reference))
     files = job.artifacts
     found = [file for file in files if role in (None, file.role)]
     if files and not found:

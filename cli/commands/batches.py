@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from .. import options
+from .. import options, resolving
 from ..batch_table import listing
 from ..display import display_list
 from ..output import hint
@@ -29,7 +29,7 @@ def batches(user: Sequence[list[str]], limit: int, everything: bool) -> None:
     from cvq.client import Client
 
     client = Client()
-    users = options.flat(user)
+    users = resolving.flat(user)
     with client.db.read() as connection:
         found = queries.last_batches(connection, users, None if everything else limit)
     display_list(listing(client), found)

@@ -12,7 +12,7 @@ from cvq.errors import UsageError
 from cvq.states import State
 from cvq.text import join
 
-from .. import options, sweeping
+from .. import options, resolving, sweeping
 from ..batch_table import shape
 from ..choosing import agreed, agreed_on
 from ..display import Form, display, display_list, form
@@ -64,11 +64,11 @@ def cancel(
     some = bool(references) or everything or dry_run
     if not some and _only(filters, "batch"):
         return _cancel_batches(
-            client, options.resolve_batches(client, options.flat(filters["batch"])), yes
+            client, resolving.resolve_batches(client, resolving.flat(filters["batch"])), yes
         )
     if not some and _only(filters, "sweep"):
         sweeping.cancel(
-            client, options.resolve_sweeps(client, options.flat(filters["sweep"])), yes=yes
+            client, resolving.resolve_sweeps(client, resolving.flat(filters["sweep"])), yes=yes
         )
         return 0
     jobs = _chosen(client, references, filters)
@@ -128,15 +128,15 @@ def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, 
     filtered = any(filters.values())
     if not references and not filtered:
         raise UsageError("which jobs? Give JOB, --all (yours) or a filter such as --status queued")
-    for remark in client.check_filter(options.make_filter(client, **filters)):
+    for remark in client.check_filter(resolving.make_filter(client, **filters)):
         note(remark)
     if not references:
         filters["status"] = filters["status"] or [list(_UNFINISHED)]
-        return options.find(client, options.make_filter(client, **filters, sort="id"))
-    jobs = [client.job(job_id).job for job_id in options.resolve(client, references)]
+        return resolving.find(client, resolving.make_filter(client, **filters, sort="id"))
+    jobs = [client.job(job_id).job for job_id in resolving.resolve(client, references)]
     if not filtered:
         return jobs
-    wanted = {job.id for job in options.find(client, options.make_filter(client, **filters))}
+    wanted = {job.id for job in resolving.find(client, resolving.make_filter(client, **filters))}
     return [job for job in jobs if job.id in wanted]
 
 

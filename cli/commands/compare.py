@@ -9,7 +9,7 @@ import click
 
 from cvq.errors import UsageError
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, display, form
 from ..output import hint, note, say_each
 
@@ -104,7 +104,7 @@ def _jobs(
     if not references and not given:
         raise UsageError("which jobs? Give two or more, or a filter as for `cvq ls`")
     ids = (
-        options.resolve(history, references, most=_MOST)
+        resolving.resolve(history, references, most=_MOST)
         if references
         else _found(history, limit, **filters)
     )
@@ -116,10 +116,10 @@ def _jobs(
 
 def _found(history: History, limit: int, **filters: Any) -> list[int]:
     """The first so many that a filter means; a word where there are more."""
-    wanted = options.make_filter(history, **filters, limit=limit + 1)
+    wanted = resolving.make_filter(history, **filters, limit=limit + 1)
     for remark in history.check_filter(wanted):
         note(remark)
-    found = [job.id for job in options.find(history, wanted)]
+    found = [job.id for job in resolving.find(history, wanted)]
     if len(found) > limit:
         note(f"the first {limit} of these jobs: -n N compares more")
     return found[:limit]

@@ -12,7 +12,7 @@ from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import join
 
-from .. import completing, options
+from .. import completing, options, resolving
 from ..display import Form, display
 from ..getting import STDOUT, Place, Wanted, chosen, place_of, plan, the_one
 from ..output import note, pour, say
@@ -77,7 +77,7 @@ def get(
         _get_batch(client, batch, _folder(words, output), wanted)
         return
     references, word = _meant(words)
-    ids = options.resolve(client, references)
+    ids = resolving.resolve(client, references)
     if word is not None and (output is not None or _is_file_of(client, ids, word, name)):
         if name is not None:
             raise UsageError(f"'{word}' and --name '{name}': give one of them")
@@ -86,7 +86,7 @@ def get(
         _pour(client, ids, wanted)
     else:
         place = Place(Path(word)) if word else place_of(output, force=force)
-        _copy(client, ids, options.is_single(references), place, wanted)
+        _copy(client, ids, resolving.is_single(references), place, wanted)
 
 
 def _meant(words: Sequence[str]) -> tuple[list[Reference], str | None]:
@@ -118,7 +118,7 @@ def _is_file_of(client: Client, ids: Sequence[int], word: str, name: str | None)
 def _get_batch(client: Client, batch: Reference, folder: Path | None, wanted: Wanted) -> None:
     from .. import batch_files
 
-    batch_files.get(client.batch(options.resolve_batch(client, batch)), folder, wanted)
+    batch_files.get(client.batch(resolving.resolve_batch(client, batch)), folder, wanted)
 
 
 def _pour(client: Client, ids: Sequence[int], wanted: Wanted) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, display, form
 from ..formats import clean
 from ..output import console, on_terminal, paint, say, say_each
@@ -41,7 +41,7 @@ def graph(reference: Reference, depth: int) -> int:
     from cvq.views import graph as view
 
     client = History()
-    job = options.resolve_one(client, reference)
+    job = resolving.resolve_one(client, reference)
     with client.db.read() as connection:
         found = view.graph(connection, job, depth)
     if form() is Form.DOT:

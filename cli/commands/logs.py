@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, form
 from ..formats import clean
 from ..interrupts import Interrupts
@@ -54,8 +54,8 @@ def logs(
     from cvq.views.logs import LogReader
 
     client = Client()
-    job_id = options.resolve_one(client, reference)
-    options.check_attempt(client, [job_id], attempt)
+    job_id = resolving.resolve_one(client, reference)
+    resolving.check_attempt(client, [job_id], attempt)
     reader = LogReader(client.db, job_id, tail=tail, since=since, attempt=attempt, stream=stream)
     lines = reader.read()
     finished = reader.finished

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, Listing, asked_fields, display_list, display_pages, form
 from ..output import hint, note, say, table
 
@@ -69,7 +69,7 @@ def ls(
     from cvq.history import History
 
     history = History()
-    wanted = options.make_filter(history, **filters, limit=None if everything else limit)
+    wanted = resolving.make_filter(history, **filters, limit=None if everything else limit)
     seen = _View(history, wanted, columns, unfold=unfold)
     remarks = history.check_filter(wanted, seen.fields)
     if form() is Form.COUNT:
@@ -164,7 +164,7 @@ def _note_remarks(remarks: Sequence[str], wanted: Filter, *, found: bool) -> Non
         for remark in remarks:
             note(remark)
     elif remarks or form() is Form.TEXT:
-        said = ", ".join(remarks or options.times_of(wanted))
+        said = ", ".join(remarks or resolving.times_of(wanted))
         note(f"no jobs: {said}" if said else "no jobs")
 
 

@@ -12,7 +12,7 @@ from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import did_you_mean, nearest
 
-from .. import completing, options
+from .. import completing, options, resolving
 from ..display import Form, display
 from ..formats import clean
 from ..output import Column, heading, note, on_terminal, say_each, show_csv, show_table
@@ -80,7 +80,7 @@ def metrics(
     jobs, names = _jobs_and_names(history, words)
     for name in names:
         _check_name(jobs, name)
-    options.check_attempt(history, [job.id for job in jobs], attempt)
+    resolving.check_attempt(history, [job.id for job in jobs], attempt)
     look = Look(Over(over), log_x, log_y, smooth) if plots or on_terminal() else None
     asked = _Asked(history, jobs, names, attempt, look)
     if watch:
@@ -208,7 +208,7 @@ def _watch(asked: _Asked) -> None:
 def _jobs_and_names(history: History, words: Sequence[str]) -> tuple[list[Job], list[str]]:
     """The jobs that the first words name, and the metrics that the others do."""
     references = [parse.reference(words[0])]
-    [first] = _found(history, options.resolve(history, references)[:1])
+    [first] = _found(history, resolving.resolve(history, references)[:1])
     names = list(words[1:])
     while names and names[0] not in first.metrics:
         try:
@@ -216,7 +216,7 @@ def _jobs_and_names(history: History, words: Sequence[str]) -> tuple[list[Job], 
         except UsageError:
             break
         names.pop(0)
-    return _found(history, options.resolve(history, references, most=_MOST)), names
+    return _found(history, resolving.resolve(history, references, most=_MOST)), names
 
 
 def _found(history: History, job_ids: Sequence[int]) -> list[Job]:

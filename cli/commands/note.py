@@ -10,7 +10,7 @@ import click
 
 from cvq.errors import UsageError
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, display
 from ..output import note as tell
 from ..output import say
@@ -44,7 +44,7 @@ def note(reference: Reference, words: Sequence[str], edit: bool, remove: bool) -
     if (len(words) > 0) + edit + remove > 1:
         raise UsageError("give TEXT, --edit or --remove")
     client = Client()
-    handle = client.job(options.resolve_one(client, reference))
+    handle = client.job(resolving.resolve_one(client, reference))
     if not words and not edit and not remove:
         _print(handle)
         return

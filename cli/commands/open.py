@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, display
 from ..formats import clean
 from ..output import note, say_each
@@ -39,7 +39,7 @@ def open(reference: Reference, name: str | None) -> None:
     from ..viewers import opened
 
     client = Client()
-    handle = client.job(options.resolve_one(client, reference))
+    handle = client.job(resolving.resolve_one(client, reference))
     files = _meant(handle, name)
     paths = [_path(handle, file) for file in files]
     troubles = [opened(path) for path in paths]

@@ -13,7 +13,7 @@ from cvq.installing import install_hint
 from cvq.results import is_picture
 from cvq.text import join
 
-from .. import options
+from .. import options, resolving
 from ..display import display
 from ..formats import clean
 from ..output import Column, console, hint, note, on_terminal, say, show_table
@@ -61,7 +61,7 @@ def preview(reference: Reference, name: str | None, how: str | None, width: int 
     from .. import previewing
 
     client = Client()
-    handles = [client.job(job_id) for job_id in options.resolve(client, [reference])]
+    handles = [client.job(job_id) for job_id in resolving.resolve(client, [reference])]
     files = [(handle, file) for handle in handles for file in previewing.meant(handle, name)]
     pictures = [pair for pair in files if is_picture(pair[1])]
     others = [pair for pair in files if not is_picture(pair[1])]

@@ -8,7 +8,7 @@ import click
 
 from cvq.errors import UsageError
 
-from .. import options
+from .. import options, resolving
 from ..display import Form, display
 from ..formats import clean
 from ..output import say
@@ -36,7 +36,7 @@ def rename(reference: Reference, name: str | None, remove: bool) -> None:
     if (name is None) is not remove:
         raise UsageError("give NAME, or --remove")
     client = Client()
-    handle = client.rename(options.resolve_one(client, reference), name)
+    handle = client.rename(resolving.resolve_one(client, reference), name)
     display(
         handle,
         json=client.to_json,

@@ -13,7 +13,7 @@ from cvq.errors import CvqError, JobCancelledError, JobFailedError, UsageError, 
 from cvq.states import State
 from cvq.text import count
 
-from .. import options, submitting
+from .. import options, resolving, submitting
 from ..display import Form, display, form
 from ..exit_codes import worst
 from ..options import FilePath
@@ -121,11 +121,11 @@ def rerun(
     client = Client()
     if seed is not None and (new_seed or "seed" in settings):
         raise UsageError("one seed: give --seed, --new-seed or --set seed=N")
-    ids = options.resolve(client, references)
+    ids = resolving.resolve(client, references)
     if verifies or proof:
         _check_verify(settings, seed, given, len(ids), new_seed=new_seed, dry_run=dry_run,
                       verifies=verifies, proof=proof)  # fmt: skip
-        return _verify(client, ids, timeout, proof, single=options.is_single(references))
+        return _verify(client, ids, timeout, proof, single=resolving.is_single(references))
     if len(ids) > _MOST:
         raise UsageError(f"{count(len(ids), 'job')} are too many: give {_MOST} at most")
     kept = {"tags": dict(given.pop("tag")) or None, **given}
@@ -138,12 +138,12 @@ def rerun(
         ]
         if dry_run:
             shown = [spec.model_dump(mode="json") for spec in checked]
-            dump(shown[0] if options.is_single(references) else shown)
+            dump(shown[0] if resolving.is_single(references) else shown)
             return 0
     handles = [
         client.rerun(job_id, **kept, **each) for job_id, each in zip(ids, values, strict=True)
     ]
-    return _answer(client, handles, single=options.is_single(references), waits=waits,
+    return _answer(client, handles, single=resolving.is_single(references), waits=waits,
                    timeout=timeout)  # fmt: skip
 
 

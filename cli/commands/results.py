@@ -13,7 +13,7 @@ import click
 
 from cvq.errors import UsageError
 
-from .. import options
+from .. import options, resolving
 from ..answer_table import column, columns, text
 from ..bars import counting_bar
 from ..batch_table import tell_unfinished
@@ -62,7 +62,7 @@ def results(reference: Reference, output: str | None) -> None:
     from cvq.client import Client
 
     client = Client()
-    handle = client.batch(options.resolve_batch(client, reference))
+    handle = client.batch(resolving.resolve_batch(client, reference))
     wanted = _form(output)
     if output is not None:
         _write(handle, wanted, Path(output))

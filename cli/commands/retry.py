@@ -10,7 +10,7 @@ import click
 from cvq.errors import UsageError
 from cvq.states import State
 
-from .. import options
+from .. import options, resolving
 from ..batch_table import shape
 from ..display import display
 from ..formats import count
@@ -58,13 +58,13 @@ def retry(
     if jobs:
         if reference is not None or failed or cancelled:
             raise UsageError("give BATCH, or --job JOB: a job's state is known")
-        _retry_jobs(client, options.resolve(client, [one for some in jobs for one in some]))
+        _retry_jobs(client, resolving.resolve(client, [one for some in jobs for one in some]))
         return
     if reference is None:
         raise UsageError("what? Give BATCH, or --job JOB")
     if not (failed or cancelled):
         raise UsageError("which jobs? Give --failed, --cancelled or both")
-    handle = client.batch(options.resolve_batch(client, reference))
+    handle = client.batch(resolving.resolve_batch(client, reference))
     number = handle.retry(failed=failed, cancelled=cancelled)
     display(
         handle.batch,

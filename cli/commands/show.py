@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options
+from .. import options, resolving
 from ..display import display_each
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def show(references: Sequence[Reference], traceback: bool) -> None:
 
     archive = Archive()
     display_each(
-        options.resolve(archive, references),
+        resolving.resolve(archive, references),
         json=lambda job_id: _as_json(archive, job_id),
         text=lambda job_id: _show(archive, _seen(archive, job_id), every=traceback),
-        single=options.is_single(references),
+        single=resolving.is_single(references),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import formats, options
+from .. import formats, options, resolving
 from ..display import Form, Listing, display_list, form
 from ..interrupts import Interrupts
 from ..output import Column, note, on_terminal
@@ -58,13 +58,13 @@ def stats(by: Sequence[str], sort: str | None, **filters: Any) -> None:
     from cvq.history import History
 
     client = History()
-    wanted = options.make_filter(client, **filters)
+    wanted = resolving.make_filter(client, **filters)
     remarks = client.check_filter(wanted)
     found = _read(client, wanted, by, sort)
     shown = [*found.rows, *([found.total] if _has_total(found) else [])]
     display_list(_listing(found), shown)
     if not found.rows and form() is Form.TEXT:
-        said = ", ".join(remarks or options.times_of(wanted))
+        said = ", ".join(remarks or resolving.times_of(wanted))
         note(f"no jobs: {said}" if said else "no jobs")
 
 

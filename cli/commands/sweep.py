@@ -10,7 +10,7 @@ import click
 from cvq.errors import UnknownKindError, UsageError
 from cvq.text import did_you_mean, nearest, percent
 
-from .. import estimates, options, sweep_follow, sweep_table, sweeping
+from .. import estimates, options, resolving, sweep_follow, sweep_table, sweeping
 from ..debugging import spared
 from ..display import display, display_list
 from ..formats import clean, count, states
@@ -206,7 +206,7 @@ def show(
     from cvq.sweeps import shapes
 
     client = Client()
-    handle = client.sweep_of(options.resolve_sweeps(client, [reference])[0])
+    handle = client.sweep_of(resolving.resolve_sweeps(client, [reference])[0])
     ranking = handle.ranked(maximize=maximize, minimize=minimize)
     metric = maximize or minimize or handle.sweep.metric
     found = handle.importance(ranking)
@@ -279,7 +279,7 @@ def resume(reference: Reference, timeout: float | None, quiet: bool) -> None:
     from cvq.client import Client
 
     client = Client()
-    handle = client.sweep_of(options.resolve_sweeps(client, [reference])[0])
+    handle = client.sweep_of(resolving.resolve_sweeps(client, [reference])[0])
     if not quiet and handle.sweep.state != "cancelled":
         note(_resumed_line(handle.sweep))
     sweep_follow.follow(handle, timeout=timeout, resume=True, quiet=quiet)
@@ -301,7 +301,7 @@ def cancel(reference: Reference, yes: bool) -> None:
     from cvq.client import Client
 
     client = Client()
-    sweeping.cancel(client, options.resolve_sweeps(client, [reference]), yes=yes)
+    sweeping.cancel(client, resolving.resolve_sweeps(client, [reference]), yes=yes)
 
 
 @sweep.command(epilog="\b\nExamples:\n  cvq sweep ls\n  cvq sweep ls --user ada --json")
@@ -317,7 +317,7 @@ def ls(user: Sequence[list[str]], limit: int, everything: bool) -> None:
     from cvq.sweeps import reading
 
     client = Client()
-    users = options.flat(user)
+    users = resolving.flat(user)
     with client.db.read() as connection:
         found = reading.last_sweeps(connection, users, None if everything else limit)
     display_list(sweep_table.listing(client), found)

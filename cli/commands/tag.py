@@ -11,7 +11,7 @@ from cvq import parse
 from cvq.errors import UsageError
 from cvq.text import join
 
-from .. import completing, options
+from .. import completing, options, resolving
 from ..choosing import agreed_on, show_jobs
 from ..display import Listing, display, display_list
 from ..formats import clean, count
@@ -96,10 +96,10 @@ def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) 
 
     if not references and not any(filters.values()):
         raise UsageError("which jobs? Give JOB, or a filter such as --where 'val_accuracy>0.9'")
-    ids = options.resolve(client, [parse.reference(word) for word in references])
+    ids = resolving.resolve(client, [parse.reference(word) for word in references])
     if not any(filters.values()):
         return ids
-    wanted = options.make_filter(client, **filters, ids=ids)
+    wanted = resolving.make_filter(client, **filters, ids=ids)
     for remark in client.check_filter(wanted):
         note(remark)
     with client.db.read() as connection:

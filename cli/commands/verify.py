@@ -10,7 +10,7 @@ import click
 
 from cvq.errors import UnknownKindError, UsageError
 
-from .. import options
+from .. import options, resolving
 from ..bars import counting_bar
 from ..display import Form, display, form
 from ..formats import clean, count
@@ -62,7 +62,7 @@ def verify(
         if runs or inputs:
             raise UsageError("--run and --input are for proofs: `cvq rerun JOB --verify` runs a "
                              "job again")  # fmt: skip
-        return _check_job(client, options.resolve_one(client, reference))
+        return _check_job(client, resolving.resolve_one(client, reference))
     proof = document.read(Path(what))
     _take_in(client, proof, inputs)
     if not runs:

@@ -10,7 +10,7 @@ import click
 
 from cvq.errors import JobCancelledError, JobFailedError, UsageError, WaitTimeoutError
 
-from .. import options
+from .. import options, resolving
 from ..batch_follow import follow
 from ..display import Form, form
 from ..exit_codes import worst
@@ -59,22 +59,22 @@ def wait(
     if sum((bool(references), batch is not None, sweep is not None)) != 1:
         raise UsageError("which jobs? Give JOB, --batch BATCH or --sweep SWEEP")
     if batch is not None:
-        handle = client.batch(options.resolve_batch(client, batch))
+        handle = client.batch(resolving.resolve_batch(client, batch))
         follow(handle, timeout=timeout, quiet=quiet, as_json=form() is Form.JSON)
         return 0
     if sweep is not None:
         from .. import sweep_follow
 
-        [number] = options.resolve_sweeps(client, [sweep])
+        [number] = resolving.resolve_sweeps(client, [sweep])
         known = client.sweep_of(number)
         sweep_follow.follow(known, timeout=timeout, quiet=quiet, as_json=form() is Form.JSON)
         return 0
-    ids = options.resolve(client, references)
+    ids = resolving.resolve(client, references)
     deadline = None if timeout is None else time.monotonic() + timeout
     codes = {_outcome(client, job_id, deadline, quiet=quiet) for job_id in ids}
     if form() is Form.JSON:
         found = [client.to_json(client.job(job_id).job) for job_id in ids]
-        dump(found[0] if options.is_single(references) else found)
+        dump(found[0] if resolving.is_single(references) else found)
     return worst(codes)
 
 

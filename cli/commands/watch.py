@@ -11,7 +11,7 @@ import click
 from cvq.errors import JobCancelledError, JobFailedError, UsageError
 from cvq.states import State
 
-from .. import batch_follow, choosing, options
+from .. import batch_follow, choosing, options, resolving
 from ..display import Form, form
 from ..exit_codes import worst
 from ..formats import clean
@@ -58,7 +58,7 @@ def watch(
     Ctrl-C stops watching, not the jobs.
     """
     filtered = [name for name, value in filters.items() if value]
-    single = options.is_single(references) and not filtered
+    single = resolving.is_single(references) and not filtered
     if tail is not None and not single:
         raise UsageError("--tail is for a job's log: name a single one, or see `cvq logs JOB`")
     if not references and (group := _group(filters, filtered)):
@@ -74,8 +74,8 @@ def _group(filters: Mapping[str, Any], given: Sequence[str]) -> tuple[str, Refer
     """The one batch or sweep that is asked for, and nothing else."""
     if given not in (["batch"], ["sweep"]):
         return None
-    found = options.flat(filters[given[0]])
-    return (given[0], found[0]) if options.is_single(found) else None
+    found = resolving.flat(filters[given[0]])
+    return (given[0], found[0]) if resolving.is_single(found) else None
 
 
 def _follow_group(what: str, reference: Reference, timeout: float | None) -> None:
@@ -83,12 +83,12 @@ def _follow_group(what: str, reference: Reference, timeout: float | None) -> Non
 
     client, changes = Client(), form() is Form.JSON
     if what == "batch":
-        handle = client.batch(options.resolve_batch(client, reference))
+        handle = client.batch(resolving.resolve_batch(client, reference))
         batch_follow.follow(handle, timeout=timeout, changes=changes)
         return
     from .. import sweep_follow
 
-    [number] = options.resolve_sweeps(client, [reference])
+    [number] = resolving.resolve_sweeps(client, [reference])
     sweep_follow.follow(client.sweep_of(number), timeout=timeout, changes=changes)
 
 
@@ -97,7 +97,7 @@ def _follow_job(reference: Reference, tail: int, timeout: float | None) -> None:
     from cvq.handle import raise_for_state
 
     client = Client()
-    job_id = options.resolve_one(client, reference)
+    job_id = resolving.resolve_one(client, reference)
     try:
         if form() is Form.JSON:
             job = _print_changes(client, job_id, timeout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import formats, options
+from .. import formats, options, resolving
 from ..display import display_each
 from ..output import paint, say
 
@@ -32,10 +32,10 @@ def why(references: Sequence[Reference]) -> None:
 
     client = Client()
     display_each(
-        explanations_of(client.db, client.broker, options.resolve(client, references)),
+        explanations_of(client.db, client.broker, resolving.resolve(client, references)),
         json=lambda pair: asdict(pair[1]) | {"batch": pair[0].batch},
         text=lambda pair: _show(*pair),
-        single=options.is_single(references),
+        single=resolving.is_single(references),
     )
 
 
