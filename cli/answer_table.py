@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
 
 from .formats import clean, number
-from .output import Column, json_text
-from .row_files import columns_of
+from .output import Column, json_text, md_lines
+from .row_files import Rows, check, columns_of
 from .widths import ending
 
 Row = Mapping[str, Any]
@@ -59,3 +59,15 @@ def text(value: Any) -> str:
     if isinstance(value, float):
         return number(value)
     return clean(value if isinstance(value, str) else json_text(value))
+
+
+def write_md(rows: Rows, file: IO[str]) -> None:
+    """A table of Markdown; as one of CSV it is read twice."""
+    names = columns_of(rows())
+
+    def checked() -> Iterator[Row]:
+        for row in rows():
+            check(row, names)
+            yield row
+
+    file.writelines(f"{line}\n" for line in md_lines([column(name) for name in names], checked()))

@@ -118,7 +118,7 @@ class Failures:
                 continue
             self._told.add(job.error)
             if len(self._told) > _TOLD:
-                which = f"`cvq ls --batch {batch.id} --status failed`"
+                which = f"`cvq ls --batch {batch.id} --state failed`"
                 self._tell(f"… and other failures: {which} lists them")
                 return
             self._tell(_failure(job))

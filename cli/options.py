@@ -291,7 +291,7 @@ filters_of_any_state = together(
 )  # fmt: skip
 filters = together(
     _several(
-        "--status", "--state", "status", type=click.Choice(list(map(str, State))),
+        "--state", "--status", "state", type=click.Choice(list(map(str, State))),
         metavar="STATE", help=f"Only jobs in these states: {', '.join(State)}.",
     ),
     filters_of_any_state,

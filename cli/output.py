@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -211,15 +211,20 @@ def show_csv(columns: Sequence[Column[T]], rows: Iterable[T]) -> None:
 
 
 def show_md(columns: Sequence[Column[T]], rows: Iterable[T]) -> None:
-    """Print rows as a table of Markdown, with the cells that people read, uncut."""
+    """Print rows as a table of Markdown."""
+    say_each(md_lines(columns, rows), wrap=False)
+
+
+def md_lines(columns: Sequence[Column[T]], rows: Iterable[T]) -> Iterator[str]:
+    """Rows as the lines of a table of Markdown, with the cells that people read, uncut."""
 
     def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    say(line(_in_md(column.name) for column in columns), wrap=False)
-    say(line("--:" if column.right else "---" for column in columns), wrap=False)
+    yield line(_in_md(column.name) for column in columns)
+    yield line("--:" if column.right else "---" for column in columns)
     for row in rows:
-        say(line(_in_md(column.text(row)) for column in columns), wrap=False)
+        yield line(_in_md(column.text(row)) for column in columns)
 
 
 def _in_md(text: str) -> str:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 def make_filter(
     history: History,
     *,
-    status: Sequence[list[str]] = (),
+    state: Sequence[list[str]] = (),
     reason: Sequence[list[str]] = (),
     kind: Sequence[list[str]] = (),
     user: Sequence[list[str]] = (),
@@ -42,7 +42,7 @@ def make_filter(
     from cvq.views.filters import Filter, conditions_of
 
     return Filter(
-        states=flat(status),
+        states=flat(state),
         reasons=flat(reason),
         kinds=flat(kind),
         users=flat(user),

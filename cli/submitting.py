@@ -13,6 +13,7 @@ from cvq.states import State
 
 from . import estimates, formats
 from .bars import counting_bar
+from .display import Form, FormOption
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath
 from .output import dump, note, on_terminal, say
 from .resolving import resolve
@@ -81,11 +82,18 @@ def answering_options(*, quiet: str) -> list[click.Parameter]:
         click.Option(
             ["--timeout"], type=DURATION, metavar="DURATION", help="Wait at most this long."
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the job as JSON."),
-        click.Option(["-q", "--quiet"], is_flag=True, help=quiet),
+        *form_options(json="Print the job as JSON.", quiet=quiet),
         click.Option(
             ["--dry-run"], is_flag=True, help="Check everything, print the values, queue nothing."
         ),
+    ]
+
+
+def form_options(*, json: str, quiet: str) -> list[click.Parameter]:
+    """`--json` and `--quiet`, of which one is given; whoever acts is told which."""
+    return [
+        FormOption(["--json", "as_json"], form=Form.JSON, expose_value=True, help=json),
+        FormOption(["-q", "--quiet"], form=Form.QUIET, expose_value=True, help=quiet),
     ]
 
 

@@ -161,9 +161,9 @@ class _Lines:
     def show(self, sweep: Sweep, trials: Sequence[Trial]) -> None:
         share = _share(sweep, trials)
         left = self._left(sweep, share)
-        if self._spoken.due(sweep.status, share):
+        if self._spoken.due(sweep.state, share):
             parts = [f"{sweep.done}/{sweep.trials}", *_figures(sweep, trials), left]
-            note(f"sweep {sweep.id} {sweep.status}  {', '.join(filter(None, parts))}")
+            note(f"sweep {sweep.id} {sweep.state}  {', '.join(filter(None, parts))}")
 
     def _left(self, sweep: Sweep, share: float) -> str:
         _, left = self._pace(share, idle=not sweep.states.get(State.RUNNING))
@@ -191,7 +191,7 @@ class _Bar(_Lines):
         self._bar.update(
             self._task,
             description=f"sweep {sweep.id}",
-            state=sweep.status,
+            state=sweep.state,
             count=f"{sweep.done}/{sweep.trials}" if width >= NARROW else "",
             left=left if width >= WIDE else "",
             metrics=", ".join(_figures(sweep, trials)),

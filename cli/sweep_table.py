@@ -113,7 +113,7 @@ def columns(now: datetime) -> list[Column[Sweep]]:
 
     return [
         Column("id", lambda sweep: str(sweep.id), lambda sweep: sweep.id, right=True),
-        Column("state", lambda sweep: sweep.status, style=lambda sweep: _STYLES[sweep.status]),
+        Column("state", lambda sweep: sweep.state, style=lambda sweep: _STYLES[sweep.state]),
         Column("kind", lambda sweep: formats.clean(sweep.kind), rank=4, least=10, short=ending),
         Column("name", lambda sweep: formats.clean(sweep.name or ""), rank=5, least=8, short=name),
         Column("method", lambda sweep: sweep.method, rank=6),

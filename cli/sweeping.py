@@ -71,8 +71,7 @@ def options(kind: Kind) -> list[click.Parameter]:
         click.Option(
             ["--timeout"], type=DURATION, metavar="DURATION", help="Wait at most this long."
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the sweep as JSON."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Print the id only."),
+        *submitting.form_options(json="Print the sweep as JSON.", quiet="Print the id only."),
         click.Option(
             ["--dry-run"], is_flag=True,
             help="Check everything, print what would be tried, queue nothing.",

@@ -217,7 +217,7 @@ def raise_for_states(batch: Batch) -> None:
     if batch.failed:
         raise JobFailedError(
             f"batch {batch.id}: {batch.failed} of {batch.jobs} jobs failed: "
-            f"`cvq ls --batch {batch.id} --status failed` lists them"
+            f"`cvq ls --batch {batch.id} --state failed` lists them"
         )
     if cancelled := batch.states.get(State.CANCELLED):
         raise JobCancelledError(

@@ -67,7 +67,7 @@ class Completions:
 
     def sweeps(self, typed: str = "") -> list[Suggestion]:
         """Sweeps, the newest first."""
-        query = "SELECT id, kind, name, state FROM sweeps WHERE id >= ? AND id < ? "
+        query = "SELECT id, kind, name, method FROM sweeps WHERE id >= ? AND id < ? "
         return self._numbered(f"{query} ORDER BY id DESC LIMIT {_MOST}", typed)
 
     def kinds(self, typed: str = "") -> list[Suggestion]:

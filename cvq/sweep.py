@@ -34,7 +34,7 @@ class NewSweep:
     kind: str
     user: str
     name: str | None
-    state: Stage
+    stage: Stage
     spec: Mapping[str, Any]
     space: list[dict[str, Any]]
     method: str
@@ -67,7 +67,7 @@ class Sweep:
     """One row of `sweeps`, and the states of its trials.
 
     Attributes:
-        state: see `Stage`.
+        stage: see `Stage`.
         spec: the values that its trials have in common, as JSON.
         space: see `cvq.sweeps.space`, as JSON.
         method: `grid`, `random` or `optuna`.
@@ -87,7 +87,7 @@ class Sweep:
     kind: str
     user: str
     name: str | None
-    state: str
+    stage: str
     spec: dict[str, Any]
     space: list[dict[str, Any]]
     method: str
@@ -132,28 +132,28 @@ class Sweep:
     @property
     def finished(self) -> bool:
         """Whether nothing more happens in it."""
-        return self.state != Stage.OPEN and not self.unfinished
+        return self.stage != Stage.OPEN and not self.unfinished
 
     @property
     def stalled(self) -> bool:
         """Whether there is something to do about it, and nobody does."""
-        return self.state == Stage.OPEN and not self.driven
+        return self.stage == Stage.OPEN and not self.driven
 
     @property
-    def status(self) -> str:
+    def state(self) -> str:
         """One word for all: what goes on, or how it ended.
 
         `interrupted` where trials are to come, and nobody adds them; one in which some trials
         failed has succeeded, as long as another has.
         """
-        if self.state == Stage.CANCELLED:
+        if self.stage == Stage.CANCELLED:
             return State.CANCELLED
         if self.stalled and self.submitted < self.trials:
             return "interrupted"
         for state in (State.RUNNING, State.QUEUED, State.WAITING):
             if self.states.get(state):
                 return state
-        if self.state == Stage.OPEN:
+        if self.stage == Stage.OPEN:
             return State.RUNNING
         order = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
         return next((state for state in order if self.states.get(state)), State.SUCCEEDED)

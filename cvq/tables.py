@@ -346,7 +346,7 @@ sweeps = Table(
     Column("kind", String(100), nullable=False),
     Column("user", String(200), nullable=False),
     Column("name", String(200)),
-    Column("state", String(20), nullable=False),
+    Column("stage", String(20), nullable=False),
     Column("spec", Json, nullable=False),  # what its jobs' specifications have in common
     Column("space", Json, nullable=False),
     Column("method", String(20), nullable=False),
@@ -361,7 +361,6 @@ sweeps = Table(
     # Who goes on with it, and until when nobody else may.
     Column("driver", String(200)),
     Column("driver_until", UtcDateTime),
-    Index(None, "state", "id"),
     Index(None, "user", "id"),
     sqlite_autoincrement=True,
 )

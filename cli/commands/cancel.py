@@ -33,7 +33,7 @@ _UNFINISHED = (State.WAITING, State.QUEUED, State.RUNNING)
 @click.command(
     epilog="\b\nExamples:\n  cvq cancel @\n  cvq cancel 3-7 -y"
     "\n  cvq cancel --all\n  cvq cancel --batch 3\n  cvq cancel --sweep 3"
-    "\n  cvq cancel --user ada --kind style-transfer --status queued"
+    "\n  cvq cancel --user ada --kind style-transfer --state queued"
 )
 @click.argument("references", metavar="[JOB]...", type=options.REFERENCE, nargs=-1)
 @options.filters
@@ -127,11 +127,11 @@ def _what_ended(number: int, batch: Batch) -> str:
 def _chosen(client: Client, references: Sequence[Reference], filters: dict[str, Any]) -> list[Job]:
     filtered = any(filters.values())
     if not references and not filtered:
-        raise UsageError("which jobs? Give JOB, --all (yours) or a filter such as --status queued")
+        raise UsageError("which jobs? Give JOB, --all (yours) or a filter such as --state queued")
     for remark in client.check_filter(resolving.make_filter(client, **filters)):
         note(remark)
     if not references:
-        filters["status"] = filters["status"] or [list(_UNFINISHED)]
+        filters["state"] = filters["state"] or [list(_UNFINISHED)]
         return resolving.find(client, resolving.make_filter(client, **filters, sort="id"))
     jobs = [client.job(job_id).job for job_id in resolving.resolve(client, references)]
     if not filtered:

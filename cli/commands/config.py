@@ -39,6 +39,7 @@ class SettingRow:
 @click.argument("names", metavar="[SETTING]...", nargs=-1)
 @options.as_json
 @options.as_csv
+@options.as_md
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print values only.")
 def config(names: Sequence[str]) -> None:
     """Show each setting, its value, and where it comes from.

@@ -14,9 +14,9 @@ from cvq import datasets
 from cvq.errors import InvalidInputError, MissingExtraError, PermanentError
 
 from .. import options
-from ..display import display
+from ..display import Form, display
 from ..formats import clean, count
-from ..output import note, say
+from ..output import Column, note, say, say_each, show_csv, show_md
 
 _NAMED = 20
 
@@ -34,6 +34,9 @@ def _home() -> Path:
 
 @data.command("list")
 @options.as_json
+@options.as_csv
+@options.as_md
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print names only.")
 def list_() -> None:
     """List the named data sets and where they are."""
     from cvq.views import shapes
@@ -46,8 +49,19 @@ def list_() -> None:
     display(
         rows,
         json=lambda rows: [shapes.dataset(*row) for row in rows],
+        csv=lambda rows: show_csv(_columns(), rows),
+        md=lambda rows: show_md(_columns(), rows),
+        quiet=lambda rows: say_each(known.name for known, _ in rows),
         text=_list,
     )
+
+
+def _columns() -> list[Column[tuple[datasets.KnownDataset, Path | None]]]:
+    return [
+        Column("name", lambda row: row[0].name),
+        Column("about", lambda row: row[0].about),
+        Column("path", lambda row: str(row[1] or "")),
+    ]
 
 
 def _list(rows: Sequence[tuple[datasets.KnownDataset, Path | None]]) -> None:

@@ -9,7 +9,7 @@ import click
 from .. import options
 from ..display import Form, Listing, display, display_list
 from ..help import Formatter
-from ..output import Column, heading, on_terminal, say, show_csv, show_table
+from ..output import Column, heading, on_terminal, say, say_each, show_csv, show_md, show_table
 
 if TYPE_CHECKING:
     from cvq.kinds.kind import Kind
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="[KIND]", type=options.KIND, required=False)
 @options.form("--json", form=Form.JSON, help="Print JSON, with each kind's JSON schema.")
 @options.as_csv
+@options.as_md
 @options.form("-q", "--quiet", form=Form.QUIET, help="Print names only.")
 def kinds(name: str | None) -> None:
     """List job kinds, or one kind's fields."""
@@ -34,6 +35,8 @@ def kinds(name: str | None) -> None:
             get_kind(name, settings),
             json=shapes.kind,
             csv=lambda kind: show_csv(_field_columns(kind), list(kind.spec.model_fields)),
+            md=lambda kind: show_md(_field_columns(kind), list(kind.spec.model_fields)),
+            quiet=lambda kind: say_each(kind.spec.model_fields),
             text=_show,
         )
 

@@ -20,7 +20,7 @@ _COUNTED = 1_000  # beyond which nobody needs to know how many are not shown
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cvq ls --status running,queued -w\n"
+    epilog="\b\nExamples:\n  cvq ls --state running,queued -w\n"
     "  cvq ls --kind vae --where 'val_loss < 100 and params.epochs > 5' --sort val_loss\n"
     "  cvq ls --since today --columns id,state,duration,metrics.val_loss --md\n"
     "  cvq ls --since 2d --tag for=poster --all --csv"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from cvq.text import did_you_mean, nearest
 from .. import completing, options, resolving
 from ..display import Form, display
 from ..formats import clean
-from ..output import Column, heading, note, on_terminal, say_each, show_csv, show_table
+from ..output import Column, heading, note, on_terminal, say_each, show_csv, show_md, show_table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,6 +56,7 @@ _MOST = 1_000  # jobs of one command
 @options.watching
 @options.form("--json", form=Form.JSON, help="Print every point as JSON.")
 @options.form("--csv", form=Form.CSV, help="Print every point as CSV.")
+@options.form("--md", form=Form.MD, help="Print the list of metrics as a table of Markdown.")
 def metrics(
     words: Sequence[str], attempt: int | None, over: str, log_x: bool, log_y: bool, smooth: float,
     plots: bool, watch: bool,
@@ -86,12 +87,7 @@ def metrics(
     if watch:
         _watch(asked)
         return
-    display(
-        asked,
-        json=lambda asked: asked.points(),
-        csv=lambda asked: show_csv(_columns(several=len(jobs) > 1), asked.points()),
-        text=lambda asked: asked.show(asked.curves()),
-    )
+    asked.tell(asked.curves)
 
 
 @dataclass(frozen=True)
@@ -144,6 +140,19 @@ class _Asked:
                 del point["job"]
         return points
 
+    def tell(self, found: Callable[[], Sequence[Curve]], *, ongoing: bool = False) -> None:
+        """Print them in the form that was asked for."""
+        from ..curves import columns
+
+        display(
+            self,
+            json=lambda asked: asked.points(),
+            csv=lambda asked: show_csv(_columns(several=len(self.jobs) > 1), asked.points()),
+            md=lambda _: show_md(columns(curves := found()), curves),
+            text=lambda asked: asked.show(found()),
+            ongoing=ongoing,
+        )
+
     def show(self, found: Sequence[Curve]) -> None:
         """Print a table of the curves, and the plots."""
         from ..curves import columns
@@ -193,16 +202,8 @@ def _watch(asked: _Asked) -> None:
     from ..live import repeat
     from ..output import captured
 
-    def tell(found: list[Curve]) -> None:
-        display(
-            asked,
-            json=lambda asked: asked.points(),
-            csv=lambda asked: show_csv(_columns(several=len(asked.jobs) > 1), asked.points()),
-            text=lambda asked: asked.show(found),
-            ongoing=True,
-        )
-
-    repeat(asked.curves, lambda found: captured(lambda: asked.show(found)), tell)
+    repeat(asked.curves, lambda found: captured(lambda: asked.show(found)),
+           lambda found: asked.tell(lambda: found, ongoing=True))  # fmt: skip
 
 
 def _jobs_and_names(history: History, words: Sequence[str]) -> tuple[list[Job], list[str]]:

@@ -14,9 +14,9 @@ from cvq.results import is_picture
 from cvq.text import join
 
 from .. import options, resolving
-from ..display import display
+from ..display import Form, display
 from ..formats import clean
-from ..output import Column, console, hint, note, on_terminal, say, show_table
+from ..output import Column, console, hint, note, on_terminal, say, say_each, show_table
 from ..widths import ending, terminal_height, terminal_width
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ _CELL = (16, 32)  # pixels of a cell at most, for those that draw in pixels
     help="How to draw.  [default: the best that the terminal can]",
 )  # fmt: skip
 @click.option(
-    "-w", "--width", type=options.count(4, 1000), metavar="COLUMNS",
+    "--width", type=options.count(4, 1000), metavar="COLUMNS",
     help="Draw in so many columns of the terminal.",
 )  # fmt: skip
 @options.as_json
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print the paths only.")
 def preview(reference: Reference, name: str | None, how: str | None, width: int | None) -> None:
     """Show a job's pictures in the terminal.
 
@@ -71,6 +72,7 @@ def preview(reference: Reference, name: str | None, how: str | None, width: int 
         display(
             found,
             json=lambda found: [_shape(one) for one in found],
+            quiet=lambda found: say_each(map(_path, found), wrap=False),
             text=lambda found: _tell(found, how, width, named=name is not None),
         )
     if len(some) < len(pictures):
@@ -80,17 +82,21 @@ def preview(reference: Reference, name: str | None, how: str | None, width: int 
 def _shape(one: Seen) -> dict[str, Any]:
     from cvq.views import shapes
 
-    from ..submitting import place
-
     width, height = one.size or (None, None)
     return {
         "job": one.handle.id,
         **shapes.artifact(one.artifact),
         "width": width,
         "height": height,
-        "path": place(one.handle.client, one.artifact),
+        "path": _path(one),
         "trouble": one.trouble or None,
     }
+
+
+def _path(one: Seen) -> str:
+    from ..submitting import place
+
+    return place(one.handle.client, one.artifact)
 
 
 def _tell(found: Sequence[Seen], how: str | None, width: int | None, *, named: bool) -> None:
@@ -115,14 +121,12 @@ def _list(found: Sequence[Seen]) -> None:
     """A line for each file, for programs."""
     from cvq.text import size
 
-    from ..submitting import place
-
     columns: list[Column[Seen]] = [
         Column("job", lambda one: str(one.handle.id)),
         Column("name", lambda one: one.artifact.name),
         Column("pixels", lambda one: "x".join(map(str, one.size or ())) or "-"),
         Column("size", lambda one: size(one.artifact.bytes)),
-        Column("path", lambda one: place(one.handle.client, one.artifact)),
+        Column("path", _path),
     ]
     show_table(columns, found)
     for one in found:

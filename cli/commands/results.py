@@ -14,7 +14,7 @@ import click
 from cvq.errors import UsageError
 
 from .. import options, resolving
-from ..answer_table import column, columns, text
+from ..answer_table import column, columns, text, write_md
 from ..bars import counting_bar
 from ..batch_table import tell_unfinished
 from ..display import Form, form
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 _SHOWN = 50  # rows, for people
 _ENDINGS = {
     ".csv": Form.CSV, ".parquet": Form.PARQUET, ".json": Form.JSON, ".jsonl": Form.LINES,
-    ".ndjson": Form.LINES,
+    ".ndjson": Form.LINES, ".md": Form.MD,
 }  # fmt: skip
-_WRITERS = {Form.CSV: write_csv, Form.JSON: write_list, Form.LINES: write_lines}
+_WRITERS = {
+    Form.CSV: write_csv, Form.JSON: write_list, Form.LINES: write_lines, Form.MD: write_md,
+}  # fmt: skip
 
 
 @click.command(
@@ -45,12 +47,13 @@ _WRITERS = {Form.CSV: write_csv, Form.JSON: write_list, Form.LINES: write_lines}
 )
 @options.batch
 @options.as_csv
+@options.as_md
 @options.as_json
 @options.form("--jsonl", form=Form.LINES, help="Print a JSON object for each item, one a line.")
 @options.form("--parquet", form=Form.PARQUET, help="Write Parquet; needs -o FILE.")
 @click.option(
     "-o", "--output", type=options.FilePath(), metavar="FILE",
-    help="Write here; the form follows from the ending: .csv, .json, .jsonl, .parquet.",
+    help="Write here; the form follows from the ending: .csv, .json, .jsonl, .md, .parquet.",
 )  # fmt: skip
 def results(reference: Reference, output: str | None) -> None:
     """Print what came out of a batch, a row for each item.
@@ -82,7 +85,7 @@ def _form(output: str | None) -> Form:
     ending = Path(output).suffix.lower()
     if ending not in _ENDINGS:
         raise UsageError(
-            f"-o {output}: give --csv, --json, --jsonl or --parquet, or a name that ends so"
+            f"-o {output}: give --csv, --json, --jsonl, --md or --parquet, or a name that ends so"
         )
     return _ENDINGS[ending]
 

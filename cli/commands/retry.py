@@ -105,5 +105,5 @@ def _tell(batch: Batch, number: int, *, failed: bool) -> None:
     say(f"batch {batch.id}: {count(number, 'job')} to be tried again")
     left = batch.states.get(State.FAILED, 0)
     if failed and left:
-        note(f"{count(left, 'job')} cannot be tried again: `cvq ls --batch {batch.id} --status "
+        note(f"{count(left, 'job')} cannot be tried again: `cvq ls --batch {batch.id} --state "
              "failed` lists them")  # fmt: skip

@@ -12,7 +12,7 @@ from cvq.text import did_you_mean, nearest, percent
 
 from .. import estimates, options, resolving, sweep_follow, sweep_table, sweeping
 from ..debugging import spared
-from ..display import display, display_list
+from ..display import Form, display, display_list, form
 from ..formats import clean, count, states
 from ..from_spec import KindGroup
 from ..output import dump, hint, note, say, say_each, show_csv, show_md, show_table
@@ -243,7 +243,7 @@ def _show(
     sweep = handle.sweep
     name = f" ({clean(sweep.name)})" if sweep.name else ""
     say(f"sweep {sweep.id}{name}: {clean(sweep.kind)}, {sweep.method}, "
-        f"{count(sweep.trials, 'trial')}, {_status(sweep)}")  # fmt: skip
+        f"{count(sweep.trials, 'trial')}, {_states(sweep)}")  # fmt: skip
     show_table(columns, rows)
     if found is not None:
         shares = ", ".join(f"{clean(n)} {percent(share)}" for n, share in found.shares.items())
@@ -262,16 +262,17 @@ def _best(rows: Sequence[sweep_table.Placed]) -> Trial | None:
     return first if first is not None and first.value is not None else None
 
 
-def _status(sweep: Sweep) -> str:
+def _states(sweep: Sweep) -> str:
     counted = states(sweep.states)
-    return counted if sweep.status in sweep.states else f"{sweep.status}: {counted}"
+    return counted if sweep.state in sweep.states else f"{sweep.state}: {counted}"
 
 
 @sweep.command(epilog="\b\nExample:\n  cvq sweep resume 3")
 @_sweep
 @options.timeout
-@options.flag("-q", "--quiet", help="Print the id only, at the end.")
-def resume(reference: Reference, timeout: float | None, quiet: bool) -> None:
+@options.form("--json", form=Form.JSON, help="Print the sweep as JSON, at the end.")
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print the id only, at the end.")
+def resume(reference: Reference, timeout: float | None) -> None:
     """Go on with a sweep whose command was stopped, and follow it to its end.
 
     It goes on where it was: no trial is lost or tried twice. One goes on at a time.
@@ -280,9 +281,13 @@ def resume(reference: Reference, timeout: float | None, quiet: bool) -> None:
 
     client = Client()
     handle = client.sweep_of(resolving.resolve_sweeps(client, [reference])[0])
-    if not quiet and handle.sweep.state != "cancelled":
+    asked = form()
+    if asked is Form.TEXT and handle.sweep.stage != "cancelled":
         note(_resumed_line(handle.sweep))
-    sweep_follow.follow(handle, timeout=timeout, resume=True, quiet=quiet)
+    sweep_follow.follow(
+        handle, timeout=timeout, resume=True,
+        quiet=asked is Form.QUIET, as_json=asked is Form.JSON,
+    )  # fmt: skip
 
 
 def _resumed_line(sweep: Sweep) -> str:

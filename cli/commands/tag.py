@@ -13,7 +13,7 @@ from cvq.text import join
 
 from .. import completing, options, resolving
 from ..choosing import agreed_on, show_jobs
-from ..display import Listing, display, display_list
+from ..display import Form, Listing, display, display_list, form
 from ..formats import clean, count
 from ..output import Column, note, say, say_each
 
@@ -37,6 +37,8 @@ _FEW = 10_000  # jobs that take less than a second
 @options.flag("--dry-run", help="Only list the jobs that are meant.")
 @options.yes
 @options.as_json
+@options.as_csv
+@options.as_md
 @options.quiet
 def tag(
     words: Sequence[str], remove: Sequence[str], dry_run: bool, yes: bool, **filters: Any
@@ -57,6 +59,8 @@ def tag(
             raise UsageError("which tags? Give KEY=VALUE, or --remove KEY")
         _list(client, references, filters)
         return
+    if form() in (Form.CSV, Form.MD) and not dry_run:
+        raise UsageError("a list of tags has --csv and --md: give JOB alone, or neither of them")
     if both := sorted(set(given) & set(remove)):
         raise UsageError(f"'{both[0]}' is given and removed: give one of them")
     ids = _chosen(client, references, filters)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--queue", metavar="NAME", help="With --run: a queue other than the default.")
 @options.timeout
 @options.as_json
+@options.form("-q", "--quiet", form=Form.QUIET, help="Print nothing: the exit code tells.")
 def verify(
     what: str, runs: bool, inputs: Sequence[str], queue: str | None, timeout: float | None
 ) -> int:
@@ -85,6 +86,7 @@ def _check_job(client: Client, job_id: int) -> int:
     display(
         wrong,
         json=lambda wrong: {"job": job_id, "files": total, "wrong": wrong},
+        quiet=lambda _: None,
         text=lambda wrong: _tell_job(job_id, total, wrong),
     )
     return DIFFERENT if wrong else 0
@@ -155,6 +157,7 @@ def _check_proof(client: Client, name: str, proof: Mapping[str, Any]) -> int:
             "intact": True, "kind": job.get("kind"), "code": proof.get("code"), "code_here": code,
             "inputs": len(inputs), "missing": [sha256 for _, sha256 in gone],
         },
+        quiet=lambda _: None,
         text=lambda _: _tell_proof(name, proof, code, len(inputs), gone),
     )  # fmt: skip
     return 0 if same and not gone else DIFFERENT
@@ -203,6 +206,7 @@ def _run(
     display(
         found,
         json=lambda found: {"job": handle.id, **found.to_json()},
+        quiet=lambda _: None,
         text=lambda found: tell(found, clean(name), f"job {handle.id}"),
     )
     return 0 if found.is_equal else DIFFERENT

@@ -64,6 +64,7 @@ def worker(burst: bool, **given: str | None) -> None:
 @options.flag("--all", "everything", help="Include workers that have left.")
 @options.as_json
 @options.as_csv
+@options.as_md
 @options.quiet
 @options.watching
 def workers(everything: bool, watch: bool) -> None:

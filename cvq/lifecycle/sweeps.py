@@ -83,20 +83,20 @@ def release(connection: Connection, sweep_id: int, driver: str) -> None:
 
 
 def hold(connection: Connection, sweep_id: int, driver: str) -> str:
-    """Lock a sweep for a step of its driver; return its state.
+    """Lock a sweep for a step of its driver; return its stage.
 
     Raises:
         SweepDrivenError: another drives it by now.
     """
     s = t.sweeps.c
     row = connection.execute(
-        select(s.state, s.driver).where(s.id == sweep_id).with_for_update()
+        select(s.stage, s.driver).where(s.id == sweep_id).with_for_update()
     ).one_or_none()
     if row is None:
         raise UnknownSweepError(sweep_id)
     if row.driver != driver:
         raise SweepDrivenError(sweep_id, row.driver)
-    return str(row.state)
+    return str(row.stage)
 
 
 def add(
@@ -152,18 +152,18 @@ def cancel(connection: Connection, sweep_id: int, by: str) -> int:
     """
     s = t.sweeps.c
     row = connection.execute(
-        select(s.state).where(s.id == sweep_id).with_for_update()
+        select(s.stage).where(s.id == sweep_id).with_for_update()
     ).one_or_none()
     if row is None:
         raise UnknownSweepError(sweep_id)
     number = jobs.cancel_where(connection, t.jobs.c.sweep == sweep_id, by)
-    if row.state == Stage.OPEN or number:
+    if row.stage == Stage.OPEN or number:
         _end(connection, sweep_id, Stage.CANCELLED)
     return number
 
 
 def _end(connection: Connection, sweep_id: int, stage: Stage) -> None:
-    values: dict[str, Any] = {"state": stage, "finished_at": now()}
+    values: dict[str, Any] = {"stage": stage, "finished_at": now()}
     if stage == Stage.CANCELLED:
         values |= {"driver": None, "driver_until": None}
     connection.execute(update(t.sweeps).where(t.sweeps.c.id == sweep_id).values(**values))

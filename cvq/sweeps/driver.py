@@ -76,7 +76,7 @@ class Driver:
                 sweep, trials = self._patiently(self.step, nap)
                 if on_step is not None:
                     on_step(sweep, trials)
-                if sweep.state != Stage.OPEN or (deadline is not None and begun >= deadline):
+                if sweep.stage != Stage.OPEN or (deadline is not None and begun >= deadline):
                     return
                 if not _has_room(sweep):
                     nap(max(STEP_S, _SHARE * (time.monotonic() - begun)))
@@ -86,7 +86,7 @@ class Driver:
         with self._client.db.write() as connection:
             life.drive(connection, self.sweep_id, self.name, self._client.settings.lease)
         sweep, trials = self._look()
-        if sweep.state != Stage.OPEN:
+        if sweep.stage != Stage.OPEN:
             return sweep, trials
         if self._prune(sweep, trials):
             sweep, trials = self._look()

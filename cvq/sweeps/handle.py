@@ -177,9 +177,9 @@ class SweepHandle:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         sweep = self.refresh().sweep
-        if sweep.state == Stage.CANCELLED:
+        if sweep.stage == Stage.CANCELLED:
             raise UsageError(f"sweep {self.id} was cancelled: start another")
-        if sweep.state == Stage.OPEN:
+        if sweep.stage == Stage.OPEN:
             Driver(self.client, sweep, say).run(on_look, deadline, nap)
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         return self.wait(left, check=check, drive=False, on_look=on_look, nap=nap)
@@ -206,11 +206,11 @@ class SweepHandle:
         if sweep.failed:
             raise JobFailedError(
                 f"sweep {self.id}: {sweep.failed} of {sweep.submitted} trials failed: "
-                f"`cvq ls --sweep {self.id} --status failed` lists them"
+                f"`cvq ls --sweep {self.id} --state failed` lists them"
             )
-        if sweep.state == Stage.CANCELLED or sweep.states.get(State.CANCELLED):
+        if sweep.stage == Stage.CANCELLED or sweep.states.get(State.CANCELLED):
             raise JobCancelledError(
-                f"sweep {self.id} was cancelled" if sweep.state == Stage.CANCELLED else
+                f"sweep {self.id} was cancelled" if sweep.stage == Stage.CANCELLED else
                 f"sweep {self.id}: {sweep.states[State.CANCELLED]} of {sweep.submitted} trials "
                 "were cancelled"
             )  # fmt: skip

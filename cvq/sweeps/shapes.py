@@ -15,7 +15,7 @@ def sweep(row: Sweep) -> dict[str, Any]:
     return {
         "id": row.id,
         "kind": row.kind,
-        "status": row.status,
+        "state": row.state,
         "user": row.user,
         "name": row.name,
         "method": row.method,

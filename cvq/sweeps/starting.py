@@ -133,7 +133,7 @@ def prepare(
     with client.db.read() as connection:
         first = maker.told(connection, first)
     if wanted.prune is not None or len(first) < trials:
-        sweep = replace(sweep, state=Stage.OPEN)
+        sweep = replace(sweep, stage=Stage.OPEN)
     return Plan(sweep, first, known, maker.space)
 
 
@@ -149,7 +149,7 @@ def _entry(
         kind=wanted.kind.name,
         user=maker.user,
         name=wanted.options.name,
-        state=Stage.COMPLETE,
+        stage=Stage.COMPLETE,
         spec=maker.values,
         space=[parameter.to_json() for parameter in maker.space],
         method=wanted.method,

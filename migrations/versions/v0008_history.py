@@ -131,7 +131,7 @@ def _make_sweeps() -> None:
         sa.Column("kind", sa.String(length=100), nullable=False),
         sa.Column("user", sa.String(length=200), nullable=False),
         sa.Column("name", sa.String(length=200)),
-        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("stage", sa.String(length=20), nullable=False),
         sa.Column("spec", JSON, nullable=False),
         sa.Column("space", JSON, nullable=False),
         sa.Column("method", sa.String(length=20), nullable=False),
@@ -199,7 +199,6 @@ def _make_indexes() -> None:
     for column in ("job_id", "sha256"):
         op.create_index(f"ix_leftovers_{column}", "leftovers", [column])
     _index("batches", "ix_batches_manifest", ["manifest"], "manifest IS NOT NULL")
-    op.create_index("ix_sweeps_state_id", "sweeps", ["state", "id"])
     op.create_index("ix_sweeps_user_id", "sweeps", ["user", "id"])
 
 

@@ -33,7 +33,7 @@ def test_watching_ends_with_the_outcome(run: Cli, added: list[Job], worker: Fake
     assert said.err.splitlines() == [
         "job 2 (3 4) failed (error): it is no number",
         "batch 1 failed  3/3, 1 failed",
-        "cvq: error: batch 1: 1 of 3 jobs failed: `cvq ls --batch 1 --status failed` lists them",
+        "cvq: error: batch 1: 1 of 3 jobs failed: `cvq ls --batch 1 --state failed` lists them",
     ]
 
 
@@ -43,7 +43,7 @@ def test_every_reason_is_told_once(run: Cli, worker: FakeWorker) -> None:
         worker.finish(worker.claim(), "failed", reason="error", error=reason)
     told = run("wait", "--batch", "1", code=1).err.splitlines()
     assert [line[-1] for line in told[:5]] == list("abcde")
-    assert told[5] == "… and other failures: `cvq ls --batch 1 --status failed` lists them"
+    assert told[5] == "… and other failures: `cvq ls --batch 1 --state failed` lists them"
     assert told[6].startswith("batch 1 failed")
 
 
@@ -156,12 +156,12 @@ def test_a_batch_that_needs_no_job_is_listed_and_waited_for(
     assert [row[1] for row in lines(run, "ls")] == ["2", "1"]
     assert lines(run, "ls")[0][-3:] == ["1", "item", "known"]
     assert [row[1] for row in lines(run, "ls", "--kind", "add", "--since", "1h")] == ["2", "1"]
-    assert [row[1] for row in lines(run, "ls", "--status", "succeeded")] == ["1"]
+    assert [row[1] for row in lines(run, "ls", "--state", "succeeded")] == ["1"]
     assert run("watch", "--batch", "2").out == "batch 2: 1 item known\n"
 
 
 def test_a_line_says_which_jobs_a_filter_means(run: Cli, added: list[Job]) -> None:
-    [line] = lines(run, "ls", "--status", "failed")
+    [line] = lines(run, "ls", "--state", "failed")
     assert line[:5] == ["batch", "1", "failed", "add", "sums"]
     assert line[-4:] == ["1", "of", "3", "jobs"]
     assert lines(run, "ls", "--kind", "selftest") == []

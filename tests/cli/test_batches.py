@@ -33,7 +33,7 @@ def test_a_folder_makes_a_batch(run: Cli, client: Client, folder: Path) -> None:
     assert [job.name for job in jobs] == ["photos/1.png", "photos/2.png", "photos/b/3.png"]
     assert {(job.spec["scale"], job.tags["for"]) for job in jobs} == {(2.0, "poster")}
     assert [row["id"] for row in run("ls", "--batch", "1", "--json").json] == [3, 2, 1]
-    assert run("ls", "--batch", "@", "--status", "failed", "-q").out == ""
+    assert run("ls", "--batch", "@", "--state", "failed", "-q").out == ""
     assert "no batch 7" in run("ls", "--batch", "7", code=2).err
 
 
@@ -155,9 +155,9 @@ def test_a_batch_is_cancelled_and_tried_again(
 
 
 def test_a_part_of_a_batch_is_cancelled(run: Cli, client: Client, added: list[Job]) -> None:
-    assert "2 jobs" not in run("cancel", "--batch", "1", "--status", "failed").out
+    assert "2 jobs" not in run("cancel", "--batch", "1", "--state", "failed").out
     assert (
-        run("cancel", "--batch", "1", "--status", "queued").out == "job 3 (add 5 6) is cancelled\n"
+        run("cancel", "--batch", "1", "--state", "queued").out == "job 3 (add 5 6) is cancelled\n"
     )
 
 
@@ -203,7 +203,7 @@ def test_what_was_refused_is_told(run: Cli, client: Client) -> None:
     )
     said = run("retry", "1", "--failed")
     assert said.out == "batch 1: 0 jobs to be tried again\n"
-    assert said.err.startswith("1 job cannot be tried again: `cvq ls --batch 1 --status failed`")
+    assert said.err.startswith("1 job cannot be tried again: `cvq ls --batch 1 --state failed`")
 
 
 def test_results_for_people(run: Cli, client: Client, added: list[Job]) -> None:

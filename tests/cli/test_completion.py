@@ -27,7 +27,7 @@ BIN = Path(sys.executable).parent
 TYPED = {
     "cvq show ": "<show><1>",
     "cvq cancel --tag project=po": "<cancel><--tag><project=poster>",
-    "cvq ls --status queued,fa": "<ls><--status><queued,failed>",
+    "cvq ls --state queued,fa": "<ls><--state><queued,failed>",
     "cvq ls --sort=-val_a": "<ls><--sort=-val_accuracy>",
     "cvq ls --where 'best(val_a": "<ls><--where><best(val_accuracy>",
     "cvq kinds style": "<kinds><style-transfer>",

@@ -50,7 +50,7 @@ def test_a_dry_run_says_it_and_queues_nothing(run: Any) -> None:
     shape = run("submit", "selftest", "--dry-run", "--json").json
     assert (shape["kind"], shape["spec"]) == ("selftest", said.json)
     assert shape["estimate"]["seconds"]["p50"] == pytest.approx(100)
-    assert run("ls", "--status", "queued", "-q").out == ""
+    assert run("ls", "--state", "queued", "-q").out == ""
 
 
 def test_show_has_it_of_a_job_that_has_not_ended(run: Any) -> None:

@@ -58,8 +58,8 @@ class TestLs:
     @pytest.mark.parametrize(
         ("given", "ids"),
         [
-            ("--status queued,running", "4 3"),
-            ("--status failed --status succeeded", "2 1"),
+            ("--state queued,running", "4 3"),
+            ("--state failed --state succeeded", "2 1"),
             ("--tag odd=1", "3 1"),
             ("--tag odd", "4 3 2 1"),
             ("--where value<5", "1"),
@@ -153,7 +153,7 @@ class TestLs:
         ]
 
     def test_wrong_status(self, run: Cli) -> None:
-        assert "'done' is not one of" in run("ls", "--status", "done", code=2).err
+        assert "'done' is not one of" in run("ls", "--state", "done", code=2).err
 
 
 @pytest.mark.usefixtures("history")
@@ -524,7 +524,7 @@ class TestWaitWatchCancel:
         assert "which jobs?" in run("cancel", code=2).err
         assert run("cancel", "--tag", "odd=0", "--dry-run", "-q").out == "4\n"
         assert client.job(4).state == "queued"
-        assert run("cancel", "1-4", "--status", "queued", "--json").json[0]["id"] == 4
+        assert run("cancel", "1-4", "--state", "queued", "--json").json[0]["id"] == 4
         assert client.job(3).cancel_requested is False
 
 

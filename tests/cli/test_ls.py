@@ -52,17 +52,17 @@ def ids(run: Cli, *words: object) -> str:
     ("words", "found"),
     [
         ("--state failed,running", "5 4"),
-        ("--status failed --state queued", "6 4"),
+        ("--state failed --status queued", "6 4"),
         ("--reason oom,timeout", "4"),
         ("--name f* --name *pipe*", "4 1"),
         ("--name s?cond", "2"),
         ("--worker lab.2", "5 4"),
         ("--worker lab.1 --queue night", "1"),
-        ("--tag project=a --status succeeded", "2"),
+        ("--tag project=a --state succeeded", "2"),
         ("--since today --until 0s", "6 5 4 3 2 1"),
         ("--until yesterday", ""),
         ("--where loss<0.3 --where score<0.5", "2"),
-        ("--sort=-loss --status succeeded", "3 2 1"),
+        ("--sort=-loss --state succeeded", "3 2 1"),
         ("--sort loss -L 2", "1 2"),
         ("--sort score", "3 2 1 4 5 6"),
     ],
@@ -110,9 +110,7 @@ def test_json_of_some_fields(lab: Client, run: Cli) -> None:
     }  # fmt: skip
     assert found[2]["reason"] == "oom"
     assert list(run("ls", "--json", "--all").json[0])[:3] == ["id", "kind", "state"]
-    assert (
-        run("ls", "--json", "duration,created", "--status", "succeeded").json[0]["duration"] >= 0
-    )
+    assert run("ls", "--json", "duration,created", "--state", "succeeded").json[0]["duration"] >= 0
     said = run("ls", "--json", "id", "--columns", "id", code=2)
     assert "cannot be combined" in said.err
 
@@ -184,7 +182,7 @@ def test_a_mistake_is_pointed_at(query: str, lab: Client, run: Cli) -> None:
         (["--since", "tomorow"], "is not a time"),
         (["--batch", "9"], "no batch 9"),
         (["--sweep", "9"], "no sweep 9"),
-        (["--status", "done"], "is not one of"),
+        (["--state", "done"], "is not one of"),
         (["--limit", "0"], ""),
     ],
 )

@@ -275,8 +275,8 @@ def test_a_kind_in_the_place_of_a_command(run: Cli, words: list[str], told: str)
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("cvq ls --status fa", ["failed"]),
-        ("cvq ls --status queued,fa", ["queued,failed"]),
+        ("cvq ls --state fa", ["failed"]),
+        ("cvq ls --state queued,fa", ["queued,failed"]),
         ("cvq nonsense x", []),
         ("cvq submit no-such-kind --x", []),
     ],

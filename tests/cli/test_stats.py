@@ -54,8 +54,8 @@ def test_bad_input(run: Any, words: list[str], said: str) -> None:
 
 
 def test_nothing_at_all(run: Any) -> None:
-    assert run("stats", "--status", "failed").err == "no jobs\n"
-    assert run("stats", "--status", "failed", "--json").json == []
+    assert run("stats", "--state", "failed").err == "no jobs\n"
+    assert run("stats", "--state", "failed", "--json").json == []
 
 
 def test_the_columns_are_those_of_the_views() -> None:

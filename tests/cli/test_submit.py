@@ -223,7 +223,7 @@ def test_bad_pictures_queue_nothing(run: Cli, pictures: Pictures, tmp_path: Path
         ("cancel --kind {}", "'' names nothing"),
         ("cancel --name {}", "'' names nothing"),
         ("cancel --all --user {}", "'' names nothing"),
-        ("cancel --status {}", "'' names nothing"),
+        ("cancel --state {}", "'' names nothing"),
         ("ls --kind {}", "'' names nothing"),
         ("ls --sort {}", "'' names nothing"),
     ],
@@ -243,7 +243,7 @@ def test_what_an_unset_variable_leaves_is_no_value(
     said = run(*(word.replace("{}", "") for word in words.split()), code=2)
     assert message in said.err
     assert said.err.count("\n") == 1
-    assert run("ls", "-q", "--status", "queued").out == "1\n"
+    assert run("ls", "-q", "--state", "queued").out == "1\n"
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -167,7 +167,7 @@ def test_a_sweep_is_cancelled_as_one(run: Cli, ended: Client) -> None:
         "sweep", "selftest", "--grid", "steps=1,2,3", "--parallel", "1", "--timeout", "0", code=124
     )
     assert run("cancel", "--sweep", "2").out == "sweep 2: 1 trial cancelled\n"
-    assert ended.sweep_of(2).sweep.state == Stage.CANCELLED
+    assert ended.sweep_of(2).sweep.stage == Stage.CANCELLED
     assert [row["id"] for row in run("ls", "--sweep", "@", "--json").json] == [5]
 
 
@@ -178,6 +178,7 @@ def test_a_sweep_is_followed_to_its_end(run: Cli, client: Client, worker: FakeWo
     said = run("sweep", "resume", "1")
     assert said.out == "sweep 1: 2 succeeded; best: value 0.25 in job 2 (steps=10)\n"
     assert run("sweep", "resume", "1", "-q").out == "1\n"
+    assert run("sweep", "resume", "1", "--json").json["state"] == "succeeded"
     watched = run("watch", "--sweep", "1", "--json")
     assert json.loads(watched.out)["states"] == {"succeeded": 2}
     assert run("watch", "--sweep", "1").out == said.out
@@ -222,7 +223,7 @@ def test_ctrl_c_cancels_nothing_and_says_how_to_go_on(client: Client, worker: Fa
         worker.finish(worker.wait_and_claim(), result={"value": 1.0})
     out, err = second.communicate(timeout=HANG_S)
     assert (second.returncode, out) == (0, "sweep 1: 3 succeeded\n"), err
-    assert client.sweep_of(1).sweep.state == Stage.COMPLETE
+    assert client.sweep_of(1).sweep.stage == Stage.COMPLETE
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ from waiting import HANG_S, eventually
 
 PYTHON = [sys.executable, "-c"]
 ROW = {
-    "kind": "selftest", "user": "ann", "state": "open", "spec": {}, "space": [], "trials": 1,
+    "kind": "selftest", "user": "ann", "stage": "open", "spec": {}, "space": [], "trials": 1,
     "method": "grid", "options": {}, "seed": 0, "created_at": datetime.now(UTC),
 }  # fmt: skip
 
@@ -97,8 +97,8 @@ def events(client: Client, job_id: int) -> list[tuple[str, str]]:
 def test_a_grid_is_queued_at_once_each_job_named_after_its_values(client: Client) -> None:
     handle = client.sweep("selftest", {"steps": [5, 10], "pause": "0,5e-1"}, name="n", seed=7)
     sweep = handle.sweep
-    assert (sweep.state, sweep.trials, sweep.submitted) == (Stage.COMPLETE, 4, 4)
-    assert (sweep.status, sweep.stalled, sweep.name) == ("queued", False, "n")
+    assert (sweep.stage, sweep.trials, sweep.submitted) == (Stage.COMPLETE, 4, 4)
+    assert (sweep.state, sweep.stalled, sweep.name) == ("queued", False, "n")
     jobs = [get(client.db, trial.job or 0) for trial in handle.trials]
     assert [job.name for job in jobs] == [
         "steps=5 pause=0", "steps=5 pause=5e-1", "steps=10 pause=0", "steps=10 pause=5e-1"
@@ -235,7 +235,7 @@ def test_what_earlier_jobs_have_computed_is_not_computed_again(client: Client) -
 
 def test_a_bound_number_of_trials_is_unfinished_at_a_time(client: Client) -> None:
     handle = client.sweep("selftest", {"steps": "1,2,3,4,5"}, parallel=2, maximize="value")
-    assert (handle.sweep.state, numbers(handle)) == (Stage.OPEN, [1, 2])
+    assert (handle.sweep.stage, numbers(handle)) == (Stage.OPEN, [1, 2])
     drives = driver(handle)
     drives.step()
     assert numbers(handle) == [1, 2], "there is no room"
@@ -245,14 +245,14 @@ def test_a_bound_number_of_trials_is_unfinished_at_a_time(client: Client) -> Non
     for value in (5.0, 3.0):
         work(client, value)
     sweep, trials = drives.step()
-    assert (len(trials), sweep.state) == (5, Stage.COMPLETE), "the rest needs nobody"
+    assert (len(trials), sweep.stage) == (5, Stage.COMPLETE), "the rest needs nobody"
     for value in (2.0, 4.0):
         work(client, value)
     assert [trial.number for trial in handle.refresh().ranked()] == [2, 5, 3, 4, 1]
     assert handle.best is not None
     assert handle.best.value == 5.0
     assert [t.number for t in handle.ranked(minimize="value")] == [1, 4, 3, 5, 2]
-    assert handle.wait(0).sweep.status == "succeeded"
+    assert handle.wait(0).sweep.state == "succeeded"
 
 
 def test_whoever_goes_on_adds_what_is_missing_and_nothing_twice(client: Client) -> None:
@@ -284,7 +284,7 @@ def test_one_drives_at_a_time_and_a_zombie_adds_nothing(client: Client) -> None:
     assert handle.refresh().sweep.driven
     with client.db.write() as connection:
         connection.execute(update(t.sweeps).values(driver_until=t.now(-1)))
-    assert handle.refresh().sweep.status == "interrupted"
+    assert handle.refresh().sweep.state == "interrupted"
     second.step()
     work(client, 1.0)
     with pytest.raises(SweepDrivenError):  # it had been frozen, and has seen that there is room
@@ -313,7 +313,7 @@ def test_a_cancelled_sweep_gets_no_more_trials(client: Client) -> None:
     running = work(client)
     drives = driver(handle)
     assert handle.cancel() == 2
-    assert handle.sweep.status == "cancelled"
+    assert handle.sweep.state == "cancelled"
     assert get(client.db, running.id).cancel_requested
     with pytest.raises(SweepDrivenError, match="was taken away"):  # it had not seen that
         drives._add(handle.sweep, [])
@@ -335,7 +335,7 @@ def test_a_sweep_of_which_a_trial_failed_says_so(client: Client) -> None:
     work(client, 1.0)
     with pytest.raises(JobFailedError, match="1 of 2 trials failed"):
         handle.wait()
-    assert handle.sweep.status == "succeeded"
+    assert handle.sweep.state == "succeeded"
     with pytest.raises(UnknownSweepError, match=r"^no sweep 99: `cvq sweep ls`"):
         client.sweep_of(99)
 
@@ -347,7 +347,7 @@ def test_optuna_goes_on_from_the_history_and_leaves_no_table_of_its_own(client: 
     while not handle.refresh().sweep.finished:
         for _ in range(handle.sweep.unfinished):
             work(client, 1.0)
-        if handle.refresh().sweep.state == Stage.OPEN:
+        if handle.refresh().sweep.stage == Stage.OPEN:
             driver(handle).step()  # another one each time
             with client.db.write() as connection:
                 connection.execute(update(t.sweeps).values(driver=None))
@@ -387,7 +387,7 @@ def test_a_trial_that_is_worse_than_half_is_pruned_and_has_not_failed(client: Cl
     finish(client.db, fine.attempt_id, Outcome(State.SUCCEEDED, result={}))
     sweep, _ = drives.step()
     assert sweep.states == {"succeeded": 4, "pruned": 1}
-    assert handle.wait(0).sweep.status == "succeeded", "being pruned is no failure"
+    assert handle.wait(0).sweep.state == "succeeded", "being pruned is no failure"
     assert [trial.number for trial in handle.ranked()] == [3, 5, 2, 1, 4]
 
 
