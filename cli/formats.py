@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cvq import text as plain
+from cvq.endings import is_picture
 from cvq.figures import headline as headline
 from cvq.figures import is_figure, labelled
 from cvq.figures import number as number
@@ -38,7 +39,6 @@ STATE_STYLES |= {
     WorkerState.GONE: "dim",
 }
 _MOST_NAMES = 4  # of a job without a name
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -132,7 +132,7 @@ def title(job: Job) -> str:
     names = inputs(job.spec, job.kind)
     if len(names) <= _MOST_NAMES:
         return clean(" ".join(names))
-    pictures = all(name.lower().endswith(_PICTURES) for name in names)
+    pictures = all(map(is_picture, names))
     count = f"{len(names)} {'pictures' if pictures else 'files'}"
     return clean(f"{count}: {names[0]} … {names[-1]}")
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cvq.endings import PICTURES, ending_of
 from cvq.errors import UsageError
-from cvq.results import PICTURES, choose, ending_of, is_called, targets
+from cvq.results import choose, is_called, targets
 from cvq.text import join
 
 from .saving import check_target
@@ -85,7 +86,7 @@ def the_one(job_id: int, found: Sequence[Artifact], target: Path | None = None) 
     """
     where = f"-o {STDOUT if target is None else target}"
     ending = "" if target is None else ending_of(target)
-    fitting = [file for file in found if ending and ending_of(Path(file.name)) == ending]
+    fitting = [file for file in found if ending and ending_of(file.name) == ending]
     if len(found) > 1 and len(fitting) != 1:
         names = join([file.name for file in fitting or found], most=_LISTED)
         folder = "" if target is None else f", or a folder: -o {target}/"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from cvq.endings import PAGES, TABLES, TEXTS, ending_of, is_picture
 from cvq.errors import CvqError
-from cvq.results import choose, ending_of, is_picture, looked_at
+from cvq.results import choose, looked_at
 
 from .getting import chosen
 
@@ -19,8 +20,6 @@ T = TypeVar("T")
 
 MOST = 12  # pictures at once
 _MOST_BYTES = 1 << 18  # of a text that is looked into
-_TEXTS = {"txt", "md", "log", "json", "jsonl", "ndjson", "yaml", "yml", "toml", "xml", "html"}
-_TABLES = {"csv", "tsv", "parquet"}
 
 
 class Seen(NamedTuple):
@@ -35,12 +34,12 @@ class Seen(NamedTuple):
 
 def is_table(artifact: Artifact) -> bool:
     """Whether a file is a table, by its name."""
-    return ending_of(Path(artifact.name)) in _TABLES
+    return ending_of(artifact.name) in TABLES
 
 
 def is_text(artifact: Artifact) -> bool:
     """Whether a file is text, by its name."""
-    return ending_of(Path(artifact.name)) in _TEXTS
+    return ending_of(artifact.name) in TEXTS | PAGES
 
 
 def meant(handle: JobHandle, name: str | None) -> list[Artifact]:
@@ -70,7 +69,7 @@ def seen(handle: JobHandle, artifact: Artifact, folder: Path) -> Seen:
     path = None
     try:
         path = handle.client.readable(handle, artifact, folder / str(handle.id))
-        size = measured(path) if is_picture(artifact) else None
+        size = measured(path) if is_picture(artifact.name) else None
     except (CvqError, PictureError, OSError) as error:
         return Seen(handle, artifact, path, trouble=str(error))
     return Seen(handle, artifact, path, size)
@@ -91,7 +90,7 @@ def first_rows(path: Path, name: str, most: int) -> tuple[list[str], list[list[s
         MissingExtraError: it is Parquet, and pyarrow is not installed.
         StoreError: it is damaged.
     """
-    read = _parquet if ending_of(Path(name)) == "parquet" else _csv
+    read = _parquet if ending_of(name) == "parquet" else _csv
     heading, rows = read(path, most + 1)
     return heading, rows[:most], len(rows) > most
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from cvq.endings import PICTURES, ending_of, spellings_of
 from cvq.errors import UsageError
-from cvq.results import PICTURES, SPELT, ending_of
 from cvq.text import join
 
 from .formats import clean, count
@@ -101,7 +101,7 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
     known = asked or (formats if chosen else _endings(kind, values))
     if known and wanted not in known:
         by = f"--format {asked[0]}" if asked else kind.name
-        endings = [f".{end}" for one in known for end in (one, *_also(one))]
+        endings = [f".{end}" for one in known for end in spellings_of(one)]
         listed = join(endings, most=len(endings), last="or")
         raise UsageError(f"-o {target}: {by} writes {listed}")
     return values | {"format": wanted} if chosen else values
@@ -116,11 +116,6 @@ def _endings(kind: Kind, values: dict[str, Any]) -> tuple[str, ...]:
     words = given if isinstance(given, list) else [given]
     shards = [word for word in words if str(word).lower().endswith(".tar")]
     return ("parquet",) if kind.inference and shards else kind.endings
-
-
-def _also(ending: str) -> list[str]:
-    """How else an ending is spelt."""
-    return [other for other, same in SPELT.items() if same == ending]
 
 
 def copy_results(
@@ -169,12 +164,12 @@ def _plan(
 
 
 def _fits(results: Sequence[Artifact], target: Path) -> bool:
-    return any(ending_of(Path(file.name)) == ending_of(target) for file in results)
+    return any(ending_of(file.name) == ending_of(target) for file in results)
 
 
 def _fitting(results: Sequence[Artifact], target: Path) -> Sequence[Artifact]:
     """The results that a target's ending is true of; all where it is true of none."""
-    same = [file for file in results if ending_of(Path(file.name)) == ending_of(target)]
+    same = [file for file in results if ending_of(file.name) == ending_of(target)]
     return same or results
 
 

@@ -8,14 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cvq.endings import FILMS, PICTURES, TABLES, TEXTS, ending_of
+
 _PATIENCE_S = 1.0  # in which a viewer that cannot open a file has said so
 # What a viewer shows. Other files may be programs: some systems run them where they "open" them,
 # and a browser runs the scripts of a page, of which an SVG is one.
-_SHOWN = (
-    *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic"),
-    *(".pdf", ".txt", ".md", ".log", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml", ".toml"),
-    *(".ppm", ".mp4", ".webm", ".mov", ".parquet"),
-)
+_SHOWN = PICTURES | TABLES | TEXTS | FILMS | {"pdf"}
 
 
 def opened(path: Path) -> str | None:
@@ -24,7 +22,7 @@ def opened(path: Path) -> str | None:
     Args:
         path: absolute, so that no viewer takes it for an option.
     """
-    if path.suffix.lower() not in _SHOWN:
+    if ending_of(path) not in _SHOWN:
         return f"a file called {path.suffix or 'so'} may be a program"
     if sys.platform != "darwin" and not _has_display():
         return "there is no display here"

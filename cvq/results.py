@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .endings import is_picture
 from .errors import UsageError
 from .files import check_replaceable, sha256_of
 from .names import Names
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from .records import Artifact
 
 EVERY_ROLE = "all"
-PICTURES = frozenset({"png", "jpeg", "gif", "webp", "tiff", "bmp", "avif"})
-SPELT = {"jpg": "jpeg", "tif": "tiff"}
-_SEEN = {*PICTURES, "heic", "ppm"}
 _DRAWN = (Role.PREVIEW, Role.SAMPLE)
 # What a job leaves on its way. Whatever else it leaves is what it was run for.
 _ON_THE_WAY = frozenset({Role.CHECKPOINT, "checkpoint", Role.PREVIEW, Role.SAMPLE})
@@ -49,17 +47,6 @@ def choose(
     return [file for file in like if role in (EVERY_ROLE, file.role)]
 
 
-def ending_of(path: Path) -> str:
-    """What a name ends in, in its usual spelling: `jpeg` of `A.JPG`."""
-    ending = path.suffix.lower().lstrip(".")
-    return SPELT.get(ending, ending)
-
-
-def is_picture(artifact: Artifact) -> bool:
-    """Whether a file is a picture of pixels, by its name."""
-    return ending_of(Path(artifact.name)) in _SEEN
-
-
 def looked_at(artifacts: Sequence[Artifact], name: str | None = None) -> list[Artifact]:
     """The pictures of a job that one looks at: of its results, or the last that it drew before.
 
@@ -67,10 +54,10 @@ def looked_at(artifacts: Sequence[Artifact], name: str | None = None) -> list[Ar
         artifacts: the files that it has left.
         name: only those called so, or like this pattern, of whatever role.
     """
-    found = list(filter(is_picture, choose(artifacts, None, name or "*")))
+    found = [file for file in choose(artifacts, None, name or "*") if is_picture(file.name)]
     if found or name is not None:
         return found
-    return [file for file in artifacts if file.role in _DRAWN and is_picture(file)][-1:]
+    return [file for file in artifacts if file.role in _DRAWN and is_picture(file.name)][-1:]
 
 
 def is_called(name: str, pattern: str) -> bool:

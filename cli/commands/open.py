@@ -62,14 +62,14 @@ def _meant(handle: JobHandle, name: str | None) -> list[Artifact]:
     Raises:
         UsageError: there is none, or too many.
     """
+    from cvq.endings import is_picture
     from cvq.errors import UsageError
-    from cvq.results import is_picture
 
     from ..previewing import meant
 
     found = meant(handle, name)
     if name is None:
-        first = next(filter(is_picture, found), found[0])
+        first = next((file for file in found if is_picture(file.name)), found[0])
         if others := [clean(file.name) for file in found if file is not first]:
             note(f"{clean(first.name)} of {len(found)} files: `cvq open {handle.id} NAME` opens "
                  f"another ({', '.join(others[:_MOST])})")  # fmt: skip

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq.endings import is_picture
 from cvq.errors import UsageError
 from cvq.installing import install_hint
-from cvq.results import is_picture
 from cvq.text import join
 
 from .. import options, resolving
@@ -64,8 +64,8 @@ def preview(reference: Reference, name: str | None, how: str | None, width: int 
     client = Client()
     handles = [client.job(job_id) for job_id in resolving.resolve(client, [reference])]
     files = [(handle, file) for handle in handles for file in previewing.meant(handle, name)]
-    pictures = [pair for pair in files if is_picture(pair[1])]
-    others = [pair for pair in files if not is_picture(pair[1])]
+    pictures = [pair for pair in files if is_picture(pair[1].name)]
+    others = [pair for pair in files if not is_picture(pair[1].name)]
     some = previewing.spread(pictures)
     with TemporaryDirectory(prefix="cvq-") as folder:
         found = [previewing.seen(*pair, Path(folder)) for pair in [*some, *others]]

@@ -18,14 +18,11 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from ..endings import is_picture
 from ..errors import InvalidInputError
 from ..pictures.images import FORMATS
 from ..text import count, join
 
-PICTURES = (
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp",
-    ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif",
-)  # fmt: skip
 MOST_FILES = 2_000_000
 MOST_BYTES = 1 << 40  # of all files of a zip, unpacked
 # What unpacks to so many times its size, and to so many bytes at least, is a bomb.
@@ -91,11 +88,6 @@ class Inventory:
             f"left out: {count(len(names), 'file')} ({reason}): {join(sorted(names), _NAMED)}"
             for reason, names in sorted(self.left_out.items())
         ]
-
-
-def is_picture(name: str) -> bool:
-    """Whether a file of this name is taken for a picture."""
-    return name.lower().endswith(PICTURES)
 
 
 def is_idx(name: str) -> bool:

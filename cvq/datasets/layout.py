@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..endings import is_picture
 from ..errors import InvalidInputError
 from ..text import count, join
-from .inventory import Inventory, Member, folders_of, is_batch, is_idx, is_picture
+from .inventory import Inventory, Member, folders_of, is_batch, is_idx
 
 PARTS = {
     "train": "train", "training": "train",

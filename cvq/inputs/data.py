@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from .. import datasets
 from ..errors import SetupError, UsageError
-from .files import TypedFile
+from .files import InputFile
 from .submission import InputCheck, Submission
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-class DataSource(TypedFile):
+class DataSource(InputFile):
     """A data set: a known name such as `digits`, a folder, or a zip of one.
 
     It is resolved when the job is submitted: a folder goes into the store as a zip. `digits` needs
@@ -27,9 +27,9 @@ class DataSource(TypedFile):
     is_path: ClassVar[bool] = False
 
     @property
-    def is_misplaced(self) -> bool:
-        """Whether nobody knows where the data lay, which have no name either."""
-        return super().is_misplaced and self.name not in datasets.KNOWN
+    def is_named(self) -> bool:
+        """Whether these are data that have a name on every machine."""
+        return self.name in datasets.KNOWN
 
     def fetch(self, target: Path, settings: Settings, *, download: bool) -> Self:
         """Download a known data set that is not on this machine."""

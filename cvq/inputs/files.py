@@ -17,8 +17,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
@@ -90,6 +88,8 @@ class InputFile(BaseModel):
             return {"name": path.name.encode("utf-8", "replace").decode(), "path": path}
         if not isinstance(value, dict | InputFile):
             raise ValueError("give the path of a file")
+        if isinstance(value, dict):  # early versions kept what was typed
+            return {name: word for name, word in value.items() if name != "given"}
         return value
 
     @property
@@ -98,18 +98,8 @@ class InputFile(BaseModel):
         return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
     @property
-    def as_typed(self) -> str:
-        """What is typed to give the file again."""
-        return self.name
-
-    @property
-    def is_relative(self) -> bool:
-        """Whether what was typed means this file in one folder only."""
-        return False
-
-    @property
-    def is_misplaced(self) -> bool:
-        """Whether nobody knows where the file lay that is to be typed again."""
+    def is_named(self) -> bool:
+        """Whether its name is enough to give it again, on any machine."""
         return False
 
     def fetch(self, target: Path, settings: Settings, *, download: bool) -> Self:
@@ -226,42 +216,7 @@ class ImageFile(InputFile):
         return InputCheck(self)
 
 
-class TypedFile(InputFile):
-    """A file that a model card names, so that its command can be typed again.
-
-    `given` is what was typed, where it is more than the name.
-    """
-
-    given: str | None = None
-
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        parsed = super()._parse(value)
-        if isinstance(value, str | Path) and str(value) != parsed["name"]:
-            parsed["given"] = str(value).encode("utf-8", "replace").decode()
-        return parsed
-
-    @property
-    def as_typed(self) -> str:
-        """What was typed, which a folder may be a part of."""
-        return self.given or self.name
-
-    @property
-    def is_relative(self) -> bool:
-        """Whether what was typed means this file in one folder only."""
-        return bool(self.given) and not Path(str(self.given)).is_absolute()
-
-    @property
-    def is_misplaced(self) -> bool:
-        """Whether nobody knows where the file lay that is to be typed again."""
-        return bool(self.sha256) and not self.given
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {k: v for k, v in handler(self).items() if k != "given" or v is not None}
-
-
-class PipelineFile(TypedFile):
+class PipelineFile(InputFile):
     """A pipeline that `albumentations.save` wrote: checked before the job is queued."""
 
     def check(self, submission: Submission) -> InputCheck:

@@ -8,12 +8,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from ..endings import LINES, PICTURES, ending_of
 from ..text import one_line
 
 _BLOCK = 1 << 20
 _MOST_READ = 64 << 20  # bytes of a file that is understood, and not just compared
-_TEXTS = frozenset({".csv", ".jsonl", ".md", ".svg", ".txt"})
-_PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SHOWN = 40  # characters of a value
 
 
@@ -28,17 +27,17 @@ def first_difference(before: Path, after: Path, name: str) -> str:
         OSError: one cannot be read.
     """
     place = _byte(before, after)
-    ending = Path(name).suffix.lower()
+    ending = ending_of(name)
     if max(before.stat().st_size, after.stat().st_size) > _MOST_READ:
         return place
     with suppress(Exception):  # one is not what its name says: its reader stumbles somewhere
-        if ending == ".json":
+        if ending == "json":
             return _value(json.loads(before.read_bytes()), json.loads(after.read_bytes())) or place
-        if ending == ".safetensors":
+        if ending == "safetensors":
             return _tensor(before, after) or place
-        if ending in _TEXTS:
+        if ending in LINES:
             return _line(before, after) or place
-        if ending in _PICTURES:
+        if ending in PICTURES:
             return _pixel(before, after) or place
     return place
 

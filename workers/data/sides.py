@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cvq.datasets.inventory import PICTURES
+from cvq.endings import is_picture
 
 _ASKED = 50
 
@@ -20,7 +20,7 @@ def typical_side(archive: Path | None) -> int | None:
     sides = []
     try:
         with zipfile.ZipFile(archive) as opened:
-            names = [name for name in opened.namelist() if name.lower().endswith(PICTURES)]
+            names = [name for name in opened.namelist() if is_picture(name)]
             for name in names[:: max(1, len(names) // _ASKED)]:
                 side = _side(opened, name)
                 sides += [] if side is None else [side]

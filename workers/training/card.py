@@ -86,7 +86,7 @@ def write_card(
 
 
 def command_of(kind: str, spec: TrainingSpec) -> str:
-    """The command that submits a job with this specification."""
+    """The command that submits a job with this specification; a file has its name."""
     words = ["cvq", "submit", kind]
     start = type(spec).model_construct()
     for name, field in type(spec).model_fields.items():
@@ -98,19 +98,17 @@ def command_of(kind: str, spec: TrainingSpec) -> str:
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            typed = value.as_typed if isinstance(value, InputFile) else _shown(value)
-            words += [f"--{option}", shlex.quote(typed)]
+            words += [f"--{option}", shlex.quote(_shown(value))]
     return " ".join(words)
 
 
 def _unknown(spec: TrainingSpec) -> list[str]:
-    """What to say of files of which nobody knows where they lay."""
-    names = [f"`{file.name}`" for file in spec.inputs() if file.is_misplaced]
-    relative = any(file.is_relative for file in spec.inputs())
-    lines = ["The command is for the folder in which it was first typed.", ""] if relative else []
-    if names:
-        lines += [f"Put in the path of {join(names)}.", ""]
-    return lines
+    """What to say of files that lie somewhere.
+
+    Their paths are no part of the card: the same content gives the same card, wherever it lay.
+    """
+    names = [f"`{file.name}`" for file in spec.inputs() if not file.is_named]
+    return [f"Put in the path of {join(names)}.", ""] if names else []
 
 
 def _value(spec: TrainingSpec, name: str, figures: Mapping[str, Any]) -> str:

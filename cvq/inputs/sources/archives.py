@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO, ClassVar
 from weakref import ReferenceType, ref
 
-from ...datasets.inventory import Inventory, is_picture, take
+from ...datasets.inventory import Inventory, take
+from ...endings import is_picture
 from ...errors import InvalidInputError
 from ...files import why
 from ...manifests import Stamp, stamp_of

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...artifacts import backend_options
-from ...datasets.inventory import Inventory, is_picture
+from ...datasets.inventory import Inventory
+from ...endings import is_picture
 from ...errors import InvalidInputError, MissingExtraError
 from ...settings import Settings, masked, without_secrets
 from ..items import Item, file_name, label
