@@ -22,7 +22,7 @@ from .inputs.models import ModelFile
 from .kinds.kind import Kind
 from .kinds.spec import Spec, files_in
 
-_NO_CONTENT = frozenset({"name", "bytes"})  # of a file whose SHA-256 is known
+_NO_CONTENT = frozenset({"name", "given", "bytes"})  # of a file whose SHA-256 is known
 _MOST_WAYS = 16  # in which a job is looked for
 
 

@@ -32,3 +32,16 @@ def leaves(
 def is_file(value: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a value stands for an input file, or for a model."""
     return isinstance(value, dict) and "sha256" in value and "name" in value
+
+
+def without_paths(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A specification in JSON without what was typed to name its files: what leaves this place."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, list):
+            return [bare(each) for each in value]
+        if not is_file(value):
+            return value
+        return {name: word for name, word in value.items() if name != "given"}
+
+    return {name: bare(value) for name, value in spec.items()}

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import queries
 from ..db import Database
+from ..leaves import without_paths
 from ..lifecycle.values import storable
 from ..views import shapes
 from .reading import Exported
@@ -25,6 +26,7 @@ def line(database: Database, exported: Exported, *, logs: bool = False) -> dict[
     job = exported.job
     found: dict[str, Any] = {
         **shapes.job(job, exported.artifacts),
+        "spec": without_paths(job.spec),
         "attempts": [shapes.attempt(attempt) for attempt in exported.attempts],
         "curves": {
             name: [[point.step, point.value, shapes.iso(point.time)] for point in points]

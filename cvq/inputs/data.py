@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from .. import datasets
 from ..errors import SetupError, UsageError
-from .files import InputFile
+from .files import TypedFile
 from .submission import InputCheck, Submission
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-class DataSource(InputFile):
+class DataSource(TypedFile):
     """A data set: a known name such as `digits`, a folder, or a zip of one.
 
     It is resolved when the job is submitted: a folder goes into the store as a zip. `digits` needs

@@ -17,6 +17,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
@@ -88,8 +90,6 @@ class InputFile(BaseModel):
             return {"name": path.name.encode("utf-8", "replace").decode(), "path": path}
         if not isinstance(value, dict | InputFile):
             raise ValueError("give the path of a file")
-        if isinstance(value, dict):  # early versions kept what was typed
-            return {name: word for name, word in value.items() if name != "given"}
         return value
 
     @property
@@ -216,7 +216,28 @@ class ImageFile(InputFile):
         return InputCheck(self)
 
 
-class PipelineFile(InputFile):
+class TypedFile(InputFile):
+    """A file whose path is kept, so that the command of its job can be typed again.
+
+    `given` is what was typed, where it is more than the name. It is for whoever has typed it:
+    nothing that a job leaves, no proof and no export tells it.
+    """
+
+    given: str | None = None
+
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        parsed = super()._parse(value)
+        if isinstance(value, str | Path) and str(value) != parsed["name"]:
+            parsed["given"] = str(value).encode("utf-8", "replace").decode()
+        return parsed
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in handler(self).items() if k != "given" or v is not None}
+
+
+class PipelineFile(TypedFile):
     """A pipeline that `albumentations.save` wrote: checked before the job is queued."""
 
     def check(self, submission: Submission) -> InputCheck:

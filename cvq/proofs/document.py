@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from .. import attributes
 from ..errors import UsageError
 from ..files import atomic, is_sha256, why
+from ..leaves import without_paths
 from ..records import Job
 from .comparison import File, Making, making_of
 
@@ -82,7 +83,7 @@ def proof_of(
         "job": {
             "id": job.id,
             "kind": job.kind,
-            "spec": job.spec,
+            "spec": without_paths(job.spec),
             "seed": job.spec.get("seed", made.seed),
             "device": job.device,
             "in_batch": job.batch_key is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy import update
 
 from cvq import Client, queries
 from cvq import tables as t
+from cvq.proofs.document import proof_of
 from cvq.records import MetricPoint
 from cvq_cli import again
 
@@ -47,7 +49,7 @@ def test_a_command_has_what_differs_from_the_defaults_and_the_seed(
 
 
 def test_the_command_that_does_it_again_names_data_as_it_was_given(
-    client: Client, tmp_path: Path
+    run: Cli, client: Client, tmp_path: Path
 ) -> None:
     data = tmp_path / "shapes"
     for number in range(8):
@@ -58,6 +60,10 @@ def test_the_command_that_does_it_again_names_data_as_it_was_given(
     words = submission(client, 1)
     assert words is not None
     assert words[words.index("--data") + 1] == str(data)
+    # Where it lay is nobody's business where the history goes elsewhere.
+    with client.db.read() as connection:
+        told = [json.dumps(proof_of(connection, client.job(1).job)), run("export", 1).out]
+    assert not [each for each in told if str(tmp_path) in each]
 
 
 def test_a_command_of_a_kind_that_is_not_known_is_left_out(run: Cli, client: Client) -> None:

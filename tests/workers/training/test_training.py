@@ -326,9 +326,6 @@ def test_the_card_tells_names_and_no_paths(tmp_path: Path, ctx: LocalContext) ->
     assert "--data garments" in command
     assert "--augment mine.json" in command
     assert str(tmp_path) not in command
-    # What an early version has kept is read, and told to nobody.
-    stored = {"name": "garments", "sha256": "0" * 64, "given": str(tmp_path / "garments")}
-    assert "given" not in MlpSpec.model_validate({"data": stored}).model_dump()["data"]
     sha256 = "0" * 64
     for data, said, unknown in (
         ({"name": "garments", "sha256": sha256}, "--data garments", True),
