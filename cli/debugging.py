@@ -13,7 +13,8 @@ from .output import note
 
 def trace() -> None:
     """The traceback of the error that is being handled, on stderr."""
-    note(traceback.format_exc())
+    for line in traceback.format_exc().splitlines():
+        note(line)
 
 
 @contextmanager

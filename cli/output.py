@@ -23,6 +23,8 @@ from cvq.errors import UsageError
 from cvq.text import UNPRINTABLE, clean_lines
 
 from . import widths
+from .colours import MARKS, bare, styled
+from .colours import shown as in_colours
 from .formats import clean
 from .table import Column as Column
 from .table import plain_table as plain_table
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_COLOURS = re.compile("(\x1b\\[[0-9;]*m)")
 _MARKUP = re.compile(r"[\\|\[\]`]")  # what begins something in a table of Markdown
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -104,26 +105,31 @@ def _mark(found: re.Match[str]) -> str:
 
 
 def say(
-    text: object = "", *, err: bool = False, wrap: bool = True, hang: int | None = None
+    text: object = "",
+    *,
+    err: bool = False,
+    wrap: bool = True,
+    hang: int | None = None,
+    lines: bool = False,
 ) -> None:
-    """Print lines; on a terminal colours stay, and nothing else that is not text.
+    """Print a line; on a terminal our own colours stay, and nothing else that is not text.
 
     Args:
         text: what to print.
         err: on stderr.
+        lines: it has several lines; otherwise an end of a line within it is somebody else's, who
+            might begin one of ours.
         wrap: break lines that are wider than a terminal, at spaces; see `widths.wrap`. Nothing is
             broken in a pipe.
         hang: the indent of the further lines of one that is broken.
     """
     person = on_terminal(err=err)
-    parts = _COLOURS.split(str(text)) if person else [str(text)]
-    shown = "".join(
-        ("" if is_dumb() else part) if _COLOURS.fullmatch(part) else clean_lines(part)
-        for part in parts
-    )
+    parts = MARKS.split(str(text)) if person and not is_dumb() else [bare(str(text))]
+    neat = clean_lines if lines else clean
+    shown = "".join(part if MARKS.fullmatch(part) else neat(part) for part in parts)
     if person and wrap:
         shown = widths.wrap(shown, widths.terminal_width(err=err), hang)
-    click.echo(widths.plain_blanks(shown), file=_beside_bar(err), err=err)
+    click.echo(in_colours(widths.plain_blanks(shown)), file=_beside_bar(err), err=err)
 
 
 def _beside_bar(err: bool) -> IO[str] | None:
@@ -155,16 +161,16 @@ def hint(message: str) -> None:
 
 def dump(value: Any) -> None:
     """JSON for people and programs."""
-    say(json_text(value, indent=2), wrap=False)
+    say(json_text(value, indent=2), wrap=False, lines=True)
 
 
 def dump_each(values: Iterable[Any]) -> None:
     """The same as `dump` of a list, one by one: not all of them need be in memory."""
     held = "["  # as a comma follows where another value does
     for value in values:
-        say(held, wrap=False)
+        say(held, wrap=False, lines=True)
         held = "  " + json_text(value, indent=2).replace("\n", "\n  ") + ","
-    say("[]" if held == "[" else f"{held[:-1]}\n]", wrap=False)
+    say("[]" if held == "[" else f"{held[:-1]}\n]", wrap=False, lines=True)
 
 
 def dump_line(value: Any) -> None:
@@ -238,7 +244,7 @@ def cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
-    return clean_lines(text)
+    return clean(text) if on_terminal() else clean_lines(text)
 
 
 def _is_number(text: str) -> bool:
@@ -264,7 +270,7 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
     given = [(name, value) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in given), default=0)
     for name, value in given:
-        label = click.style(name.ljust(width), bold=True) if on_terminal() else name.ljust(width)
+        label = styled(name.ljust(width), "bold")
         for count, item in enumerate(value if isinstance(value, list) else [value]):
             say(f"{' ' * width if count else label}  {clean(item)}", hang=width + 2)
 
@@ -272,7 +278,7 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
 def heading(text: str) -> None:
     """A blank line and a title."""
     say()
-    say(click.style(text, bold=True) if on_terminal() else text)
+    say(styled(text, "bold"))
 
 
 def coloured() -> bool:
@@ -282,4 +288,4 @@ def coloured() -> bool:
 
 def paint(text: str, colour: str) -> str:
     """Text in one of Click's colours, on a terminal where colours are wanted."""
-    return click.style(text, fg=colour) if coloured() else text
+    return styled(text, colour) if coloured() else text

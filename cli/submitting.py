@@ -13,6 +13,7 @@ from cvq.states import State
 
 from . import estimates, formats
 from .bars import counting_bar
+from .colours import styled
 from .display import Form, FormOption
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath
 from .output import dump, note, on_terminal, say
@@ -242,7 +243,7 @@ def _show_files(client: Client, artifacts: list[Artifact]) -> None:
     for artifact in artifacts:
         where = whole(formats.clean(place(client, artifact)))
         line = f"{formats.clean(artifact.role):<10}  {formats.size(artifact.bytes):>8}  {where}"
-        say(line if artifact in results else click.style(line, dim=True))
+        say(line if artifact in results else styled(line, "dim"))
 
 
 def place(client: Client, artifact: Artifact) -> str:

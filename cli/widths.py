@@ -10,11 +10,12 @@ import os
 import re
 import sys
 
+from .colours import bare
+
 _USUAL = 80  # cells of a terminal that does not say
 _USUAL_LINES = 24
 _HANG = 2
 LEAST = 24  # cells beside an indent; where a terminal has fewer, the indent is small
-_COLOURS = re.compile("(\x1b\\[[0-9;]*m)")
 # Without asking rich, whose import costs more than a page of help: Latin letters, dashes, … and →.
 _NARROW = re.compile("[\0-\u02ff\u2010-\u2027\u2190-\u2193]*")
 _BLANK = "\ue000"  # a blank at which no line is broken; of Unicode's private characters
@@ -100,7 +101,7 @@ def _wrapped(line: str, width: int, hang: int | None) -> str:
 
 
 def _shown(text: str) -> int:
-    return cells(_COLOURS.sub("", text) if "\x1b" in text else text)
+    return cells(bare(text))
 
 
 def middle(text: str, width: int) -> str:

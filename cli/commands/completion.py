@@ -21,5 +21,5 @@ def completion(shell: str) -> None:
     from ..completing import SHELLS
     from ..main import COMPLETING, cvq
 
-    say(SHELLS[shell](cvq, {}, "cvq", COMPLETING).source().strip(), wrap=False)
-    say(f"\n{_INSTALL[shell]}", wrap=False)
+    say(SHELLS[shell](cvq, {}, "cvq", COMPLETING).source().strip(), wrap=False, lines=True)
+    say(f"\n{_INSTALL[shell]}", wrap=False, lines=True)

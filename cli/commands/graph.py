@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options, resolving
+from ..colours import shown
 from ..display import Form, display, form
 from ..formats import clean
 from ..output import console, on_terminal, paint, say, say_each
@@ -118,7 +119,7 @@ def _grow(tree: Tree, branches: Sequence[Branch]) -> None:
     from rich.text import Text
 
     for branch in branches:
-        _grow(tree.add(Text.from_ansi(_line(branch.node, branch))), branch.branches)
+        _grow(tree.add(Text.from_ansi(shown(_line(branch.node, branch)))), branch.branches)
 
 
 def _line(node: Node, branch: Branch | None = None) -> str:

@@ -100,4 +100,4 @@ def _show(kind: Kind) -> None:
                 for name, field in fields.items()
             ]
         )
-    say(formatter.getvalue().rstrip(), wrap=False)
+    say(formatter.getvalue().rstrip(), wrap=False, lines=True)

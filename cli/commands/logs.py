@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import options, resolving
+from ..colours import styled
 from ..display import Form, form
 from ..formats import clean
 from ..interrupts import Interrupts
-from ..output import dump_line, note, on_terminal, say
+from ..output import dump_line, note, say
 
 if TYPE_CHECKING:
     from cvq.parse import Reference
@@ -80,7 +81,5 @@ def _print(rows: Sequence[StoredLine]) -> None:
     for row in rows:
         if form() is Form.JSON:
             dump_line(shapes.log_line(row))
-        elif row.stream == "stderr" and on_terminal():
-            say(click.style(clean(row.text), dim=True))
         else:
-            say(clean(row.text))
+            say(styled(clean(row.text), "dim" if row.stream == "stderr" else ""))

@@ -74,5 +74,5 @@ def _print(handle: JobHandle) -> None:
     display(
         handle.note,
         json=lambda text: {"id": handle.id, "note": text},
-        text=lambda text: say(text) if text else tell(f"job {handle.id} has no note"),
+        text=lambda text: say(text, lines=True) if text else tell(f"job {handle.id} has no note"),
     )

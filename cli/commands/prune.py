@@ -138,7 +138,8 @@ def carry_out(ask: Any, act: Any, *, files: bool, dry_run: bool, yes: bool) -> i
             _display(would, files=files, would=True)
             return 0
         if would.jobs or would.batches or would.files:
-            note("\n".join(_lines(would, files=files, would=True)))
+            for line in _lines(would, files=files, would=True):
+                note(line)
             if not agreed("Remove this for good?", yes=yes):
                 note("nothing was removed")
                 return 0

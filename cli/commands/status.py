@@ -9,7 +9,7 @@ import click
 
 from .. import batch_table, formats, options
 from ..display import display
-from ..output import Column, console, on_terminal, plain_table, say, table
+from ..output import Column, console, on_terminal, plain_table, say_each, table
 from ..widths import ending, name, plain_blanks, terminal_width, whole, wrap
 from . import worker
 
@@ -55,7 +55,7 @@ def _show(seen: Look) -> None:
     if on_terminal():
         console().print(_draw(seen), soft_wrap=True)
     else:
-        say("\n".join(_lines(seen)))
+        say_each(_lines(seen))
 
 
 def _head(seen: Look) -> list[tuple[str, str]]:

@@ -13,8 +13,10 @@ from itertools import pairwise
 
 from PIL import Image, ImageOps
 
+from ..colours import RESET, mark
+
 _UPPER, _LOWER = "▀", "▄"
-_RESET = "\x1b[0m"
+_NONE = mark(RESET)
 _RAMP = " .:-=+*#%@"  # from dark to light, on a dark ground
 _OPAQUE = 128
 _CUBE = (0, 95, 135, 175, 215, 255)
@@ -68,16 +70,16 @@ def _line(above: list[str | None], below: list[str | None]) -> str:
     parts, before = [], ""
     for upper, lower in zip(above, below, strict=True):
         if upper is None and lower is None:
-            style, sign = _RESET, " "
+            style, sign = _NONE, " "
         elif lower is None:
-            style, sign = f"{_RESET}\x1b[38;{upper}m", _UPPER
+            style, sign = _NONE + mark(f"38;{upper}"), _UPPER
         elif upper is None:
-            style, sign = f"{_RESET}\x1b[38;{lower}m", _LOWER
+            style, sign = _NONE + mark(f"38;{lower}"), _LOWER
         else:
-            style, sign = f"\x1b[38;{upper};48;{lower}m", _UPPER
+            style, sign = mark(f"38;{upper};48;{lower}"), _UPPER
         parts += [style if style != before else "", sign]
         before = style
-    return "".join(parts) + _RESET
+    return "".join(parts) + _NONE
 
 
 def _codes(image: Image.Image, depth: Depth) -> list[list[str | None]]:

@@ -6,9 +6,11 @@ import ast
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import cvq_cli
 from cvq import Client, Settings
@@ -17,12 +19,13 @@ from cvq.lifecycle import batches
 from cvq.records import Job, NewJob
 from cvq.text import UNPRINTABLE, clean
 from cvq_cli import output
+from cvq_cli.main import cvq
 from cvq_cli.output import console
 from cvq_cli.table import Column
 
 from .conftest import Cli, FakeWorker
 
-EVIL = "\x1b]0;pwn\x07\x1b[31mred\x9bm\x7f\u202etxt\u2028\u2066end"
+EVIL = "\x1b]0;pwn\x07\x1b[31mred\x9bm\x7f\u202etxt\u2028\u2066end\nFORGED: 1 failed"
 FORMULA = '=HYPERLINK("http://evil")'
 COMMANDS = [
     "ls", "ls --csv", "ls --json", "show 1", "show 1 --traceback", "show 1 --json", "why 1",
@@ -32,7 +35,12 @@ COMMANDS = [
     "workers --json", "cancel 2", "ls --kind \x1b]0;x\x07", "get 1 \x1b[31m", "submit \x1b[31m",
     "data check \x1b[31m", "show \x1b[31m", "batches", "batches --csv", "batches --json",
     "results 1", "results 1 --csv", "results 1 --jsonl", "ls --batch 1", "retry 1 --failed",
-    "wait --batch 1",
+    "wait --batch 1", "ls --md", "results 1 --md", "batches --md", "metrics 1 --md", "compare 1 2",
+    "compare 1 2 --md", "stats --by user,reason", "tag", "tag 1", "tag 1 --md", "graph 1",
+    "graph 1 --dot", "preview 1", "preview 1 -q", "open 1", "verify 1", "note 1", "retry --job 1",
+    "rerun 1 --dry-run", "trash 2 --dry-run", "prune 2 --dry-run", "sweep ls", "sweep show 1",
+    "cancel 9\n9", "artifacts 1 --md", "show 1 \nFORGED:", "drain \nFORGED:", "doctor", "rename 1",
+    "export 1", "ls --columns +tags.tag,+user", "watch --batch 1", "get --batch 1", "trash 1",
 ]  # fmt: skip
 
 
@@ -64,14 +72,40 @@ def test_no_command_lets_it_through(
     said = run(*line.split(" "), code=None)
     assert said.code != 70
     for text in (said.out, said.err):
-        found = UNPRINTABLE.search(text.replace("\n", ""))
-        assert found is None, repr(text)
+        check(text, whole=bool(re.match("show 1|.*--csv", line)))
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "--json" not in line])
+def test_nor_does_one_on_a_terminal(
+    hostile: Job, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    for width in ("200", "40"):
+        monkeypatch.setenv("COLUMNS", width)
+        said = CliRunner().invoke(cvq, line.split(" "), color=True)
+        assert said.exit_code != 70
+        assert "\x1b[31mred" not in said.output
+        check(
+            re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", said.output),
+            whole=line.startswith("show 1"),
+        )
+
+
+def check(text: str, *, whole: bool) -> None:
+    """Nothing steers a terminal, and no line begins as another's words do.
+
+    Errors and cells of CSV stay `whole`, in as many lines as they have.
+    """
+    assert UNPRINTABLE.search(text.replace("\n", "")) is None, repr(text)
+    assert whole or not re.search(r"^FORGED", text, re.MULTILINE), text
 
 
 def test_a_copy_has_a_name_that_is_text(run: Cli, hostile: Job, tmp_path: Path) -> None:
     [path] = run("get", "1", tmp_path / "out").out.splitlines()
     assert Path(path).read_bytes() == b"pixels"
-    assert Path(path).name == "_]0;pwn__[31mred_m__txt__end.png"
+    assert Path(path).name == "_]0;pwn__[31mred_m__txt__end_FORGED: 1 failed.png"
 
 
 def test_json_gives_back_what_it_was(run: Cli, hostile: Job) -> None:

@@ -16,6 +16,7 @@ from cvq import Client, Settings
 from cvq.errors import MissingExtraError
 from cvq.records import Job
 from cvq_cli import previewing, viewers
+from cvq_cli.colours import bare, shown
 from cvq_cli.drawing import grid, terminals
 from cvq_cli.drawing.blocks import Depth, drawn, fitted
 from waiting import HANG_S
@@ -73,18 +74,18 @@ def test_a_picture_keeps_its_sides(
 def test_two_pixels_stand_in_a_cell() -> None:
     image = Image.new("RGB", (3, 2), "red")
     image.paste((0, 0, 255), (0, 1, 3, 2))
-    assert drawn(image, 80, 24, Depth.TRUE) == [f"\x1b[{RED};{BLUE}m▀▀▀\x1b[0m"]
-    assert drawn(image, 80, 24, Depth.MANY) == ["\x1b[38;5;196;48;5;21m▀▀▀\x1b[0m"]
+    assert [*map(shown, drawn(image, 80, 24, Depth.TRUE))] == [f"\x1b[{RED};{BLUE}m▀▀▀\x1b[0m"]
+    assert [*map(shown, drawn(image, 80, 24, Depth.MANY))] == ["\x1b[38;5;196;48;5;21m▀▀▀\x1b[0m"]
 
 
 def test_what_is_transparent_is_the_ground() -> None:
     image = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
     image.putpixel((0, 0), (255, 0, 0, 255))
     [line] = drawn(image, 80, 24, Depth.TRUE)
-    assert line == f"\x1b[0m\x1b[{RED}m▀\x1b[0m \x1b[0m"
+    assert shown(line) == f"\x1b[0m\x1b[{RED}m▀\x1b[0m \x1b[0m"
     image.putpixel((0, 1), (255, 0, 0, 255))
     image.putpixel((0, 0), (0, 0, 0, 0))
-    assert drawn(image, 80, 24, Depth.TRUE)[0].startswith(f"\x1b[0m\x1b[{RED}m▄")
+    assert shown(drawn(image, 80, 24, Depth.TRUE)[0]).startswith(f"\x1b[0m\x1b[{RED}m▄")
 
 
 def test_without_colours_light_is_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def test_a_grid_fits_the_terminal(columns: int, number: int) -> None:
         grid.Titled(f"日本語 {n} picture.png", Image.new("RGB", (30, 90))) for n in range(number)
     ]
     for line in grid.lines(pictures, columns, 20, Depth.TRUE):
-        assert grid.cells(CODE.sub("", line)) <= columns
+        assert grid.cells(bare(line)) <= columns
 
 
 @pytest.mark.parametrize(

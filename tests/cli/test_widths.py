@@ -24,6 +24,7 @@ from cvq.batch import NewBatch
 from cvq.kinds import all_kinds
 from cvq.lifecycle import batches
 from cvq.records import NewJob
+from cvq_cli.colours import styled
 from cvq_cli.main import COMMANDS
 from cvq_cli.widths import ending, items, middle, name, plain_blanks, whole, wrap
 from waiting import HANG_S
@@ -203,8 +204,9 @@ def test_what_is_copied_is_not_broken() -> None:
 
 
 def test_colours_take_no_room() -> None:
-    assert wrap("\x1b[1mone\x1b[0m two", 7) == "\x1b[1mone\x1b[0m two"
-    assert wrap("\x1b[1mone two\x1b[0m", 6) == "\x1b[1mone\n  two\x1b[0m"
+    one, two = styled("one", "bold"), styled("one two", "bold")
+    assert wrap(f"{one} two", 7) == f"{one} two"
+    assert wrap(two, 6) == two.replace(" ", "\n  ")
 
 
 def test_deep_indents_are_made_smaller_where_little_room_is_left() -> None:
