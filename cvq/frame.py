@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .records import Job
 
 _COLUMNS = (
-    "kind", "state", "reason", "user", "name", "note", "queue", "priority", "batch", "attempt",
-    "created_at", "started_at", "finished_at",
+    "kind", "state", "reason", "user", "name", "note", "queue", "priority", "batch", "sweep",
+    "twin_of", "made_from", "attempt", "created_at", "started_at", "finished_at",
 )  # fmt: skip
 _TIMES = ("created_at", "started_at", "finished_at")
 

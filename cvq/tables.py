@@ -192,11 +192,11 @@ jobs = Table(
     Index("ix_jobs_priority_id", "priority", "id"),
     Index("ix_jobs_sweep_id", "sweep", "id", **_where("sweep IS NOT NULL")),
     Index("ix_jobs_identity_id", "identity", "id", **_where("identity IS NOT NULL")),
-    Index("ix_jobs_twin_of", "twin_of", **_where("twin_of IS NOT NULL")),
+    Index("ix_jobs_twin_of_id", "twin_of", "id", **_where("twin_of IS NOT NULL")),
     Index(
         "ix_jobs_waiting_twin", "twin_of", **_where("state = 'waiting' AND twin_of IS NOT NULL")
     ),
-    Index("ix_jobs_made_from", "made_from", **_where("made_from IS NOT NULL")),
+    Index("ix_jobs_made_from_id", "made_from", "id", **_where("made_from IS NOT NULL")),
     Index("ix_jobs_trashed_at", "trashed_at", **_where("trashed_at IS NOT NULL")),
     Index("ix_jobs_created_at", "created_at"),
     Index("ix_jobs_started_at", "started_at"),

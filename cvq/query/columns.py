@@ -38,12 +38,15 @@ COLUMNS: dict[str, Type] = {
     "attempts": Type.WHOLE,
     "batch": Type.WHOLE,
     "sweep": Type.WHOLE,
+    "twin_of": Type.WHOLE,
+    "made_from": Type.WHOLE,
     "worker": Type.TEXT,
     "device": Type.TEXT,
     "note": Type.TEXT,
     "created": Type.TIME,
     "started": Type.TIME,
     "finished": Type.TIME,
+    "trashed": Type.TIME,
     "duration": Type.SECONDS,
     "wait": Type.SECONDS,
 }
@@ -53,6 +56,7 @@ _ALSO = {
     "created_at": "created",
     "started_at": "started",
     "finished_at": "finished",
+    "trashed_at": "trashed",
     "status": "state",
 }
 WORDS = (*COLUMNS, *_ALSO)

@@ -22,7 +22,7 @@ from .ranges import WHOLE, bound, ranges_of, within_any
 
 _NAMES = {
     "attempts": "attempt", "created": "created_at", "started": "started_at",
-    "finished": "finished_at",
+    "finished": "finished_at", "trashed": "trashed_at",
 }  # fmt: skip
 _OF_ATTEMPT = ("worker", "device")
 BOTH = ("metrics", "result")

@@ -17,6 +17,7 @@ from .place import Place, QueryError
 from .tree import (
     All,
     Among,
+    Comparison,
     Condition,
     Field,
     Leaf,
@@ -108,6 +109,19 @@ def fields_of(condition: Condition | None) -> Iterator[Field]:
         yield from fields_of(condition.part)
     elif condition is not None:
         yield condition.field
+
+
+def words_of(condition: Condition | None) -> Iterator[tuple[str, Literal]]:
+    """The words that columns are compared with, each with the column's name, in order."""
+    if isinstance(condition, All | Some):
+        for part in condition.parts:
+            yield from words_of(part)
+    elif isinstance(condition, Not):
+        yield from words_of(condition.part)
+    elif isinstance(condition, Comparison | Among) and (column := as_column(condition.field)):
+        several = condition.values if isinstance(condition, Among) else (condition.value,)
+        if isinstance(condition, Among) or condition.sign in ("=", "!="):
+            yield from ((column, literal) for literal in several)
 
 
 def meaning(condition: Condition, lookup: Lookup, *, turned: bool = False) -> Term:

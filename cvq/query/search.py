@@ -31,9 +31,10 @@ _SEVERAL = 250_000  # for which it is still worth it, where a walk finds next to
 _STRETCH = 5000  # rows of an index, after which a walk looks whether it finds enough
 _MOST_VALUES = 10  # of a column, each of which is a walk of its own
 _EQUALS = (
-    "batch", "sweep", "name", "reason", "kind", "user", "queue", "state", "priority", "attempts",
+    "batch", "sweep", "twin_of", "made_from", "name", "reason", "kind", "user", "queue", "state",
+    "priority", "attempts",
 )  # fmt: skip
-_UNTRASHED = Test(Column("trashed_at"), "missing")
+_UNTRASHED = Test(Column("trashed"), "missing")
 
 Row: TypeAlias = tuple[Any, ...]
 """The values that a job is sorted by, and its id."""
@@ -163,6 +164,8 @@ class Search:
             if number < stage or (limit is not None and len(rows) >= limit):
                 continue
             behind = None if at is None or number > stage else (at[number], at[-1])
+            if Test(part.subject, "missing") in self._terms:
+                continue  # none that is meant has a value of it
             walk = along(part.subject)
             assert walk is not None
             before = [Test(each.subject, "missing") for each in self._parts[:number]]

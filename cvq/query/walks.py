@@ -153,7 +153,7 @@ BY_ID = Walk(t.jobs, t.jobs.c.id)
 # Columns by whose values no index leads; and those of which one has no jobs without a value.
 _UNORDERED = ("note",)
 _OF_ATTEMPT = ("worker", "device")
-_PARTIAL = ("reason", "sweep", "trashed_at", "note")
+_PARTIAL = ("reason", "sweep", "twin_of", "made_from", "trashed", "note")
 NEVER_NULL = ("id", "kind", "state", "user", "queue", "priority", "attempts", "created")
 
 

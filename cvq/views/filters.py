@@ -39,7 +39,7 @@ class Filter:
         tags: each a key, and the value that it must have; None is any.
         since, until: when it was submitted: then or later, and before then.
         where: a condition in the language of `cvq.query`.
-        trashed: those in the trash as well.
+        trashed: those in the trash as well, as where a condition asks for `trashed`.
         sort: keys as `cvq.query.keys` reads them: `-val_accuracy`. Of jobs that are equal in it,
             and without it, the newest comes first where it falls, and last where it rises.
         limit: at most so many.
@@ -247,8 +247,13 @@ def _plain(wanted: Filter) -> Iterator[Test]:
         yield Test(Column("created"), ">=", (wanted.since,))
     if wanted.until:
         yield Test(Column("created"), "<", (wanted.until,))
-    if not wanted.trashed:
-        yield Test(Column("trashed_at"), "missing")
+    if not (wanted.trashed or _asks_for_trash(wanted)):
+        yield Test(Column("trashed"), "missing")
+
+
+def _asks_for_trash(wanted: Filter) -> bool:
+    """Whether a condition asks when jobs were put in the trash: it means those that were."""
+    return any(as_column(field) == "trashed" for field in fields_of(wanted.where))
 
 
 def _bare(fields: Iterable[Field]) -> set[str]:

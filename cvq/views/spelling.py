@@ -11,10 +11,10 @@ from .. import tables as t
 from ..errors import UsageError
 from ..query.columns import COLUMNS
 from ..query.distinct import distinct, names
-from ..query.meaning import as_column, fields_of
+from ..query.meaning import as_column, fields_of, words_of
 from ..query.names import sources_of
 from ..query.parser import parse_field
-from ..query.place import QueryError
+from ..query.place import Place, QueryError
 from ..query.tree import Field
 from ..text import did_you_mean, join, nearest
 from .filters import Filter
@@ -22,6 +22,7 @@ from .filters import Filter
 _WHAT = {
     "metrics": "metric", "params": "parameter", "tags": "tag", "result": "value in its result",
 }  # fmt: skip
+_OF_COLUMN = {"kind": "no job of kind", "user": "no job of user", "queue": "no job on queue"}
 _PREFIXES = ("params.", "tags.")
 _ANY = "metric, parameter, tag or result"
 
@@ -44,25 +45,19 @@ def check(
         figures: likewise, the metrics that these kinds record.
 
     Returns:
-        remarks: users and tags that no job has (right, but a reason to find nothing); and which of
-        several things a bare name means.
+        remarks: users, queues and tags that no job has (right, but a reason to find nothing); and
+        which of several things a bare name means.
 
     Raises:
         UsageError: a metric, column or kind is unknown, or a user or tag but for a letter or two;
-            the message names the nearest.
+            the message names the nearest, and points at it in a condition.
     """
     asked = [*fields_of(wanted.where), *(key.field for key in wanted.keys)]
     asked += map(parse_field, fields)
     if connection.scalar(select(t.jobs.c.id).limit(1)) is None:
         return []
     remarks = _check_fields(connection, asked, figures)
-    for kind in wanted.kinds:
-        if not _exists(connection, t.jobs.c.kind == kind) and kind not in (known := set(kinds())):
-            _refuse(f"no job of kind '{kind}'", kind, known | _all(connection, t.jobs.c.kind))
-    for user in wanted.users:
-        if not _exists(connection, t.jobs.c.user == user):
-            remarks.append(f"no job of user '{user}'")
-            _refuse_near(remarks[-1], user, _all(connection, t.jobs.c.user))
+    remarks += _check_words(connection, wanted, kinds)
     remarks += _check_tags(connection, wanted)
     return list(dict.fromkeys(remarks))
 
@@ -145,6 +140,33 @@ def _known_names(
     return {name: f"{prefix}{name}" for name, prefix in found.items()}
 
 
+def _check_words(
+    connection: Connection, wanted: Filter, kinds: Callable[[], Iterable[str]]
+) -> Iterator[str]:
+    """Kinds, users and queues, wherever they are asked for."""
+    asked = {("kind", kind): None for kind in wanted.kinds}
+    asked |= {("user", user): None for user in wanted.users}
+    asked |= {("queue", queue): None for queue in wanted.queues}
+    places: dict[tuple[str, str], Place | None] = {
+        (column, literal.text): literal.place
+        for column, literal in words_of(wanted.where)
+        if column in _OF_COLUMN
+    }
+    for (column, word), place in (places | asked).items():
+        if _exists(connection, t.jobs.c[column] == word):
+            continue
+        said = f"{_OF_COLUMN[column]} '{word}'"
+        if column == "kind":
+            if word not in (known := set(kinds())):
+                _refuse(said, word, known | _all(connection, t.jobs.c.kind), place)
+            continue
+        known = _all(connection, t.jobs.c[column])
+        if column == "user":
+            _refuse_near(said, word, known, place)
+        near = _nearest(word, known)
+        yield f"{said}: {did_you_mean(near)}" if near else said
+
+
 def _check_tags(connection: Connection, wanted: Filter) -> Iterator[str]:
     a = t.attributes.c
     for key, value in wanted.tags:
@@ -170,12 +192,15 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return spelt[near] if near else None
 
 
-def _refuse(what: str, name: str, known: set[str]) -> None:
-    if near := _nearest(name, known):
-        raise UsageError(f"{what}: {did_you_mean(near)}")
-    raise UsageError(f"{what}: there {'are ' + join(sorted(known), 10) if known else 'is none'}")
+def _refuse(what: str, name: str, known: set[str], place: Place | None) -> None:
+    _refuse_near(what, name, known, place)
+    said = f"{what}: there {'are ' + join(sorted(known), 10) if known else 'is none'}"
+    raise QueryError(said, place) if place else UsageError(said)
 
 
-def _refuse_near(what: str, name: str, known: set[str]) -> None:
-    if near := _nearest(name, known):
-        raise UsageError(f"{what}: {did_you_mean(near)}")
+def _refuse_near(what: str, name: str, known: set[str], place: Place | None = None) -> None:
+    if (near := _nearest(name, known)) is None:
+        return
+    if place is not None:
+        raise QueryError(what, place, near)
+    raise UsageError(f"{what}: {did_you_mean(near)}")

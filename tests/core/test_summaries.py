@@ -236,6 +236,19 @@ def test_a_name_that_no_job_has_is_refused(database: Database) -> None:
         refused(tags=[("purpos", None)]) == "no job with a tag 'purpos': did you mean 'purpose'?"
     )
     assert remarks(where=parse("loss<1"), kinds=["vae"], sort="loss") == []
+    for where, message in {
+        "loss<1 and not kind in (vae, selftets)":
+            "no job of kind 'selftets': did you mean 'selftest'?\n"
+            "  not kind in (vae, selftets)\n"
+            "                    ^^^^^^^^",
+        "user != Anne":
+            "no job of user 'Anne': did you mean 'ann'?\n  user != Anne\n          ^^^^",
+    }.items():  # fmt: skip
+        assert refused(where=parse(where)) == message
+    assert remarks(where=parse("user = bob or queue = defult or kind = vae")) == [
+        "no job of user 'bob'", "no job on queue 'defult': did you mean 'default'?",
+    ]  # fmt: skip
+    assert remarks(queues=["cvq"]) == ["no job on queue 'cvq'"]
     assert remarks(users=["bob"]) == ["no job of user 'bob'"]
     assert remarks(tags=[("purpose", "art"), ("x", "1")]) == [
         "no job with the tag 'purpose=art'",

@@ -23,6 +23,7 @@ from cvq.db import Database
 from cvq.errors import UsageError
 from cvq.query import search
 from cvq.query.keys import parse_order
+from cvq.query.meaning import fields_of
 from cvq.query.parser import parse, parse_field
 from cvq.query.tree import (
     All,
@@ -60,6 +61,7 @@ class Past:
     results: dict[str, float | str] = field(default_factory=dict)
     params: dict[str, float | str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    twin_of: int | None = None
     id: int = 0
 
 
@@ -75,6 +77,7 @@ pasts = st.builds(
     priority=st.integers(1, 3),
     took=st.sampled_from([None, 1, 60, 7200]),
     trashed=st.sampled_from([False] * 9 + [True]),
+    twin_of=st.sampled_from([None, None, 1, 2]),
     metrics=maybe(st.sampled_from(NUMBERS), "loss", "acc"),
     results=maybe(st.sampled_from([0.5, 1.0, "cpu", "gpu"]), "acc", "where"),
     params=maybe(st.sampled_from([0.1, 1.0, "adam", "sgd"]), "lr", "opt"),
@@ -96,6 +99,7 @@ def written(database: Database, history: Sequence[Past]) -> None:
                     kind=each.kind, name=each.name, priority=each.priority, started_at=begun,
                     finished_at=begun + timedelta(seconds=each.took) if each.took else None,
                     trashed_at=begun if each.trashed else None, created_at=begun,
+                    twin_of=each.twin_of, made_from=each.twin_of,
                 )
             )  # fmt: skip
             figures = [("metrics", *item) for item in each.metrics.items()]
@@ -125,6 +129,10 @@ def values(job: Past, asked: Field) -> tuple[float | None, str | None]:
     column = asked.source is None and not asked.quoted
     if column and asked.name in ("id", "priority"):
         return float(getattr(job, asked.name)), None
+    if column and asked.name in ("twin_of", "made_from"):
+        return (None if job.twin_of is None else float(job.twin_of)), None
+    if column and asked.name == "trashed":  # in the order of ids
+        return (float(job.id) if job.trashed else None), None
     if column and asked.name == "duration":
         return (None if job.took is None else float(job.took)), None
     if column and asked.name in ("kind", "user", "name"):
@@ -200,7 +208,7 @@ def ordered(jobs: list[Past], sort: str | None) -> list[Past]:
 # --------------------------------------------------------------------------------- queries
 
 FIGURES = (Field("loss"), Field("acc"), Field("acc", "metrics"), Field("acc", "result"))
-WHOLE = (Field("priority"), Field("id"), Field("duration"))
+WHOLE = (Field("priority"), Field("id"), Field("duration"), Field("twin_of"), Field("made_from"))
 TEXTS = (Field("kind"), Field("user"), Field("name"), Field("where", "result"))
 MIXED = (Field("lr", "params"), Field("opt", "params"), Field("run", "tags"), Field("for", "tags"))
 numbers = st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.0, 60.0, math.inf]).map(
@@ -219,7 +227,7 @@ leaves = st.one_of(
     st.builds(Among, st.sampled_from(FIGURES + WHOLE + MIXED[2:]), several),
     st.builds(Among, st.sampled_from(TEXTS), st.lists(words, min_size=1, max_size=3).map(tuple)),
     st.builds(Like, st.sampled_from(TEXTS + MIXED[1:]), patterns),
-    st.builds(Missing, st.sampled_from(FIGURES + TEXTS + MIXED + WHOLE[2:])),
+    st.builds(Missing, st.sampled_from((*FIGURES, *TEXTS, *MIXED, *WHOLE[2:], Field("trashed")))),
 )  # fmt: skip
 conditions = st.recursive(
     leaves,
@@ -234,6 +242,7 @@ sorts = st.sampled_from([
     None, "id", "-id", "kind", "-name", "name", "priority", "-priority", "duration", "-duration",
     "acc", "-acc", "result.acc", "-loss", "params.lr", "-params.opt", "tags.run", "-tags.run",
     "result.where", "-created", "kind,-acc", "-priority,tags.run", "unknown", "-note", "worker",
+    "twin_of", "-made_from", "trashed", "-trashed", "-twin_of,kind",
 ])  # fmt: skip
 
 
@@ -246,7 +255,8 @@ def ask(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     ) -> None:
         for name, value in zip(("_FEW", "_SEVERAL", "_STRETCH"), bounds, strict=True):
             monkeypatch.setattr(search, name, value)
-        meant = [job for job in history if wanted.trashed or not job.trashed]
+        asks = "trashed" in [field.name for field in fields_of(wanted.where)]
+        meant = [job for job in history if wanted.trashed or asks or not job.trashed]
         if wanted.where is not None:
             meant = [job for job in meant if truth(job, wanted.where) is True]
         if wanted.kinds:
