@@ -37,7 +37,7 @@ def main(seconds: float) -> None:
         client = Client(Settings.load(home=home))
         broker = client.broker.celery_url()
         started = [
-            _start([sys.executable, "-m", "cvq_workers", "--device", "cpu"], home),
+            _start([sys.executable, "-m", "cvq_workers", "--gpus", "none"], home),
             _start([sys.executable, "-c", _BARE, broker], home),
         ]
         try:

@@ -60,6 +60,11 @@ def _home() -> Path:
         ) from None
 
 
+def _gpu_locks() -> Path:
+    memory = Path("/dev/shm")  # noqa: S108 - no file there is believed, only its lock
+    return (memory if memory.is_dir() else Path("/tmp")) / "cvq-gpus"  # noqa: S108
+
+
 def config_files() -> list[Path]:
     """The `cvq.toml` files that are read where they exist, the strongest last."""
     if INSIDE_JOB in os.environ:
@@ -125,6 +130,11 @@ class Settings:
         names,
         "Modules that a worker loads once, for all its job processes.",
         made=lambda: ["numpy", "PIL.Image", "torch", "safetensors.torch"],
+    )
+    gpu_locks: Path = setting(
+        folder,
+        "Folder where this machine's workers lock their GPUs, the same for all of them.",
+        made=_gpu_locks,
     )
     pass_env: list[str] = setting(
         names,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cvq.devices import choose_devices, find_devices, make_slots
+from cvq.devices import ALL, MOST_SLOTS, Slot, chosen, find_gpus, make_slots, shared_out
 from cvq.errors import CvqError, SetupError, UsageError
 from cvq.settings import Settings
 from cvq.surroundings import prepare
@@ -18,8 +18,11 @@ from cvq.text import UNPRINTABLE, clean, clean_lines
 
 
 @click.command()
-@click.option("--slots", type=click.IntRange(1, 256), help="Jobs at a time.")
-@click.option("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N.")
+@click.option("--gpus", default=ALL, help="all, none, or numbers and UUIDs.")
+@click.option("--slots-per-gpu", type=click.IntRange(1, MOST_SLOTS), help="Jobs on each GPU.")
+@click.option("--cpu-slots", type=click.IntRange(0, MOST_SLOTS), help="Jobs on the processor.")
+@click.option("--slots", type=click.IntRange(1, MOST_SLOTS), help="Jobs at a time, altogether.")
+@click.option("--share-gpu", is_flag=True, help="Let other workers use the same GPUs.")
 @click.option("--queues", help="Queues to serve, separated by commas.")
 @click.option("--name", help="Name of the worker in Celery's tools.")
 @click.option("--lease", type=float, help="Seconds after which a silent worker has lost its jobs.")
@@ -28,8 +31,11 @@ from cvq.text import UNPRINTABLE, clean, clean_lines
 @click.option("--parent", type=int, help="The same, once this process has ended.")
 @click.option("--stop-with", type=int, help="Leave as at SIGTERM once this process has ended.")
 def main(
+    gpus: str,
+    slots_per_gpu: int | None,
+    cpu_slots: int | None,
     slots: int | None,
-    device: str,
+    share_gpu: bool,
     queues: str | None,
     name: str | None,
     lease: float | None,
@@ -43,7 +49,7 @@ def main(
     keep_log_clean()
     try:
         settings = Settings.load(**({} if lease is None else {"lease": lease}))
-        chosen = make_slots(choose_devices(device, find_devices(os.environ)), slots)
+        places = _slots(gpus, slots_per_gpu, cpu_slots, slots)
         from .app import create_app  # Celery, only once the arguments are right
 
         served = [part.strip() for part in (queues or "").split(",") if part.strip()]
@@ -51,11 +57,12 @@ def main(
             raise UsageError(f"--queues '{queues}' names no queue")
         app = create_app(
             settings,
-            slots=chosen,
+            slots=places,
             queues=served or None,
             burst=burst,
             parent=parent,
             stop_with=stop_with,
+            share_gpu=share_gpu,
         )
         app.cvq_runtime().check()
         _allow_root()
@@ -68,6 +75,18 @@ def main(
     app.worker_main(["-q", *arguments, "--without-gossip", "--without-mingle"])
     if not app.cvq_runtime().started:  # Celery itself would leave with 0
         sys.exit(SetupError.exit_code)
+
+
+def _slots(gpus: str, per_gpu: int | None, on_cpu: int | None, count: int | None) -> list[Slot]:
+    """The slots that were asked for.
+
+    Raises:
+        UsageError: there is no such GPU, or the options contradict each other.
+    """
+    if count is not None and (per_gpu is not None or on_cpu is not None):
+        raise UsageError("give either --slots, or --slots-per-gpu and --cpu-slots")
+    slots = make_slots(chosen(gpus, find_gpus(os.environ)), per_gpu=per_gpu or 1, on_cpu=on_cpu)
+    return slots if count is None else shared_out(slots, count)
 
 
 def keep_log_clean() -> None:

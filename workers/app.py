@@ -21,7 +21,7 @@ from cvq.broker.queue import (
     broker_queue,
     keepalive_options,
 )
-from cvq.devices import Slot, find_devices, make_slots
+from cvq.devices import Slot, find_gpus, make_slots
 from cvq.settings import Settings
 
 from .consumer import TALKATIVE
@@ -67,6 +67,7 @@ def create_app(
     burst: bool = False,
     parent: int | None = None,
     stop_with: int | None = None,
+    share_gpu: bool = False,
 ) -> Celery:
     """Make the Celery application of a worker.
 
@@ -77,11 +78,12 @@ def create_app(
         burst: leave when nothing is left to do.
         parent: leave when nothing is left to do and this process, the parent, has ended.
         stop_with: leave as at SIGTERM when this process, the parent, has ended.
+        share_gpu: let other workers use the same GPUs.
 
     Raises:
         BrokerError: the embedded Redis does not start.
     """
-    slots = slots or make_slots(find_devices(os.environ), None)
+    slots = slots or make_slots(find_gpus(os.environ))
     queues = queues or served_queues(settings, slots)
     app = Celery("cvq", set_as_current=False)
     app.conf.update(
@@ -127,7 +129,7 @@ def create_app(
     @cache
     def runtime() -> Runtime:
         ends = {"parent": parent, "stop_with": stop_with}
-        return Runtime(settings, slots, queues, burst=burst, **ends)
+        return Runtime(settings, slots, queues, burst=burst, share_gpu=share_gpu, **ends)
 
     app.cvq_runtime = runtime
 

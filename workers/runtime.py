@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from cvq import schema
-from cvq.devices import Slot, make_slots
+from cvq.devices import GpuLocks, Slot, shared_out
 from cvq.errors import CvqError, MissingExtraError, SetupError
 from cvq.lifecycle import workers
 from cvq.presence import Presence
@@ -45,6 +45,7 @@ class Runtime:
         slots: places for jobs; as many threads call `work` at once.
         queues: what is served, the best job of all of them first.
         burst, parent, stop_with: when to leave, see `Upkeep`.
+        share_gpu: whether other workers may use the same GPUs.
     """
 
     def __init__(
@@ -56,8 +57,11 @@ class Runtime:
         burst: bool = False,
         parent: int | None = None,
         stop_with: int | None = None,
+        share_gpu: bool = False,
     ) -> None:
         self.started = False
+        self._share_gpu = share_gpu
+        self._locks: GpuLocks | None = None
         self.worker = Worker(settings, slots, queues)
         self.claiming = Claiming(self.worker)
         self.heartbeat = Heartbeat(self.worker)
@@ -78,8 +82,14 @@ class Runtime:
         """Fail early, with one line, on anything without which no job could run.
 
         Raises:
-            SetupError: PyTorch, the database, the store or Redis is missing.
+            SetupError: PyTorch, the database, the store or Redis is missing, or another worker
+                has a GPU of this one's.
         """
+        gpus = {slot.gpu.uuid: slot.gpu for slot in self.worker.slots if slot.gpu is not None}
+        self._locks = GpuLocks(
+            gpus.values(), self.worker.settings.gpu_locks, share=self._share_gpu
+        )
+        self._launcher.kept = self._locks.descriptors
         if importlib.util.find_spec("torch") is None:
             raise MissingExtraError("worker", "a worker")
         self.worker.when_up(lambda: schema.check_encoding(self.worker.db))
@@ -90,8 +100,7 @@ class Runtime:
         """Have so many slots, on the same devices; before the start."""
         slots = self.worker.slots
         if count != len(slots):
-            devices = list(dict.fromkeys(slot.device for slot in slots))
-            self.worker.slots = Slots(make_slots(devices, count))
+            self.worker.slots = Slots(shared_out(list(slots), count))
 
     def start(self) -> None:
         """Enter the worker in the database and start its heartbeat."""
@@ -184,6 +193,8 @@ class Runtime:
         self._launcher.close()
         if self._presence is not None:
             self._presence.leave()
+        if self._locks is not None:
+            self._locks.free()
         log.info("worker %s has left", worker.id)
 
     def _leave_in_time(self, grace: float) -> None:

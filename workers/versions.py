@@ -6,15 +6,13 @@ import contextlib
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 import cvq
-from cvq.devices import Slot
+from cvq.devices import Slot, nvml
 from cvq.kinds.code import code_of
 from cvq.kinds.kind import Kind
 
@@ -44,7 +42,7 @@ def versions_of(slot: Slot) -> dict[str, str]:
     """These, and where a slot computes: processor or GPU, threads, and what is set for them."""
     found = {**packages(), "threads": str(slot.threads), "cpu": _cpu()}
     if slot.kind == "cuda":
-        found |= _gpu(slot.device.partition(":")[2])
+        found |= _gpu(slot)
     return found | {name: os.environ[name] for name in _DECIDING if name in os.environ}
 
 
@@ -84,16 +82,12 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
+def _gpu(slot: Slot) -> Mapping[str, str]:
+    """What a GPU and its driver are called; {} where nobody says."""
+    model = slot.gpu.model if slot.gpu is not None else None
+    return {} if model is None else {"gpu": model, "driver": _driver() or "unknown"}
+
+
 @cache
-def _gpu(which: str) -> Mapping[str, str]:
-    """What a GPU and its driver are called, by its number or UUID; {} where nobody says."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return {}
-    asked = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader", f"--id={which}"]
-    try:
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    name, _, driver = told.stdout.partition("\n")[0].rpartition(",")
-    return {"gpu": name.strip(), "driver": driver.strip()} if told.returncode == 0 else {}
+def _driver() -> str | None:
+    return nvml.driver()

@@ -134,7 +134,7 @@ class Cluster:
         """Start one more worker."""
         number = len(self.workers) + 1
         path = self.home / "logs" / f"worker-{number}.log"
-        command = [sys.executable, "-m", "cvq_workers", "--device", "cpu"]
+        command = [sys.executable, "-m", "cvq_workers", "--gpus", "none"]
         command += ["--slots", str(self.options.slots), "--lease", str(self.options.lease)]
         with path.open("wb") as log:
             process = subprocess.Popen(

@@ -158,8 +158,9 @@ def _packages(_client: Client) -> Finding | str:
 def _gpu(_client: Client) -> Finding | str:
     found = find_gpus(os.environ)
     if found:
-        return f"{formats.count(len(found), 'NVIDIA GPU')}: {', '.join(found)}"
-    return Finding("gpu", "note", "no NVIDIA GPU (nvidia-smi lists none): jobs use the CPU")
+        indexes = ", ".join(gpu.index for gpu in found)
+        return f"{formats.count(len(found), 'NVIDIA GPU')}: {indexes}"
+    return Finding("gpu", "note", "no NVIDIA GPU, by its driver: jobs use the CPU")
 
 
 def _workers(client: Client) -> Finding | str:

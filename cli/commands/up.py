@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cvq.devices import find_gpus
+from cvq.devices import NONE, Gpu, find_gpus, holder_of
 from cvq.errors import DatabaseError, SetupError
 from cvq.files import lock, make_home
 from cvq.states import WorkerState
@@ -74,8 +74,8 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float) -> i
         if len(running) > wanted:
             _drain(client, running, len(running) - wanted)
         fresh = [
-            [*_device(device, gpus), *(["--slots", str(slots)] if slots else [])]
-            for device in _free_devices(running, gpus, wanted - len(running))
+            [*_devices(gpu, gpus), *(["--slots", str(slots)] if slots else [])]
+            for gpu in _free_gpus(gpus, wanted - len(running), client.settings.gpu_locks)
         ]
         if fresh and not detach:
             return _run_in_foreground(client, fresh, turn.close)
@@ -100,18 +100,15 @@ def _running(client: Client) -> list[tuple[Worker, psutil.Process]]:
     return [(row, process) for row, process in found if process and row.state == WorkerState.UP]
 
 
-def _free_devices(
-    running: Sequence[tuple[Worker, Any]], gpus: Sequence[str], count: int
-) -> list[str]:
-    """A device for each new worker: the GPUs that no worker has, then the CPU."""
-    taken = {device for row, _ in running for device in row.devices}
-    free = [gpu for gpu in gpus if gpu not in taken]
-    return [free[index] if index < len(free) else "cpu" for index in range(max(0, count))]
+def _free_gpus(gpus: Sequence[Gpu], count: int, locks: Path) -> list[Gpu | None]:
+    """A GPU for each new worker, of those that nobody uses; None for who does without."""
+    free = [gpu for gpu in gpus if holder_of(gpu, locks) is None] if count > 0 else []
+    return [free[index] if index < len(free) else None for index in range(max(0, count))]
 
 
-def _device(device: str, gpus: Sequence[str]) -> list[str]:
+def _devices(gpu: Gpu | None, gpus: Sequence[Gpu]) -> list[str]:
     # Without an NVIDIA GPU the worker finds out itself: there may be an Apple one.
-    return ["--device", device] if gpus else []
+    return ["--gpus", NONE if gpu is None else gpu.uuid] if gpus else []
 
 
 def _drain(client: Client, running: Sequence[tuple[Worker, Any]], count: int) -> None:

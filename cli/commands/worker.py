@@ -21,11 +21,24 @@ if TYPE_CHECKING:
 NO_WORKERS = "no workers: `cvq up -d` starts one"
 
 
-@click.command(epilog="\b\nExamples:\n  cvq worker\n  cvq worker --slots 2 --device cuda:1")
-@click.option("--slots", metavar="N", help="Jobs at a time.  [default: one for each device]")
-@click.option(
-    "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]"
+@click.command(
+    epilog="\b\nExamples:\n  cvq worker                          one slot for each GPU"
+    "\n  cvq worker --gpus 0,2 --slots-per-gpu 2"
+    "\n  cvq worker --gpus none --cpu-slots 4"
 )
+@click.option(
+    "--gpus",
+    metavar="all|none|GPU,...",
+    help="GPUs to compute on, by their numbers in nvidia-smi or their UUIDs.  [default: all]",
+)
+@click.option("--slots-per-gpu", metavar="N", help="Jobs at a time on each GPU.  [default: 1]")
+@click.option(
+    "--cpu-slots",
+    metavar="N",
+    help="Jobs at a time on the processor.  [default: one where there is no GPU]",
+)
+@click.option("--slots", metavar="N", help="Jobs at a time altogether, shared out evenly.")
+@options.flag("--share-gpu", help="Let other workers that are started with this use these GPUs.")
 @click.option(
     "--queues",
     metavar="NAME,...",
@@ -39,7 +52,7 @@ NO_WORKERS = "no workers: `cvq up -d` starts one"
     "--lease", metavar="SECONDS", help="How long it may be silent before its jobs go to others."
 )
 @options.flag("--burst", help="Exit when nothing is queued.")
-def worker(burst: bool, **given: str | None) -> None:
+def worker(burst: bool, share_gpu: bool, **given: str | None) -> None:
     """Run a worker, which takes jobs and runs them.
 
     It runs until Ctrl-C or SIGTERM; then it takes no more jobs, gives running ones a short time
@@ -53,8 +66,7 @@ def worker(burst: bool, **given: str | None) -> None:
         if value is not None
         for word in (f"--{name.replace('_', '-')}", value)
     ]
-    if burst:
-        words.append("--burst")
+    words += [flag for flag, is_on in (("--burst", burst), ("--share-gpu", share_gpu)) if is_on]
     command = processes.command(words)
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - the worker takes this process's place

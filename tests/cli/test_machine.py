@@ -14,12 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 from sqlalchemy import update
-from steps import registered
 
 from cvq import Client, queries
 from cvq import tables as t
 from cvq.broker.embedded import ensure_redis, redis_answers
-from cvq.db import Database
+from cvq.devices import Gpu, GpuLocks
 from cvq.errors import DatabaseAwayError
 from cvq.files import lock
 from cvq.records import Worker
@@ -414,13 +413,14 @@ def test_up_says_why_a_worker_stopped(
     assert said.err.endswith("cvq: error: a worker stopped: no torch here\n")
 
 
-def test_gpus_are_shared_out(database: Database) -> None:
-    one = registered(database, "one", devices=["cuda:1"])
-    running = [(one, None), (registered(database, "two"), None)]
-    gpus = ["cuda:0", "cuda:1", "cuda:2"]
-    assert up._free_devices(running, gpus, 3) == ["cuda:0", "cuda:2", "cpu"]
-    assert up._device("cpu", []) == []
-    assert up._device("cpu", gpus) == ["--device", "cpu"]
+def test_gpus_are_shared_out(tmp_path: Path) -> None:
+    gpus = [Gpu(str(number), f"GPU-{number}") for number in range(3)]
+    held = GpuLocks(gpus[1:2], tmp_path)
+    assert up._free_gpus(gpus, 3, tmp_path) == [gpus[0], gpus[2], None]
+    held.free()
+    assert up._devices(None, []) == []
+    assert up._devices(None, gpus) == ["--gpus", "none"]
+    assert up._devices(gpus[2], gpus) == ["--gpus", "GPU-2"]
 
 
 def test_down_stops_redis_where_the_database_is_damaged(run: Cli, home: Path) -> None:

@@ -61,7 +61,7 @@ class Cut:
         """Start the worker."""
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cvq_workers", "--device", "cpu", "--lease", str(lease)],
+                [sys.executable, "-m", "cvq_workers", "--gpus", "none", "--lease", str(lease)],
                 stdout=log,
                 stderr=log,
                 env=os.environ | self.environment,

@@ -63,7 +63,7 @@ def test_a_worker_leaves_to_others_what_it_cannot_run(
     reason: str,
 ) -> None:
     (tmp_path / "leaving.py").write_text("import sys; sys.exit('no licence')")
-    start_worker("--device", "cpu", **environment, PYTHONPATH=f"{tmp_path}:{TESTS}")
+    start_worker("--gpus", "none", **environment, PYTHONPATH=f"{tmp_path}:{TESTS}")
     unknown = client.submit("misbehave", how="flood", retries=0)
     gpu = client.submit("selftest", gpu=True, queue="default", retries=0)
     assert client.submit("selftest", steps=1).wait(HANG_S).state == "succeeded"
@@ -71,6 +71,6 @@ def test_a_worker_leaves_to_others_what_it_cannot_run(
         told = [explain(connection, handle.refresh()).why for handle in (unknown, gpu)]
     assert reason in told[0]
     assert "It asks for a GPU" in told[1]
-    start_worker("--device", "cpu")
+    start_worker("--gpus", "none")
     assert unknown.wait(HANG_S).attempt == 1
     assert gpu.refresh().state == "queued"

@@ -53,13 +53,13 @@ class ForkServer:
             )
         self._loaded = False
 
-    def ask(self, job_file: Path, ends: JobEnds) -> None:
+    def ask(self, job_file: Path, ends: JobEnds, kept: Sequence[int]) -> None:
         """Have a job started. Waits where the server, busy loading, has many to start already.
 
         Raises:
             OSError: the server is dead.
         """
-        socket.send_fds(self._connection, [encode(StartJob(str(job_file)))], list(ends))
+        socket.send_fds(self._connection, [encode(StartJob(str(job_file)))], [*ends, *kept])
 
     @property
     def alive(self) -> bool:
@@ -100,6 +100,9 @@ class Launcher:
         preload: modules that the fork server loads once, for all jobs.
         kinds: modules with more job kinds, loaded as well.
         pass_env: names of variables that jobs get besides those of `environment.PASSED`.
+
+    Attributes:
+        kept: descriptors that each job's processes hold until the last of them is gone.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Launcher:
         self.method = method or ("fork" if sys.platform == "linux" else "spawn")
         self._preload, self._kinds = preload, kinds
         self._environment = job_environment(os.environ, pass_env)
+        self.kept: Sequence[int] = ()
         self._lock = threading.Lock()
         self._server: ForkServer | None = None
 
@@ -132,11 +136,11 @@ class Launcher:
             return None
         server = self._current()
         try:
-            server.ask(job_file, ends)
+            server.ask(job_file, ends, self.kept)
         except OSError:  # it has just died: the next one does it
             self.abandon(server)
             server = self._current()
-            server.ask(job_file, ends)
+            server.ask(job_file, ends, self.kept)
         return server
 
     def abandon(self, server: ForkServer) -> None:
@@ -177,7 +181,7 @@ class Launcher:
             stdin=subprocess.DEVNULL,
             stdout=ends.stdout,
             stderr=ends.stderr,
-            pass_fds=own,
+            pass_fds=(*own, *self.kept),
             env=self._environment,
             start_new_session=True,
         )

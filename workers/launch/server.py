@@ -34,7 +34,8 @@ from ..protocol import Preload, Ready, StartJob, decode, encode
 from .supervisor import end_children, supervise, wake_at_children
 
 _REQUEST = 65_536  # bytes; a request is a path
-_DESCRIPTORS = 5
+_DESCRIPTORS = 5  # of a job; what comes behind them is kept open, and nothing else
+_MOST_DESCRIPTORS = 250  # that a message may have
 _AGAIN_MS = 100  # until orphans that do not die of SIGKILL are looked for again
 
 
@@ -70,7 +71,7 @@ def serve(connection: socket.socket, preload: Preload) -> None:
 def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
     """A request and its descriptors; nothing where the worker has gone, in whatever manner."""
     try:
-        message, descriptors, _, _ = socket.recv_fds(connection, _REQUEST, _DESCRIPTORS)
+        message, descriptors, _, _ = socket.recv_fds(connection, _REQUEST, _MOST_DESCRIPTORS)
     except ConnectionResetError:  # it left before it had read that this server was ready
         return b"", []
     return message, descriptors
@@ -108,7 +109,7 @@ def _collect(supervisors: set[int]) -> None:
 def _fork(request: StartJob, descriptors: list[int], pipe: tuple[int, int]) -> int:
     pid = os.fork()
     if pid == 0:
-        _become_supervisor(request, descriptors, pipe)
+        _become_supervisor(request, descriptors[:_DESCRIPTORS], pipe)
     for descriptor in descriptors:
         os.close(descriptor)
     return pid
