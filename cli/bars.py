@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .formats import clean
 from .output import console, is_dumb, on_terminal
 from .widths import plain_blanks, wrap
 
@@ -74,6 +75,6 @@ def bar_width(width: int) -> int:
 
 
 def say_above(bar: Progress, text: str) -> None:
-    """Print lines above a bar."""
-    shown = plain_blanks(wrap(text, bar.console.width))
+    """Print a line above a bar."""
+    shown = plain_blanks(wrap(clean(text), bar.console.width))
     bar.console.print(shown, markup=False, highlight=False, soft_wrap=True)

@@ -10,16 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cvq.states import State
 
 from . import batch_table, formats
-from .bars import NARROW, WIDE, following_bar, say_above
+from .following import Look, view
 from .holdups import Holdups
 from .interrupts import Interrupts
-from .output import dump, dump_line, hint, is_dumb, note, on_terminal, say
-from .spoken import Spoken
+from .output import dump, hint, note, say
+from .pace import Pace
 
 if TYPE_CHECKING:
     from cvq.batch import Batch
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cvq.records import Job
     from cvq.views.batch_progress import Progress
 
-_WINDOW_S = 30.0  # over which a pace is measured
 _TOLD = 5  # failures
 _LOOKED_AT = 50  # failures, of which many may have the same reason
 
@@ -57,8 +56,7 @@ def follow(
     from cvq.batch_handle import raise_for_states
 
     try:
-        view = _view(quiet=quiet, changes=changes)
-        failed = _look_on(handle, view, timeout, quiet=quiet).failed
+        failed = _look_on(handle, timeout, quiet=quiet, changes=changes).failed
     except KeyboardInterrupt:
         note(f"batch {handle.id} continues: `cvq watch --batch {handle.id}` follows it, "
              f"`cvq cancel --batch {handle.id}` stops it")  # fmt: skip
@@ -79,13 +77,16 @@ def follow(
     raise_for_states(batch)
 
 
-def _look_on(handle: BatchHandle, view: View, timeout: float | None, *, quiet: bool) -> Progress:
+def _look_on(
+    handle: BatchHandle, timeout: float | None, *, quiet: bool, changes: bool
+) -> Progress:
     """Show every look until the last job has ended; how far the batch is then."""
     from cvq.views.batch_progress import progress_of
 
     looks: deque[Progress] = deque(maxlen=1)
-    with Interrupts() as interrupts, closing(view):
-        failures, holdups = Failures(handle, view.say), BatchHoldups(handle, view.say)
+    shown, pace = view(quiet=quiet, changes=changes), Pace()
+    with Interrupts() as interrupts, closing(shown):
+        failures, holdups = Failures(handle, shown.say), BatchHoldups(handle, shown.say)
         tellers: list[Callable[[Batch], None]] = [] if quiet else [failures, holdups]
 
         def look(batch: Batch) -> None:
@@ -94,7 +95,7 @@ def _look_on(handle: BatchHandle, view: View, timeout: float | None, *, quiet: b
                 looks.append(progress_of(connection, batch))
             for tell in tellers:
                 tell(batch)
-            view.show(batch, looks[-1])
+            shown.show(_seen(batch, looks[-1], pace))
 
         handle.wait(timeout, check=False, on_look=look)
     return looks[-1]
@@ -164,33 +165,6 @@ def _first(handle: BatchHandle, states: list[State], most: int) -> list[Job]:
         return queries.get_jobs(connection, found)
 
 
-class Pace:
-    """How fast a batch goes, over the last half a minute."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._seen: deque[tuple[float, float]] = deque()
-
-    def __call__(self, share: float, *, idle: bool) -> tuple[float | None, float | None]:
-        """Its share done in a second, and the seconds that are left; None: not known yet.
-
-        Args:
-            share: done so far.
-            idle: no job runs; while it is so before anything was done, no time counts.
-        """
-        now = self._clock()
-        if idle and len(self._seen) == 1 and share == self._seen[0][1]:
-            self._seen.clear()
-        if not self._seen or share != self._seen[-1][1]:
-            self._seen.append((now, share))
-        while len(self._seen) > 2 and now - self._seen[1][0] > _WINDOW_S:
-            self._seen.popleft()
-        seconds, done = now - self._seen[0][0], share - self._seen[0][1]
-        if done <= 0 or seconds <= 0:
-            return None, None
-        return done / seconds, (1 - share) * seconds / done
-
-
 def _is_idle(batch: Batch) -> bool:
     return not batch.states.get(State.RUNNING)
 
@@ -209,6 +183,23 @@ def _left(batch: Batch, left: float | None) -> str:
     return f"{formats.duration(left)} left" if left and not batch.finished else ""
 
 
+def _seen(batch: Batch, progress: Progress, pace: Pace) -> Look:
+    share = progress.share
+    speed, left = pace(share, idle=_is_idle(batch))
+    figures = list(filter(None, _figures(batch, progress, speed)))
+    counted, rest = _counted(batch, share), _left(batch, left)
+    return Look(
+        what=f"batch {batch.id}",
+        state=batch.state,
+        share=share,
+        count=counted,
+        left=rest,
+        figures=lambda _: ", ".join(figures),
+        line=", ".join(filter(None, [counted, *figures, rest])),
+        json=lambda: batch_table.shape(batch),
+    )
+
+
 def _figures(batch: Batch, progress: Progress, speed: float | None) -> list[str]:
     """How many run and have failed, and how many items are done in a second."""
     running = batch.states.get(State.RUNNING, 0)
@@ -218,95 +209,3 @@ def _figures(batch: Batch, progress: Progress, speed: float | None) -> list[str]
         f"{running} running" if running else "",
         _rate(speed * batch.new) if speed and not batch.finished else "",
     ]
-
-
-class View(Protocol):
-    """What shows a batch."""
-
-    def show(self, batch: Batch, progress: Progress) -> None:
-        """Show it as it is now."""
-
-    def say(self, text: str) -> None:
-        """Say a line."""
-
-    def close(self) -> None:
-        """Take it off the screen."""
-
-
-def _view(*, quiet: bool, changes: bool) -> View:
-    if changes:
-        return _Changes()
-    if quiet:
-        return _Nothing()
-    return _Bar() if on_terminal(err=True) and not is_dumb() else _Lines()
-
-
-class _Bar:
-    """rich's progress bar: state, done of all, time left, failed and running, items a second."""
-
-    def __init__(self) -> None:
-        self._pace = Pace()
-        self._bar = following_bar()
-        self._task = self._bar.add_task("", total=None, state="", count="", left="", metrics="")
-        self._bar.start()
-
-    def show(self, batch: Batch, progress: Progress) -> None:
-        width = self._bar.console.width
-        speed, left = self._pace(progress.share, idle=_is_idle(batch))
-        self._bar.update(
-            self._task,
-            description=f"batch {batch.id}",
-            state=batch.state,
-            count=_counted(batch, progress.share) if width >= NARROW else "",
-            left=_left(batch, left) if width >= WIDE else "",
-            metrics=", ".join(filter(None, _figures(batch, progress, speed))),
-            completed=progress.share,
-            total=1.0,
-        )
-
-    def say(self, text: str) -> None:
-        say_above(self._bar, text)
-
-    def close(self) -> None:
-        self._bar.stop()
-
-
-class _Lines:
-    """Lines, where no bar can be drawn."""
-
-    def __init__(self) -> None:
-        self._pace = Pace()
-        self._spoken = Spoken()
-
-    def show(self, batch: Batch, progress: Progress) -> None:
-        share = progress.share
-        speed, left = self._pace(share, idle=_is_idle(batch))
-        if self._spoken.due(batch.state, share):
-            parts = [_counted(batch, share), *_figures(batch, progress, speed), _left(batch, left)]
-            note(f"batch {batch.id} {batch.state}  {', '.join(filter(None, parts))}")
-
-    def say(self, text: str) -> None:
-        note(text)
-
-    def close(self) -> None:
-        pass
-
-
-class _Changes(_Lines):
-    """A line of JSON at every change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._before: Batch | None = None
-
-    def show(self, batch: Batch, progress: Progress) -> None:
-        if batch != self._before:
-            self._before = batch
-            dump_line(batch_table.shape(batch))
-
-
-class _Nothing(_Lines):
-    """Nothing of the batch; only what is said."""
-
-    def show(self, batch: Batch, progress: Progress) -> None:
-        pass

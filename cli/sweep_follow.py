@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cvq.states import State
 from cvq.text import one_line
 
 from . import formats
-from .bars import NARROW, WIDE, following_bar, say_above
-from .batch_follow import Pace
+from .following import Look, view
 from .interrupts import Interrupts
-from .output import dump, dump_line, hint, is_dumb, note, on_terminal, say
-from .spoken import Spoken
+from .output import dump, hint, note, say
+from .pace import Pace
 
 if TYPE_CHECKING:
     from cvq.sweep import Sweep, Trial
@@ -73,19 +72,19 @@ def _look_on(
     handle: SweepHandle, timeout: float | None, *, drive: bool, resume: bool, quiet: bool,
     changes: bool,
 ) -> None:  # fmt: skip
-    view = _view(handle, quiet=quiet, changes=changes)
-    with Interrupts() as interrupts, closing(view):
-        failures = _Failures(handle, view.say)
+    shown, seen = view(quiet=quiet, changes=changes), _Watched()
+    with Interrupts() as interrupts, closing(shown):
+        failures = _Failures(handle, shown.say)
 
         def look(sweep: Sweep, trials: list[Trial]) -> None:
             interrupts.check()
             if not quiet:
                 failures(trials)
-            view.show(sweep, trials)
+            shown.show(seen(sweep, trials))
 
         more: dict[str, Any] = {
             "check": False, "on_look": look, "nap": interrupts.sleep,
-            "say": (lambda _: None) if quiet else view.say,
+            "say": (lambda _: None) if quiet else shown.say,
         }  # fmt: skip
         if resume:
             handle.resume(timeout, **more)
@@ -136,95 +135,29 @@ class _Failures:
             self._tell(f"trial {trial.number} ({label}), job {trial.job}, failed: {error}")
 
 
-class _View(Protocol):
-    def show(self, sweep: Sweep, trials: Sequence[Trial]) -> None: ...
+class _Watched:
+    """What there is to see of a sweep."""
 
-    def say(self, text: str) -> None: ...
+    def __init__(self) -> None:
+        self._pace = Pace()
 
-    def close(self) -> None: ...
-
-
-def _view(handle: SweepHandle, *, quiet: bool, changes: bool) -> _View:
-    if changes:
-        return _Changes(handle)
-    if quiet:
-        return _Nothing(handle)
-    return _Bar(handle) if on_terminal(err=True) and not is_dumb() else _Lines(handle)
-
-
-class _Lines:
-    """Lines, where no bar can be drawn."""
-
-    def __init__(self, handle: SweepHandle) -> None:
-        self._handle, self._pace, self._spoken = handle, Pace(), Spoken()
-
-    def show(self, sweep: Sweep, trials: Sequence[Trial]) -> None:
-        share = _share(sweep, trials)
-        left = self._left(sweep, share)
-        if self._spoken.due(sweep.state, share):
-            parts = [f"{sweep.done}/{sweep.trials}", *_figures(sweep, trials), left]
-            note(f"sweep {sweep.id} {sweep.state}  {', '.join(filter(None, parts))}")
-
-    def _left(self, sweep: Sweep, share: float) -> str:
-        _, left = self._pace(share, idle=not sweep.states.get(State.RUNNING))
-        return f"{formats.duration(left)} left" if left and not sweep.finished else ""
-
-    def say(self, text: str) -> None:
-        note(text)
-
-    def close(self) -> None:
-        pass
-
-
-class _Bar(_Lines):
-    """rich's progress bar: state, trials done of all, time left, the best so far."""
-
-    def __init__(self, handle: SweepHandle) -> None:
-        super().__init__(handle)
-        self._bar = following_bar()
-        self._task = self._bar.add_task("", total=None, state="", count="", left="", metrics="")
-        self._bar.start()
-
-    def show(self, sweep: Sweep, trials: Sequence[Trial]) -> None:
-        width, share = self._bar.console.width, _share(sweep, trials)
-        left = self._left(sweep, share)
-        self._bar.update(
-            self._task,
-            description=f"sweep {sweep.id}",
-            state=sweep.state,
-            count=f"{sweep.done}/{sweep.trials}" if width >= NARROW else "",
-            left=left if width >= WIDE else "",
-            metrics=", ".join(_figures(sweep, trials)),
-            completed=share,
-            total=1.0,
-        )
-
-    def say(self, text: str) -> None:
-        say_above(self._bar, text)
-
-    def close(self) -> None:
-        self._bar.stop()
-
-
-class _Changes(_Lines):
-    """A line of JSON at every change."""
-
-    _before: Any = None
-
-    def show(self, sweep: Sweep, trials: Sequence[Trial]) -> None:
+    def __call__(self, sweep: Sweep, trials: Sequence[Trial]) -> Look:
         from cvq.sweeps import shapes
 
-        shape = {**shapes.sweep(sweep), "driver": None}
-        if shape != self._before:
-            self._before = shape
-            dump_line(shape)
-
-
-class _Nothing(_Lines):
-    """Nothing of the sweep; only what is said."""
-
-    def show(self, sweep: Sweep, trials: Sequence[Trial]) -> None:
-        pass
+        share = _share(sweep, trials)
+        _, seconds = self._pace(share, idle=not sweep.states.get(State.RUNNING))
+        left = f"{formats.duration(seconds)} left" if seconds and not sweep.finished else ""
+        count, figures = f"{sweep.done}/{sweep.trials}", _figures(sweep, trials)
+        return Look(
+            what=f"sweep {sweep.id}",
+            state=sweep.state,
+            share=share,
+            count=count,
+            left=left,
+            figures=lambda _: ", ".join(figures),
+            line=", ".join(filter(None, [count, *figures, left])),
+            json=lambda: {**shapes.sweep(sweep), "driver": None},
+        )
 
 
 def _share(sweep: Sweep, trials: Sequence[Trial]) -> float:

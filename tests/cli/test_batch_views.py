@@ -11,7 +11,7 @@ import pytest
 from cvq import Client, bulk, making
 from cvq.batch_handle import BatchHandle
 from cvq.records import Job
-from cvq_cli.batch_follow import Pace
+from cvq_cli.pace import Pace
 
 from .conftest import Cli, FakeWorker
 
