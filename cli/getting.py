@@ -12,7 +12,7 @@ from cvq.errors import UsageError
 from cvq.results import choose, is_called, targets
 from cvq.text import join
 
-from .saving import check_target
+from .saving import check_target, is_folder
 
 if TYPE_CHECKING:
     from cvq.handle import JobHandle
@@ -46,10 +46,10 @@ def place_of(given: str | None, *, force: bool) -> Place:
     if given is None:
         return Place(Path())
     target = Path(given).expanduser()
-    if given.endswith("/") or target.is_dir():
+    if is_folder(given):
         return Place(target)
     # What has the same content is left as it is, so that the file itself is no obstacle yet.
-    check_target(given, force=force or target.is_file(), make=False)
+    check_target(given, force=force or target.is_file())
     return Place(target.parent, target)
 
 

@@ -35,13 +35,12 @@ def output_options() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-def check_target(given: str, *, force: bool, make: bool) -> Path:
+def check_target(given: str, *, force: bool) -> Path:
     """The target, once it is sure that results can be written there.
 
     Args:
         given: as it was typed; with a slash at its end, a folder.
         force: a file that is there may be overwritten.
-        make: make the folder.
 
     Raises:
         UsageError: there is a file already, or a device, or none can be made.
@@ -49,21 +48,35 @@ def check_target(given: str, *, force: bool, make: bool) -> Path:
     from cvq.files import check_replaceable
 
     target = Path(given).expanduser()
-    if given.endswith("/") and make:
-        make_folder(target)
     check_replaceable(target)
-    if target.exists() and not target.is_dir() and not force:
+    if is_folder(given):
+        _check_folder(target, _existing(target))
+        return target
+    if target.exists() and not force:
         raise UsageError(f"-o {target} exists: --force overwrites it")
-    _check_folder(target)
+    if not target.parent.is_dir():
+        raise UsageError(f"-o {target}: the folder {target.parent} does not exist")
+    _check_folder(target, target.parent)
     return target
 
 
-def _check_folder(target: Path) -> None:
+def is_folder(given: str) -> bool:
+    """Whether a folder is meant: there is one, or a slash at its end says so."""
+    return given.endswith("/") or Path(given).expanduser().is_dir()
+
+
+def _existing(folder: Path) -> Path:
+    """A folder, or the one that it is to be made in; nothing is made for a job that may fail."""
+    while not (folder.exists() or folder.is_symlink()):
+        folder = folder.parent
+    return folder
+
+
+def _check_folder(target: Path, folder: Path) -> None:
     import tempfile
 
-    folder = target if target.is_dir() else target.parent
     if not folder.is_dir():
-        raise UsageError(f"-o {target}: the folder {folder} does not exist")
+        raise UsageError(f"-o {target}: this folder cannot be created ({folder} is none)")
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -92,7 +105,7 @@ def with_format(kind: Kind, values: dict[str, Any], target: Path) -> dict[str, A
         UsageError: the kind writes no such file.
     """
     wanted = ending_of(target)
-    if not wanted or target.is_dir():
+    if not wanted:
         return values
     field = kind.spec.model_fields.get("format")
     formats = get_args(field.annotation) if field else ()
@@ -119,9 +132,15 @@ def _endings(kind: Kind, values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def copy_results(
-    client: Client, handle: JobHandle, target: Path, *, force: bool = False, quiet: bool = False
+    client: Client,
+    handle: JobHandle,
+    target: Path,
+    *,
+    folder: bool = False,
+    force: bool = False,
+    quiet: bool = False,
 ) -> None:
-    """Copy a job's results to a file, numbered from the second on, or into a folder.
+    """Copy a job's results to a file, numbered from the second on, or into a `folder`.
 
     What was copied is said unless `quiet`. A file is only given an ending that is true of it, and
     overwrites nothing unless by `force`: where one came in between, the copy gets a number.
@@ -129,7 +148,7 @@ def copy_results(
     results = handle.results
     if not results:
         note(f"cvq: warning: job {handle.id} left no result to copy to {target}")
-    if len(results) > 1 and not target.suffix and not target.exists():
+    if folder or (len(results) > 1 and not target.suffix and not target.exists()):
         make_folder(target)
     for artifact, path in _plan(results, target, force=force):
         client.fetch(handle.id, artifact, path)

@@ -10,13 +10,15 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from .errors import SetupError, StoreError, UsageError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _reading_umask = threading.Lock()
+_TRIES = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Of a file system, a network or a machine that is short of something: another try may pass.
 PASSING = frozenset(
@@ -75,16 +77,16 @@ def lock(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; it takes its name only when the block succeeds.
 
+    Otherwise nothing is left, and no folder that was made for it.
+
     Raises:
         StoreError: the folder cannot be written, or the disk is full.
         UsageError: a device or a pipe has this name.
     """
     try:
+        new = list(takewhile(lambda folder: not folder.exists(), path.parents))
         check_replaceable(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
-        os.close(handle)
-        partial = Path(name)
+        partial = _partial(path)
         partial.chmod(0o644 & ~_umask())
     except FileExistsError as error:
         raise StoreError(f"{path} cannot be written: {error.filename} is not a folder") from error
@@ -93,10 +95,26 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+        new = []
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {why(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
+        for folder in new:  # from within: those that hold nothing
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _partial(path: Path) -> Path:
+    """An empty file beside a path, whose folder is made."""
+    for _ in range(_TRIES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Another who has made the folder, and failed, may take it away again just now.
+        with suppress(FileNotFoundError):
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+            os.close(handle)
+            return Path(name)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
 
 def check_replaceable(path: Path) -> None:

@@ -16,6 +16,7 @@ from .. import completing, options, resolving
 from ..display import Form, display
 from ..getting import STDOUT, Place, Wanted, chosen, place_of, plan, the_one
 from ..output import note, pour, say
+from ..saving import is_folder
 
 if TYPE_CHECKING:
     from cvq.client import Client
@@ -65,9 +66,10 @@ def get(
     """Copy the files of a job, or of a batch, here.
 
     With -o, the word after JOB is the NAME of a file, or a pattern: one result and a FILE give
-    that file. Without, it is the folder DIR that they go into, unless a file of the job is called
-    so. JOB is an id, a range 3-7 (each job's files then get a folder of their own), @ (your last)
-    or @~1 (the one before).
+    that file. Without, it is a NAME where a file of the job is called so, or where it has an
+    ending or a *; otherwise it is the folder DIR that they go into, as DIR/ is always. JOB is an
+    id, a range 3-7 (each job's files then get a folder of their own), @ (your last) or @~1 (the
+    one before).
     """
     from cvq.client import Client
 
@@ -78,10 +80,12 @@ def get(
         return
     references, word = _meant(words)
     ids = resolving.resolve(client, references)
-    if word is not None and (output is not None or _is_file_of(client, ids, word, name)):
+    if word is not None and (output is not None or _is_name(client, ids, word, name)):
         if name is not None:
             raise UsageError(f"'{word}' and --name '{name}': give one of them")
         wanted, word = wanted._replace(name=word), None
+        if output is None:
+            _check_name(client, ids, wanted)
     if output == STDOUT:
         _pour(client, ids, wanted)
     else:
@@ -108,11 +112,25 @@ def _folder(words: Sequence[str], output: str | None) -> Path | None:
     return Path(folders[0]) if folders else None
 
 
-def _is_file_of(client: Client, ids: Sequence[int], word: str, name: str | None) -> bool:
-    """Whether a word is the name of a file of a job, and not a folder's."""
-    if name is not None or word.endswith("/") or Path(word).is_dir():
+def _is_name(client: Client, ids: Sequence[int], word: str, name: str | None) -> bool:
+    """Whether a word names files of a job, and not a folder: it looks like that, or there is one.
+
+    A name that was mistyped is thus no new folder.
+    """
+    if name is not None or is_folder(word):
         return False
-    return any(file.name == word for job_id in ids for file in client.artifacts_of(job_id))
+    if any(file.name == word for job_id in ids for file in client.artifacts_of(job_id)):
+        return True
+    return bool(Path(word).suffix) or any(sign in word for sign in "*?[")
+
+
+def _check_name(client: Client, ids: Sequence[int], wanted: Wanted) -> None:
+    """Make sure that each job has such a file: a folder may have been meant."""
+    try:
+        for job_id in ids:
+            chosen(client.job(job_id), wanted.role, wanted.name)
+    except UsageError as error:
+        raise UsageError(f"{error} (a folder is written {wanted.name}/)") from None
 
 
 def _get_batch(client: Client, batch: Reference, folder: Path | None, wanted: Wanted) -> None:

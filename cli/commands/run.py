@@ -47,10 +47,11 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     if source := batching.source_in(kind, values):
         raise UsageError(f"{source} may be many items: `cvq submit {kind.name}` makes a batch of "
                          "them, and with --wait follows it")  # fmt: skip
-    target, force = None, common["force"]
-    if common["output"]:
-        target = saving.check_target(common["output"], force=force, make=not common["dry_run"])
-        values = saving.with_format(kind, values, target)
+    target, force, given = None, common["force"], common["output"]
+    if given:
+        target = saving.check_target(given, force=force)
+        if not saving.is_folder(given):
+            values = saving.with_format(kind, values, target)
     client = Client()
     options = submitting.client_options(client, common)
     if common["dry_run"]:
@@ -60,7 +61,10 @@ def _run(kind: Kind, values: dict[str, Any], common: dict[str, Any]) -> None:
     handle = submitting.submit(client, kind, values, {"queue": queue, **options})
     job = _follow(client, handle, common["timeout"], quiet=common["quiet"])
     if target is not None and job.state == State.SUCCEEDED:
-        saving.copy_results(client, handle, target, force=force, quiet=common["quiet"])
+        saving.copy_results(
+            client, handle, target,
+            folder=saving.is_folder(given), force=force, quiet=common["quiet"],
+        )  # fmt: skip
     if common["quiet"] and not common["as_json"]:
         submitting.show_paths(client, handle.artifacts)
     else:

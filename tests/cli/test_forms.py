@@ -81,3 +81,19 @@ def test_quiet_says_as_little_as_can_be(run: Cli, client: object, worker: FakeWo
     [path] = run("preview", 1, "-q").out.splitlines()
     assert Path(path).read_bytes() == b"one"
     assert run("data", "list", "-q").out.split()[0] == "digits"
+
+
+@pytest.mark.usefixtures("home")
+def test_nothing_is_left_where_nothing_comes_of_it(
+    run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        "run selftest --steps -3 -o new/", "run selftest --dry-run -o new/a/", "get 9 new",
+        "get 9 new.png", "get 9 -o new/", "get --batch 9 new", "export 9 -o new/a.jsonl",
+        "results 9 -o new/a.csv", "rerun 9 --verify --proof new/a.json",
+    ):  # fmt: skip
+        run(*words.split(), code=None)
+        assert list(tmp_path.iterdir()) == [], words
+    (tmp_path / "file").write_text("x")
+    assert "cannot be created" in run("run", "selftest", "-o", "file/a/", code=2).err

@@ -427,7 +427,12 @@ class TestMetricsAndArtifacts:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         assert run("get", "1", "preview/1.txt").out == "preview/1.txt\n"
-        run("get", "1", "result.text")  # no file is called so: a folder, as ever
+        for mistyped in ("result.text", "*.gif", "preview/9.txt"):
+            said = run("get", "1", mistyped, code=2).err
+            assert f"no file like '{mistyped}'" in said
+            assert f"(a folder is written {mistyped}/)" in said
+        assert [path.name for path in tmp_path.iterdir()] == ["preview"]
+        run("get", "1", "result.text/")
         assert (tmp_path / "result.text/result.txt").exists()
 
     def test_get_to_stdout(self, run: Cli) -> None:

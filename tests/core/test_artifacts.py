@@ -133,7 +133,7 @@ def test_a_damaged_artifact_is_refused_and_leaves_no_copy(
     target = tmp_path / "out" / "copy.png"
     with pytest.raises(StoreError, match="damaged"):
         store.fetch(artifact, target)
-    assert list(target.parent.iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -250,6 +250,17 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
         atomic(tmp_path / "mine" / "a.png"),
     ):
         pass
+
+
+def test_what_fails_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for path in (tmp_path / "new" / "er" / "a.png", tmp_path / "old" / "a.png"):
+        with pytest.raises(ValueError, match="no"), atomic(path):
+            raise ValueError("no")
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+    with atomic(tmp_path / "new" / "a.png") as partial:
+        partial.write_text("x")
+    assert (tmp_path / "new" / "a.png").read_text() == "x"
 
 
 def test_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
