@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -126,9 +127,11 @@ def inputs(spec: dict[str, Any], kind: str) -> list[str]:
 
 
 def title(job: Job) -> str:
-    """What a job is called: its name, else its inputs, or how many these are."""
+    """What a job is called: its name, else its command, its inputs, or how many these are."""
     if job.name:
         return clean(job.name)
+    if job.kind == "command" and isinstance(words := job.spec.get("argv"), list):
+        return cut(shlex.join(map(str, words)))
     names = inputs(job.spec, job.kind)
     if len(names) <= _MOST_NAMES:
         return clean(" ".join(names))

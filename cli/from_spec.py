@@ -43,6 +43,7 @@ class Shape(NamedTuple):
     many: bool = False
     flag: bool = False
     choices: tuple[str, ...] = ()
+    again: bool = False  # whether it is given again for each value
 
 
 def shape_of(annotation: Any) -> Shape:
@@ -77,6 +78,16 @@ def _shape_of_union(members: list[Any]) -> Shape:
     if len(shapes) == 1:
         return shapes[0]
     return Shape(click.STRING, "|".join(shape.metavar for shape in shapes))
+
+
+def shape_of_field(field: FieldInfo) -> Shape:
+    """Find out how a field is given, by its type and its marks."""
+    from cvq.kinds.spec import Repeated
+
+    for mark in field.metadata:
+        if isinstance(mark, Repeated):
+            return Shape(click.STRING, mark.metavar, many=True, again=True)
+    return shape_of(field.annotation)
 
 
 def parameters(kind: Kind, taken: frozenset[str] = frozenset()) -> list[click.Parameter]:
@@ -131,13 +142,17 @@ def _argument(name: str, field: FieldInfo, metavar: str | None) -> click.Argumen
 
 
 def _option(name: str, field: FieldInfo, taken: frozenset[str]) -> click.Option:
-    shape = shape_of(field.annotation)
+    shape = shape_of_field(field)
     word = name.replace("_", "-")
     option = f"--spec-{word}" if name in taken else f"--{word}"
     shown = help_of(field, shape)
     if shape.flag:
         return click.Option(
             [f"{option}/--no-{option[2:]}", PREFIX + name], default=None, help=shown
+        )
+    if shape.again:
+        return click.Option(
+            [option, PREFIX + name], multiple=True, metavar=shape.metavar, help=shown
         )
     return click.Option(
         [option, PREFIX + name],
@@ -157,7 +172,9 @@ def help_of(field: FieldInfo, shape: Shape) -> str:
         notes.append(", ".join(shape.choices))
     if limits := bounds_of(field):
         notes.append(limits)
-    if (default := default_of(field)) is not None:
+    if shape.again:
+        notes.append("may be repeated")
+    elif (default := default_of(field)) is not None:
         notes.append(f"default: {default}")
     return (field.description or "") + (f"  [{'; '.join(notes)}]" if notes else "")
 
@@ -349,6 +366,7 @@ class KindGroup(click.Group):
         return self.made_of(
             cmd_name,
             params=[*own, *common],
+            context_settings={"allow_interspersed_args": not _takes_rest(kind)},
             callback=callback,
             help=f"{kind.summary}\n\n{(kind.spec.__doc__ or '').strip().partition(chr(10))[0]}",
         )
@@ -367,6 +385,12 @@ class KindGroup(click.Group):
         """The kinds with their summaries."""
         with formatter.section("Kinds"):
             formatter.write_dl([(name, kind.summary) for name, kind in _kinds().items()])
+
+
+def _takes_rest(kind: Kind) -> bool:
+    """Whether the words from the first argument on are no options of cvq's."""
+    fields = kind.spec.model_fields.values()
+    return any(getattr(mark, "rest", False) for field in fields for mark in field.metadata)
 
 
 def _kinds() -> dict[str, Kind]:

@@ -31,6 +31,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Jobs": {
         "submit": Entry("submit", "Queue a job."),
         "run": Entry("run", "Run a job on this machine and follow it to its end."),
+        "log-metric": Entry(
+            "log_metric", "Record metrics or progress, from a program that is a job."
+        ),
         "sweep": Entry("sweep", "Try a kind of job with many values of its parameters."),
         "wait": Entry("wait", "Wait for jobs to end; exit with their outcome."),
         "watch": Entry(
@@ -117,7 +120,7 @@ class Main(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f".commands.{COMMANDS[cmd_name].module}", __package__)
-        return fitted(getattr(module, cmd_name))
+        return fitted(getattr(module, cmd_name.replace("-", "_")))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

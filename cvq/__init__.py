@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .kinds.kind import Kind
     from .kinds.spec import Argument, Auto, Spec
     from .kinds.training import ImageTrainingSpec, TrainingSpec
+    from .reporting import log_metric, log_progress
     from .settings import Settings
     from .sweeps.handle import SweepHandle
 
@@ -63,6 +64,8 @@ _HOMES = {
     "Spec": ".kinds.spec",
     "SweepHandle": ".sweeps.handle",
     "TrainingSpec": ".kinds.training",
+    "log_metric": ".reporting",
+    "log_progress": ".reporting",
 }
 __all__ = [
     "Answer",
@@ -91,6 +94,8 @@ __all__ = [
     "SweepHandle",
     "TrainingSpec",
     "__version__",
+    "log_metric",
+    "log_progress",
 ]
 
 

@@ -23,6 +23,7 @@
     ├── WaitTimeoutError      124    ... or did not end in time
     ├── PermanentError          1    raised in a job: trying again would not help
     │   └── CheckpointError          a checkpoint that this job cannot resume from
+    ├── ProgramError            1    raised in a job: a program that it ran has failed
     ├── TemporaryError          1    raised in a job: another attempt may succeed
     └── LeaseLostError          1    raised in a worker: the attempt is no longer the running one
 
@@ -198,6 +199,26 @@ class CheckpointError(PermanentError):
 
 class TemporaryError(CvqError):
     """Raised in a job: something outside is missing for now, so that another attempt may do."""
+
+
+class ProgramError(CvqError):
+    """Raised in a job: a program that it ran has failed.
+
+    Args:
+        code: what it left with, 1 to 255; below 0 the number of the signal that has killed it.
+        message: what has happened.
+
+    Attributes:
+        code: the same.
+        retry: whether another attempt may pass: it was killed, or has said so by EX_TEMPFAIL.
+    """
+
+    TRY_AGAIN: ClassVar[int] = 75  # EX_TEMPFAIL of <sysexits.h>
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry = code < 0 or code == self.TRY_AGAIN
 
 
 class LeaseLostError(CvqError):

@@ -14,39 +14,38 @@ from pathlib import Path
 from typing import Any, Self
 
 from . import __version__
+from .git import GIT, git_environment
 
 _PATIENCE_S = 0.25  # after which what git has not told is left open
 _LAST_S = 0.1  # for which one that was killed is waited for
 _FRESH_S = 60.0  # for which a program that submits again and again believes what git has told
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-# Nothing is run that a folder's own settings name, no lock is taken, nothing is asked.
-_QUIETLY = {
-    "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none", "LC_ALL": "C",
-}  # fmt: skip
-_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false")
 # Short, and quick however large the folder is: HEAD alone is read.
-_WHERE = (*_GIT, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
+_WHERE = (*GIT, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
 # Looks at each file that git knows: a million of them take seconds.
 _DIRTY = (
-    *_GIT, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty",
+    *GIT, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty",
 )  # fmt: skip
 # Programs through which files that seem changed are read, each with whose settings name it.
-_FILTERS = (*_GIT, "config", "--show-scope", "--name-only", "--get-regexp", r"^filter\.")
+_FILTERS = (*GIT, "config", "--show-scope", "--name-only", "--get-regexp", r"^filter\.")
 
 
 class WorkingFolder:
-    """Asks git about the folder that one stands in, beside what else is done in its block.
+    """Asks git about a folder, beside what else is done in its block.
 
     Git is started at once; `told` waits for it no longer than a quarter of a second.
+
+    Args:
+        folder: which; default: the one that one stands in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self._since = time.monotonic()
-        self._folder = _here()
+        self._folder = _here() if folder is None else os.path.realpath(folder)
         self._known = _remembered(self._folder)
         there = self._known is None and self._folder is not None and shutil.which("git")
-        self._asked = [_start(_WHERE), _start_dirty()] if there else []
+        place = self._folder
+        self._asked = [_start(_WHERE, place), _start_dirty(place)] if there else []
 
     def __enter__(self) -> Self:
         return self
@@ -116,32 +115,33 @@ def _remember(folder: str | None, found: dict[str, Any] | None) -> None:
         _memory[folder or ""] = time.monotonic(), found
 
 
-def _start(command: tuple[str, ...]) -> subprocess.Popen[bytes] | None:
+def _start(command: tuple[str, ...], folder: str | None) -> subprocess.Popen[bytes] | None:
     try:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **_QUIETLY},
+            env=git_environment(),
+            cwd=folder,
             start_new_session=True,  # no Ctrl-C of the terminal's reaches it
         )
     except OSError:
         return None
 
 
-def _start_dirty() -> subprocess.Popen[bytes] | None:
+def _start_dirty(folder: str | None) -> subprocess.Popen[bytes] | None:
     """Ask whether files were changed, where that runs no program that came with the folder."""
     try:
         found = subprocess.run(
             _FILTERS, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S,
-            env={**os.environ, **_QUIETLY}, start_new_session=True, check=False,
+            env=git_environment(), cwd=folder, start_new_session=True, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
     scopes = {line.partition(b"\t")[0] for line in found.stdout.splitlines()}
     is_safe = found.returncode in (0, 1) and not scopes & {b"local", b"worktree"}
-    return _start(_DIRTY) if is_safe else None
+    return _start(_DIRTY, folder) if is_safe else None
 
 
 def _answer(process: subprocess.Popen[bytes] | None, until: float) -> str | None:

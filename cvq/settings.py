@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote
 import platformdirs
 
 from .errors import SetupError, UsageError
+from .reporting import VARIABLES
 from .setting import (
     Setting,
     folder,
@@ -255,7 +256,8 @@ def unknown_variables() -> dict[str, str | None]:
     """Variables CVQ_… that mean nothing, each with the nearest that does."""
     known = {name.upper() for name in known_settings()}
     prefixed = [name for name in sorted(os.environ) if name.startswith("CVQ_")]
-    given = {name: name.removeprefix("CVQ_") for name in prefixed if name != INSIDE_JOB}
+    of_jobs = {INSIDE_JOB, *VARIABLES}
+    given = {name: name.removeprefix("CVQ_") for name in prefixed if name not in of_jobs}
     # What all of them begin with makes no two of them alike.
     found = {
         name: nearest(word.upper(), known) for name, word in given.items() if word not in known

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import errno
+import signal
 import traceback
 from dataclasses import dataclass
 
-from cvq.errors import CvqError, DatabaseError, PermanentError, StoreError, TemporaryError
+from cvq.errors import (
+    CvqError,
+    DatabaseError,
+    PermanentError,
+    ProgramError,
+    StoreError,
+    TemporaryError,
+)
 from cvq.files import PASSING
 from cvq.states import Reason
 
@@ -21,13 +29,15 @@ class Failure:
 
     reason: str
     message: str
-    traceback: str
+    traceback: str | None
     retry: bool
 
 
 def describe(error: BaseException) -> Failure:
     """Reason, message and traceback of an exception, and whether another attempt may pass."""
     reason: str = Reason.ERROR
+    if isinstance(error, ProgramError):  # whose log has its own traceback
+        return Failure(exit_reason(error.code), _message(error, ""), None, retry=error.retry)
     if isinstance(error, MemoryError):
         reason = Reason.OOM
     elif "OutOfMemoryError" in {cls.__name__ for cls in type(error).__mro__}:
@@ -37,6 +47,19 @@ def describe(error: BaseException) -> Failure:
     return Failure(
         reason, _message(error, reason), shorten(_traceback(error)), retry=may_pass(error)
     )
+
+
+def exit_reason(code: int) -> str:
+    """`exit:3`, or `signal:SEGV` for -11."""
+    return f"signal:{signal_name(-code)}" if code < 0 else f"exit:{code}"
+
+
+def signal_name(number: int) -> str:
+    """`SEGV` for 11; the number itself for one without a name, as real-time signals are."""
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
 
 
 def is_full(error: BaseException) -> bool:

@@ -113,7 +113,7 @@ class Submitting(Connections):
     ) -> JobHandle:
         """Store the inputs, enter the job, and notify the workers; `warm` is for a warm slot."""
         # While the inputs are stored, git looks at the working folder; not where each ms counts.
-        with nullcontext() if warm else WorkingFolder() as folder:
+        with nullcontext() if warm else WorkingFolder(spec.work_folder) as folder:
             with fetched_inputs(spec, self.settings, download=True) as fetched:
                 checked = self._checked(fetched)
                 trouble = self._broker_trouble()

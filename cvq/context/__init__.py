@@ -21,6 +21,9 @@ class Context(Protocol):
         device: `cuda`, `mps` or `cpu`: where the job is to compute. On CUDA a job sees only the
             GPU that it was given.
         goals: which way the kind's metrics are better, where it says so.
+        scratch: a folder of the attempt's own, which is gone after it;
+            whoever uses it makes it.
+        stopping: whether somebody wants the job to stop, and save itself before.
 
     A job that can be resumed asks `resume` once at its beginning, and after every step whether a
     checkpoint is due::
@@ -42,6 +45,11 @@ class Context(Protocol):
     device: str
     cache: Path
     goals: Mapping[str, Goal]
+    scratch: Path
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody wants the job to stop, and save itself before."""
 
     def progress(
         self, done: int, total: int, unit: str = "step", *, share: float | None = None

@@ -67,6 +67,7 @@ class BaseContext(ABC):
     ) -> None:
         self.job_id, self.attempt, self.device, self.cache = job_id, attempt, device, cache
         self.goals = goals
+        self.scratch = out / "scratch"  # whoever uses it makes it
         self._kind, self._spec_hash, self._out = kind, spec_hash, out
         self._checkpoint_every = checkpoint_every
         self._due_at = time.monotonic() + checkpoint_every
@@ -171,6 +172,11 @@ class BaseContext(ABC):
         found = checkpoints.read(path, kind=self._kind, spec_hash=self._spec_hash)
         log.info("resumed after step %d, from %s", found.step, path.name)
         return found
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody wants the job to stop, and save itself before."""
+        return self._is_to_stop
 
     def checkpoint_due(self) -> bool:
         """Whether it is time for the next checkpoint, or the last moment for one."""

@@ -21,9 +21,25 @@ from ..inputs.files import InputFile
 
 @dataclass(frozen=True)
 class Argument:
-    """Marks a field that the command line takes as a positional argument, in field order."""
+    """Marks a field that the command line takes as a positional argument, in field order.
+
+    Attributes:
+        metavar: what it is called there.
+        rest: whether it takes all words from its first on, also those that look like options.
+    """
 
     metavar: str | None = None
+    rest: bool = False
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Marks a list, or names with values, whose option is given again for each value.
+
+    Of other lists, the values are separated by commas.
+    """
+
+    metavar: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,11 @@ class Spec(BaseModel):
             else value
             for name, value in given.items()
         }
+
+    @property
+    def work_folder(self) -> Path | None:
+        """The folder whose state in git is noted with the job; None: where one stands."""
+        return None
 
     @classmethod
     def open_fields(cls) -> list[str]:

@@ -12,6 +12,7 @@ from ..failures import describe, may_pass
 from ..process.exit_status import ProcessEnd, cause_of
 from ..protocol import EXIT_CUT, Error, Result
 
+_KILLED = "signal:KILL"
 CUT = (
     "the job closed its connection to the worker, or shut it down: a descriptor that it had not "
     "opened itself, as os.closerange() does"
@@ -65,8 +66,11 @@ def _outcome_of(ending: Ending) -> Outcome:
         words = f"the job's process ended itself: {process.abandoned}"
         return _failed(Reason.WORKER_LOST, words, retry=True)
     if error is not None:
+        # A program that the job ran may be the one that the kernel has killed.
+        killed = error.reason == _KILLED and process.out_of_memory
         return replace(
-            _failed(error.reason, error.message, retry=error.retry), traceback=error.traceback
+            _failed(Reason.OOM if killed else error.reason, error.message, retry=error.retry),
+            traceback=error.traceback,
         )
     if process.report is not None and process.report.exit == EXIT_CUT:
         return _failed(Reason.ERROR, CUT, retry=False)

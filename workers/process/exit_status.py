@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cvq.states import Reason
 
+from ..failures import exit_reason, signal_name
 from ..protocol import Ended
 
 
@@ -42,17 +43,9 @@ def cause_of(end: Ended | None, *, out_of_memory: bool) -> tuple[str, str]:
             "the kernel killed the job's process: the machine or container had no memory",
         )
     if number:
-        name = signal_name(number)
-        return f"signal:{name}", f"the job's process was killed by signal {name}"
-    return f"exit:{end.exit}", f"the job's process left with exit code {end.exit}"
-
-
-def signal_name(number: int) -> str:
-    """`SEGV` for 11; the number itself for one without a name, as real-time signals are."""
-    try:
-        return signal.Signals(number).name.removeprefix("SIG")
-    except ValueError:
-        return str(number)
+        words = f"the job's process was killed by signal {signal_name(number)}"
+        return exit_reason(-number), words
+    return exit_reason(end.exit or 0), f"the job's process left with exit code {end.exit}"
 
 
 class OomWatch:

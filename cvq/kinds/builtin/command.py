@@ -1,0 +1,127 @@
+"""The kind `command`: any program is a job."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from ...inputs.folders import WorkFolder
+from ...kept import check_pattern
+from ..kind import Kind
+from ..spec import Argument, Repeated, Spec
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OWN = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+_MOST_WORDS, _LONGEST_WORD = 10_000, 100_000
+_PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def _folder(given: Any) -> Any:
+    return None if given == "none" else given
+
+
+def _pairs(given: Any) -> Any:
+    """Names with values, of `NAME=VALUE` and `NAME`."""
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        return given
+    named = [each.partition("=") for each in given]
+    names = [name for name, *_ in named]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} stands there twice: give it once")
+    return {name: value if equals else None for name, equals, value in named}
+
+
+class CommandSpec(Spec):
+    """Run a program as it is, with the files of the folder that it lies in."""
+
+    argv: Annotated[list[str], Argument("[--] PROGRAM [WORD]...", rest=True)] = Field(
+        min_length=1, max_length=_MOST_WORDS,
+        description="The program and its words, as they are; no shell reads them.",
+    )  # fmt: skip
+    workdir: Annotated[WorkFolder | None, BeforeValidator(_folder)] = Field(
+        default_factory=lambda: WorkFolder.model_validate("."),
+        description="The folder whose files go with the job; none: no files.",
+    )
+    env: Annotated[dict[str, str | None], BeforeValidator(_pairs), Repeated("NAME[=VALUE]")] = (
+        Field(
+            {}, description="A variable for the program; without a value, it is to have one that "
+            "the worker passes on.",
+        )
+    )  # fmt: skip
+    keep: Annotated[list[str], Repeated("PATTERN")] = Field(
+        [], max_length=100,
+        description="Files that are kept when the program has ended, as 'out/**' or '*.pt'.",
+    )  # fmt: skip
+    keep_gb: float = Field(
+        10, gt=0, le=10_000, description="Gigabytes that the kept files may have together."
+    )
+    values: Annotated[
+        dict[str, str | int | float | bool | None], BeforeValidator(_pairs),
+        Repeated("NAME=VALUE"),
+    ] = Field({}, description="A value for {NAME} in the program's words.")  # fmt: skip
+
+    @property
+    def work_folder(self) -> Path | None:
+        """Where the program lies."""
+        return self.workdir.path if self.workdir else None
+
+    @property
+    def words(self) -> list[str]:
+        """The program and its words, the values put in."""
+
+        def put(found: re.Match[str]) -> str:
+            return str(self.values[found[1]]) if found[1] in self.values else found[0]
+
+        return [_PLACE.sub(put, word) for word in self.argv]
+
+    @field_validator("argv")
+    @classmethod
+    def _is_a_command(cls, argv: list[str]) -> list[str]:
+        if not argv[0].strip():
+            raise ValueError("give the program first")
+        for word in argv:
+            if "\x00" in word or len(word) > _LONGEST_WORD:
+                raise ValueError(
+                    f"a word may have {_LONGEST_WORD:,} characters, and no NUL: give a file"
+                )
+        return argv
+
+    @field_validator("env")
+    @classmethod
+    def _are_variables(cls, env: dict[str, str | None]) -> dict[str, str | None]:
+        for name, value in env.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"'{name}' is not the name of a variable")
+            if name.startswith("CVQ_") or name in _OWN:
+                raise ValueError(f"{name} is set by the worker")
+            if value is not None and "\x00" in value:
+                raise ValueError(f"the value of {name} has a NUL")
+        return env
+
+    @field_validator("keep")
+    @classmethod
+    def _are_patterns(cls, keep: list[str]) -> list[str]:
+        for pattern in keep:
+            check_pattern(pattern)
+        return keep
+
+    @model_validator(mode="after")
+    def _has_places(self) -> CommandSpec:
+        used = {name for word in self.argv for name in _PLACE.findall(word)}
+        for name in self.values:
+            if name not in used:
+                raise ValueError(f"values has {name}, and no word of argv has {{{name}}}")
+        return self
+
+
+KIND = Kind(
+    name="command",
+    spec=CommandSpec,
+    run="cvq_workers.program.run:run",
+    summary="Run any program, with the files of its folder.",
+)
