@@ -50,7 +50,7 @@ def test_a_program_that_is_stopped_goes_on_where_it_was(
     client: Client, start_worker: Callable[..., Worker], program: Path, method: str
 ) -> None:
     environment = {"CVQ_PASS_ENV": "SECRET_OF_TEST", "SECRET_OF_TEST": "hidden"}
-    worker = start_worker("--device", "cpu", CVQ_START_METHOD=method, **environment)
+    worker = start_worker("--gpus", "none", CVQ_START_METHOD=method, **environment)
     # A shell between, which does not pass the signal on.
     job = client.submit(
         "command", argv=["sh", "-c", "python train.py; exit $?"], workdir=program,
@@ -60,7 +60,7 @@ def test_a_program_that_is_stopped_goes_on_where_it_was(
     eventually(lambda: printed(job, '"loss"'))
     worker.stop()
     assert job.refresh().state == "queued"
-    start_worker("--device", "cpu", CVQ_START_METHOD=method, **environment)
+    start_worker("--gpus", "none", CVQ_START_METHOD=method, **environment)
     ended = job.wait(HANG_S)
     assert ended.result == {"exit_code": 0, "files_kept": 1}
     assert printed(job, "begins at 41 no GPU")
@@ -72,7 +72,7 @@ def test_a_program_that_is_stopped_goes_on_where_it_was(
 def test_a_program_that_is_cancelled_is_gone_with_its_children(
     client: Client, start_worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
-    start_worker("--device", "cpu")
+    start_worker("--gpus", "none")
     mark = f"cvq-test-{tmp_path.name}"
     script = f"trap '' TERM; (trap '' TERM; exec -a {mark} sleep 600) & exec -a {mark} sleep 600"
     job = client.submit("command", argv=["bash", "-c", script], workdir="none", retries=0)
@@ -90,7 +90,7 @@ def test_a_program_that_is_cancelled_is_gone_with_its_children(
 def test_how_a_program_ended_is_recorded_and_it_can_be_run_again(
     client: Client, start_worker: Callable[..., Worker], program: Path
 ) -> None:
-    start_worker("--device", "cpu")
+    start_worker("--gpus", "none")
     job = client.submit(
         "command", argv=["sh", "-c", "echo 1 > left.txt; exit {code}"], workdir=program,
         values={"code": 3}, keep=["*.txt"],
