@@ -41,7 +41,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "Watch jobs live: all of yours that run or wait, some, or a single one with its log.",
         ),
         "cancel": Entry("cancel", "Cancel jobs, queued or running."),
-        "retry": Entry("retry", "Queue again what has failed of a batch."),
+        "retry": Entry("retry", "Queue again what has failed, or was cancelled."),
         "rerun": Entry("rerun", "Submit old jobs anew, with other values where they are given."),
         "verify": Entry(
             "verify",

@@ -22,7 +22,7 @@ from .inputs.submission import InputChecks, Models, take_in
 from .kinds import make_spec
 from .kinds.spec import files_in
 from .leaves import is_file
-from .lifecycle.batches import was_refused
+from .lifecycle.retrying import was_refused
 from .records import Job
 
 if TYPE_CHECKING:

@@ -12,11 +12,10 @@ from .batch import Batch
 from .errors import (
     JobCancelledError,
     JobFailedError,
-    UsageError,
     WaitTimeoutError,
 )
 from .handle import JobHandle
-from .lifecycle import batches
+from .lifecycle import batches, retrying
 from .looks import Deadline, Looks, pause_after, watch, watch_async
 from .states import State
 from .views.batch_rows import rows_of_batch
@@ -157,7 +156,7 @@ class BatchHandle:
         wanted = [State.FAILED] * failed + [State.CANCELLED] * cancelled
         user = self.client.settings.user
         with self.client.db.write() as connection:
-            again = batches.retry(connection, self.id, wanted, user)
+            again = retrying.retry_batch(connection, self.id, wanted, user)
         self.refresh()
         notify_all(self.client, again, f"batch {self.id}")
         return len(again)
@@ -170,29 +169,6 @@ class BatchHandle:
         """
         self.refresh()
         return rows_of_batch(self.client.db, self.client.artifacts, self.id)
-
-
-def retry_jobs(client: Client, job_ids: Sequence[int]) -> list[int]:
-    """Queue again those of some jobs of batches that have failed or were cancelled.
-
-    Returns their ids.
-
-    Raises:
-        UnknownJobError: there is no such job.
-        UsageError: one is of no batch.
-    """
-    with client.db.read() as connection:
-        found = {job.id: job for job in queries.get_jobs(connection, job_ids)}
-        for job_id in job_ids:
-            if job_id not in found:
-                raise queries.no_job(connection, job_id)
-    for job_id in job_ids:
-        if found[job_id].batch is None:
-            raise UsageError(f"job {job_id} is of no batch: `cvq rerun {job_id}` makes it anew")
-    with client.db.write() as connection:
-        again = batches.retry_jobs(connection, job_ids, client.settings.user)
-    notify_all(client, again, "what is to be tried again")
-    return list(again)
 
 
 def notify_all(client: Client, queues: Mapping[int, str], what: str) -> None:

@@ -200,6 +200,15 @@ class JobHandle:
             self._job = jobs.cancel(connection, self.id, self.client.settings.user)
         return self
 
+    def retry(self) -> Self:
+        """Queue the job again, once it has failed or was cancelled: see `Client.retry`.
+
+        Raises:
+            UsageError: it has not, or cannot be tried again.
+        """
+        self.client.retry(self)
+        return self.refresh()
+
     def tag(self, tags: str | Sequence[str] | Mapping[str, str | None]) -> Self:
         """Give the job tags, as `Client.tag` does: `job.tag("for=paper")`."""
         self.client.tag(self, tags)

@@ -50,7 +50,7 @@ def _setting(context: click.Context, param: click.Parameter, given: Sequence[str
     "\n  cvq rerun 12 --new-seed --name 'another seed'\n  cvq rerun 12 --verify"
     "\n  cvq rerun 12 --verify --proof 12.json"
     "\n\nExit codes with --verify: 0 every file is the same, 1 one differs."
-    "\n\n`cvq retry` tries what has failed of a batch again, as the same jobs."
+    "\n\n`cvq retry` tries what has failed again, as the same jobs."
 )
 @options.jobs
 @click.option(

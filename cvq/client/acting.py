@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .. import queries
-from ..errors import StoreError
+from ..batch_handle import notify_all
+from ..errors import StoreError, UsageError
 from ..handle import JobHandle, JobLike, id_of, overdue, raise_for_state
 from ..job_list import JobList
 from ..lifecycle import jobs as life
+from ..lifecycle import retrying
 from ..looks import Deadline, Looks, pause_after, watch, watch_async
 from ..records import Artifact, Job
 from .asking import Asking
 from .connections import several
 
-_CANCELLED_AT_ONCE = 5_000
+_AT_ONCE = 5_000
 
 
 class Acting(Asking):
-    """Waits for jobs, cancels them, and copies what they have left."""
+    """Waits for jobs, cancels them, tries them again, and copies what they have left."""
 
     def wait_all(
         self,
@@ -105,12 +107,37 @@ class Acting(Asking):
         """
         ids = sorted(map(id_of, wanted))
         found: list[Job] = []
-        for start in range(0, len(ids), _CANCELLED_AT_ONCE):
-            some = ids[start : start + _CANCELLED_AT_ONCE]
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
             with self.db.write() as connection:
                 life.cancel_all(connection, some, self.settings.user)
                 found += queries.get_jobs(connection, some)
         return found
+
+    def retry(self, jobs: JobLike | Iterable[JobLike]) -> JobList:
+        """Queue jobs again that have failed or were cancelled, as the jobs that they are.
+
+        Their attempts count on, and each goes on from its last checkpoint, where it has one.
+
+        Returns:
+            those that are tried again, in the order given; the others are left as they are.
+
+        Raises:
+            UnknownJobError: there is no such job; nothing was queued.
+            UsageError: none of them can be tried again, which is said of the first.
+        """
+        handles = JobList(self._client, dict.fromkeys(map(self._handle, several(jobs))))
+        self.look_at(handles)
+        queues: dict[int, str] = {}
+        ids = [handle.id for handle in handles]
+        for start in range(0, len(ids), _AT_ONCE):
+            with self.db.write() as connection:
+                some = ids[start : start + _AT_ONCE]
+                queues |= retrying.retry(connection, some, self.settings.user)
+        if handles and not queues:
+            raise UsageError(_none_again(handles.refresh()))
+        notify_all(self._client, queues, "what is to be tried again")
+        return JobList(self._client, (each for each in handles if each.id in queues)).refresh()
 
     def fetch(self, job: JobLike, artifact: Artifact, target: Path) -> Path:
         """Copy one of a job's files to a local path, whole or not at all.
@@ -144,6 +171,15 @@ class Acting(Asking):
                 if now.uri == artifact.uri:
                     raise
                 artifact = now
+
+
+def _none_again(handles: JobList) -> str:
+    """What tells that none of some jobs can be tried again."""
+    first = handles[0].job
+    why = retrying.why_not(first) or f"job {first.id} is {first.state}"
+    if len(handles) == 1:
+        return why
+    return f"none of these {len(handles)} jobs can be tried again: {why}"
 
 
 def _checked(handles: JobList) -> JobList:

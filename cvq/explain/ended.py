@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from .. import queries
-from ..lifecycle.batches import was_refused
 from ..lifecycle.events import PRUNED
+from ..lifecycle.retrying import was_refused
 from ..records import Job
 from ..results import results_of
 from ..states import Reason, State

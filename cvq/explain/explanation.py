@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from .. import queries
-from ..lifecycle.batches import was_refused
+from ..lifecycle.retrying import why_not
 from ..records import Job
 from ..states import Reason, State
 from . import ended, queued, running, waiting
@@ -43,16 +43,20 @@ def explain(connection: Connection, job: Job, *, redis: str | None = None) -> Ex
     return Explanation(job.id, job.state, " ".join(sentences), tuple(advice))
 
 
+# Reasons that are not the job's own: tried again, it would end so again.
+_OF_OTHERS = (Reason.DEPENDENCY_FAILED, Reason.PRUNED)
+
+
 def _retry(job: Job) -> list[str]:
-    """How a job of a batch is tried again, where it can be."""
-    if job.batch is None or was_refused(job):
+    """How a job is tried again, where it can be."""
+    if why_not(job) is not None or job.reason in _OF_OTHERS:
         return []
-    if job.state not in (State.FAILED, State.CANCELLED) or job.reason == Reason.DEPENDENCY_FAILED:
-        return []
+    tried = f"`cvq retry {job.id}` tries it again"
+    if job.batch is None:
+        return [f"{tried}."]
     have = "have failed" if job.state == State.FAILED else "were cancelled"
     return [
-        f"`cvq retry --job {job.id}` tries it again, `cvq retry {job.batch} --{job.state}` all of "
-        f"its batch that {have}."
+        f"{tried}, `cvq retry --batch {job.batch} --{job.state}` all of its batch that {have}."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Jobs that are submitted together: entered, cancelled and tried again as one.
+"""Jobs that are submitted together: entered and cancelled as one.
 
 A batch appears as a whole or not at all: its row and all its jobs are one transaction, so that a
 submission that dies leaves nothing behind and can be made again.
@@ -18,10 +18,8 @@ from sqlalchemy import (
     case,
     insert,
     literal,
-    or_,
     select,
     true,
-    update,
 )
 
 from .. import attributes
@@ -31,11 +29,11 @@ from ..db import as_json
 from ..errors import UsageError
 from ..given import Given, among
 from ..queries import database_time
-from ..records import Job, NewJob
+from ..records import NewJob
 from ..states import Reason, State
 from .cancelling import stop_failing
-from .events import SUBMITTED, add_events
-from .jobs import cancel_where, columns, hold, leans_on, promote
+from .events import SUBMITTED
+from .jobs import cancel_where, columns, hold, leans_on
 from .order import new_rank
 
 _CHUNK = 2_000  # rows that are sent at a time
@@ -172,55 +170,3 @@ def _enter(connection: Connection, batch_id: int, first: NewJob, at: Any) -> Non
 def cancel(connection: Connection, batch_id: int, by: str) -> int:
     """Cancel what is unfinished of a batch; return how many jobs that were."""
     return cancel_where(connection, t.jobs.c.batch == batch_id, by)
-
-
-def retry(connection: Connection, batch_id: int, states: Sequence[str], by: str) -> dict[int, str]:
-    """Queue jobs of a batch again, that have failed or were cancelled; return ids with queues.
-
-    They stay the jobs that they are, with their attempts so far, so that each item has one job.
-    What was refused when it was submitted has no input that could be tried again.
-    """
-    jobs = t.jobs.c
-    return _try_again(connection, and_(jobs.batch == batch_id, jobs.state.in_(states)), by)
-
-
-def retry_jobs(connection: Connection, job_ids: Sequence[int], by: str) -> dict[int, str]:
-    """The same of some jobs, each of whatever batch; those of none are left as they are."""
-    jobs, ended = t.jobs.c, (State.FAILED, State.CANCELLED)
-    some = among(jobs.id, job_ids)
-    return _try_again(connection, and_(some, jobs.batch.is_not(None), jobs.state.in_(ended)), by)
-
-
-def was_refused(job: Job) -> bool:
-    """Whether a job of a batch has failed at once, as its item could not be used."""
-    begun = job.attempt > 0 or job.reason == Reason.DEPENDENCY_FAILED
-    return job.batch is not None and job.state == State.FAILED and not begun
-
-
-def _try_again(connection: Connection, which: ColumnElement[bool], by: str) -> dict[int, str]:
-    jobs = t.jobs.c
-    again = or_(  # of what has ended, all but what `was_refused`
-        jobs.attempt > 0,
-        jobs.reason == Reason.DEPENDENCY_FAILED,
-        jobs.state == State.CANCELLED,
-    )
-    values = {
-        "state": State.WAITING,
-        "reason": None,
-        "error": None,
-        "result": None,
-        "progress": None,
-        "cancel_requested": False,
-        "not_before": None,
-        "finished_at": None,
-        "max_attempts": case(
-            (jobs.attempt < jobs.max_attempts, jobs.max_attempts), else_=jobs.attempt + 1
-        ),
-    }
-    rows = connection.execute(
-        update(t.jobs).where(which, again).values(values).returning(jobs.id, jobs.queue)
-    ).all()
-    queues = {row.id: row.queue for row in sorted(rows)}
-    add_events(connection, queues, "to be tried again", by)
-    promote(connection, by)
-    return queues

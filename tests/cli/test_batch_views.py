@@ -201,8 +201,8 @@ def test_a_job_names_its_batch(run: Cli, added: list[Job]) -> None:
     told = run("why", "2").out.splitlines()
     assert told[0] == "job 2 of batch 1  add  failed (error)"
     assert told[-1] == (
-        "→ `cvq retry --job 2` tries it again, `cvq retry 1 --failed` all of its batch that have "
-        "failed."
+        "→ `cvq retry 2` tries it again, `cvq retry --batch 1 --failed` all of its batch that "
+        "have failed."
     )
     assert run("why", "2", "--json").json["batch"] == 1
 

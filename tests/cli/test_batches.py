@@ -75,13 +75,13 @@ def test_a_bad_file_is_told(run: Cli, client: Client, folder: Path) -> None:
         (["submit", "brightness", "-"], "brightness: there are no items"),
         (["submit", "add", "1", "2", "--list", "-"], "give the numbers of the batch once"),
         (["submit", "brightness", "photos", "--column", "x"], "--column: there is no .csv"),
-        (["retry", "1"], "which jobs? Give --failed, --cancelled or both"),
-        (["retry", "1", "--failed"], "no batch 1: `cvq batches` lists batches"),
+        (["retry", "1"], "no job 1"),
+        (["retry", "--batch", "1"], "no batch 1: `cvq batches` lists batches"),
         (["results", "1-3"], "1-3: give one batch, not a range"),
         (["results", "@"], "have not submitted that many batches"),
         (["cancel", "--batch", "3"], "no batch 3"),
-        (["retry"], "what? Give BATCH, or --job JOB"),
-        (["retry", "1", "--job", "2"], "give BATCH, or --job JOB"),
+        (["retry"], "which jobs? Give JOB, or a filter such as --batch 3 or --kind vae"),
+        (["retry", "--failed", "--state", "failed"], "give --state, or --failed and --cancelled"),
         (["wait"], "which jobs? Give JOB, --batch BATCH or --sweep SWEEP"),
         (["watch", "1", "--batch", "1"], "no job 1"),
         (["watch", "--batch", "1", "--tail", "3"], "--tail is for a job's log"),
@@ -135,7 +135,7 @@ def test_what_is_known_is_told(
     } | run("batches", "-n", "1", "--json").json[0]  # fmt: skip
     assert run("wait", "--batch", "3").out == "batch 3: 1 item known\n"
     assert run("cancel", "--batch", "3", "-y").out == "batch 3 had already ended\n"
-    assert run("retry", "3", "--failed").out == "batch 3: 0 jobs to be tried again\n"
+    assert run("retry", "--batch", "3").out == "batch 3: 0 jobs to be tried again\n"
     assert run("ls", "--batch", "3", "-q").out == ""
     out = run("submit", "add", "--list", "-", "--no-cache", input="1 2\n").out
     assert out == "batch 5: 1 job queued\n"
@@ -146,8 +146,8 @@ def test_a_batch_is_cancelled_and_tried_again(
 ) -> None:
     assert run("cancel", "--batch", "1").out == "batch 1: 1 job cancelled\n"
     assert run("cancel", "--batch", "1").out == "batch 1 had already ended\n"
-    assert run("retry", "@", "--failed").out == "batch 1: 1 job to be tried again\n"
-    said = run("retry", "1", "--cancelled", "--json").json
+    assert run("retry", "--batch", "@", "--failed").out == "batch 1: 1 job to be tried again\n"
+    [said] = run("retry", "--batch", "1", "--cancelled", "--json").json
     assert said["states"] == {"succeeded": 1, "queued": 2}
     worker.claim()
     said = run("cancel", "--batch", "1")
@@ -180,28 +180,29 @@ def test_single_jobs_are_tried_again(
     run: Cli, client: Client, added: list[Job], worker: FakeWorker
 ) -> None:
     client.submit("selftest")
-    assert (
-        "job 4 is of no batch: `cvq rerun 4` makes it anew"
-        in run("retry", "--job", "2,4", code=2).err
-    )
-    assert client.job(2).state == "failed"
-    assert run("retry", "--job", "1-3").out.splitlines() == [
-        "job 1 is succeeded: there is nothing to try again",
-        "job 2 is to be tried again",
+    said = run("retry", "1-3,4")
+    assert said.out == "job 2 (add 3 4) is to be tried again\n"
+    assert said.err.splitlines() == [
+        "job 1 has succeeded: `cvq rerun 1` runs it anew",
         "job 3 is queued: there is nothing to try again",
+        "job 4 is queued: there is nothing to try again",
     ]
     assert worker.claim().id == 2
-    run("cancel", "3")
-    assert run("retry", "--job", "3", "-q").out == "3\n"
-    assert [job["state"] for job in run("retry", "--job", "3", "--json").json] == ["queued"]
+    run("cancel", "3", "4")
+    assert run("retry", "3", "-q").out == "3\n"
+    assert "job 3 is queued: there is nothing to try again" in run("retry", "3", code=2).err
+    assert run("retry", "--kind", "selftest", "--cancelled", "--dry-run", "-q").out == "4\n"
+    assert run("retry", "--kind", "selftest").err == "no jobs to try again\n"
+    [again] = run("retry", "--kind", "selftest", "--state", "cancelled", "--json").json
+    assert (again["id"], again["state"]) == (4, "queued")
 
 
 def test_what_was_refused_is_told(run: Cli, client: Client) -> None:
     run("submit", "add", "--list", "-", input="1 2\nx\n")
-    assert run("retry", "--job", "2").out == (
-        "job 2 was refused when it was submitted: submit its item anew\n"
+    assert run("retry", "2", code=2).err == (
+        "cvq: error: job 2 was refused when it was submitted: submit its item anew\n"
     )
-    said = run("retry", "1", "--failed")
+    said = run("retry", "--batch", "1", "--failed")
     assert said.out == "batch 1: 0 jobs to be tried again\n"
     assert said.err.startswith("1 job cannot be tried again: `cvq ls --batch 1 --state failed`")
 

@@ -62,7 +62,7 @@ TEXTS = [
     ["samples", "."], ["doctor"],
     ["db", "check"], ["db", "current"], ["wait", "1", "2", "5"], ["drain", "nobody"],
     ["cancel", "1", "2", "-y"], ["cancel", "99"], ["get", "1", "-d", "here", "--force"],
-    ["get", "4"], ["retry", "1", "--failed"], ["preview", "1"], ["open", "1"], ["open", "4"],
+    ["get", "4"], ["retry", "--batch", "1"], ["preview", "1"], ["open", "1"], ["open", "4"],
     ["submit", "selftest", "--queue", "nowhere", "--name", "日本語 の 名前 " * 5],
     ["submit", "selftest", "--steps", "0"], ["submit", "fmnist-cnnn"], ["lss"],
     ["kinds", "fmnist-cnn"], ["--help"], *([command, "--help"] for command in COMMANDS),

@@ -271,6 +271,22 @@ def test_several_jobs_are_waited_for(client: Client) -> None:
         client.wait(handles)
 
 
+def test_what_failed_is_tried_again(client: Client) -> None:
+    good, bad, dropped = (client.submit("selftest", retries=0) for _ in range(3))
+    end(client, Outcome("succeeded"))
+    end(client, Outcome("failed", reason="error", error="boom", retry=False))
+    assert [job.id for job in client.retry([good, bad, dropped, bad])] == [bad.id]
+    assert bad.refresh().state == "queued"
+    assert dropped.cancel().retry().state == "queued"
+    with pytest.raises(UsageError, match=f"^job {good.id} has succeeded: `cvq rerun"):
+        good.retry()
+    with pytest.raises(UsageError, match="none of these 2 jobs can be tried again: job"):
+        client.retry([good, bad])
+    with pytest.raises(UnknownJobError):
+        client.retry([99])
+    assert client.retry([]) == []
+
+
 def test_a_handle_says_what_it_has(client: Client) -> None:
     handle = client.submit("selftest", name="mine")
     assert repr(handle) == repr(handle.job) == f"<Job {handle.id} selftest queued, mine>"

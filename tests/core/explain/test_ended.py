@@ -33,7 +33,10 @@ def test_cancelled(database: Database) -> None:
     assert said(database, second) == "bob cancelled it 2h00m ago, after attempt 1."
     told = why(database, third)
     assert told.why == "bob cancelled it 2h00m ago, before it had started."
-    assert told.advice == (f"`cvq show {third}` has its values, to submit it again.",)
+    assert told.advice == (
+        f"`cvq show {third}` has its values, to submit it again.",
+        f"`cvq retry {third}` tries it again.",
+    )
     change(database, t.events, what="forgotten")
     assert said(database, third) == "It was cancelled."
 

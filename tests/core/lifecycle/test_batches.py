@@ -16,7 +16,7 @@ from cvq import tables as t
 from cvq.batch import Batch, NewBatch
 from cvq.db import Database
 from cvq.errors import UnknownBatchError, UnknownJobError
-from cvq.lifecycle import attempts, batches
+from cvq.lifecycle import attempts, batches, retrying
 from cvq.records import NewJob, Outcome
 from cvq.states import Reason, State
 
@@ -229,7 +229,9 @@ def test_what_failed_is_tried_again_as_the_same_job(database: Database) -> None:
     finish(database, good.attempt_id, DONE)
     finish(database, bad.attempt_id, FAILED)
     with database.write() as connection:
-        assert batches.retry(connection, batch_id, [State.FAILED], "ann") == {bad.id: "default"}
+        assert retrying.retry_batch(connection, batch_id, [State.FAILED], "ann") == {
+            bad.id: "default"
+        }
     assert look(database, batch_id).states == {
         "succeeded": 1, "queued": 1, "running": 1, "failed": 1,
     }  # fmt: skip
@@ -247,8 +249,8 @@ def test_what_was_cancelled_is_tried_again_where_that_is_asked(database: Databas
     batch_id = enter(database, new(), new())
     with database.write() as connection:
         batches.cancel(connection, batch_id, "ann")
-        assert batches.retry(connection, batch_id, [State.FAILED], "ann") == {}
-        assert len(batches.retry(connection, batch_id, [State.CANCELLED], "ann")) == 2
+        assert retrying.retry_batch(connection, batch_id, [State.FAILED], "ann") == {}
+        assert len(retrying.retry_batch(connection, batch_id, [State.CANCELLED], "ann")) == 2
     assert take_all(database) == ids(database, batch_id)
     assert look(database, batch_id).states == {"succeeded": 2}
 
@@ -259,5 +261,5 @@ def test_a_retry_waits_for_its_parents_again(database: Database) -> None:
     finish(database, claimed(database).attempt_id, FAILED)
     reap_and_promote(database)
     with database.write() as connection:
-        batches.retry(connection, batch_id, [State.FAILED], "ann")
+        retrying.retry_batch(connection, batch_id, [State.FAILED], "ann")
     assert look(database, batch_id).states == {"failed": 1}  # as its parent still is

@@ -12,7 +12,7 @@ from plans import sqlite_plans
 from cvq import queries
 from cvq.batch import Batch, NewBatch
 from cvq.db import Database
-from cvq.lifecycle import attempts, batches, jobs
+from cvq.lifecycle import attempts, batches, jobs, retrying
 from cvq.records import Outcome
 from cvq.states import State
 from cvq.views import filters, folded
@@ -91,19 +91,21 @@ def test_more_than_a_statement_may_have_values_are_found(database: Database) -> 
         assert set(queries.states_of_batches(connection, many)) == set(many)
         assert filters.count(connection, Filter(ids=many, batches=many)) == 1
         assert jobs.cancel_all(connection, many, "ann") == 1
-        assert batches.retry_jobs(connection, many, "ann") == {1: "default"}
+        assert retrying.retry(connection, many, "ann") == {1: "default"}
     with database.read() as connection:
         assert queries.get_batch(connection, batch).states == {"queued": 1}
 
 
-def test_only_jobs_of_batches_are_tried_again(database: Database) -> None:
+def test_jobs_of_batches_and_others_are_tried_again(database: Database) -> None:
     batch = enter(database, 2)
     [alone] = steps.submit(database, steps.new())
     with database.write() as connection:
         jobs.cancel_all(connection, [1, 2, alone], "ann")
-        assert batches.retry_jobs(connection, [1, alone], "ann") == {1: "default"}
+        assert retrying.retry(connection, [1, alone], "ann") == dict.fromkeys(
+            (1, alone), "default"
+        )
         assert queries.get_batch(connection, batch).states == {"queued": 1, "cancelled": 1}
-        assert queries.get_job(connection, alone).state == State.CANCELLED
+        assert queries.get_job(connection, alone).state == State.QUEUED
 
 
 def test_shards_count_by_their_items(database: Database) -> None:
