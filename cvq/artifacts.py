@@ -16,6 +16,7 @@ import errno
 import mimetypes
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,7 @@ from .text import one_line
 from .uses import IDLE_S, age_of, files_in, note_use, remove_unused
 
 _CONNECT_TIMEOUT_S = 5.0  # as s3fs has it, whose are the settings' defaults, too
+_MARK = ".cvq-store"  # a file that tells this store from others
 _TICK_S = 2.0  # of the clock of any file system
 _MOST_KNOWN = 1000
 _LONGEST_SAID = 40  # of what is no SHA-256
@@ -304,6 +306,35 @@ class ArtifactStore:
             self._makedirs(key)
             self.fs.pipe_file(key, b"cvq")
             self.fs.rm_file(key)
+
+    def identity(self) -> str:
+        """A word that only this store has, from wherever it is seen; written when first asked for.
+
+        Raises:
+            StoreError: it can be neither read nor written.
+        """
+        key = f"{self.root}/{_MARK}"
+        with self._errors(key):
+            if not self.fs.exists(key):
+                self._make_mark(key)
+            said: bytes = self.fs.cat_file(key)
+        return said.decode(errors="replace").strip()
+
+    def _make_mark(self, key: str) -> None:
+        word = secrets.token_hex(16)
+        with contextlib.suppress(FileExistsError):  # somebody else was first, and theirs it is
+            if not self.is_local:
+                self.fs.pipe_file(key, word.encode(), mode="create")
+                return
+            whole = Path(f"{key}-{word}")
+            with atomic(whole) as partial:
+                partial.write_text(word)
+            try:
+                Path(key).hardlink_to(whole)
+            except PermissionError:  # a file system without links
+                whole.replace(key)
+            finally:
+                whole.unlink(missing_ok=True)
 
     def input_uri(self, digest: str) -> str:
         """The URI of an input."""

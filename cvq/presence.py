@@ -34,7 +34,7 @@ class Presence:
     def __init__(self, home: Path, worker: str) -> None:
         self.folder = scratch_of(home, worker)
         with lock(home / "scratch.lock"):
-            _sweep(home)
+            _remove_stale(home)
             self.folder.mkdir(parents=True)
             self._file = (self.folder / _LOCK).open("x")
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -65,15 +65,31 @@ def present(home: Path) -> dict[str, int]:
     return found
 
 
-def _sweep(home: Path) -> None:
-    """Remove the folders of workers that are dead, and what nobody has touched for a week."""
-    for folder in (home / "scratch").glob("*"):
-        if not (folder / _LOCK).exists() and _untouched_s(folder) > _FORGOTTEN_S:
-            shutil.rmtree(folder, ignore_errors=True)
+def stale(home: Path) -> list[Path]:
+    """The folders of workers that are dead, and those that nobody has touched for a week."""
+    found = [
+        folder
+        for folder in (home / "scratch").glob("*")
+        if not (folder / _LOCK).exists() and _untouched_s(folder) > _FORGOTTEN_S
+    ]
     for file in (home / "scratch").glob(f"*/{_LOCK}"):
         with contextlib.suppress(OSError), file.open("r+") as opened:
             if _is_free(opened.fileno()):
-                shutil.rmtree(file.parent, ignore_errors=True)
+                found.append(file.parent)
+    return found
+
+
+def sweep(home: Path) -> int:
+    """Remove the folders that are `stale`, and return how many there were."""
+    with lock(home / "scratch.lock"):  # a worker that starts holds it until its own is locked
+        return _remove_stale(home)
+
+
+def _remove_stale(home: Path) -> int:
+    folders = stale(home)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(folders)
 
 
 def _untouched_s(folder: Path) -> float:

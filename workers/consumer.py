@@ -49,6 +49,7 @@ class Consumer(consumer.Consumer):
         connection = self.app.connection_for_read(heartbeat=heartbeat)
         connection.transport_cls = Transport  # the URL's scheme has named Kombu's own
         connection.as_uri = self.conninfo.as_uri
+        connection.info = self.conninfo.info  # which `inspect stats` sends, and a class is no JSON
         return self.ensure_connected(connection)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

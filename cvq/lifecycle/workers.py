@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
@@ -36,6 +37,17 @@ def heartbeat(connection: Connection, worker: str, state: WorkerState) -> Drain 
     if how is None:
         return None
     return Drain.FINISH if how == Drain.FINISH else Drain.STOP
+
+
+def forget(connection: Connection, workers: Sequence[str]) -> int:
+    """Note of workers that they are gone; return of how many that was new.
+
+    One that was merely cut off is up again at its next heartbeat.
+    """
+    left = update(t.workers).where(
+        t.workers.c.id.in_(workers), t.workers.c.state != WorkerState.GONE
+    )
+    return connection.execute(left.values(state=WorkerState.GONE)).rowcount
 
 
 def ask_to_drain(connection: Connection, worker: str, how: Drain) -> None:

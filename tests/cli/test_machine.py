@@ -1,4 +1,4 @@
-"""`run`, `worker`, `up`, `down` with real worker processes; `db`, `doctor`, `kinds`, `samples`."""
+"""`run`, `worker`, `up`, `down` with real worker processes; `db`, `kinds`, `samples`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy import update
 
 from cvq import Client, queries
 from cvq import tables as t
-from cvq.broker.embedded import ensure_redis, redis_answers
+from cvq.broker.embedded import redis_answers
 from cvq.devices import Gpu, GpuLocks
 from cvq.errors import DatabaseAwayError
 from cvq.files import lock
@@ -488,64 +488,6 @@ def test_a_newer_schema_is_refused(run: Cli, client: Client) -> None:
         said = run(*words, code=4)
         assert "newer than this cvq's" in said.err
         assert said.err.count("\n") == 1
-
-
-def test_doctor(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {item["check"]: item for item in run("doctor", "--json").json}
-    assert set(found) == {
-        "home",
-        "database",
-        "redis",
-        "store",
-        "data",
-        "packages",
-        "gpu",
-        "workers",
-    }
-    assert found["workers"]["level"] == "note"
-    monkeypatch.setenv("CVQ_DATABASE_URL", "postgresql://127.0.0.1:1/none?connect_timeout=2")
-    monkeypatch.setenv("CVQ_BROKER_URL", "redis://127.0.0.1:1/0")
-    said = run("doctor", code=4)
-    levels = {line.split()[1]: line.split()[0] for line in said.out.splitlines()}
-    assert levels["database"] == levels["redis"] == "problem"
-    assert levels["store"] == "ok"
-
-
-@pytest.mark.parametrize("command", ["doctor", "status"])
-def test_a_stores_password_is_not_shown(
-    run: Cli, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    monkeypatch.setenv("CVQ_STORE_URL", "ftp://bob:hunter2@127.0.0.1:1/x")
-    said = run(command, code=None)
-    assert "ftp://***@127.0.0.1:1/x" in said.out
-    assert "hunter2" not in said.out + said.err
-
-
-def test_doctor_leaves_redis_as_it_was(run: Cli, home: Path) -> None:
-    def told() -> str:
-        [found] = [item for item in run("doctor", "--json").json if item["check"] == "redis"]
-        return str(found["text"])
-
-    assert "starts when it is needed" in told()
-    assert not redis_answers(home)
-    ensure_redis(home)
-    assert "answers" in told()
-    assert redis_answers(home)
-
-
-def test_doctor_tells_of_data_and_of_an_open_home(run: Cli, home: Path) -> None:
-    home.chmod(0o755)
-    found = {item["check"]: item for item in run("doctor", "--json").json}
-    assert "not here: " in found["data"]["text"]
-    assert "cvq data fetch" in found["data"]["text"]
-    assert f"chmod 700 {home}" in found["home"]["text"]
-
-
-def test_doctor_names_a_home_that_cannot_be(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CVQ_HOME", "/proc/cvq")
-    found = run("doctor", "--json", code=4).json
-    assert found[0]["level"] == "problem"
-    assert "set CVQ_HOME" in found[0]["text"]
 
 
 def test_kinds(run: Cli) -> None:

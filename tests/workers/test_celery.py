@@ -72,6 +72,7 @@ def test_inspect_ping_answers(start_worker: Callable[..., Worker]) -> None:
     said = eventually(answers, what="the worker to answer")
     assert "pinged@" in said
     assert "pong" in said
+    assert '"pid":' in celery("inspect", "stats").stdout
 
 
 @pytest.mark.slow
