@@ -14,8 +14,8 @@ from cvq.text import count, join
 from .. import formats, options
 from ..choosing import someone_is_there
 from ..display import Form, form
+from ..interrupts import Interrupts
 from ..output import coloured, dump, note, say
-from ..stages import in_stages
 
 if TYPE_CHECKING:
     from cvq.doctor import Finding, Remedy, Setup
@@ -32,7 +32,7 @@ _LEVEL, _CHECK = 8, 9  # cells of their columns
 @options.yes
 @options.as_json
 def doctor(fix: bool, yes: bool) -> int:
-    """Check everything that jobs need: this machine, Redis, database, store and workers.
+    """Check everything that a job needs.
 
     A note is something that costs time, room or safety; a problem prevents work. Each says what to
     do. Nothing is changed without --fix.
@@ -49,14 +49,14 @@ def doctor(fix: bool, yes: bool) -> int:
 
 def _examined() -> list[Finding]:
     """What there is, printed as it is found."""
-    from cvq.doctor import CHECKS, examine
+    from cvq.doctor import examine
 
     found: list[Finding] = []
-    with in_stages() as tell:
-        # The text of the bar stays, so that it is one bar.
-        for finding in examine(begins=lambda _, done: tell("checking", done, len(CHECKS))):
+    with Interrupts() as interrupts:
+        for finding in examine():
             found.append(finding)
-            _print(finding)
+            _print(finding)  # at once: the lines themselves tell how far it is
+            interrupts.check()
     return found
 
 

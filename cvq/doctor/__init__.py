@@ -42,15 +42,11 @@ CHECKS: Mapping[str, Check] = {
 """What is looked at, in this order: a later check may build upon what an earlier has found."""
 
 
-def examine(
-    settings: Settings | None = None,
-    begins: Callable[[str, int], None] = lambda name, number: None,
-) -> Iterator[Finding]:
+def examine(settings: Settings | None = None) -> Iterator[Finding]:
     """Look at everything, one check after the other.
 
     Args:
         settings: read from the environment and `cvq.toml` when not given.
-        begins: told which check begins, and how many went before.
     """
     try:
         setup = Setup(settings or Settings.load())
@@ -58,8 +54,7 @@ def examine(
         yield problem("settings", "settings-wrong", str(error), "`cvq config` shows all settings")
         return
     try:
-        for number, name in enumerate(CHECKS):
-            begins(name, number)
+        for name in CHECKS:
             yield from check(name, setup)
     finally:
         setup.close()
