@@ -15,7 +15,7 @@ from .. import formats, options
 from ..choosing import someone_is_there
 from ..display import Form, form
 from ..interrupts import Interrupts
-from ..output import coloured, dump, note, say
+from ..output import dump, note, paint, say
 
 if TYPE_CHECKING:
     from cvq.doctor import Finding, Remedy, Setup
@@ -63,9 +63,7 @@ def _examined() -> list[Finding]:
 def _print(finding: Finding) -> None:
     if form() is Form.JSON:
         return
-    level = f"{finding.level:<{_LEVEL}}"
-    if coloured():
-        level = click.style(level, fg=_STYLES[finding.level])
+    level = paint(f"{finding.level:<{_LEVEL}}", _STYLES[finding.level])
     hang = _LEVEL + _CHECK + 2
     say(f"{level} {finding.check:<{_CHECK}} {formats.clean(finding.text)}", hang=hang)
     if finding.fix and finding.level != "fixed":

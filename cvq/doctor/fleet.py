@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -18,7 +17,7 @@ from .finding import Finding, note, ok, problem
 from .hearing import Listener, listeners
 from .setup import Setup
 
-_YOUNG_S = 10.0  # by when a worker listens
+_YOUNG_S = 30.0  # by when a worker listens
 
 
 def workers(setup: Setup) -> Iterator[Finding]:
@@ -131,21 +130,11 @@ def _listening(setup: Setup, known: Sequence[Worker], now: datetime) -> Iterator
         return
     if setup.broker.is_stopped():
         return
-    began = time.monotonic()
-    while True:
-        found = list(judge_listening(str(setup.broker), known, listeners(setup.broker)))
-        # One that has just started is entered in the database before it listens.
-        young = any(
-            (now - worker.started_at).total_seconds() + time.monotonic() - began < _YOUNG_S
-            for worker in up
-        )
-        if not found or not young:
-            yield from found
-            return
+    yield from judge_listening(str(setup.broker), known, listeners(setup.broker), now)
 
 
 def judge_listening(
-    name: str, known: Sequence[Worker], heard: Collection[Listener]
+    name: str, known: Sequence[Worker], heard: Collection[Listener], now: datetime
 ) -> Iterator[Finding]:
     """What there is to say of who listens on a Redis.
 
@@ -153,8 +142,15 @@ def judge_listening(
         name: of the Redis.
         known: the workers of the database, also those that have left.
         heard: who has answered there.
+        now: one that has just started is entered in the database before it listens.
     """
-    deaf = [each for each in known if each.takes_jobs and (each.host, each.pid) not in heard]
+    deaf = [
+        each
+        for each in known
+        if each.takes_jobs
+        and (each.host, each.pid) not in heard
+        and (now - each.started_at).total_seconds() > _YOUNG_S
+    ]
     if deaf:
         yield note(
             "workers", "worker-other-redis",

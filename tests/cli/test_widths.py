@@ -59,7 +59,7 @@ for words in json.loads(sys.argv[1]):
 TEXTS = [
     ["why", "1"], ["why", "2"], ["why", "4"], ["why", "5"], ["logs", "1"],
     ["logs", "2"], ["data", "list"], ["data", "check", "garments"], ["data", "check", "nowhere"],
-    ["samples", "."], ["doctor"],
+    ["samples", "."],
     ["db", "check"], ["db", "current"], ["wait", "1", "2", "5"], ["drain", "nobody"],
     ["cancel", "1", "2", "-y"], ["cancel", "99"], ["get", "1", "-d", "here", "--force"],
     ["get", "4"], ["retry", "--batch", "1"], ["preview", "1"], ["open", "1"], ["open", "4"],

@@ -111,8 +111,10 @@ def test_workers_that_differ() -> None:
 def test_who_listens() -> None:
     known = [worker("a.1.x"), worker("b.2.y", state=WorkerState.GONE, alive=False)]
     here, left, strange = Listener("a", 1), Listener("b", 2), Listener("c", 3)
-    assert list(judge_listening("redis", known, {here, left})) == []
-    faults = [each.fault for each in judge_listening("redis", known, {strange})]
+    later = NOW + timedelta(minutes=1)
+    assert list(judge_listening("redis", known, {here, left}, later)) == []
+    assert list(judge_listening("redis", known, set(), NOW)) == []  # it has just started
+    faults = [each.fault for each in judge_listening("redis", known, {strange}, later)]
     assert faults == ["worker-other-redis", "worker-other-database"]
 
 
