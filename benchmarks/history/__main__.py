@@ -53,9 +53,13 @@ def main(
                 place, stack.enter_context(empty(scratch / "empty", place)), repeat
             ),
             "lists": lambda: lists.measured(place, repeat, writing=not calm),
-            "costs": lambda: costs.measured(*costs.copies(scratch), lives),
+            "costs": lambda: costs.measured(scratch, place, lives),
             "memory": lambda: memory.measured(
-                scratch, [max(10, jobs // 100), max(20, jobs // 10)], points // 10, _progress()
+                scratch,
+                place,
+                [max(10, jobs // 100), max(20, jobs // 10)],
+                points // 10,
+                _progress(),
             ),
         }
         rows = _printed(row for name in only or PARTS for row in parts[name]())

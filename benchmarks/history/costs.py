@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchmarks.history.commands import Row
-from benchmarks.history.places import Place, median
-from cvq import schema
+from benchmarks.history.places import Place, empty, median
 from cvq import tables as t
 from cvq.db import Database
 from cvq.lifecycle import attempts, claims, jobs
@@ -30,17 +29,18 @@ _SPEC = {
 }  # fmt: skip
 
 
-def measured(place: Place, bare: Place, repeat: int) -> Iterator[Row]:
+def measured(folder: Path, like: Place, repeat: int) -> Iterator[Row]:
     """Each step of a job's life with all indexes, to the same without those for questions.
 
     Args:
-        place: with a database that this writes to.
-        bare: another one, alike; its indexes are dropped.
+        folder: for two empty places.
+        like: on the same sort of database as this one.
         repeat: how many jobs.
     """
-    with place.database() as database, bare.database() as other:
-        for each in (database, other):
-            schema.upgrade(each)
+    with (
+        empty(folder / "with", like) as place, place.database() as database,
+        empty(folder / "without", like) as bare, bare.database() as other,
+    ):  # fmt: skip
         with other.write() as connection:
             _drop(connection)
         times = {id(each): _Times() for each in (database, other)}
@@ -101,8 +101,3 @@ def _timed(times: list[float], database: Database, act: Callable[[Connection], A
         found = act(connection)
     times.append(time.perf_counter() - began)
     return found
-
-
-def copies(folder: Path) -> tuple[Place, Place]:
-    """Two empty places on SQLite."""
-    return Place(folder / "with"), Place(folder / "without")

@@ -207,7 +207,7 @@ class Making:
             "created_at": words.time("g.created"),
         }, _grouped("batch"))  # fmt: skip
         self._insert("sweeps", {
-            "id": "g.id", "kind": "g.kind", "user": "g.owner", "state": "'finished'",
+            "id": "g.id", "kind": "g.kind", "user": "g.owner", "stage": "'finished'",
             "spec": words.json("'{}'"), "space": words.json("'{}'"), "method": "'random'",
             "options": words.json("'{}'"), "seed": "0", "trials": "g.jobs",
             "metric": "'val_accuracy'", "direction": "'max'",

@@ -48,7 +48,7 @@ class Place:
 
 @contextmanager
 def empty(home: Path, like: Place) -> Iterator[Place]:
-    """A place with the schema alone, on the same sort of database as another."""
+    """A place with the schema alone, on the same sort of database as another; gone at the end."""
     if like.url is None:
         place = Place(home)
         _upgrade(place)
@@ -56,16 +56,16 @@ def empty(home: Path, like: Place) -> Iterator[Place]:
         return
     import psycopg
 
-    name, url = "cvq_benchmark_empty", make_url(like.url)
+    name, url = f"cvq_benchmark_{home.name}", make_url(like.url)
     server = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f'CREATE DATABASE "{name}"')
         try:
             place = Place(home, url.set(database=name).render_as_string(hide_password=False))
             _upgrade(place)
             yield place
         finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def _upgrade(place: Place) -> None:

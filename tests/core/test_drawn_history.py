@@ -69,9 +69,12 @@ def stored(connection: Connection, job: Job) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_a_small_history_is_measured() -> None:
+def test_a_small_history_is_measured(database: Database) -> None:
     words = "--jobs 60 --points 500 --repeat 1 --lives 2 --calm --only lists --only costs"
+    url = database.settings.database_url
+    words += f" --postgres {url}" if url else ""
     done = CliRunner().invoke(main, words.split())
     assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-    for part in ("60 jobs on SQLite", "--sort -val_accuracy, warm", "claim of a job"):
+    there = f"60 jobs on {'Postgres' if url else 'SQLite'}"
+    for part in (there, "--sort -val_accuracy, warm", "claim of a job"):
         assert part in done.stdout
