@@ -102,5 +102,5 @@ def listing(client: Client) -> Listing[Batch]:
         columns=lambda: columns(now()),
         shape=lambda batches: map(shape, batches),
         quiet=lambda batch: batch.id,
-        empty="no batches",
+        empty="no batches: `cvq submit KIND FOLDER` makes one of a folder's files",
     )

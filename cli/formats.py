@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from cvq.text import duration as duration
 from cvq.text import moment as moment
 from cvq.text import size as size
 
-from .widths import ending, middle
+from .widths import cells, ending, middle
 
 if TYPE_CHECKING:
     from cvq.records import Job
@@ -68,8 +69,12 @@ def state(text: str, width: int) -> str:
 
 
 def done(text: str, width: int) -> str:
-    """`30/100, 12s left` in a width: without the time that is left."""
-    return middle(text.partition(",")[0], width)
+    """`30/100, 12s left` in a width: without the time that is left; `in 4min` of a start."""
+    text = text.partition(",")[0]
+    for is_said, instead in ((r"^starts ", ""), (r"(?<=\d) (?=[a-z])", ""), (r" ?left$", "")):
+        if cells(text) > width:
+            text = re.sub(is_said, instead, text)
+    return middle(text, width)
 
 
 def one_line(text: str) -> str:

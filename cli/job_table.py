@@ -86,7 +86,7 @@ def columns(
             rank=4,
         ),
         Column(
-            "progress", progress, _done, right=True, rank=1, least=8, after=5, short=formats.done
+            "progress", progress, _done, right=True, rank=1, least=9, after=5, short=formats.done
         ),
         Column("headline", headline, least=8, after=0, short=formats.figure),
     ]

@@ -143,5 +143,5 @@ def listing(client: Client) -> Listing[Sweep]:
 
     return Listing(
         columns=lambda: columns(now()), shape=shape, quiet=lambda sweep: sweep.id,
-        empty="no sweeps",
+        empty="no sweeps: `cvq sweep KIND --grid NAME=VALUES` starts one",
     )  # fmt: skip

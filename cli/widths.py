@@ -128,7 +128,12 @@ def ending(text: str, width: int) -> str:
 
 
 def name(text: str, width: int) -> str:
-    """What somebody named, in so many cells: a file keeps its suffix, a phrase its beginning."""
+    """What somebody named, in so many cells: a file keeps its suffix, a phrase its beginning.
+
+    Of `lr=0.1 width=16`, as trials of a sweep are called, both ends stay: they begin alike.
+    """
+    if "=" in text:
+        return middle(text, width)
     stem, dot, suffix = text.rpartition(".")
     room = width - cells(dot + suffix)
     if stem and " " not in text and len(suffix) <= 12 and room >= 6:

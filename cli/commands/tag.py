@@ -144,7 +144,7 @@ def _list(client: Client, references: Sequence[str], filters: dict[str, Any]) ->
             columns=lambda: columns,
             shape=lambda rows: [{"id": n, "key": key, "value": word} for n, key, word in rows],
             quiet=lambda row: clean(f"{row[1]}={row[2]}"),
-            empty="no tags",
+            empty="no tags: `cvq tag JOB KEY=VALUE` gives one",
         ),
         rows,
     )

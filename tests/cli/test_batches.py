@@ -113,7 +113,7 @@ def test_batches_are_listed(run: Cli, client: Client, added: list[Job]) -> None:
     assert (rows[1]["jobs"], rows[1]["done"], rows[1]["cancelled"]) == ("3", "2", "0")
     [only] = run("batches", "-n", "1", "--json").json
     assert only == {"id": 2, "state": "queued"} | only
-    assert run("batches", "--user", "nobody").err == "no batches\n"
+    assert run("batches", "--user", "nobody").err.startswith("no batches: `cvq submit")
 
 
 def test_what_is_known_is_told(

@@ -89,7 +89,7 @@ def test_a_dry_run_tells_the_first_trials_and_queues_nothing(run: Cli, client: C
     assert "nothing was queued" in said.err
     shape = run("sweep", "selftest", "--grid", "steps=1,2", "--dry-run", "--json").json
     assert [each["params"] for each in shape["first"]] == [{"steps": 1}, {"steps": 2}]
-    assert run("sweep", "ls").err == "no sweeps\n"
+    assert run("sweep", "ls").err.startswith("no sweeps: `cvq sweep")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from cvq.kinds import all_kinds
 from cvq.lifecycle import batches
 from cvq.records import NewJob
 from cvq_cli.colours import styled
+from cvq_cli.formats import done
 from cvq_cli.main import COMMANDS
 from cvq_cli.widths import ending, items, middle, name, plain_blanks, whole, wrap
 from waiting import HANG_S
@@ -232,7 +233,17 @@ def test_wide_characters_are_measured_and_never_halved() -> None:
             assert family in shown or not set(family) & set(shown)
 
 
+def test_progress_loses_what_tells_least() -> None:
+    for said, short in (
+        ("30/100, 12s left", "30/100"), ("starts in 14 min", "in 14 min"),
+        ("45 s left", "45 s left"), ("starts in 4.5 min", "in 4.5min"),
+        ("14.5 min left", "14.5min"), ("as job 3", "as job 3"),
+    ):  # fmt: skip
+        assert done(said, 9) == short
+
+
 def test_names_lose_what_tells_least() -> None:
+    assert name("lr=0.1 width=16", 9) == "lr=0…h=16"
     assert name("grey.jpg model of job 7", 15) == "grey.jpg model…"
     assert name("a name that is long", 14) == "a name that…"
     assert name("report-of-every-class.json", 16) == "report-of-….json"
