@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, case, insert, select, true
 
 from .. import attributes
 from .. import tables as t
+from ..column_types import Json
 from ..db import as_json
+from ..given import Given
 from ..queries import database_time
 from ..records import NewJob
 from ..states import Reason, State
@@ -18,7 +20,9 @@ from . import jobs, twins
 from .events import SUBMITTED, add_events
 from .order import new_rank
 
-_AT_ONCE = 500
+_AT_ONCE = 500  # identities of a statement
+_ROWS = 2_000  # that are sent at a time
+_TIMES = frozenset({"created_at", "queued_at", "finished_at"})  # they follow from the state
 
 
 def submit_all(
@@ -54,7 +58,7 @@ def _known(connection: Connection, identities: Sequence[str]) -> set[str | None]
     """The identities that some job has."""
     column = t.jobs.c.identity
     known: set[str | None] = set()
-    for some in _parts(identities):
+    for some in _parts(identities, _AT_ONCE):
         known.update(connection.scalars(select(column).where(column.in_(some)).distinct()))
     return known
 
@@ -67,11 +71,59 @@ def _insert(connection: Connection, wanted: Sequence[NewJob]) -> list[int]:
     jobs.hold(connection, {job_id for job in wanted for job_id in jobs.leans_on(job)})
     rank = new_rank(connection, first.queue, first.priority, first.user)
     at = database_time(connection)
-    rows = [jobs.columns(job, rank + nth, at) for nth, job in enumerate(wanted)]
-    entry = insert(t.jobs).returning(t.jobs.c.id, sort_by_parameter_order=True)
-    ids = [int(job_id) for some in _parts(rows) for job_id in connection.scalars(entry, some)]
+    ids = insert_alike(
+        connection, (jobs.columns(job, rank + nth, at) for nth, job in enumerate(wanted))
+    )
     _describe(connection, ids, wanted)
     return ids
+
+
+def insert_alike(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Insert jobs that differ in few columns, a few thousand at a time; return their ids in order.
+
+    What they have in common is taken from the first of them, and is sent once.
+    """
+    rest = iter(rows)
+    if (first := next(rest, None)) is None:
+        return []
+    entry = insert(t.jobs).values(first).returning(t.jobs.c.id)
+    ids = [int(connection.execute(entry).scalar_one())]
+    for some in _parts(rest, _ROWS):
+        own = [
+            name
+            for name, value in first.items()
+            if name not in _TIMES and (name == "state" or any(row[name] != value for row in some))
+        ]
+        ids += _insert_like(connection, ids[0], some, own)
+    return ids
+
+
+def _insert_like(
+    connection: Connection, like: int, rows: Sequence[Mapping[str, Any]], own: Sequence[str]
+) -> list[int]:
+    """Insert jobs that are another in all but their `own` columns: texts, integers and JSON."""
+    types = {name: t.jobs.c[name].type for name in own}
+
+    def sent(name: str, value: Any) -> Any:
+        return as_json(value) if isinstance(types[name], Json) and value is not None else value
+
+    given = Given(connection, [{name: sent(name, row[name]) for name in own} for row in rows])
+    cells = {name: given.cell(name, types[name]) for name in own}
+    state, at = cells["state"], t.jobs.c.created_at
+    made: dict[str, ColumnElement[Any]] = {
+        **cells,
+        "queued_at": case((state == State.QUEUED, at)),
+        "finished_at": case((state == State.FAILED, at)),
+    }
+    same = [column for column in t.jobs.c if column.name not in ("id", *made)]
+    entry = insert(t.jobs).from_select(
+        [*(column.name for column in same), *made],
+        select(*same, *made.values())
+        .select_from(t.jobs.join(given.table, true()))
+        .where(t.jobs.c.id == like)
+        .order_by(given.nth),
+    )
+    return sorted(map(int, connection.scalars(entry.returning(t.jobs.c.id))))
 
 
 def _describe(connection: Connection, ids: Sequence[int], wanted: Sequence[NewJob]) -> None:
@@ -96,7 +148,7 @@ def _describe(connection: Connection, ids: Sequence[int], wanted: Sequence[NewJo
     add_events(connection, refused, f"{State.FAILED} ({Reason.ERROR})", first.user)
 
 
-def _parts(items: Sequence[Any]) -> Iterator[list[Any]]:
+def _parts(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
-    while part := list(islice(rest, _AT_ONCE)):
+    while part := list(islice(rest, size)):
         yield part

@@ -12,33 +12,28 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     and_,
-    case,
     insert,
     literal,
     select,
-    true,
 )
 
 from .. import attributes
 from .. import tables as t
 from ..batch import NewBatch
-from ..db import as_json
 from ..errors import UsageError
-from ..given import Given, among
+from ..given import among
 from ..queries import database_time
 from ..records import NewJob
 from ..states import Reason, State
+from .alike import insert_alike
 from .cancelling import stop_failing
 from .events import SUBMITTED
 from .jobs import cancel_where, columns, hold, leans_on
 from .order import new_rank
 
 _CHUNK = 2_000  # rows that are sent at a time
-# What the jobs of a batch do not have in common, besides times.
-_OWN = ("name", "spec", "spec_hash", "fair_rank", "state", "reason", "error")
 
 
 def submit(
@@ -76,8 +71,8 @@ def submit(
         ).scalar_one()
     )
     if jobs:
-        _insert(connection, batch_id, jobs, at)
-        _add_attributes(connection, batch_id, batch.spec, jobs)
+        ids = _insert(connection, batch_id, jobs, at)
+        _add_attributes(connection, ids, batch.spec, jobs)
         _enter(connection, batch_id, jobs[0], at)
         stop_failing(connection, [batch_id])
     return batch_id
@@ -97,50 +92,24 @@ def _hold_batches(connection: Connection, batch_ids: Collection[int]) -> None:
         )
 
 
-def _insert(connection: Connection, batch_id: int, jobs: Sequence[NewJob], at: datetime) -> None:
+def _insert(
+    connection: Connection, batch_id: int, jobs: Sequence[NewJob], at: datetime
+) -> list[int]:
     first = jobs[0]
-    rank = new_rank(connection, first.queue, first.priority, first.user)
-    values = columns(first, rank, at) | {"batch": batch_id}
-    like = connection.execute(insert(t.jobs).values(values).returning(t.jobs.c.id)).scalar_one()
-    ranks = itertools.count(rank + (first.error is None))
-    for start in range(1, len(jobs), _CHUNK):
-        # What is refused takes no turn.
-        rows = [
-            columns(job, 0 if job.error is not None else next(ranks), at)
-            for job in jobs[start : start + _CHUNK]
-        ]
-        _insert_alike(connection, like, rows)
-
-
-def _insert_alike(connection: Connection, like: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert jobs that are another in all but these columns."""
-    own = [{name: row[name] for name in _OWN} | {"spec": as_json(row["spec"])} for row in rows]
-    given = Given(connection, own)
-    cells = {name: given.cell(name, t.jobs.c[name].type) for name in _OWN}
-    state, at = cells["state"], t.jobs.c.created_at
-    made: dict[str, ColumnElement[Any]] = {
-        **cells,
-        "queued_at": case((state == State.QUEUED, at)),
-        "finished_at": case((state == State.FAILED, at)),
-    }
-    same = [column for column in t.jobs.c if column.name not in ("id", *made)]
-    connection.execute(
-        insert(t.jobs).from_select(
-            [*(column.name for column in same), *made],
-            select(*same, *made.values())
-            .select_from(t.jobs.join(given.table, true()))
-            .where(t.jobs.c.id == like)
-            .order_by(given.nth),
-        )
+    ranks = itertools.count(new_rank(connection, first.queue, first.priority, first.user))
+    # What is refused takes no turn.
+    return insert_alike(
+        connection,
+        (
+            columns(job, 0 if job.error is not None else next(ranks), at) | {"batch": batch_id}
+            for job in jobs
+        ),
     )
 
 
 def _add_attributes(
-    connection: Connection, batch_id: int, spec: Mapping[str, Any], jobs: Sequence[NewJob]
+    connection: Connection, ids: Sequence[int], spec: Mapping[str, Any], jobs: Sequence[NewJob]
 ) -> None:
-    ids = connection.scalars(
-        select(t.jobs.c.id).where(t.jobs.c.batch == batch_id).order_by(t.jobs.c.id)
-    ).all()
     first = jobs[0]
     common = {name: value for name, value in spec.items() if first.spec.get(name) == value}
     for start in range(0, len(jobs), _CHUNK):
