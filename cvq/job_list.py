@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, SupportsIndex, overload
 
 from .handle import JobHandle
@@ -15,11 +15,44 @@ if TYPE_CHECKING:
 
 
 class JobList(list[JobHandle]):
-    """What `Client.jobs` and `Client.wait_all` give; a part of it, `jobs[:5]`, is one, too."""
+    """What `Client.jobs` and `Client.wait_all` give; a part of it, `jobs[:5]`, is one, too.
 
-    def __init__(self, client: Client, jobs: Iterable[JobHandle] = ()) -> None:
+    Args:
+        client: whose jobs they are.
+        jobs: in order.
+        more: gives those that follow, of a page that others follow.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        jobs: Iterable[JobHandle] = (),
+        more: Callable[[], JobList] | None = None,
+    ) -> None:
         super().__init__(jobs)
         self.client = client
+        self._more = more
+
+    @property
+    def has_more(self) -> bool:
+        """Whether this was a page of `Client.jobs` that others follow, when it was read."""
+        return self._more is not None
+
+    def next(self) -> JobList:
+        """The page that follows, of as many jobs; an empty list behind the last one.
+
+        It goes on behind the place of this one's last job, as it was when this page was read: no
+        job comes twice for what was added, changed or removed meanwhile, but for one whose own
+        place in the order is another now; what was added before that place is not met.
+        """
+        return JobList(self.client) if self._more is None else self._more()
+
+    def pages(self) -> Iterator[JobList]:
+        """This page and all that follow, one after another, each read when it is asked for."""
+        page = self
+        while page:
+            yield page
+            page = page.next()
 
     @overload
     def __getitem__(self, place: SupportsIndex) -> JobHandle: ...

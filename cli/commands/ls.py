@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cvq.errors import UsageError
+
 from .. import options, resolving
 from ..display import Form, Listing, asked_fields, display_list, display_pages, form
 from ..output import hint, note, say, table
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from cvq.history import History
+    from cvq.parse import Reference
     from cvq.views.filters import Filter
     from cvq.views.folded import Row
 
@@ -37,6 +42,13 @@ _COUNTED = 1_000  # beyond which nobody needs to know how many are not shown
 )
 @options.limited()
 @click.option(
+    "--after",
+    "behind",
+    type=options.REFERENCE,
+    metavar="JOB",
+    help="Go on after this job, under the same filters and --sort: the next page.",
+)
+@click.option(
     "--columns",
     type=options.FIELDS,
     metavar="FIELD,...",
@@ -53,6 +65,7 @@ _COUNTED = 1_000  # beyond which nobody needs to know how many are not shown
 def ls(
     limit: int,
     everything: bool,
+    behind: Reference | None,
     columns: list[str] | None,
     unfold: bool,
     watch: bool,
@@ -63,14 +76,17 @@ def ls(
     The headline is the figure or answer that matters most to the job's kind. `succeeded (warned)`
     means that the job itself reports a problem with its result: see `cvq why JOB`.
 
-    A batch is one line, unless --batch, --where, --sort or --unfold asks for its jobs; --json,
-    --csv, --md and --quiet list jobs alone. docs/querying.md has the language of --where.
+    A batch is one line, unless --batch, --where, --sort, --after or --unfold asks for its jobs;
+    --json, --csv, --md and --quiet list jobs alone. docs/querying.md has the language of --where.
     """
     from cvq.history import History
 
     history = History()
     wanted = resolving.make_filter(history, **filters, limit=None if everything else limit)
-    seen = _View(history, wanted, columns, unfold=unfold)
+    after = None if behind is None else resolving.resolve_one(history, behind)
+    if after is not None and form() is Form.COUNT:
+        raise UsageError("--count counts all jobs: leave --after away")
+    seen = _View(history, wanted, columns, after, unfold=unfold)
     remarks = history.check_filter(wanted, seen.fields)
     if form() is Form.COUNT:
         say(seen.count())
@@ -83,7 +99,7 @@ def ls(
         rows = seen.find()
         display_list(seen.listing, rows)
         _note_remarks(remarks, wanted, found=bool(rows))
-        _hint_cut(seen, len(rows))
+        _hint_cut(seen, rows)
         _hint_folded(rows)
 
 
@@ -91,16 +107,17 @@ class _View:
     """What is listed: jobs, or jobs and batches."""
 
     def __init__(
-        self, history: History, wanted: Filter, columns: Sequence[str] | None, *, unfold: bool
-    ) -> None:
+        self, history: History, wanted: Filter, columns: Sequence[str] | None, after: int | None,
+        *, unfold: bool,
+    ) -> None:  # fmt: skip
         from .. import job_table
         from ..estimates import Outlook
         from ..job_fields import Chosen
 
-        self.history, self.wanted = history, wanted
-        of_jobs = unfold or wanted.batches or wanted.sweeps or wanted.where or wanted.sort
+        self.history, self.wanted, self.after = history, wanted, after
+        of_jobs = unfold or after or wanted.batches or wanted.sweeps or wanted.where or wanted.sort
         self.folds = form() is Form.TEXT and not of_jobs and not columns
-        self.found = False
+        self.found = self.more = False
         chosen = job_table.choose(wanted, columns, asked_fields())
         self._chosen = Chosen(chosen.fields)
         self._outlook = Outlook(history) if form() is Form.TEXT else None
@@ -129,9 +146,10 @@ class _View:
         with self.history.db.read() as connection:
             if self.folds:
                 return folded.find(connection, self.wanted)
-            jobs = filters.find(connection, self.wanted)
-            self._chosen.look(connection, jobs)
-            rows: list[Row] = list(jobs)
+            page = filters.page(connection, self.wanted, self._place(connection))
+            self._chosen.look(connection, page.jobs)
+            self.more = page.after is not None
+            rows: list[Row] = list(page.jobs)
         return rows
 
     def pages(self) -> Iterator[list[Row]]:
@@ -144,9 +162,18 @@ class _View:
             yield rows
             return
         read, look = self.history.db.read, self._chosen.look
-        for page in filters.pages(read, self.wanted, look=look):
+        with read() as connection:
+            after = self._place(connection)
+        for page in filters.pages(read, self.wanted, look=look, after=after):
             self.found = True
             yield list(page)
+
+    def _place(self, connection: Connection) -> str | None:
+        from cvq.views import filters
+
+        if self.after is None:
+            return None
+        return filters.place_of(connection, self.wanted, self.after)
 
     def count(self, most: int | None = None) -> int:
         """How much there is, whatever the limit; of more than `most`, at least that many."""
@@ -168,14 +195,20 @@ def _note_remarks(remarks: Sequence[str], wanted: Filter, *, found: bool) -> Non
         note(f"no jobs: {said}" if said else "no jobs")
 
 
-def _hint_cut(seen: _View, shown: int) -> None:
+def _hint_cut(seen: _View, rows: Sequence[Row]) -> None:
+    shown = len(rows)
     if seen.wanted.limit is None or shown < seen.wanted.limit:
+        return
+    following = "" if seen.folds else f", --after {rows[-1].id}"
+    if seen.after is not None:
+        if seen.more:
+            note(f"… more{following.replace(',', ':', 1)} or --all")
         return
     more = seen.count(shown + _COUNTED) - shown
     if more >= _COUNTED:
-        note(f"… more than {_COUNTED:,} more: -n N or --all")
+        note(f"… more than {_COUNTED:,} more: -n N{following} or --all")
     elif more > 0:
-        note(f"… {more} more: -n {shown + more} or --all")
+        note(f"… {more} more: -n {shown + more}{following} or --all")
 
 
 def _hint_folded(rows: Sequence[Row]) -> None:

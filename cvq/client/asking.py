@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .. import queries
@@ -81,10 +82,13 @@ class Asking(Connections):
         trashed: bool = False,
         sort: str | None = None,
         limit: int | None = None,
+        after: JobLike | None = None,
     ) -> JobList:
         """Jobs of the history, the newest first, by a query, by what they have, or both.
 
             client.jobs("val_loss < 100 and params.lr < 0.01", kind="vae", sort="val_loss")
+
+        With a limit it is a page of them, and `JobList.next` gives the one that follows.
 
         Args:
             query: as of `cvq ls --where`: conditions on columns, metrics, parameters, tags and
@@ -105,16 +109,29 @@ class Asking(Connections):
             trashed: those in the trash as well.
             sort: a column, metric or parameter; with `-` before it, the highest first.
             limit: at most so many.
+            after: those alone that come after this job in the order, as it stands now.
 
         Raises:
             UsageError: a condition cannot be read, or a name in it is one that nothing has.
+            UnknownJobError: there is no such job as `after`.
         """
         # All that was given by name.
-        given = {name: value for name, value in locals().items() if name not in ("self", "query")}
+        no_filter = ("self", "query", "after")
+        given = {name: value for name, value in locals().items() if name not in no_filter}
         wanted = self._filter(query, given)
+        if after is None:
+            return self._page(wanted, None)
         with self.db.read() as connection:
-            found = filters.find(connection, wanted)
-        return JobList(self._client, (self._handle(job.id, job) for job in found))
+            place = filters.place_of(connection, wanted, id_of(after))
+        return self._page(wanted, place)
+
+    def _page(self, wanted: filters.Filter, after: str | None) -> JobList:
+        """Some jobs, and how to go on where there are more."""
+        with self.db.read() as connection:
+            found = filters.page(connection, wanted, after)
+        handles = (self._handle(job.id, job) for job in found.jobs)
+        more = None if found.after is None else partial(self._page, wanted, found.after)
+        return JobList(self._client, handles, more)
 
     def iter_jobs(
         self, query: str | None = None, /, **asked: Unpack[Asked]

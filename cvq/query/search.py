@@ -92,6 +92,12 @@ class Search:
         following = written(self._sort, rows[-1]) if more and rows else None
         return Found([row[-1] for row in rows], following)
 
+    def place_of(self, job_id: int) -> str | None:
+        """The place of a job in the order, with the values that it has now; None without it."""
+        query = select(*values_of(self._keys), t.jobs.c.id).where(t.jobs.c.id == job_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else written(self._sort, tuple(row))
+
     def count(self, most: int | None = None) -> int:
         """How many jobs the terms mean; of more than `most`, that many."""
         if most is not None:

@@ -161,11 +161,26 @@ def page(connection: Connection, wanted: Filter, after: str | None = None) -> Pa
     return Page([by_id[each] for each in found.ids if each in by_id], found.after)
 
 
+def place_of(connection: Connection, wanted: Filter, job_id: int) -> str:
+    """Where a job stands in the order of a filter, to go on `after` it.
+
+    It need not be meant by the filter, as it may have been when it was listed.
+
+    Raises:
+        UnknownJobError: there is no such job, or none any more.
+    """
+    place = _search(connection, wanted).place_of(job_id)
+    if place is None:
+        raise queries.no_job(connection, job_id)
+    return place
+
+
 def pages(
     read: Callable[[], AbstractContextManager[Connection]],
     wanted: Filter,
     size: int | None = None,
     look: Callable[[Connection, list[Job]], None] = lambda *_: None,
+    after: str | None = None,
 ) -> Iterator[list[Job]]:
     """All jobs that are meant, some at a time: however many they are, few are in memory.
 
@@ -175,8 +190,9 @@ def pages(
         wanted: which.
         size: how many at a time; 500 where it is not said.
         look: reads what else is wanted of a page, in its transaction.
+        after: as for `find`.
     """
-    left, after, size = wanted.limit, None, size or _CHUNK
+    left, size = wanted.limit, size or _CHUNK
     while left is None or left > 0:
         limit = size if left is None else min(size, left)
         with read() as connection:

@@ -77,6 +77,19 @@ def test_count_is_a_number(lab: Client, run: Cli) -> None:
     assert run("ls", "--count", "--user", "nobody").out == "0\n"
 
 
+def test_a_list_goes_on_after_a_job(lab: Client, run: Cli) -> None:
+    said = run("ls", "-q", "--sort", "loss", "-n", 2)
+    assert (said.out, said.err) == ("1\n2\n", "… 4 more: -n 6, --after 2 or --all\n")
+    said = run("ls", "-q", "--sort", "loss", "-n", 2, "--after", 2)
+    assert (said.out, said.err) == ("3\n4\n", "… more: --after 4 or --all\n")
+    said = run("ls", "-q", "--sort", "loss", "--after", 4)
+    assert (said.out, said.err) == ("5\n6\n", "")
+    assert ids(run, "--state", "queued,running", "--after", "4", "--all") == ""
+    assert ids(run, "--after", "4", "--all") == "3 2 1"
+    assert "no job 99" in run("ls", "--after", "99", code=2).err
+    assert "leave --after away" in run("ls", "--after", "4", "--count", code=2).err
+
+
 def test_columns_are_chosen_or_added(lab: Client, run: Cli) -> None:
     lines = run("ls", "--columns", "id,params.steps,metrics.loss,tags.project", "-n", 4).out
     assert [line.split() for line in lines.splitlines()] == [

@@ -39,6 +39,21 @@ def test_a_part_of_a_list_is_one(client: Client) -> None:
     assert client.jobs() == jobs[::-1]
 
 
+def test_a_page_leads_to_the_next(client: Client) -> None:
+    jobs = some(client, 5)
+    first = client.jobs(sort="id", limit=2)
+    assert (first, first.has_more) == (jobs[:2], True)
+    some(client, 1)
+    jobs[1].cancel()
+    assert first.next() == jobs[2:4], "whatever has come or changed meanwhile"
+    assert [job.id for page in first.pages() for job in page] == [1, 2, 3, 4, 5, 6]
+    assert client.jobs(sort="id", after=jobs[3]) == client.jobs(sort="id")[4:]
+    last = client.jobs("state = cancelled")
+    assert (last.has_more, last.next()) == (False, [])
+    with pytest.raises(UnknownJobError):
+        client.jobs(after=99)
+
+
 def test_all_are_waited_for_and_each_look_is_told(client: Client) -> None:
     jobs = some(client, 2)
     looks: list[list[str]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cmp_to_key
 from typing import Any
@@ -269,6 +269,11 @@ def ask(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
             ]
             assert [job_id for page in found for job_id in page] == expected
             assert all(len(page) == size for page in found[:-1])
+            for nth, job_id in list(enumerate(expected, start=1))[:: size + 1]:
+                place = filters.place_of(connection, wanted, job_id)
+                limited = replace(wanted, limit=size)
+                rest = [job.id for job in filters.find(connection, limited, place)]
+                assert rest == expected[nth : nth + size]
             assert filters.count(connection, wanted) == len(expected)
             assert filters.count(connection, wanted, 2) == min(2, len(expected))
             assert [job.id for job in filters.find(connection, wanted)] == expected
