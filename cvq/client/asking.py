@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..views.stats import Stats
 
 
+_NO_FILTER = ("self", "query", "after")  # of the arguments of `jobs`
+
+
 class Asked(TypedDict, total=False):
     """What jobs are asked by; see `Client.jobs`."""
 
@@ -116,8 +119,7 @@ class Asking(Connections):
             UnknownJobError: there is no such job as `after`.
         """
         # All that was given by name.
-        no_filter = ("self", "query", "after")
-        given = {name: value for name, value in locals().items() if name not in no_filter}
+        given = {name: value for name, value in locals().items() if name not in _NO_FILTER}
         wanted = self._filter(query, given)
         if after is None:
             return self._page(wanted, None)
