@@ -57,7 +57,7 @@ def changed(kind: Kind, job: Job, settings: Mapping[str, Any]) -> Spec:
         raise UsageError(f"job {job.id} cannot be run again: {why}")
     values = deepcopy(job.spec)
     for name, value in settings.items():
-        _put(values, name, value)
+        _put(values, kind.spec.full_name(name), value)
     return make_spec(kind, values)
 
 

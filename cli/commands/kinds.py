@@ -59,12 +59,12 @@ def _columns() -> list[Column[Kind]]:
 
 def _given(kind: Kind, name: str) -> str:
     """How a value of a field is typed."""
-    from ..from_spec import shape_of
+    from ..from_spec import shape_of_field
 
-    shape = shape_of(kind.spec.model_fields[name].annotation)
+    shape = shape_of_field(kind.spec.model_fields[name])
     if shape.flag:
         return "yes|no"
-    return shape.metavar + (",..." if shape.many else "")
+    return shape.metavar + (",..." if shape.many and not shape.again else "")
 
 
 def _field_columns(kind: Kind) -> list[Column[str]]:
@@ -83,7 +83,7 @@ def _field_columns(kind: Kind) -> list[Column[str]]:
 
 
 def _show(kind: Kind) -> None:
-    from ..from_spec import help_of, shape_of
+    from ..from_spec import help_of, shape_of_field
 
     fields = kind.spec.model_fields
     say(f"{kind.name}: {kind.summary}")
@@ -96,7 +96,7 @@ def _show(kind: Kind) -> None:
     with formatter.section("\nFields"):
         formatter.write_dl(
             [
-                (f"{name} {_given(kind, name)}", help_of(field, shape_of(field.annotation)))
+                (f"{name} {_given(kind, name)}", help_of(field, shape_of_field(field)))
                 for name, field in fields.items()
             ]
         )

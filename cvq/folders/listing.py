@@ -129,7 +129,7 @@ def _checked(folder: Path) -> Path:
         os.scandir(real).close()
     except (OSError, RuntimeError, ValueError) as error:
         said = why(error) if isinstance(error, OSError) else str(error)
-        raise InvalidInputError(f"{folder} cannot be read: {said}") from None
+        raise InvalidInputError(f"folder {folder} cannot be read: {said}") from None
     return real
 
 
@@ -145,13 +145,14 @@ def _walk(folder: Path, left_out: Collection[str]) -> Iterator[str]:
         inside[:] = [
             each for each in inside
             if each not in _MADE_AGAIN and each not in links
-            and not Path(top, each, _OF_ENVIRONMENTS).is_file()
+            and not os.path.isfile(Path(top, each, _OF_ENVIRONMENTS))  # noqa: PTH113 - never raises
             and os.path.realpath(Path(top, each)) not in left_out
         ]  # fmt: skip
         seen += len(inside) + len(names)
         if seen > _MOST_SEEN:
             raise InvalidInputError(
-                f"{folder} has more than {_MOST_SEEN:,} files: give the folder of the program"
+                f"{folder} has more than {_MOST_SEEN:,} files: give the folder of the program, or "
+                "none (--workdir FOLDER, --workdir none)"
             )
         for name in (*names, *links):
             yield Path(top, name).relative_to(folder).as_posix()

@@ -64,6 +64,8 @@ class Spec(BaseModel):
     headline: ClassVar[tuple[str, ...]] = ()
     goals: ClassVar[Mapping[str, Goal]] = {}
     endings: ClassVar[tuple[str, ...]] = ()
+    # The field whose values may be named without it, where they are varied or set anew.
+    open_field: ClassVar[str | None] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +85,13 @@ class Spec(BaseModel):
     def work_folder(self) -> Path | None:
         """The folder whose state in git is noted with the job; None: where one stands."""
         return None
+
+    @classmethod
+    def full_name(cls, name: str) -> str:
+        """The name of a value: `values.lr` for `lr`, where that is no field, but may be in one."""
+        root = name.partition(".")[0]
+        is_own = cls.open_field is None or root.replace("-", "_") in cls.model_fields
+        return name if is_own else f"{cls.open_field}.{name}"
 
     @classmethod
     def open_fields(cls) -> list[str]:

@@ -46,6 +46,11 @@ def fitted(kind: Kind, space: Space, values: Mapping[str, Any]) -> Space:
     return tuple(found)
 
 
+def named(kind: Kind, space: Space) -> Space:
+    """The space by the full names of what it varies."""
+    return tuple(replace(each, name=kind.spec.full_name(each.name)) for each in space)
+
+
 def merged(kind: Kind, values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a specification, in which a name such as `augment.flip` is within another."""
     found = dict(values)

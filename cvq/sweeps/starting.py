@@ -18,7 +18,7 @@ from ..sweep import NewSweep, NewTrial, Stage
 from ..text import did_you_mean, nearest
 from . import reading, suggesting
 from .coming import coming
-from .fitting import fitted
+from .fitting import fitted, named
 from .making import OnPack, TrialMaker, stored_options, taken_in
 from .pruning import WARM_UP
 from .space import Space, parse, size
@@ -106,7 +106,7 @@ def prepare(
         SetupError: an input cannot be fetched, or the store cannot be written.
     """
     kind = wanted.kind
-    space = parse(wanted.space)
+    space = named(kind, parse(wanted.space))
     trials = _trials(wanted, space)
     if wanted.method == "optuna":
         suggesting.require()

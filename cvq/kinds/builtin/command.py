@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -16,6 +16,7 @@ from ..spec import Argument, Repeated, Spec
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 _MOST_WORDS, _LONGEST_WORD = 10_000, 100_000
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,2})?")
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -36,8 +37,28 @@ def _pairs(given: Any) -> Any:
     return {name: value if equals else None for name, equals, value in named}
 
 
+def _values(given: Any) -> Any:
+    """The same where each has a value: a number, where it can be typed as it was from that."""
+    found = _pairs(given)
+    if not isinstance(found, dict):
+        return found
+    if (name := next((name for name, value in found.items() if value is None), None)) is not None:
+        raise ValueError(f"{name} has no value: write {name}=VALUE")
+    return {name: _typed(value) for name, value in found.items()}
+
+
+def _typed(value: Any) -> Any:
+    """A text as a number, by which jobs can be asked for; `1.10` and `007` are no numbers."""
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        return value
+    number = float(value) if {".", "e", "E"} & set(value) else int(value)
+    return number if str(number) == value or "e" in value.lower() else value
+
+
 class CommandSpec(Spec):
     """Run a program as it is, with the files of the folder that it lies in."""
+
+    open_field: ClassVar[str | None] = "values"
 
     argv: Annotated[list[str], Argument("[--] PROGRAM [WORD]...", rest=True)] = Field(
         min_length=1, max_length=_MOST_WORDS,
@@ -61,7 +82,7 @@ class CommandSpec(Spec):
         10, gt=0, le=10_000, description="Gigabytes that the kept files may have together."
     )
     values: Annotated[
-        dict[str, str | int | float | bool | None], BeforeValidator(_pairs),
+        dict[str, str | int | float | bool], BeforeValidator(_values),
         Repeated("NAME=VALUE"),
     ] = Field({}, description="A value for {NAME} in the program's words.")  # fmt: skip
 
@@ -113,7 +134,9 @@ class CommandSpec(Spec):
     @model_validator(mode="after")
     def _has_places(self) -> CommandSpec:
         used = {name for word in self.argv for name in _PLACE.findall(word)}
-        for name in self.values:
+        for name, value in self.values.items():
+            if isinstance(value, str) and "\x00" in value:
+                raise ValueError(f"the value of {name} has a NUL")
             if name not in used:
                 raise ValueError(f"values has {name}, and no word of argv has {{{name}}}")
         return self
