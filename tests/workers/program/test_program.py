@@ -13,6 +13,7 @@ import pytest
 
 from cvq import LocalContext, reporting
 from cvq.errors import PermanentError, ProgramError, SetupError, SpecError, UsageError
+from cvq.kinds.builtin.command import CommandSpec
 from cvq_workers.failures import describe
 from cvq_workers.program import files
 from cvq_workers.program.reports import Lines
@@ -220,3 +221,18 @@ def test_what_a_program_saves_is_there_for_the_next_attempt(
         shell(LocalContext(tmp_path / "left"), script)
     assert shell(LocalContext(tmp_path / "left"), script)["exit_code"] == 0
     assert "41" in capfd.readouterr().out
+
+
+def test_a_value_is_a_number_where_it_can_be_typed_again_from_that() -> None:
+    given = {"a": "0.1", "b": "1e-4", "c": "1.10", "d": "007", "e": "-3", "f": "x"}
+    spec = CommandSpec(
+        argv=["{a} {b} {c} {d} {e} {f}"],
+        workdir=None,
+        values=given,  # type: ignore[arg-type]
+    )
+    assert spec.values == {"a": 0.1, "b": 0.0001, "c": "1.10", "d": "007", "e": -3, "f": "x"}
+    assert spec.words == ["0.1 0.0001 1.10 007 -3 x"]
+    with pytest.raises(ValueError, match="lr has no value: write lr=VALUE"):
+        CommandSpec(argv=["{lr}"], values=["lr"])  # type: ignore[arg-type]
+    assert CommandSpec.full_name("lr") == "values.lr"
+    assert CommandSpec.full_name("env.A") == "env.A"
