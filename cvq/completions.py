@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -24,6 +28,7 @@ _MOST_NAMES = 1_000  # that are looked through
 _LONGEST_S = 0.25
 _LONGEST_HELP = 60
 _LONGEST_ID = 12  # digits
+_WHOLE = (20, 21, 23)  # Postgres' numbers of its types of whole numbers
 # What a shell takes as it stands.
 _PLAIN = re.compile(r"[\w.,:@%+=/~^-]+")
 _NAME = re.compile(r"[^\W\d][\w.]*")  # that a query takes without quotes
@@ -162,13 +167,39 @@ def _ask_sqlite(file: Path, query: str, values: Sequence[Any]) -> list[tuple[Any
 
 
 def _ask_postgres(url: str, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    import psycopg
-
+    pq = _libpq()
     address = re.sub(r"^\w+(\+\w+)?:", "postgresql:", url)
-    limit = f"SET statement_timeout = {round(1000 * _LONGEST_S)}"
-    with psycopg.connect(address, connect_timeout=2, autocommit=True) as connection:
-        connection.execute(limit)
-        return connection.execute(query.replace("?", "%s"), values).fetchall()
+    address += ("&" if "?" in address else "?") + "connect_timeout=2&client_encoding=utf8"
+    connection = pq.PGconn.connect(address.encode())
+    try:
+        connection.exec_(f"SET statement_timeout = {round(1000 * _LONGEST_S)}".encode())
+        number = count(1)
+        numbered = re.sub(r"\?", lambda _: f"${next(number)}", query)
+        found = connection.exec_params(numbered.encode(), [str(each).encode() for each in values])
+        columns = range(found.nfields)
+        return [
+            tuple(_value(found.get_value(row, column), found.ftype(column)) for column in columns)
+            for row in range(found.ntuples)
+        ]
+    finally:
+        connection.finish()
+
+
+def _libpq() -> Any:
+    """psycopg's wrapper of libpq alone: with all of psycopg, most of the time would go into it."""
+    if "psycopg" not in sys.modules and (spec := find_spec("psycopg")):
+        sys.modules["psycopg"] = module_from_spec(spec)  # where it is, without being run
+        try:
+            return import_module("psycopg.pq")
+        finally:
+            del sys.modules["psycopg"]
+    return import_module("psycopg.pq")
+
+
+def _value(sent: bytes | None, of: int) -> Any:
+    if sent is None:
+        return None
+    return int(sent) if of in _WHOLE else sent.decode(errors="replace")
 
 
 def _of_row(row: Sequence[Any]) -> Suggestion:

@@ -159,3 +159,10 @@ def test_a_history_in_use_is_read(client: Client, home: Path) -> None:
         assert [each.word for each in Completions(Settings.load()).jobs()] == ["1"]
         writer.rollback()
     writer.close()
+
+
+def test_a_server_is_asked_through_libpq_alone(database: Database, shell: Cli) -> None:
+    submit(database, name="poster")
+    url = database.settings.database_url
+    environment = {"CVQ_DATABASE_URL": url} if url else {}
+    assert "1" in str(completed(shell, "cvq show ", **environment))
