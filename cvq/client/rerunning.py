@@ -84,6 +84,12 @@ class Rerunning(Submitting, Asking):
             cache=bool(settings) if cache is None else cache,
         )  # fmt: skip
 
+    async def rerun_async(self, job: JobLike, **settings: Any) -> JobHandle:
+        """`rerun` beside an event loop, as `submit_async` is `submit`."""
+        import asyncio
+
+        return await asyncio.to_thread(self.rerun, job, **settings)
+
     def verify(self, job: JobLike, *, timeout: float | None = None) -> Comparison:
         """Run a job again, and hold what comes of it against what there is.
 
@@ -94,6 +100,14 @@ class Rerunning(Submitting, Asking):
         """
         check_succeeded(self.job(job).job)
         return self.compare_files(job, self.rerun(job, cache=False).wait(timeout))
+
+    async def verify_async(self, job: JobLike, *, timeout: float | None = None) -> Comparison:
+        """`verify` beside an event loop; who is cancelled leaves the new job alone."""
+        import asyncio
+
+        check_succeeded((await asyncio.to_thread(self.job, job)).job)
+        new = await (await self.rerun_async(job, cache=False)).wait_async(timeout)
+        return await asyncio.to_thread(self.compare_files, job, new)
 
     def rerun_proof(
         self, proof: Mapping[str, Any], *, queue: str | None = None, gpu: bool | None = None

@@ -200,6 +200,14 @@ class Submitting(Connections):
         raise_for_state(handle.job)
         return dict(handle.result)
 
+    async def infer_async(
+        self, kind: str, item: Any, *, timeout: float | None = 60.0, **values: Any
+    ) -> dict[str, Any]:
+        """`infer` beside an event loop; one that is cancelled may still be answered."""
+        import asyncio
+
+        return await asyncio.to_thread(self.infer, kind, item, timeout=timeout, **values)
+
     def submit_many(
         self,
         kind: str,

@@ -106,6 +106,14 @@ class Sweeping(Submitting):
         self.notify(wanted.options.place, f"sweep {sweep_id}", runnable, trouble)
         return SweepHandle(self._client, sweep_id)
 
+    async def sweep_async(
+        self, kind: str, space: Mapping[str, Any] | Iterable[tuple[str, Any]], **asked: Any
+    ) -> SweepHandle:
+        """`sweep` beside an event loop, as `submit_async` is `submit`."""
+        import asyncio
+
+        return await asyncio.to_thread(self.sweep, kind, space, **asked)
+
     def check_sweep(
         self, kind: str, space: Mapping[str, Any] | Iterable[tuple[str, Any]], **asked: Any
     ) -> Plan:

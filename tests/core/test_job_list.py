@@ -39,6 +39,34 @@ def test_a_part_of_a_list_is_one(client: Client) -> None:
     assert client.jobs() == jobs[::-1]
 
 
+def test_what_waits_has_a_twin_beside_an_event_loop(client: Client) -> None:
+    [job] = some(client, 1)
+
+    async def verified() -> None:
+        end(client, Outcome("succeeded"))
+        waiting = asyncio.create_task(client.verify_async(job, timeout=HANG_S))
+        while client.count_jobs() < 2:
+            await asyncio.sleep(0.01)
+        end(client, Outcome("succeeded"))
+        assert not (await waiting).differences
+        again = await client.rerun_async(job, steps=3)
+        assert (again.made_from, again.spec["steps"]) == (job.id, 3)
+
+    async def swept() -> None:
+        sweep = await client.sweep_async("selftest", {"steps": [2, 4]}, maximize="value")
+        waiting = asyncio.create_task(sweep.wait_async())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(WaitTimeoutError):
+            await sweep.wait_async(0)
+        assert [trial.state for trial in sweep.trials] == ["queued", "queued"]
+
+    asyncio.run(verified())
+    asyncio.run(swept())
+
+
 def test_a_page_leads_to_the_next(client: Client) -> None:
     jobs = some(client, 5)
     first = client.jobs(sort="id", limit=2)
