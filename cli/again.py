@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,8 +50,10 @@ def submission(settings: Settings, job: Job) -> list[str] | None:
     arguments = [param for param in own if isinstance(param, click.Argument)]
     given = [word for param in arguments for word in _argument(param, job.spec)]
     options = [word for param in own for word in _option(kind, param, job.spec)]
-    # A name that begins with a dash would be taken for an option.
-    positional = ["--", *given] if any(word.startswith("-") for word in given) else given
+    # A name that begins with a dash would be taken for an option, and so may be a program's words.
+    is_rest = not command.context_settings.get("allow_interspersed_args", True)
+    marked = is_rest or any(word.startswith("-") for word in given)
+    positional = ["--", *given] if marked else given
     common = list(_common(job))
     if positional[:1] == ["--"]:
         words = ["cvq", "submit", job.kind, *options, *common, *positional]
@@ -70,10 +73,17 @@ def _option(kind: Kind, param: click.Parameter, spec: Mapping[str, Any]) -> Iter
         return
     field = _field(param)
     value = spec.get(field)
-    if value is None or (field != "seed" and _is_default(kind, field, value)):
+    if field not in spec or (field != "seed" and _is_default(kind, field, value)):
+        return
+    if value is None:
+        yield from (param.opts[0], "none")
         return
     if isinstance(value, bool) and param.is_flag:
         yield param.opts[0] if value else param.secondary_opts[0]
+        return
+    if param.multiple:
+        for word in _pairs(value) if isinstance(value, dict) else map(_word, value):
+            yield from (param.opts[0], word)
         return
     yield param.opts[0]
     yield ",".join(map(_word, value)) if isinstance(value, list) else _word(value)
@@ -93,11 +103,19 @@ def _is_default(kind: Kind, field: str, value: Any) -> bool:
     return bool(list(default) == value if isinstance(default, list | tuple) else default == value)
 
 
+def _pairs(value: Mapping[str, Any]) -> Iterator[str]:
+    for name, each in value.items():
+        yield name if each is None else f"{name}={each}"
+
+
 def _word(value: Any) -> str:
     """A value as it is typed: a file by its name, data as given, a model by its job's number."""
     if isinstance(value, dict):
         if value.get("job") is not None:
             return str(value["job"])
+        if place := value.get("place"):  # of data in a program's folder
+            name = value.get("name", "")
+            return str(place if PurePosixPath(place).name == name else f"{place}={name}")
         return str(value.get("given") or value.get("name", ""))
     return str(value)
 

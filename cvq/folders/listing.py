@@ -21,6 +21,7 @@ from .tracked import repository_of, tracked
 _MADE_AGAIN = frozenset({"__pycache__", ".git"})
 _OF_ENVIRONMENTS = "pyvenv.cfg"
 _MOST_SEEN = 200_000  # entries that are looked at before a folder is given up
+_MOST_DATA = 2_000_000
 _NAMED = 3  # of files that something is said of
 # What is called like these is often a secret.
 _SECRETS = (
@@ -111,14 +112,35 @@ def list_folder(folder: Path, without: Collection[Path] = ()) -> Listing:
     for name in sorted(set(names), key=os.fsencode):
         if member := _member(folder, name, left_out, strange):
             found.members.append(member)
-    for what, which in strange.items():
-        found.notes.append(f"{folder}: left out, as {what}: {_several(which)}")
+    found.notes.extend(_left_out(folder, strange))
     if secrets := [m.name for m in found.members if _is_secret(m.name)]:
         found.notes.append(
             f"{_several(secrets)} in {folder} may hold secrets, and is kept with the job: who may "
             "read the store can read it"
         )
     return found
+
+
+def list_all(folder: Path) -> Listing:
+    """All files of a folder, git or not, as data; what is no file of its own is noted.
+
+    Raises:
+        InvalidInputError: it is no folder, or cannot be read.
+    """
+    folder = _checked(folder)
+    found = Listing(folder)
+    strange: dict[str, list[str]] = {}
+    names = _walk(folder, (), _MOST_DATA)
+    found.members.extend(
+        member for name in sorted(names, key=os.fsencode)
+        if (member := _member(folder, name, (), strange))
+    )  # fmt: skip
+    found.notes.extend(_left_out(folder, strange))
+    return found
+
+
+def _left_out(folder: Path, strange: dict[str, list[str]]) -> list[str]:
+    return [f"{folder}: left out, as {what}: {_several(which)}" for what, which in strange.items()]
 
 
 def _checked(folder: Path) -> Path:
@@ -133,7 +155,7 @@ def _checked(folder: Path) -> Path:
     return real
 
 
-def _walk(folder: Path, left_out: Collection[str]) -> Iterator[str]:
+def _walk(folder: Path, left_out: Collection[str], most: int = _MOST_SEEN) -> Iterator[str]:
     """The names of all files below, but for what is made again."""
 
     def refuse(error: OSError) -> None:
@@ -149,10 +171,10 @@ def _walk(folder: Path, left_out: Collection[str]) -> Iterator[str]:
             and os.path.realpath(Path(top, each)) not in left_out
         ]  # fmt: skip
         seen += len(inside) + len(names)
-        if seen > _MOST_SEEN:
+        if seen > most:
             raise InvalidInputError(
-                f"{folder} has more than {_MOST_SEEN:,} files: give the folder of the program, or "
-                "none (--workdir FOLDER, --workdir none)"
+                f"{folder} has more than {most:,} files: give the folder of the program, or none "
+                "(--workdir FOLDER, --workdir none)"
             )
         for name in (*names, *links):
             yield Path(top, name).relative_to(folder).as_posix()

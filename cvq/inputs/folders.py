@@ -1,17 +1,19 @@
-"""The folder that a program runs in, as an input of its job."""
+"""The folder that a program runs in, and the data beside its files, as inputs of its job."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
 from ..errors import InvalidInputError, SetupError
 from ..files import why
 from ..folders.archive import pack
-from ..folders.listing import Listing, list_folder
+from ..folders.listing import Listing, list_all, list_folder
+from ..text import UNPRINTABLE
 from .files import InputFile
 from .submission import InputCheck, Submission
 
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from ..datasets import Progress
 
 MOST_BYTES, MOST_FILES = 200_000_000, 20_000
+_LONGEST_PLACE = 200
 _ADVICE = (
-    "ignore in git what the program does not read, or give another folder (--workdir FOLDER, or "
-    "--workdir none)"
+    "give data as data (--data PATH), ignore in git what the program does not read, or give "
+    "another folder (--workdir FOLDER, or none)"
 )
 
 
@@ -42,7 +45,9 @@ class WorkFolder(InputFile):
         Raises:
             InvalidInputError: it is none, is too large, or cannot be read.
         """
-        self._without = (submission.settings.home,)
+        data = (file.path for file in submission.spec.inputs() if isinstance(file, PlacedData))
+        apart = [path for path in data if path is not None]
+        self._without = (submission.settings.home, *apart)
         found = self._listed()
         return InputCheck(
             self.model_copy(update={"name": found.folder.name or "/"}),
@@ -58,13 +63,7 @@ class WorkFolder(InputFile):
         """
         if self.path is None:
             return self
-        found = self._listed()
-        try:
-            with TemporaryDirectory(prefix="cvq-folder-") as scratch:
-                packed = pack(found.members, Path(scratch) / "folder.tar", progress)
-                return self._stored(packed, artifacts)
-        except OSError as error:
-            raise SetupError(f"{found.folder} cannot be packed: {why(error)}") from error
+        return self.model_copy(update=_packed(self._listed(), artifacts, progress))
 
     def _listed(self) -> Listing:
         found = list_folder(self.given_path, self._without)
@@ -75,3 +74,92 @@ class WorkFolder(InputFile):
             )
         found.check_size(MOST_BYTES, MOST_FILES, _ADVICE)
         return found
+
+
+class PlacedData(InputFile):
+    """A file or a folder that a program finds in its own folder, at `place`.
+
+    It is given as a path, or as `PLACE=PATH`. A path within the folder that one stands in is its
+    place; of any other it is the last name. A folder goes into the store as one tar, a file as it
+    is: the same data are stored once.
+    """
+
+    metavar: ClassVar[str] = "[PLACE=]PATH"
+    is_path: ClassVar[bool] = False
+
+    place: str
+    folder: bool = False
+
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if not isinstance(value, str | Path) or value == "":
+            return super()._parse(value)
+        place, path = _parted(str(value))
+        parsed = super()._parse(path)
+        if "path" in parsed:
+            parsed["place"] = _place(place, parsed["path"])
+        return parsed
+
+    def check(self, submission: Submission) -> InputCheck:
+        """Look at the file, or through the folder.
+
+        Raises:
+            InvalidInputError: it cannot be read.
+        """
+        if not self.given_path.is_dir():
+            found = super().check(submission)
+            return InputCheck(found.file.model_copy(update={"folder": False}))
+        listed = list_all(self.given_path)
+        if not listed.members:
+            raise InvalidInputError(f"folder {listed.folder} has no files")
+        name = listed.folder.name or "/"
+        return InputCheck(
+            self.model_copy(update={"name": name, "folder": True}), notes=tuple(listed.notes)
+        )
+
+    def store(self, artifacts: ArtifactStore, progress: Progress | None = None) -> Self:
+        """The same with its content in the store.
+
+        Raises:
+            InvalidInputError: a file cannot be read.
+            SetupError: they cannot be packed.
+        """
+        if self.path is None or not self.folder:
+            return super().store(artifacts, progress)
+        stored = _packed(list_all(self.path), artifacts, progress)
+        return self.model_copy(update=stored)
+
+
+def _packed(found: Listing, artifacts: ArtifactStore, progress: Progress | None) -> dict[str, Any]:
+    """Pack the files of a folder into the store; the SHA-256 and bytes of the archive."""
+    try:
+        with TemporaryDirectory(prefix="cvq-folder-") as scratch:
+            packed = pack(found.members, Path(scratch) / "folder.tar", progress)
+            digest, size = artifacts.put_input(packed)
+    except OSError as error:
+        raise SetupError(f"{found.folder} cannot be packed: {why(error)}") from error
+    return {"sha256": digest, "bytes": size}
+
+
+def _parted(given: str) -> tuple[str, str]:
+    """Place and path of `PLACE=PATH`; a path that is there may have a `=` of its own."""
+    place, equals, path = given.partition("=")
+    if equals and not os.path.lexists(given):
+        return place, path
+    return "", given
+
+
+def _place(given: str, path: Path) -> str:
+    """Where data lie in a program's folder.
+
+    Raises:
+        ValueError: that leads out of it.
+    """
+    typed = PurePosixPath(os.path.normpath(path))
+    usual = typed if not typed.is_absolute() and ".." not in typed.parts else typed.name
+    plain = str(usual).encode("utf-8", "replace").decode()
+    parts = PurePosixPath(given or plain).parts
+    sound = parts and not given.startswith(("/", "~")) and ".." not in parts
+    if not sound or UNPRINTABLE.search(given) or len(given) > _LONGEST_PLACE:
+        raise ValueError(f"'{given or path}' is no place in the program's folder: write NAME=PATH")
+    return "/".join(parts)

@@ -132,3 +132,22 @@ def test_a_damaged_row_is_shown(run: Cli, client: Client, column: str) -> None:
         connection.execute(update(t.jobs).values({column: ["nonsense", {"a": 1}]}))
     assert run("show", 1).out.startswith("job 1  selftest  queued")
     assert run("show", 1, "--json").json["id"] == 1
+
+
+def test_the_command_of_a_program_is_typed_as_it_was(
+    run: Cli, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("photos/a.txt", "t.csv"):
+        (tmp_path / name).write_text(name)
+    typed = [
+        "submit", "command", "--workdir", "none", "--data", "photos", "--data", "q=t.csv",
+        "--env", "A=1,2", "--env", "HOME", "--keep", "a,b", "--keep", "c/**", "--values", "lr=0.1",
+        "--seed", "0",
+    ]  # fmt: skip
+    program = ["python", "t.py", "--lr", "{lr}", "--seed", "3", "a b"]
+    run(*typed, *program)
+    assert submission(client, 1) == ["cvq", *typed, "--", *program]
+    assert client.job(1).spec["argv"] == program
+    assert "python t.py --lr '{lr}' --seed 3 'a b'" in run("ls").out

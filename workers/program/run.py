@@ -23,6 +23,7 @@ from cvq.kinds.builtin.command import CommandSpec
 from cvq.text import one_line
 
 from ..failures import signal_name
+from .data import place_data
 from .files import Kept, Saved
 from .process import Program, ignore_terminations
 from .reports import Reports
@@ -38,6 +39,7 @@ def run(spec: CommandSpec, ctx: Context) -> dict[str, Any]:
     folder, saves = ctx.scratch / "work", ctx.scratch / "checkpoint"
     before = unpack(spec.workdir.local_path, folder) if spec.workdir else {}
     folder.mkdir(exist_ok=True)
+    before |= place_data(spec.data, folder, ctx.cache)
     saved = Saved(saves, ctx, ctx.scratch)
     saved.restore()
     kept = Kept(folder, before, spec.keep, spec.keep_gb)

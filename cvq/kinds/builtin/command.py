@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ...inputs.folders import WorkFolder
+from ...inputs.folders import PlacedData, WorkFolder
 from ...kept import check_pattern
 from ..kind import Kind
 from ..spec import Argument, Repeated, Spec
@@ -68,6 +69,10 @@ class CommandSpec(Spec):
         default_factory=lambda: WorkFolder.model_validate("."),
         description="The folder whose files go with the job; none: no files.",
     )
+    data: Annotated[list[PlacedData], Repeated("[PLACE=]PATH")] = Field(
+        [], max_length=100,
+        description="A file or folder that the program finds in its own folder, to be read.",
+    )  # fmt: skip
     env: Annotated[dict[str, str | None], BeforeValidator(_pairs), Repeated("NAME[=VALUE]")] = (
         Field(
             {}, description="A variable for the program; without a value, it is to have one that "
@@ -123,6 +128,15 @@ class CommandSpec(Spec):
             if value is not None and "\x00" in value:
                 raise ValueError(f"the value of {name} has a NUL")
         return env
+
+    @field_validator("data")
+    @classmethod
+    def _have_places(cls, data: list[PlacedData]) -> list[PlacedData]:
+        places = sorted(PurePosixPath(file.place) for file in data)
+        for one, other in pairwise(places):
+            if other.is_relative_to(one):
+                raise ValueError(f"{other} is in the place of {one}: write NAME=PATH")
+        return data
 
     @field_validator("keep")
     @classmethod

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from cvq import LocalContext, reporting
-from cvq.errors import PermanentError, ProgramError, SetupError, SpecError, UsageError
+from cvq.errors import (
+    InvalidInputError,
+    PermanentError,
+    ProgramError,
+    SetupError,
+    SpecError,
+    UsageError,
+)
 from cvq.kinds.builtin.command import CommandSpec
 from cvq_workers.failures import describe
 from cvq_workers.program import files
@@ -236,3 +243,45 @@ def test_a_value_is_a_number_where_it_can_be_typed_again_from_that() -> None:
         CommandSpec(argv=["{lr}"], values=["lr"])  # type: ignore[arg-type]
     assert CommandSpec.full_name("lr") == "values.lr"
     assert CommandSpec.full_name("env.A") == "env.A"
+
+
+def test_data_lie_in_the_programs_folder_to_be_read(
+    ctx: LocalContext, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("photos/a.txt", "photos/deep/b.txt", "table.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    script = "cat photos/deep/b.txt sub/t.csv notes.txt; ls photos; echo >> sub/t.csv"
+    data = ["photos", f"sub/t.csv={folder / 'table.csv'}"]
+    result = shell(ctx, script, data=data, keep=["**"])
+    assert result["files_kept"] == 1, "what was changed of a copy, and nothing else"
+    assert (folder / "table.csv").read_text() == "table.csv"
+    said = capfd.readouterr().out
+    assert said == "photos/deep/b.txttable.csvas they werea.txt\ndeep\n"
+    (unpacked,) = (ctx.cache / "folders").glob("*/files")
+    assert not (unpacked / "a.txt").stat().st_mode & 0o222
+    (unpacked / "a.txt").chmod(0o644)
+    (unpacked / "a.txt").write_text("something else")
+    shell(ctx, "cat photos/a.txt", data=data)
+    assert capfd.readouterr().out == "photos/a.txt", "it was unpacked anew"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (["a=nowhere"], InvalidInputError, "nowhere is not a file"),
+        (["../up=notes.txt"], SpecError, "is no place in the program's folder"),
+        (["/up=notes.txt"], SpecError, "is no place in the program's folder"),
+        (["."], SpecError, "is no place in the program's folder"),
+        (["a=notes.txt", "a/b=notes.txt"], SpecError, "a/b is in the place of a"),
+        (["train.py=notes.txt"], PermanentError, "has 'train.py' already"),
+        (["train.py/x=notes.txt"], PermanentError, "has 'train.py/x' already"),
+    ],
+)
+def test_data_that_are_not_there_or_have_no_place(
+    ctx: LocalContext, folder: Path, data: list[str], error: type[Exception], words: str
+) -> None:
+    (folder / "train.py").write_text("")
+    with pytest.raises(error, match=words):
+        ctx.run("command", argv=["true"], data=data)
