@@ -127,6 +127,9 @@ class Settings:
     kinds: list[str] = setting(
         names, "Modules with more job kinds, separated by commas.", made=list
     )
+    leave_kinds: list[str] = setting(
+        names, "Kinds whose jobs this machine's workers leave to others: command.", made=list
+    )
     preload: list[str] = setting(
         names,
         "Modules that a worker loads once, for all its job processes.",

@@ -19,10 +19,15 @@ log = logging.getLogger("cvq.worker")
 
 
 def kinds_here(settings: Settings) -> tuple[dict[str, Kind], dict[str, str]]:
-    """As `find_kinds`: those that can be loaded, and what is wrong with each other plug-in."""
+    """As `find_kinds`: those that can be loaded, and what is wrong with each other plug-in.
+
+    Those that the settings leave to others are not among them.
+    """
     # In a thread of its own: what a plug-in raises there is never taken for Ctrl-C.
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(find_kinds, settings).result()
+        kinds, broken = pool.submit(find_kinds, settings).result()
+    left = frozenset(settings.leave_kinds)
+    return {name: kind for name, kind in kinds.items() if name not in left}, broken
 
 
 def announcement(kinds: Mapping[str, Kind], broken: Mapping[str, str]) -> dict[str, Any]:

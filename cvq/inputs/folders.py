@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, field_validator
 
 from ..errors import InvalidInputError, SetupError
 from ..files import why
@@ -50,7 +50,7 @@ class WorkFolder(InputFile):
         self._without = (submission.settings.home, *apart)
         found = self._listed()
         return InputCheck(
-            self.model_copy(update={"name": found.folder.name or "/"}),
+            self.model_copy(update={"name": _name_of(found.folder)}),
             notes=tuple(found.notes),
         )
 
@@ -90,6 +90,11 @@ class PlacedData(InputFile):
     place: str
     folder: bool = False
 
+    @field_validator("place")
+    @classmethod
+    def _is_within(cls, place: str) -> str:
+        return _place(place, Path())  # a row may say anything
+
     @classmethod
     def _parse(cls, value: Any) -> Any:
         if not isinstance(value, str | Path) or value == "":
@@ -112,10 +117,8 @@ class PlacedData(InputFile):
         listed = list_all(self.given_path)
         if not listed.members:
             raise InvalidInputError(f"folder {listed.folder} has no files")
-        name = listed.folder.name or "/"
-        return InputCheck(
-            self.model_copy(update={"name": name, "folder": True}), notes=tuple(listed.notes)
-        )
+        update = {"name": _name_of(listed.folder), "folder": True}
+        return InputCheck(self.model_copy(update=update), notes=tuple(listed.notes))
 
     def store(self, artifacts: ArtifactStore, progress: Progress | None = None) -> Self:
         """The same with its content in the store.
@@ -128,6 +131,11 @@ class PlacedData(InputFile):
             return super().store(artifacts, progress)
         stored = _packed(list_all(self.path), artifacts, progress)
         return self.model_copy(update=stored)
+
+
+def _name_of(folder: Path) -> str:
+    """What a folder is called, as it can be stored; `/` of that without a name."""
+    return folder.name.encode("utf-8", "replace").decode() or "/"
 
 
 def _packed(found: Listing, artifacts: ArtifactStore, progress: Progress | None) -> dict[str, Any]:
@@ -157,9 +165,9 @@ def _place(given: str, path: Path) -> str:
     """
     typed = PurePosixPath(os.path.normpath(path))
     usual = typed if not typed.is_absolute() and ".." not in typed.parts else typed.name
-    plain = str(usual).encode("utf-8", "replace").decode()
-    parts = PurePosixPath(given or plain).parts
-    sound = parts and not given.startswith(("/", "~")) and ".." not in parts
-    if not sound or UNPRINTABLE.search(given) or len(given) > _LONGEST_PLACE:
-        raise ValueError(f"'{given or path}' is no place in the program's folder: write NAME=PATH")
+    plain = (given or str(usual)).encode("utf-8", "replace").decode()
+    parts = PurePosixPath(plain).parts
+    sound = parts and not plain.startswith(("/", "~")) and ".." not in parts
+    if not sound or UNPRINTABLE.search(plain) or len(plain) > _LONGEST_PLACE:
+        raise ValueError(f"'{plain[:80]}' is no place in the program's folder: write NAME=PATH")
     return "/".join(parts)

@@ -12,6 +12,7 @@ from PIL import Image
 from conftest import TESTS, Worker
 from cvq import Client, Settings
 from cvq.explain.explanation import explain
+from cvq_workers.announce import kinds_here
 from waiting import HANG_S
 
 DOCUMENTATION = TESTS.parent / "docs" / "architecture.md"
@@ -74,3 +75,10 @@ def test_a_worker_leaves_to_others_what_it_cannot_run(
     start_worker("--gpus", "none")
     assert unknown.wait(HANG_S).attempt == 1
     assert gpu.refresh().state == "queued"
+
+
+def test_a_worker_leaves_kinds_to_others_where_its_settings_say_so() -> None:
+    assert "command" in kinds_here(Settings())[0]
+    kinds, _ = kinds_here(Settings(leave_kinds=["command"]))
+    assert "command" not in kinds
+    assert "selftest" in kinds

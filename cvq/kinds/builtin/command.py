@@ -56,6 +56,13 @@ def _typed(value: Any) -> Any:
     return number if str(number) == value or "e" in value.lower() else value
 
 
+def _check_text(word: str) -> None:
+    """Refuse bytes of a command line that are no text, and could not be kept as they are."""
+    shown = word.encode("utf-8", "replace").decode()
+    if shown != word:
+        raise ValueError(f"'{shown[:80]}' is no UTF-8: name the file otherwise, or in a script")
+
+
 class CommandSpec(Spec):
     """Run a program as it is, with the files of the folder that it lies in."""
 
@@ -115,6 +122,7 @@ class CommandSpec(Spec):
                 raise ValueError(
                     f"a word may have {_LONGEST_WORD:,} characters, and no NUL: give a file"
                 )
+            _check_text(word)
         return argv
 
     @field_validator("env")
@@ -127,6 +135,7 @@ class CommandSpec(Spec):
                 raise ValueError(f"{name} is set by the worker")
             if value is not None and "\x00" in value:
                 raise ValueError(f"the value of {name} has a NUL")
+            _check_text(value or "")
         return env
 
     @field_validator("data")
@@ -143,6 +152,7 @@ class CommandSpec(Spec):
     def _are_patterns(cls, keep: list[str]) -> list[str]:
         for pattern in keep:
             check_pattern(pattern)
+            _check_text(pattern)
         return keep
 
     @model_validator(mode="after")

@@ -129,6 +129,8 @@ def test_how_a_program_fails_is_its_reason_and_its_files_are_kept(
         ({"argv": []}, "argv"),
         ({"argv": [" "]}, "give the program first"),
         ({"argv": ["a\x00"]}, "no NUL"),
+        ({"argv": ["a", "caf\udce9"]}, "is no UTF-8"),
+        ({"argv": ["a"], "data": [{"name": "a", "place": "../a"}]}, "is no place"),
         ({"argv": ["a"], "keep": ["/etc/*"]}, "leads out of the program's folder"),
         ({"argv": ["a"], "keep": ["../x"]}, "leads out of the program's folder"),
         ({"argv": ["a"], "env": ["1A=2"]}, "'1A' is not the name of a variable"),
