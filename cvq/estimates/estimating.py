@@ -73,7 +73,7 @@ class Estimating:
         self._connection = connection
         self._now = now or queries.database_time(connection)
         self._laws = Laws(connection, asked)
-        self._slots = Slots.read(connection, self._now, self._laws)
+        self._slots = Slots(connection, self._now, self._laws)
         self._queue = Queue(connection, self._now, self._laws, self._slots)
         self._random = Random(0)  # noqa: S311 - the same estimate of the same queue
 

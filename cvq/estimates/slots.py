@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -44,50 +45,48 @@ class SlotClass:
         return {HOST: self.host, DEVICE: self.device}
 
 
-@dataclass(frozen=True)
 class Slots:
-    """The slots, each of a class; and what runs elsewhere, as on a worker that leaves.
+    """The slots as they are now, each of a class; and what runs elsewhere, as on one that leaves.
 
     Attributes:
         classes: those that there are.
-        busy: each slot, with what it runs.
     """
 
-    classes: Sequence[SlotClass]
-    busy: Sequence[Busy]
-    _offers: list[Offer] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, connection: Connection, now: datetime, laws: Laws) -> Slots:
-        """As they are now."""
-        classes: dict[SlotClass, Offer] = {}
-        busy = []
+    def __init__(self, connection: Connection, now: datetime, laws: Laws) -> None:
+        self._now, self._laws = now, laws
+        self._offers: dict[SlotClass, Offer] = {}
+        self._placed: list[tuple[int, Any]] = []  # the class of each slot, and what it runs
         running = _running(connection)
         for worker in queries.workers(connection):
             if not worker.takes_jobs:
                 continue
             mine = running.get(worker.id, [])
             for device, slot in zip(worker.devices, _classes(worker), strict=True):
-                classes.setdefault(slot, Offer(device, worker.kinds))
+                self._offers.setdefault(slot, Offer(device, worker.kinds))
                 row = next((row for row in mine if row.device in (device, None)), None)
                 if row is not None:
                     mine.remove(row)
-                busy.append(_busy(list(classes).index(slot), row, now, laws))
+                self._placed.append((list(self._offers).index(slot), row))
         for rows in running.values():
-            busy += [_busy(_ELSEWHERE, row, now, laws) for row in rows]
-        return cls(list(classes), busy, list(classes.values()))
+            self._placed += [(_ELSEWHERE, row) for row in rows]
+        self.classes = list(self._offers)
+
+    @cached_property
+    def busy(self) -> Sequence[Busy]:
+        """Each slot, with what it runs: the history of every kind that runs is read for it."""
+        return [_busy(index, row, self._now, self._laws) for index, row in self._placed]
 
     def able(self, queue: str, needs: Needs) -> frozenset[int]:
         """The classes of slots that can run a job of a queue."""
         return frozenset(
             index
             for index, slot in enumerate(self.classes)
-            if queue in slot.queues and misfit(needs, self._offers[index]) is None
+            if queue in slot.queues and misfit(needs, self._offers[slot]) is None
         )
 
     def count(self, classes: frozenset[int]) -> int:
         """How many slots are of these classes."""
-        return sum(slot.slot_class in classes for slot in self.busy)
+        return sum(index in classes for index, _ in self._placed)
 
 
 def _classes(worker: Worker) -> list[SlotClass]:
