@@ -368,6 +368,7 @@ class KindGroup(click.Group):
             params=[*own, *common],
             context_settings={"allow_interspersed_args": not _takes_rest(kind)},
             callback=callback,
+            epilog=_examples(ctx, kind) if self.made_of is KindCommand else None,
             help=f"{kind.summary}\n\n{(kind.spec.__doc__ or '').strip().partition(chr(10))[0]}",
         )
 
@@ -385,6 +386,11 @@ class KindGroup(click.Group):
         """The kinds with their summaries."""
         with formatter.section("Kinds"):
             formatter.write_dl([(name, kind.summary) for name, kind in _kinds().items()])
+
+
+def _examples(ctx: click.Context, kind: Kind) -> str | None:
+    lines = [f"  {ctx.command_path} {kind.name} {words}" for words in kind.examples]
+    return "\n".join(["\b\nExamples:", *lines]) if lines else None
 
 
 def _takes_rest(kind: Kind) -> bool:

@@ -149,5 +149,6 @@ submit = KindGroup(
     "`cvq submit KIND --help` lists a kind's options.",
     epilog="\b\nExamples:\n  cvq submit style-transfer content.jpg style.jpg --wait"
     "\n  cvq submit style-transfer a.jpg b.jpg --size 320 --tag for=poster --json"
-    "\n  cvq submit classify photos/ --model 42 --wait",
+    "\n  cvq submit classify photos/ --model 42 --wait"
+    "\n  cvq submit command --keep 'out/**' -- python train.py --lr 0.1",
 )

@@ -64,6 +64,7 @@ class Kind:
         endings: what the names of a job's results end in, where all of them do: png, json.
         cache: whether its answer follows from specification, inputs and seed, and whether it does
             nothing else besides: identical work is then not done twice (docs/reproducing.md).
+        examples: what is typed behind its name, for its help.
         version: of its code, where that is more than its module or package shows: other code has
             other answers.
 
@@ -86,6 +87,7 @@ class Kind:
     endings: tuple[str, ...] = ()
     cache: bool = False
     version: str = ""
+    examples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if hasattr(self.spec, "left_open"):

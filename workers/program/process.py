@@ -27,8 +27,11 @@ _LAST_S = 2.0  # for which what is left in the pipes of a program that has ended
 class Program:
     """A program and its output.
 
-    Its standard output goes on to this process's, and line by line to `hear`; its standard error
-    is this process's own. What comes through the pipe of reports goes to `hear_report`.
+    What it writes goes on to where this process writes, its standard output line by line to
+    `hear`, too. What comes through the pipe of reports goes to `hear_report`.
+
+    Attributes:
+        last_words: the last line of its standard error that is not empty.
 
     Args:
         words: the program and its words.
@@ -58,9 +61,16 @@ class Program:
         except BaseException:
             os.close(self._pipe)
             raise
+        self.last_words = b""
         assert self._process.stdout is not None
-        self._stdout = self._process.stdout.fileno()
-        self._lines = {self._stdout: (Lines(), hear), self._pipe: (Lines(), hear_report)}
+        assert self._process.stderr is not None
+        stdout, stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
+        self._names = {stdout: "stdout", stderr: "stderr"}
+        self._lines = {
+            stdout: (Lines(), hear),
+            stderr: (Lines(), self._remember),
+            self._pipe: (Lines(), hear_report),
+        }
         self._poll = select.poll()
         for descriptor in self._lines:
             self._poll.register(descriptor, select.POLLIN)
@@ -72,8 +82,9 @@ class Program:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
         os.close(self._pipe)
 
     def run(self, look: Callable[[], None]) -> int:
@@ -93,10 +104,15 @@ class Program:
                 hear(line)
         return int(self._process.returncode)
 
-    def terminate(self) -> None:
-        """Ask it to end; its children are its own business as long as it lives."""
+    def terminate(self) -> bool:
+        """Ask it to end; its children are its own business as long as it lives.
+
+        Returns:
+            whether it was still running.
+        """
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
+        return self._process.returncode is None
 
     def terminate_children(self) -> None:
         """Ask what it has left to end, and wait for that.
@@ -110,6 +126,9 @@ class Program:
         while any(_left()):
             self._read(_TICK_S)
 
+    def _remember(self, line: bytes) -> None:
+        self.last_words = line.strip() or self.last_words
+
     def _read(self, seconds: float) -> bool:
         """Wait at most so long for output, and pass it on; whether there was any."""
         found = False
@@ -120,8 +139,8 @@ class Program:
                     self._poll.unregister(descriptor)
                     continue
                 found = True
-                if descriptor == self._stdout:
-                    _pass_on(piece)
+                if name := self._names.get(descriptor):
+                    _pass_on(piece, name)
                 lines, hear = self._lines[descriptor]
                 for line in lines.add(piece):
                     hear(line)
@@ -135,7 +154,7 @@ def _start(
     try:
         return subprocess.Popen(
             words, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, bufsize=0,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
         )  # fmt: skip
     except FileNotFoundError:
         raise PermanentError(_not_there(program, folder)) from None
@@ -162,11 +181,12 @@ def _not_there(program: str, folder: Path) -> str:
     return f"there is no program '{program}' on the PATH of this worker{hint}"
 
 
-def _pass_on(piece: bytes) -> None:
-    """Write to this process's standard output, which may be a notebook's."""
-    stream = getattr(sys.stdout, "buffer", None)
+def _pass_on(piece: bytes, name: str) -> None:
+    """Write to a standard stream of this process, which may be a notebook's."""
+    text = getattr(sys, name)
+    stream = getattr(text, "buffer", None)
     if stream is None:
-        sys.stdout.write(piece.decode("utf-8", "replace"))
+        text.write(piece.decode("utf-8", "replace"))
         return
     view = memoryview(piece)
     while view:

@@ -48,7 +48,7 @@ def run(spec: CommandSpec, ctx: Context) -> dict[str, Any]:
     if ctx.job_id:
         ignore_terminations()
     try:
-        code = _run(spec, ctx, saved, folder, environment, pipe)
+        code, last_words = _run(spec, ctx, saved, folder, environment, pipe)
     except StopRequestedError:
         kept.publish(ctx)
         raise
@@ -59,7 +59,7 @@ def run(spec: CommandSpec, ctx: Context) -> dict[str, Any]:
             raise
         log.error("%s", error)  # what the program has ended with says more
     if code:
-        raise _failure(spec, code)
+        raise _failure(spec, code, last_words)
     return {"exit_code": code, "files_kept": number}
 
 
@@ -70,8 +70,8 @@ def _run(
     folder: Path,
     environment: dict[str, str],
     pipe: Path,
-) -> int:
-    """Run it to its end; the code that it left with."""
+) -> tuple[int, str]:
+    """Run it to its end; the code that it left with, and its last words."""
     reports = Reports(ctx)
     asked = False
 
@@ -83,8 +83,7 @@ def _run(
         def look() -> None:
             nonlocal asked
             if ctx.stopping and not asked:
-                asked = True
-                program.terminate()
+                asked = program.terminate()
             elif not asked:
                 saved.look()
 
@@ -95,7 +94,7 @@ def _run(
             raise StopRequestedError
     if code:
         saved.store()  # for another attempt
-    return code
+    return code, program.last_words.decode("utf-8", "replace")
 
 
 def program_environment(
@@ -131,8 +130,10 @@ def _with_own_python(path: str) -> str:
     return path if own in path.split(os.pathsep) else f"{own}{os.pathsep}{path}"
 
 
-def _failure(spec: CommandSpec, code: int) -> CvqError:
+def _failure(spec: CommandSpec, code: int, last_words: str) -> CvqError:
     shown = one_line(shlex.join(spec.words), _LONGEST)
+    how = f"left with exit code {code}"
     if code < 0:
-        return ProgramError(code, f"`{shown}` was killed by signal {signal_name(-code)}")
-    return ProgramError(code, f"`{shown}` left with exit code {code}")
+        how = f"was killed by signal {signal_name(-code)}"
+    said = f": {one_line(last_words, _LONGEST)}" if last_words else ""
+    return ProgramError(code, f"`{shown}` {how}{said}")

@@ -25,6 +25,10 @@ def _folder(given: Any) -> Any:
     return None if given == "none" else given
 
 
+def _here() -> WorkFolder:
+    return WorkFolder.model_validate({"name": ".", "path": Path()})
+
+
 def _pairs(given: Any) -> Any:
     """Names with values, of `NAME=VALUE` and `NAME`."""
     if isinstance(given, str):
@@ -73,7 +77,7 @@ class CommandSpec(Spec):
         description="The program and its words, as they are; no shell reads them.",
     )  # fmt: skip
     workdir: Annotated[WorkFolder | None, BeforeValidator(_folder)] = Field(
-        default_factory=lambda: WorkFolder.model_validate("."),
+        default_factory=_here,
         description="The folder whose files go with the job; none: no files.",
     )
     data: Annotated[list[PlacedData], Repeated("[PLACE=]PATH")] = Field(
@@ -171,4 +175,9 @@ KIND = Kind(
     spec=CommandSpec,
     run="cvq_workers.program.run:run",
     summary="Run any program, with the files of its folder.",
+    examples=(
+        "--keep 'out/**' -- python train.py --lr 0.1",
+        "--workdir project --data photos=/mnt/photos -- ./train.sh photos",
+        "--workdir none -- nvidia-smi",
+    ),
 )

@@ -117,7 +117,8 @@ def test_how_a_program_fails_is_its_reason_and_its_files_are_kept(
     ctx: LocalContext, script: str, reason: str, retry: bool
 ) -> None:
     with pytest.raises(ProgramError) as caught:
-        shell(ctx, f"echo 1 > left.txt; {script}", keep=["*.txt"])
+        shell(ctx, f"echo 1 > left.txt; echo no batches >&2; {script}", keep=["*.txt"])
+    assert str(caught.value).endswith(": no batches")
     failure = describe(caught.value)
     assert (failure.reason, failure.retry, failure.traceback) == (reason, retry, None)
     assert list(ctx.artifacts) == ["left.txt"]
@@ -287,3 +288,26 @@ def test_data_that_are_not_there_or_have_no_place(
     (folder / "train.py").write_text("")
     with pytest.raises(error, match=words):
         ctx.run("command", argv=["true"], data=data)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_lies_still_is_saved_while_the_program_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LOOK_S", 0.0)
+    ctx = LocalContext(tmp_path / "left", checkpoint_every=0)
+    saves = ctx.scratch / "checkpoint"
+    saved = files.Saved(saves, ctx, ctx.scratch)
+    saved.restore()
+    stored = lambda: len(list((tmp_path / "left").rglob("*.safetensors")))  # noqa: E731
+    (saves / "state").write_text("1")
+    saved.look()
+    assert stored() == 0, "it may still be written"
+    saved.look()
+    assert stored() == 1
+    saved.look()
+    assert stored() == 1, "nothing is new"
+    monkeypatch.setattr(files, "_MOST_SAVED", 1)
+    (saves / "state").write_text("12")
+    saved.store()
+    assert stored() == 1, "it is too large, and the program goes on"
