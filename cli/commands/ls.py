@@ -78,6 +78,7 @@ def ls(
 
     A batch is one line, unless --batch, --where, --sort, --after or --unfold asks for its jobs;
     --json, --csv, --md and --quiet list jobs alone. docs/querying.md has the language of --where.
+    JOB is an id, @ (your last) or @~1 (the one before).
     """
     from cvq.history import History
 
