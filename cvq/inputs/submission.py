@@ -115,7 +115,7 @@ def check_inputs(spec: Spec, settings: Settings, models: Models) -> InputChecks:
     return InputChecks(
         spec.with_inputs(each.file for each in checked),
         [each.waits_for for each in checked if each.waits_for is not None],
-        [note for each in checked for note in each.notes],
+        [*spec.notes(), *(note for each in checked for note in each.notes)],
     )
 
 

@@ -86,6 +86,10 @@ class Spec(BaseModel):
         """The folder whose state in git is noted with the job; None: where one stands."""
         return None
 
+    def notes(self) -> list[str]:
+        """What whoever submits these values should know."""
+        return []
+
     @classmethod
     def full_name(cls, name: str) -> str:
         """The name of a value: `values.lr` for `lr`, where that is no field, but may be in one."""

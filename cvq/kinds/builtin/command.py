@@ -17,6 +17,7 @@ from ..spec import Argument, Repeated, Spec
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 _MOST_WORDS, _LONGEST_WORD = 10_000, 100_000
+_SECRET = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,2})?")
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -106,6 +107,15 @@ class CommandSpec(Spec):
     def work_folder(self) -> Path | None:
         """Where the program lies."""
         return self.workdir.path if self.workdir else None
+
+    def notes(self) -> list[str]:
+        """Of variables that look like secrets, and whose values anybody can read."""
+        told = [name for name, value in self.env.items() if value and _SECRET.search(name)]
+        return [
+            f"the value of {name} stands in the history: `--env {name}` without it takes the "
+            "worker's, which is kept nowhere"
+            for name in told
+        ]
 
     @property
     def words(self) -> list[str]:

@@ -311,3 +311,10 @@ def test_what_lies_still_is_saved_while_the_program_runs(
     (saves / "state").write_text("12")
     saved.store()
     assert stored() == 1, "it is too large, and the program goes on"
+
+
+def test_a_secret_that_anybody_could_read_is_told_of() -> None:
+    argv = ["a"]
+    (note,) = CommandSpec(argv=argv, workdir=None, env={"HF_TOKEN": "x", "LR": "1"}).notes()
+    assert "the value of HF_TOKEN stands in the history" in note
+    assert CommandSpec(argv=argv, workdir=None, env={"HF_TOKEN": None}).notes() == []
