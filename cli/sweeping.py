@@ -44,6 +44,7 @@ class SweepCommand(KindCommand):
         valued = self.valued_options()
         fields = {(p.name or "").removeprefix(PREFIX) for p in self.params} | {"seed"}
         before, listed, plain = "", False, True
+        to_the_end = not self.context_settings.get("allow_interspersed_args", True)
         for word in args:
             plain = plain and word != "--"
             match = _ASSIGNMENT.fullmatch(word)
@@ -52,6 +53,8 @@ class SweepCommand(KindCommand):
                     yield "--space"
             elif before not in valued:
                 listed = word.startswith(_METHODS)
+                # The words of a program are no parameters.
+                plain = plain and (word.startswith("-") or not to_the_end)
             yield word
             before = word
 

@@ -242,3 +242,13 @@ def _sweeps(client: Client) -> list[Any]:
 
     with client.db.read() as connection:
         return reading.last_sweeps(connection)
+
+
+def test_the_words_of_a_program_are_no_parameters(run: Cli, client: Client) -> None:
+    words = ["python", "t.py", "seed={seed}", "lr={lr}", "-1", "--seed", "-2"]
+    run("sweep", "command", "--workdir", "none", "--grid", "lr=0.1,0.2", "seed=1,2", *words)
+    jobs = sorted(client.jobs(), key=lambda job: job.id)
+    assert [job.spec["argv"] for job in jobs] == [words] * 4
+    assert [(job.spec["values"], job.spec["seed"]) for job in jobs] == [
+        ({"lr": lr}, seed) for lr in (0.1, 0.2) for seed in (1, 2)
+    ]

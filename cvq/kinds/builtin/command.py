@@ -121,8 +121,10 @@ class CommandSpec(Spec):
     def words(self) -> list[str]:
         """The program and its words, the values put in."""
 
+        values = {"seed": self.seed, **self.values}
+
         def put(found: re.Match[str]) -> str:
-            return str(self.values[found[1]]) if found[1] in self.values else found[0]
+            return str(values.get(found[1], found[0]))
 
         return [_PLACE.sub(put, word) for word in self.argv]
 

@@ -236,12 +236,13 @@ def test_what_a_program_saves_is_there_for_the_next_attempt(
 def test_a_value_is_a_number_where_it_can_be_typed_again_from_that() -> None:
     given = {"a": "0.1", "b": "1e-4", "c": "1.10", "d": "007", "e": "-3", "f": "x"}
     spec = CommandSpec(
-        argv=["{a} {b} {c} {d} {e} {f}"],
+        argv=["{a} {b} {c} {d} {e} {f}", "--seed={seed}", "{{}} {g}"],
+        seed=5,
         workdir=None,
         values=given,  # type: ignore[arg-type]
     )
     assert spec.values == {"a": 0.1, "b": 0.0001, "c": "1.10", "d": "007", "e": -3, "f": "x"}
-    assert spec.words == ["0.1 0.0001 1.10 007 -3 x"]
+    assert spec.words == ["0.1 0.0001 1.10 007 -3 x", "--seed=5", "{{}} {g}"]
     with pytest.raises(ValueError, match="lr has no value: write lr=VALUE"):
         CommandSpec(argv=["{lr}"], values=["lr"])  # type: ignore[arg-type]
     assert CommandSpec.full_name("lr") == "values.lr"
