@@ -110,7 +110,7 @@ def unpack(archive: Path, target: Path) -> dict[str, os.stat_result]:
                     links.append(entry)
                 else:
                     written[entry.name] = _write(opened, entry, target)
-    except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
+    except (tarfile.TarError, EOFError, ValueError, ArithmeticError, RecursionError) as error:
         raise PermanentError(f"{archive.name} is no archive of a folder: {error}") from None
     # Last, so that no file is written through one.
     for entry in links:

@@ -242,7 +242,16 @@ def test_a_hostile_archive_writes_nothing_elsewhere(tmp_path: Path, what: str) -
     assert list((tmp_path / "deep").iterdir()) == [out]
 
 
-@pytest.mark.parametrize("content", [b"", b"no tar" * 1000, b"\x1f\x8b" + bytes(600)])
+def headers(count: int, size: int = 0) -> bytes:
+    """Headers alone, each about the next."""
+    return entry("x", tarfile.XHDTYPE, size=size).tobuf(tarfile.GNU_FORMAT) * count
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no tar" * 1000, b"\x1f\x8b" + bytes(600), headers(3_000), headers(2, size=2**80)],
+    ids=["empty", "text", "gzip", "within each other", "size"],
+)
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "h.tar").write_bytes(content)
     with pytest.raises(PermanentError, match="no archive of a folder"):
