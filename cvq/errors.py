@@ -7,7 +7,9 @@
     │   ├── UnknownJobError
     │   │   └── PrunedJobError       there was such a job
     │   ├── UnknownBatchError
+    │   │   └── PrunedBatchError
     │   ├── UnknownSweepError
+    │   │   └── PrunedSweepError
     │   ├── SweepDrivenError         somebody else goes on with a sweep
     │   └── InvalidInputError
     ├── SetupError              4    something around cvq is missing, down or full
@@ -116,11 +118,25 @@ class UnknownBatchError(UsageError):
         super().__init__(f"no batch {number}: `cvq batches` lists batches")
 
 
+class PrunedBatchError(UnknownBatchError):
+    """There was a batch of this number, and it was pruned: see `PrunedJobError`."""
+
+    def __init__(self, number: int, day: str, by: str) -> None:
+        UsageError.__init__(self, f"batch {number} was pruned on {day} by {one_line(by)}")
+
+
 class UnknownSweepError(UsageError):
     """No sweep has this number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"no sweep {number}: `cvq sweep ls` lists sweeps")
+
+
+class PrunedSweepError(UnknownSweepError):
+    """There was a sweep of this number, and it was pruned: see `PrunedJobError`."""
+
+    def __init__(self, number: int, day: str, by: str) -> None:
+        UsageError.__init__(self, f"sweep {number} was pruned on {day} by {one_line(by)}")
 
 
 class SweepDrivenError(UsageError):

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Select, Table, func, select
 
 from . import tables as t
 from .batch import Batch
-from .errors import PrunedJobError, UnknownBatchError, UnknownJobError, UsageError
+from .errors import UsageError
 from .given import among
 from .ids import AttemptId
+from .missing import no_batch, no_job
 from .records import Artifact, Attempt, Event, Job, Lease, StoredLine, StoredPoint, Summary, Worker
 from .states import Role, State, WorkerState
 from .tables import now
@@ -28,19 +29,6 @@ def get_job(connection: Connection, job_id: int) -> Job:
     if row is None:
         raise no_job(connection, job_id)
     return Job.from_row(row)
-
-
-def no_job(connection: Connection, first: int, last: int | None = None) -> UnknownJobError:
-    """The error for a number, or a range of them, of which there is no job: it may be pruned."""
-    last = first if last is None else last
-    p = t.pruned.c
-    found = connection.execute(
-        select(p.last, p.at, p.by).where(p.first <= last).order_by(p.first.desc()).limit(1)
-    ).one_or_none()
-    if found is None or found.last < first:
-        return UnknownJobError(first if first == last else f"{first}-{last}")
-    day = found.at.astimezone().date().isoformat()
-    return PrunedJobError(first if first == last else f"{first}-{last}", day, found.by)
 
 
 def get_jobs(connection: Connection, job_ids: Collection[int]) -> list[Job]:
@@ -106,7 +94,7 @@ def get_batch(connection: Connection, batch_id: int) -> Batch:
     """
     row = connection.execute(select(t.batches).where(t.batches.c.id == batch_id)).one_or_none()
     if row is None:
-        raise UnknownBatchError(batch_id)
+        raise no_batch(connection, batch_id)
     return Batch.from_row(row, states_of_batches(connection, [batch_id])[batch_id])
 
 

@@ -381,6 +381,7 @@ trials = Table(
 pruned = Table(
     "pruned",
     metadata,
+    Column("what", String(10), primary_key=True),  # job, batch or sweep
     Column("first", BigInteger, primary_key=True, autoincrement=False),
     Column("last", BigInteger, nullable=False),
     Column("at", UtcDateTime, nullable=False),

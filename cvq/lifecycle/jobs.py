@@ -22,7 +22,8 @@ from .. import attributes
 from .. import tables as t
 from ..given import among
 from ..matching import Needs
-from ..queries import database_time, no_job
+from ..missing import no_job
+from ..queries import database_time
 from ..records import Job, NewJob, Outcome
 from ..states import Reason, State
 from ..tables import now

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     and_,
     delete,
     exists,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 
 from .. import tables as t
 from ..given import among
+from ..missing import BATCH, JOB, SWEEP
 from ..states import FINAL, Role
 from ..tables import now
 from .events import add_events
@@ -116,8 +118,9 @@ def remove(
     parents = delete(t.dependencies).where(among(t.dependencies.c.parent_id, removed))
     gone += connection.execute(parents).rowcount
     gone += connection.execute(delete(t.jobs).where(among(t.jobs.c.id, removed))).rowcount
-    _note_pruned(connection, removed, by)
-    gone += _remove_empty(connection, {row.batch for row in rows}, {row.sweep for row in rows})
+    _note_pruned(connection, JOB, removed, by)
+    gone += _remove_batches(connection, {row.batch for row in rows}, by)
+    gone += _remove_sweeps(connection, {row.sweep for row in rows}, by)
     return Removed(removed, gone)
 
 
@@ -250,47 +253,57 @@ def _leave_files(
         connection.execute(insert(t.leftovers).from_select(["sha256"], inputs))
 
 
-def remove_batch(connection: Connection, batch_id: int) -> int:
+def remove_batch(connection: Connection, batch_id: int, by: str) -> int:
     """Remove the row of a batch without jobs; return how many rows that were."""
-    b = t.batches.c
-    which = and_(b.id == batch_id, ~exists(select(t.jobs.c.id).where(t.jobs.c.batch == b.id)))
-    return _remove_batches(connection, which)
+    return _remove_batches(connection, {batch_id}, by)
 
 
-def _remove_batches(connection: Connection, which: ColumnElement[bool]) -> int:
+def _remove_batches(connection: Connection, some: Iterable[int | None], by: str) -> int:
+    """Remove those of some batches of which no job is left; return how many."""
     b = t.batches.c
+    empty = _empty(connection, t.batches, t.jobs.c.batch, some)
+    which = among(b.id, empty)
     manifests = select(b.manifest).where(which, b.manifest.is_not(None))
     connection.execute(insert(t.leftovers).from_select(["sha256"], manifests))
-    return connection.execute(delete(t.batches).where(which)).rowcount
+    connection.execute(delete(t.batches).where(which))
+    _note_pruned(connection, BATCH, empty, by)
+    return len(empty)
 
 
-def _remove_empty(
-    connection: Connection, batches: Iterable[int | None], sweeps: Iterable[int | None]
-) -> int:
-    """Remove those of some batches and sweeps of which no job is left; return how many."""
-    b, s, jobs = t.batches.c, t.sweeps.c, t.jobs.c
-    gone = 0
-    if of_batches := [batch for batch in batches if batch is not None]:
-        left = select(jobs.id).where(jobs.batch == b.id)
-        gone += _remove_batches(connection, and_(among(b.id, of_batches), ~exists(left)))
-    if of_sweeps := [sweep for sweep in sweeps if sweep is not None]:
-        left = select(jobs.id).where(jobs.sweep == s.id)
-        empty = and_(among(s.id, of_sweeps), ~exists(left))
-        gone += connection.execute(delete(t.sweeps).where(empty)).rowcount
-    return gone
+def _remove_sweeps(connection: Connection, some: Iterable[int | None], by: str) -> int:
+    """The same of sweeps."""
+    empty = _empty(connection, t.sweeps, t.jobs.c.sweep, some)
+    connection.execute(delete(t.sweeps).where(among(t.sweeps.c.id, empty)))
+    _note_pruned(connection, SWEEP, empty, by)
+    return len(empty)
 
 
-def _note_pruned(connection: Connection, ids: Collection[int], by: str) -> None:
-    """Take down which jobs there were, as ranges; one right below a late one makes it longer."""
+def _empty(
+    connection: Connection, groups: Table, group: ColumnElement[Any], some: Iterable[int | None]
+) -> list[int]:
+    """Those of some batches or sweeps of which no job is left, locked."""
+    numbers = [number for number in some if number is not None]
+    if not numbers:
+        return []
+    left = exists(select(t.jobs.c.id).where(group == groups.c.id))
+    query = select(groups.c.id).where(among(groups.c.id, numbers), ~left).with_for_update()
+    return list(connection.scalars(query))
+
+
+def _note_pruned(connection: Connection, what: str, ids: Collection[int], by: str) -> None:
+    """Take down what there was, as ranges; one right below a late one makes it longer."""
     p, who = t.pruned.c, fit(t.pruned, by=by)["by"]
     ranges = ranges_of(ids)
     above = among(p.first, [last + 1 for _, last in ranges])
-    late = select(p.first).where(above, p.by == who, p.at >= now(-_MERGED_S))
+    late = select(p.first).where(p.what == what, above, p.by == who, p.at >= now(-_MERGED_S))
     longer = set(connection.scalars(late))
     for first, last in ranges:
         if last + 1 in longer:
-            connection.execute(update(t.pruned).where(p.first == last + 1).values(first=first))
-    new = [{"first": a, "last": z, "by": who} for a, z in ranges if z + 1 not in longer]
+            own = and_(p.what == what, p.first == last + 1)
+            connection.execute(update(t.pruned).where(own).values(first=first))
+    new = [
+        {"what": what, "first": a, "last": z, "by": who} for a, z in ranges if z + 1 not in longer
+    ]
     if new:
         connection.execute(insert(t.pruned).values(at=now()), new)
 

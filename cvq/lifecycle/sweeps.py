@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from .. import tables as t
-from ..errors import SweepDrivenError, UnknownSweepError
+from ..errors import SweepDrivenError
+from ..missing import no_sweep
 from ..states import FINAL, Reason
 from ..sweep import NewSweep, NewTrial, Stage
 from ..tables import now
@@ -68,7 +69,7 @@ def drive(connection: Connection, sweep_id: int, driver: str, lease: float) -> N
     if not taken.rowcount:
         held = connection.execute(select(s.driver).where(s.id == sweep_id)).one_or_none()
         if held is None:
-            raise UnknownSweepError(sweep_id)
+            raise no_sweep(connection, sweep_id)
         raise SweepDrivenError(sweep_id, held.driver)
 
 
@@ -93,7 +94,7 @@ def hold(connection: Connection, sweep_id: int, driver: str) -> str:
         select(s.stage, s.driver).where(s.id == sweep_id).with_for_update()
     ).one_or_none()
     if row is None:
-        raise UnknownSweepError(sweep_id)
+        raise no_sweep(connection, sweep_id)
     if row.driver != driver:
         raise SweepDrivenError(sweep_id, row.driver)
     return str(row.stage)
@@ -155,7 +156,7 @@ def cancel(connection: Connection, sweep_id: int, by: str) -> int:
         select(s.stage).where(s.id == sweep_id).with_for_update()
     ).one_or_none()
     if row is None:
-        raise UnknownSweepError(sweep_id)
+        raise no_sweep(connection, sweep_id)
     number = jobs.cancel_where(connection, t.jobs.c.sweep == sweep_id, by)
     if row.stage == Stage.OPEN or number:
         _end(connection, sweep_id, Stage.CANCELLED)

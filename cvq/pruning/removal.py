@@ -46,15 +46,15 @@ def remove(database: Database, plan: Plan, by: str, report: Report, tick: Tick) 
             done += len(bundle)
             tick(done, total)
         if unit.batch is not None:
-            report.batches += _end_batch(database, unit, report)
+            report.batches += _end_batch(database, unit, by, report)
 
 
-def _end_batch(database: Database, unit: Unit, report: Report) -> int:
+def _end_batch(database: Database, unit: Unit, by: str, report: Report) -> int:
     """Count a batch of which nothing is left; one without jobs goes now."""
     assert unit.batch is not None
     if not unit.jobs:
         with _turn(database) as connection:
-            report.rows += prune.remove_batch(connection, unit.batch)
+            report.rows += prune.remove_batch(connection, unit.batch, by)
     with database.read() as connection:
         there = connection.scalar(select(t.batches.c.id).where(t.batches.c.id == unit.batch))
     return int(there is None)

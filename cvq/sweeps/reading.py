@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Select, and_, func, select
 
 from .. import tables as t
 from ..damage import read_row
-from ..errors import UnknownSweepError
 from ..given import among
+from ..missing import no_sweep
 from ..queries import merged_points
 from ..states import Reason, State
 from ..summaries import METRICS
@@ -31,7 +31,7 @@ def get_sweep(connection: Connection, sweep_id: int) -> Sweep:
     """
     found = _sweeps(connection, select(t.sweeps).where(t.sweeps.c.id == sweep_id))
     if not found:
-        raise UnknownSweepError(sweep_id)
+        raise no_sweep(connection, sweep_id)
     return found[0]
 
 

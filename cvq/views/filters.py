@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection
 
 from .. import parse, queries
 from ..errors import UsageError
+from ..missing import no_job
 from ..query import conditions as sql
 from ..query.keys import Key, parse_order
 from ..query.meaning import Attribute as Meant
@@ -171,7 +172,7 @@ def place_of(connection: Connection, wanted: Filter, job_id: int) -> str:
     """
     place = _search(connection, wanted).place_of(job_id)
     if place is None:
-        raise queries.no_job(connection, job_id)
+        raise no_job(connection, job_id)
     return place
 
 

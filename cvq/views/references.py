@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from .. import queries
 from ..errors import UsageError
+from ..missing import no_job
 from ..parse import Reference
 from ..text import join
 
@@ -33,7 +34,7 @@ def resolve(connection: Connection, user: str, references: Iterable[Reference]) 
         else:
             ids = queries.ids_between(connection, first, last)
         if not ids:
-            raise queries.no_job(connection, first, last)
+            raise no_job(connection, first, last)
         found.update(dict.fromkeys(ids))
     return list(found)
 

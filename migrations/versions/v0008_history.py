@@ -41,11 +41,12 @@ def upgrade() -> None:
     _make_sweeps()
     op.create_table(
         "pruned",
+        sa.Column("what", sa.String(length=10), nullable=False),
         sa.Column("first", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
         sa.Column("by", sa.String(length=200), nullable=False),
-        sa.PrimaryKeyConstraint("first", name="pk_pruned"),
+        sa.PrimaryKeyConstraint("what", "first", name="pk_pruned"),
     )
     op.create_table(
         "leftovers",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from past import Past
 from plans import sqlite_plans
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 from steps import get, new, submit
 
 from cvq import queries
@@ -19,13 +19,21 @@ from cvq import tables as t
 from cvq.artifacts import ArtifactStore
 from cvq.batch import NewBatch
 from cvq.db import Database
-from cvq.errors import PrunedJobError, UnknownJobError, UsageError
+from cvq.errors import (
+    PrunedBatchError,
+    PrunedJobError,
+    PrunedSweepError,
+    UnknownBatchError,
+    UnknownJobError,
+    UsageError,
+)
 from cvq.lifecycle import batches, describing, jobs
 from cvq.lifecycle.prune import OF_JOBS, ranges_of
 from cvq.manifests import Entry, Writer
 from cvq.parse import reference
 from cvq.pruning import Choice, Report, estimate, files, prune
 from cvq.states import State
+from cvq.sweeps.reading import get_sweep
 from cvq.views import references
 from cvq.views.filters import Filter
 
@@ -261,6 +269,26 @@ def test_a_batch_goes_as_a_whole(past: Past) -> None:
     assert members(past, number) == some
     assert pruned(past).batches == 1
     assert rows(past, t.batches) == 0
+
+
+def test_a_batch_or_sweep_that_was_pruned_is_said_so(past: Past) -> None:
+    number, trial = batch(past, new(), new()), past.job()
+    with past.database.write() as connection:
+        made = insert(t.sweeps).values(
+            id=3, kind="fmnist-mlp", user="ann", stage="ended", spec={}, space={}, method="grid",
+            options={}, seed=0, trials=1, created_at=t.now(), finished_at=t.now(),
+        )  # fmt: skip
+        connection.execute(made)
+        connection.execute(update(t.jobs).where(t.jobs.c.id == trial).values(sweep=3))
+    assert pruned(past, Choice(Filter(batches=[number]))).batches == 1
+    pruned(past, Choice(Filter(ids=[trial])))
+    with past.database.read() as connection:
+        with pytest.raises(PrunedBatchError, match=rf"^batch {number} was pruned on 20.* by ann$"):
+            queries.get_batch(connection, number)
+        with pytest.raises(PrunedSweepError, match=r"^sweep 3 was pruned on 20.* by ann$"):
+            get_sweep(connection, 3)
+        with pytest.raises(UnknownBatchError, match=f"no batch {number + 1}"):
+            queries.get_batch(connection, number + 1)
 
 
 def test_a_batch_stays_while_a_later_one_has_its_answers(past: Past) -> None:
