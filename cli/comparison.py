@@ -5,21 +5,20 @@ Where columns do not fit beside each other either, they go on below: nothing is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import formats
+from cvq.figures import side_by_side
+
 from .output import Column, on_terminal, say, show_csv, show_md, show_table
 from .widths import cells, middle, terminal_width
 
 if TYPE_CHECKING:
-    from cvq.views.compare import Comparison, Line, Scalar
+    from cvq.views.compare import Comparison, Line
 
 _LEAST_NAME, _LEAST_CELL = 12, 8  # cells, to which names and values are shortened
 _WIDEST = 24  # of a value where jobs are lines
 _GAP = 2
-_DIGITS = (4, 6, 9, 17)  # more, where values that differ would look alike
 
 
 class Drawing:
@@ -35,7 +34,9 @@ class Drawing:
         self, comparison: Comparison, lines: Sequence[Line], precision: int | None = None
     ) -> None:
         self._jobs, self._lines = comparison.jobs, lines
-        self._cells = {line.name: _cells(line, precision) for line in lines}
+        self._cells = {
+            line.name: side_by_side(line.name, line.values, precision) for line in lines
+        }
 
     def table(self) -> None:
         """Print a table: jobs are columns, or lines on a terminal where so many do not fit."""
@@ -133,30 +134,3 @@ def _short_names(lines: Sequence[Line]) -> dict[str, str]:
     bare = {line.name: line.name.partition(".")[2] or line.name for line in lines}
     given = list(bare.values())
     return {name: short if given.count(short) == 1 else name for name, short in bare.items()}
-
-
-def _cells(line: Line, precision: int | None) -> list[str]:
-    """The values of a line as people read them."""
-    if line.name == "duration":
-        return [_quantity(value, formats.duration) for value in line.values]
-    if line.name == "ran.memory":
-        return [_quantity(value, formats.size) for value in line.values]
-    for digits in (precision,) if precision else _DIGITS:
-        shown = [_cell(value, digits) for value in line.values]
-        if len(set(shown)) == len(set(map(str, line.values))):
-            break
-    return shown
-
-
-def _quantity(value: Scalar, text: Callable[[Any], str]) -> str:
-    return text(value) if isinstance(value, int | float) else ""
-
-
-def _cell(value: Scalar, digits: int) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and math.isfinite(value) and value != int(value):
-        return f"{value:.{digits}g}"
-    return formats.number(value) if isinstance(value, float) else formats.one_line(str(value))

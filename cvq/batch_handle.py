@@ -45,6 +45,15 @@ class BatchHandle:
     def __repr__(self) -> str:
         return f"<Batch {self.id}>"
 
+    def _repr_html_(self) -> str | None:
+        """How far it is, and its first 50 jobs; None, and so the usual text, where that fails."""
+        from .notebook.batches import batch_html
+
+        try:
+            return batch_html(self)
+        except Exception:  # a notebook's cell shows what it can
+            return None
+
     @property
     def batch(self) -> Batch:
         """The row of the database, and the states of its jobs, as of the last look."""

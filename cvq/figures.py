@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from .text import clean, one_line
+from .text import clean, duration, one_line, size
 
+_DIGITS = (4, 6, 9, 17)  # more, where values that differ would look alike
 _LONGEST_ANSWER = 80  # characters of an answer in words
 
 
@@ -59,3 +60,37 @@ def labelled(name: str, value: float | str | None) -> str:
     if isinstance(value, str):
         return clean(one_line(value, _LONGEST_ANSWER))
     return f"{clean(name)} {number(value)}"
+
+
+def side_by_side(name: str, values: Sequence[Any], precision: int | None = None) -> list[str]:
+    """The values that some jobs have of a word, as people read them beside each other.
+
+    Args:
+        name: of the word, as a query calls it.
+        values: a text, a number, a truth or None of each job.
+        precision: significant digits of a number; default: as many as tell them apart.
+    """
+    if name in _QUANTITIES:
+        return [_quantity(value, _QUANTITIES[name]) for value in values]
+    for digits in (precision,) if precision else _DIGITS:
+        shown = [_scalar(value, digits) for value in values]
+        if len(set(shown)) == len(set(map(str, values))):
+            break
+    return shown
+
+
+_QUANTITIES: Mapping[str, Callable[[Any], str]] = {"duration": duration, "ran.memory": size}
+
+
+def _quantity(value: Any, text: Callable[[Any], str]) -> str:
+    return text(value) if isinstance(value, int | float) else ""
+
+
+def _scalar(value: Any, digits: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and math.isfinite(value) and value != int(value):
+        return f"{value:.{digits}g}"
+    return number(value) if isinstance(value, float) else one_line(str(value))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from ..text import clean, one_line
+from ..text import clean, count, one_line
 
+MOST_ROWS = 50  # of a table
 _LONGEST = 80  # characters of a cell
 _COLOURS = {
     "succeeded": "#2a7d2a", "failed": "#b3261e", "running": "#0b6e8a", "cancelled": "#8a3d8a"
@@ -39,3 +40,25 @@ def pairs(rows: Iterable[tuple[str, str]]) -> str:
         f"<tr>{_HEAD}{cell(name)}</th>{_CELL}{value}</td></tr>" for name, value in rows if value
     )
     return f"<table><tbody>{body}</tbody></table>"
+
+
+def more(left: int, noun: str) -> str:
+    """How many rows were left out."""
+    return f"<div>and {count(left, f'more {noun}')}</div>" if left > 0 else ""
+
+
+def states(counts: Mapping[str, int]) -> str:
+    """How many are in each state: `3 succeeded, 1 failed`, in their colours."""
+    return ", ".join(f"{number} {state(name)}" for name, number in counts.items() if number)
+
+
+def best(value: object, most: int = _LONGEST) -> str:
+    """A value that is the best of its line."""
+    return f'<b style="color:{_COLOURS["succeeded"]}">{cell(value, most)}</b>'
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of a share from 0 to 1 of a width in pixels."""
+    long = round(max(0.0, min(1.0, share)) * width)
+    style = f"display:inline-block;height:10px;width:{long}px;background:#1f77b4"
+    return f'<span style="{style}"></span>'

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..handle import JobHandle
     from ..records import Job
 
-MOST_ROWS = 50
 _MOST_PICTURES = 20  # of a list
 _SMALL, _LARGE = 64, 320  # pixels
 _MOST_SMALL, _MOST_LARGE = 4 << 20, 32 << 20  # bytes of the file of a picture
@@ -48,12 +47,18 @@ def job_html(handle: JobHandle) -> str:
     return f"<div><div>{title}</div>{cells.pairs(rows)}{drawn}</div>"
 
 
-def jobs_html(handles: Sequence[JobHandle]) -> str:
-    """A list of jobs: a row for each of the first, with its picture."""
+def jobs_html(handles: Sequence[JobHandle], total: int | None = None) -> str:
+    """A list of jobs: a row for each of the first, with its picture.
+
+    Args:
+        handles: the jobs, or the first of them.
+        total: how many there are; default: these.
+    """
     heading = ["id", "kind", "state", "name", "tags", "run time", "headline", "picture"]
-    rows = [_row(handle, nth < _MOST_PICTURES) for nth, handle in enumerate(handles[:MOST_ROWS])]
-    more = len(handles) - MOST_ROWS
-    return cells.table(heading, rows) + (f"<div>and {more} more jobs</div>" if more > 0 else "")
+    shown = handles[: cells.MOST_ROWS]
+    rows = [_row(handle, nth < _MOST_PICTURES) for nth, handle in enumerate(shown)]
+    left = (len(handles) if total is None else total) - len(rows)
+    return cells.table(heading, rows) + cells.more(left, "job")
 
 
 def _row(handle: JobHandle, pictured: bool) -> list[str]:

@@ -23,7 +23,7 @@ from ..sweep import Stage, Sweep, Trial
 from . import ranking, reading
 from .driver import Driver, OnStep
 from .importance import Importance, importance
-from .space import Space, from_json, label
+from .space import Space, from_json, label, varying
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -43,6 +43,15 @@ class SweepHandle:
 
     def __repr__(self) -> str:
         return f"<Sweep {self.id}>"
+
+    def _repr_html_(self) -> str | None:
+        """Its ranking, the best trial and what matters; None, and so the usual text, else."""
+        from ..notebook.sweeps import sweep_html
+
+        try:
+            return sweep_html(self, varying(self.space) or self.space)
+        except Exception:  # a notebook's cell shows what it can
+            return None
 
     @property
     def sweep(self) -> Sweep:

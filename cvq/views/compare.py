@@ -58,6 +58,15 @@ class Comparison:
         """What is not the same in all of them."""
         return [line for line in self.lines if line.differs]
 
+    def _repr_html_(self) -> str | None:
+        """A table of what differs; None, and so the usual text, where that cannot be."""
+        from ..notebook.comparisons import comparison_html
+
+        try:
+            return comparison_html(self)
+        except Exception:  # a notebook's cell shows what it can
+            return None
+
     def to_json(self, lines: Sequence[Line] | None = None) -> dict[str, Any]:
         """Jobs and lines (all of them, where none are given); the best are told by their job."""
         ids = [job.id for job in self.jobs]

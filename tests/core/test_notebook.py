@@ -22,6 +22,8 @@ from cvq.errors import UsageError
 from cvq.lifecycle import attempts, claims
 from cvq.notebook.curve import curve
 from cvq.records import Job, MetricPoint, Outcome
+from cvq.settings import Settings
+from cvq.views.compare import Comparison, Line
 
 EVIL = "<script>alert('x')</script>\x1b[2J&\"'"
 
@@ -84,6 +86,70 @@ def test_a_job_has_its_picture_and_its_curves(client: Client, left: Callable[...
     assert len(list(found.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
     assert "<script" not in str(job._repr_html_())
     assert len(str(job._repr_html_())) < 200_000
+
+
+def test_jobs_side_by_side_show_what_differs(client: Client) -> None:
+    for steps in (2, 3):
+        client.submit("selftest", steps=steps, name=EVIL, tags={"k": f"{EVIL}{steps}"})
+    same = client.compare(1, 2)
+    found = parsed(same._repr_html_())
+    rows = [["".join(cell.itertext()) for cell in row] for row in found.iter("tr")]
+    assert rows[0] == ["job", "1", "2"]
+    assert ["params.steps", "2", "3"] in rows
+    assert {row[0] for row in rows[1:]} == {line.name for line in same.differing}
+    none = Comparison(same.jobs, [line for line in same.lines if not line.differs])
+    assert "2 jobs that differ in nothing" in "".join(parsed(none._repr_html_()).itertext())
+
+
+def test_the_best_value_is_bold_and_many_jobs_are_cut_off(client: Client) -> None:
+    job = client.submit("selftest").job
+    line = Line("metrics.x", [0.123456, *[0.123457] * 29], "min", frozenset({0}), differs=True)
+    found = parsed(Comparison([job] * 30, [line])._repr_html_())
+    assert [bold.text for bold in found.iter("b")] == ["0.123456"]
+    assert len(list(found.iter("td"))) == 21
+    assert "and 10 more jobs" in "".join(found.itertext())
+
+
+def test_a_batch_shows_how_far_it_is_and_its_first_jobs(client: Client, tmp_path: Path) -> None:
+    items = [tmp_path / f"{number}.png" for number in range(52)]
+    for item in items:
+        item.write_bytes(png((8, 8)))
+    items[0].write_bytes(b"no picture")
+    client.settings = Settings.load(kinds=["batched"])
+    batch = client.submit_many("brightness", items, name=EVIL, each=True)
+    told = "".join(parsed(batch._repr_html_()).itertext())
+    assert "1 of 52 done" in told
+    assert "51 queued" in told
+    assert "1 failed" in told
+    assert "and 2 more jobs" in told
+
+
+def test_a_sweep_shows_its_ranking_its_best_and_what_matters(client: Client) -> None:
+    sweep = client.sweep("selftest", {"steps": [1, 2, 3, 4]}, name=EVIL, minimize=EVIL)
+    assert "4 queued" in "".join(parsed(sweep._repr_html_()).itertext())
+    for number in range(4):
+        with client.db.write() as connection:
+            job = claims.claim(
+                connection, worker="w", host="h", queues=["default"], token=uuid.uuid4().hex,
+                lease=30,
+            )  # fmt: skip
+            assert job is not None
+            point = MetricPoint(EVIL, 1, 10.0 - number, datetime.now(UTC))
+            attempts.report(connection, job.attempt_id, metrics=[point])
+            attempts.finish(connection, job.attempt_id, Outcome("succeeded"), "w")
+    found = parsed(sweep.refresh()._repr_html_())
+    rows = [["".join(cell.itertext()) for cell in row] for row in found.iter("tr")]
+    ranking = [row for row in rows if len(row) == 7][1:]
+    assert [(row[0], row[4], row[5]) for row in ranking] == [
+        ("1", "7", "4"), ("2", "8", "3"), ("3", "9", "2"), ("4", "10", "1"),
+    ]  # fmt: skip
+    told = "".join(found.itertext())
+    assert "trial 4 (job 4): steps=4" in told
+    assert "of 4 trials" in told
+    with client.db.write() as connection:
+        connection.execute(text("ALTER TABLE sweeps RENAME TO gone"))
+    sweep._sweep = None
+    assert sweep._repr_html_() is None
 
 
 def test_a_list_is_a_table_within_bounds(client: Client, left: Callable[..., Job]) -> None:
