@@ -85,6 +85,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "status": Entry("status", "Show queues, workers and running jobs at a glance."),
         "worker": Entry("worker", "Run a worker, which takes jobs and runs them."),
         "workers": Entry("worker", "List workers."),
+        "metrics-server": Entry("metrics_server", "Serve figures for Prometheus."),
     },
     "Setup": {
         "kinds": Entry("kinds", "List job kinds, or one kind's fields."),

@@ -27,6 +27,11 @@ from cvq.text import UNPRINTABLE, clean, clean_lines
 @click.option("--name", help="Name of the worker in Celery's tools.")
 @click.option("--lease", type=float, help="Seconds after which a silent worker has lost its jobs.")
 @click.option("--log-level", default="info", help="debug, info, warning or error.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Of lines."
+)
+@click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Where Prometheus asks.")
+@click.option("--metrics-host", default="127.0.0.1", help="At which address it listens for it.")
 @click.option("--burst", is_flag=True, help="Leave when nothing is queued any more.")
 @click.option("--parent", type=int, help="The same, once this process has ended.")
 @click.option("--stop-with", type=int, help="Leave as at SIGTERM once this process has ended.")
@@ -40,6 +45,9 @@ def main(
     name: str | None,
     lease: float | None,
     log_level: str,
+    log_format: str,
+    metrics_port: int | None,
+    metrics_host: str,
     burst: bool,
     parent: int | None,
     stop_with: int | None,
@@ -65,10 +73,14 @@ def main(
             share_gpu=share_gpu,
         )
         app.cvq_runtime().check()
+        if metrics_port is not None:
+            _serve_figures(app.cvq_runtime().worker, metrics_port, metrics_host)
         _allow_root()
     except CvqError as error:
         click.echo(f"cvq: error: {clean(error)}", err=True)
         sys.exit(error.exit_code)
+    if log_format == "json":
+        _log_as_json()
     node = name or f"cvq-{os.getpid()}"
     arguments = ["worker", "-n", f"{node}@{settings.host}", "-l", log_level]
     arguments += ["--heartbeat-interval", "10"]  # of Celery's own, which only Flower reads
@@ -87,6 +99,41 @@ def _slots(gpus: str, per_gpu: int | None, on_cpu: int | None, count: int | None
         raise UsageError("give either --slots, or --slots-per-gpu and --cpu-slots")
     slots = make_slots(chosen(gpus, find_gpus(os.environ)), per_gpu=per_gpu or 1, on_cpu=on_cpu)
     return slots if count is None else shared_out(slots, count)
+
+
+def _log_as_json() -> None:
+    """Write JSON once Celery has set its loggers up."""
+    from celery import signals
+
+    from .json_log import write_json
+
+    def change(logger: logging.Logger, **_: Any) -> None:
+        write_json(logger)
+
+    for ready in (signals.after_setup_logger, signals.after_setup_task_logger):
+        ready.connect(change, weak=False)
+
+
+def _serve_figures(worker: Any, port: int, host: str) -> None:
+    """Tell Prometheus what this worker does, in a thread of its own.
+
+    Raises:
+        SetupError: the port is taken, or the package for it is missing.
+    """
+    from celery import signals
+
+    from cvq.monitor.gpus import Gpus
+    from cvq.monitor.serving import serve
+
+    from .tally import WorkerFigures
+
+    port, _ = serve([WorkerFigures(worker), Gpus()], port, host)
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def tell(**_: Any) -> None:
+        logging.getLogger("cvq.worker").info("figures are at http://%s/metrics", place)
+
+    signals.worker_ready.connect(tell, weak=False)  # by when there is a log
 
 
 def keep_log_clean() -> None:

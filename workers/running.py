@@ -115,6 +115,7 @@ class Running:
         finally:
             self._worker.attempts.discard(attempt)
         seconds = time.monotonic() - started
+        self._worker.tally.add(attempt.job, state, seconds)
         log.info("job %s attempt %s: %s in %.1f s", *attempt.id, state or "lost", seconds)
 
     def _run_together(
@@ -160,6 +161,8 @@ class Running:
         """The attempts of a micro-batch are no longer here."""
         for attempt in one.attempts:
             self._worker.attempts.discard(attempt)
+            share = one.seconds / len(one.attempts)
+            self._worker.tally.add(attempt.job, one.states.get(attempt.id), share)
         counts = Counter(one.states.get(attempt.id, "lost") for attempt in one.attempts)
         shown = ", ".join(f"{count} {state}" for state, count in counts.items())
         first = one.attempts[0].job

@@ -30,6 +30,7 @@ from cvq.settings import Settings
 
 from .departure import Departure
 from .slots import Attempts, Slots
+from .tally import Tally
 from .versions import packages
 
 log = logging.getLogger("cvq.worker")
@@ -53,6 +54,7 @@ class Worker:
         self.slots = Slots(slots)
         self.attempts = Attempts(settings.grace)
         self.departure = Departure()
+        self.tally = Tally()
         self.heard_at = time.monotonic()
 
     @cached_property

@@ -48,9 +48,18 @@ NO_WORKERS = "no workers: `cvq up -d` starts one"
     "--name", metavar="NAME", help="The worker's name.  [default: derived from the host's]"
 )
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option("--log-format", metavar="FORMAT", help="text or json.  [default: text]")
 @click.option(
     "--lease", metavar="SECONDS", help="How long it may be silent before its jobs go to others."
 )
+@click.option(
+    "--metrics-port", metavar="N",
+    help="Serve figures for Prometheus at this port; 0 is any that is free.",
+)  # fmt: skip
+@click.option(
+    "--metrics-host", metavar="ADDRESS",
+    help="At which of this machine's addresses.  [default: 127.0.0.1]",
+)  # fmt: skip
 @options.flag("--burst", help="Exit when nothing is queued.")
 def worker(burst: bool, share_gpu: bool, **given: str | None) -> None:
     """Run a worker, which takes jobs and runs them.

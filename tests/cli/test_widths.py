@@ -75,7 +75,8 @@ TABLES = [
     ["ls"], ["show", "1"], ["show", "2"], ["show", "3"], ["show", "4"], ["why", "3"],
     ["metrics", "1"],
     ["metrics", "1", "2"], ["artifacts", "1"], ["status"], ["workers"], ["kinds"], ["config"],
-    ["doctor"], ["cancel", "1-5", "--dry-run"], ["batches"], ["results", "1"], ["watch", "1"], ["watch", "2"],
+    ["doctor"], ["cancel", "1-5", "--dry-run"], ["batches"], ["results", "1"],
+    ["watch", "1"], ["watch", "2"],
 ]  # fmt: skip
 
 
