@@ -148,21 +148,29 @@ def tls_before(port: int, folder: Path) -> Iterator[tuple[int, Path]]:
                 plain, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=_join, args=(context, plain, port), daemon=True).start()
+            threads.append(
+                threading.Thread(target=_join, args=(context, plain, port), daemon=True)
+            )
+            threads[-1].start()
 
+    threads: list[threading.Thread] = []
     threading.Thread(target=serve, daemon=True).start()
     try:
         yield listener.getsockname()[1], certificate
     finally:
         listener.close()
+        for thread in threads:
+            thread.join(_PATIENCE_S)
 
 
 def _join(context: ssl.SSLContext, plain: socket.socket, port: int) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), plain:
         near = context.wrap_socket(plain, server_side=True)
-        far = socket.create_connection(("127.0.0.1", port))
-        threading.Thread(target=_pour, args=(far, near), daemon=True).start()
-        _pour(near, far)
+        with near, socket.create_connection(("127.0.0.1", port)) as far:
+            back = threading.Thread(target=_pour, args=(far, near), daemon=True)
+            back.start()
+            _pour(near, far)
+            back.join()
 
 
 def _pour(source: socket.socket, target: socket.socket) -> None:
