@@ -1,12 +1,14 @@
 """How good estimates are: of jobs that were held out of a history, and of real ones.
 
-python -m benchmarks.estimates [--jobs 1500] [--held-out 200] [--real 0] [--home DIR]
+python -m benchmarks.estimates [--jobs 1500] [--held-out 200] [--load 0.8]... [--seeds 1]
 
 A cluster is played in a database: users of different habits submit jobs of kinds with different
-laws of time, two machines of different speed serve them in the order in which claims do, one gets
-faster on the way. At moments that are drawn, a job that is submitted is estimated from the
-database as it is then; what became of it is compared. With --real, so many jobs are run by a real
-worker on this machine, one after another, and each is estimated before it starts.
+laws of time, two machines of different speed serve them in the order in which claims do, a new
+version makes all faster on the way. At moments that are drawn, a job that is submitted is
+estimated from the database as it is then; what became of it is compared. Beside that is what
+nobody could do better: the median of the very law that the jobs are drawn from, by who knows the
+version that is in use, though not the machine that will take the job. With --real, so many are
+run by a real worker on this machine, one after another, and each is estimated before it starts.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import heapq
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +32,7 @@ from benchmarks.machine import describe
 from cvq import Client, Settings, queries, schema
 from cvq import tables as t
 from cvq.db import Database
-from cvq.estimates import Estimate, of_job
+from cvq.estimates import Estimate, Range, of_job
 from cvq.lifecycle import jobs as life
 from cvq.lifecycle import order, workers
 from cvq.records import NewJob
@@ -116,10 +118,14 @@ USERS = {
 
 @dataclass
 class Outcome:
-    """What was told of a job, and what became of it; seconds since the beginning."""
+    """What was told of a job, and what became of it; seconds since the beginning.
+
+    `law` is the median of the time that it runs, as who has made the law would tell it.
+    """
 
     told: Estimate
     at: float
+    law: float = math.nan
     started: float = math.nan
     ended: float = math.nan
 
@@ -203,9 +209,15 @@ class Cluster:
         with self.database.write() as connection:
             connection.execute(update(t.workers).values(seen_at=t.now()))
         with self.database.read() as connection:
-            told = of_job(connection, queries.get_job(connection, job_id), self._time())
+            job = queries.get_job(connection, job_id)
+            told = of_job(connection, job, self._time())
         assert told is not None
-        self.outcomes[job_id] = Outcome(told, self.clock)
+        law = LAWS[job.kind].seconds(job.spec) * math.sqrt(math.prod(HOSTS.values()))
+        self.outcomes[job_id] = Outcome(told, self.clock, law * self._version())
+
+    def _version(self) -> float:
+        """By how much jobs that start now are faster than at the beginning."""
+        return FASTER if self.submitted > FASTER_FROM * self.jobs else 1.0
 
     def _serve(self) -> None:
         """Let free slots take what is queued, in the order of claims."""
@@ -222,7 +234,7 @@ class Cluster:
     def _start(self, connection: Any, job: Any, host: str, slot: int) -> None:
         law = LAWS[job.kind]
         seconds = law.seconds(job.spec) * HOSTS[host] * math.exp(self.draws.gauss(0, law.noise))
-        seconds *= FASTER if self.submitted > FASTER_FROM * self.jobs else 1.0
+        seconds *= self._version()
         seconds *= self.draws.uniform(2, 4) if self.draws.random() < HELD_UP else 1.0
         connection.execute(
             update(t.jobs).where(t.jobs.c.id == job.id).values(
@@ -273,7 +285,10 @@ def real(client: Client, number: int) -> Iterator[Outcome]:
             handle = client.submit(kind, cache=False, **values).wait(check=False)
             job = handle.job
             if job.state == State.SUCCEEDED and job.started_at and job.finished_at:
-                yield Outcome(told, began, job.started_at.timestamp(), job.finished_at.timestamp())
+                yield Outcome(
+                    told, began, started=job.started_at.timestamp(),
+                    ended=job.finished_at.timestamp(),
+                )  # fmt: skip
 
 
 def _real_job(draws: random.Random, pictures: list[Path]) -> tuple[str, Mapping[str, Any]]:
@@ -300,62 +315,109 @@ def _pictures(folder: Path) -> list[Path]:
     return found
 
 
-def report(outcomes: list[Outcome], what: str) -> None:
-    """Print how far off the estimates were, and how often the intervals held."""
-    known = [each for each in outcomes if each.told.time is not None]
-    print(f"\n{what}: {len(outcomes)} jobs, of which {len(known)} could be estimated")
-    times = [(each.told.time, each.ended - each.started) for each in known]
-    errors = [abs(told.middle / took - 1) for told, took in times if told]
-    within = [told.low <= took <= told.high for told, took in times if told]
-    width = [told.high / told.low for told, _ in times if told]
-    worst = sorted(errors)[int(0.9 * len(errors))]
-    print(
-        f"  run time: median error {median(errors):.1%} (at most 20 %), nine in ten within "
-        f"{worst:.0%}; {_share(within)} within the 80 % interval, whose ends are "
-        f"{median(width):.1f} times apart in the median"
-    )
-    starts = [(each.told.start, each.started - each.at) for each in known if each.told.start]
-    if not starts:
-        return
-    for name, some in (
-        ("starts", starts),
-        ("starts of those that had to wait", [(told, s) for told, s in starts if s > 1]),
-    ):
-        held = [told.low - 1 <= waited <= told.high + 1 for told, waited in some]
-        if held:
-            off = median(abs(told.middle - waited) for told, waited in some)
-            usual = median(waited for _, waited in some)
-            print(
-                f"  {name}: {len(some)}, {_share(held)} within the 80 % interval (75 to 85 %); "
-                f"half are off by less than {off:.0f} s, of {usual:.0f} s in the median"
-            )
+class Figures(NamedTuple):
+    """How good some estimates were; shares from 0 to 1, NaN of none.
+
+    Attributes:
+        error: the median error of the run times.
+        best: the same of who knows the law.
+        times: the share of the run times within their interval.
+        starts: of the starts.
+        waited: of the starts of those that had to wait.
+        off: half of the starts are off by less, in seconds.
+        wait: the median of what they waited, in seconds.
+    """
+
+    error: float
+    best: float
+    times: float
+    starts: float
+    waited: float
+    off: float
+    wait: float
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Figures:
+        """Of what became of some jobs."""
+        known = [each for each in outcomes if each.told.time is not None]
+        took = [each.ended - each.started for each in known]
+        times = [each.told.time for each in known if each.told.time]
+        starts = [(each.told.start, each.started - each.at) for each in known if each.told.start]
+        late = [(told, waited) for told, waited in starts if waited > 1]
+        return cls(
+            _median(abs(told.middle / t - 1) for told, t in zip(times, took, strict=True)),
+            _median(abs(each.law / t - 1) for each, t in zip(known, took, strict=True)),
+            _share(told.low <= t <= told.high for told, t in zip(times, took, strict=True)),
+            _share(_held(told, waited) for told, waited in starts),
+            _share(_held(told, waited) for told, waited in late),
+            _median(abs(told.middle - waited) for told, waited in starts),
+            _median(waited for _, waited in starts),
+        )
+
+    def line(self, name: str) -> str:
+        """A line of the table."""
+        shares = "".join(f"{share:>10.1%}" for share in self[:5])
+        return f"{name:16}{shares}{self.off:>8.0f} s of{self.wait:>6.0f} s"
 
 
-def _share(held: list[bool]) -> str:
-    return f"{sum(held) / len(held):.0%}"
+_HEAD = (
+    f"{'':16}{'error':>10}{'at best':>10}{'times':>10}{'starts':>10}{'waited':>10}{'off by':>10}"
+)
+
+
+def _held(told: Range, waited: float) -> bool:
+    return told.low - 1 <= waited <= told.high + 1
+
+
+def _median(values: Iterable[float]) -> float:
+    some = list(values)
+    return median(some) if some else math.nan
+
+
+def _share(held: Iterable[bool]) -> float:
+    some = list(held)
+    return sum(some) / len(some) if some else math.nan
+
+
+def played(jobs: int, held_out: int, load: float, seed: int) -> list[Outcome]:
+    """What became of the jobs of one history."""
+    with TemporaryDirectory(prefix="cvq-") as folder:
+        database = Database(Settings.load(home=Path(folder)))
+        schema.ensure(database)
+        try:
+            return Cluster(database, jobs, held_out, load, seed).run()
+        finally:
+            database.engine.dispose()
 
 
 @click.command()
 @click.option("--jobs", default=1500, show_default=True, help="Jobs of the history.")
 @click.option("--held-out", default=200, show_default=True, help="Jobs that are estimated.")
-@click.option("--load", default=0.8, show_default=True, help="How busy the slots are.")
-@click.option("--seed", default=1, show_default=True, help="Of the history.")
+@click.option(
+    "--load",
+    "loads",
+    default=[0.8],
+    show_default=True,
+    multiple=True,
+    help="How busy the slots are; repeatable.",
+)
+@click.option("--seeds", default=1, show_default=True, help="Histories of each.")
 @click.option("--real", "runs", default=0, show_default=True, help="Jobs run on this machine.")
-def main(jobs: int, held_out: int, load: float, seed: int, runs: int) -> None:
-    """Print the figures."""
+def main(jobs: int, held_out: int, loads: Sequence[float], seeds: int, runs: int) -> None:
+    """Print the figures: of run times at most 20 % of error, of intervals 75 to 85 %."""
     print(describe())
-    with TemporaryDirectory(prefix="cvq-") as folder:
-        if jobs:
-            database = Database(Settings.load(home=Path(folder)))
-            schema.ensure(database)
-            begun = time.perf_counter()
-            outcomes = Cluster(database, jobs, held_out, load, seed).run()
-            report(outcomes, f"generated history of {jobs} jobs, slots busy for {load:.0%}")
-            print(f"  played in {time.perf_counter() - begun:.0f} s")
-            database.engine.dispose()
+    print(_HEAD)
+    for load in loads if jobs else ():
+        together: list[Outcome] = []
+        for seed in range(1, seeds + 1):
+            outcomes = played(jobs, held_out, load, seed)
+            print(Figures.of(outcomes).line(f"{load:.0%} busy, no {seed}"), flush=True)
+            together += outcomes
+        if seeds > 1:
+            print(Figures.of(together).line(f"{load:.0%} busy"), flush=True)
     if runs:
         with Client() as client:
-            report(list(real(client, runs)), "real jobs on this machine")
+            print(Figures.of(list(real(client, runs))).line("real jobs"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cvq.errors import CvqError
+from cvq.text import exactly
 
 from .main import COMMANDS
 
@@ -131,7 +132,7 @@ def _common(job: Job) -> Iterator[str]:
         ("--soft-time-limit", job.soft_time_limit),
     ):
         if seconds is not None:
-            yield from (option, f"{seconds:g}s")
+            yield from (option, exactly(seconds))
     if job.device in ("gpu", "cpu"):
         yield "--gpu" if job.device == "gpu" else "--no-gpu"
     for name, usual in _USUAL.items():

@@ -19,6 +19,7 @@ from cvq.text import clean as clean
 from cvq.text import clock as clock
 from cvq.text import count as count
 from cvq.text import duration as duration
+from cvq.text import exactly as exactly
 from cvq.text import moment as moment
 from cvq.text import size as size
 

@@ -13,6 +13,7 @@ from cvq.states import State
 from . import batch_table, formats
 from .display import Form, Listing, form
 from .job_fields import plain
+from .outlook import COLUMNS, ESTIMATE
 from .output import Column
 from .widths import ending, name
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from cvq.views.filters import Filter
     from cvq.views.folded import Row
 
-    from .estimates import Outlook
     from .job_fields import Chosen
+    from .outlook import Outlook
 
 DEFAULT = ("id", "state", "kind", "name", "user", "age", "time", "progress", "headline")
 # What a query calls otherwise, or what stands in one of these.
@@ -52,7 +53,7 @@ def columns(
         said = formats.progress(job) if job.state == State.RUNNING else ""
         if job.twin_of is not None and job.state in (State.WAITING, State.SUCCEEDED):
             said = f"as job {job.twin_of}"  # which does the same
-        told = outlook.of(job) if outlook else ""
+        told = outlook.cell(job) if outlook else ""
         return ", ".join(filter(None, [said, told]))
 
     return [
@@ -105,11 +106,13 @@ class Choice:
         columns: of the table, by their names.
         keys: of JSON; empty where all are wanted.
         fields: those of both that a query knows, and the table and JSON do not have by themselves.
+        estimates: whether estimates are among them.
     """
 
     columns: Sequence[str] = DEFAULT
     keys: Sequence[str] = ()
     fields: Sequence[str] = ()
+    estimates: bool = False
 
 
 def choose(wanted: Filter, columns: Sequence[str] | None, keys: Sequence[str]) -> Choice:
@@ -127,14 +130,21 @@ def choose(wanted: Filter, columns: Sequence[str] | None, keys: Sequence[str]) -
         raise UsageError("--json FIELD,… and --columns cannot be combined: give one")
     if form() is Form.JSON:
         asked = [*(keys or [name.removeprefix("+") for name in columns or ()])]
-        return Choice(keys=asked, fields=[name for name in asked if name not in _json_names()])
+        estimates = not asked or not COLUMNS.isdisjoint(asked) or ESTIMATE in asked
+        known = {*_json_names(), *COLUMNS, ESTIMATE}
+        return Choice(
+            keys=asked,
+            fields=[name for name in asked if name not in known],
+            estimates=estimates,
+        )
     if columns:
         names = [name.removeprefix("+") for name in columns]
         added = any(name.startswith("+") for name in columns)
     else:
         names, added = [*_asked(wanted)] if form() in (Form.TEXT, Form.MD) else [], True
     shown = list(dict.fromkeys([*(DEFAULT if added else ()), *names]))
-    return Choice(shown, fields=[name for name in shown if name not in DEFAULT])
+    fields = [name for name in shown if name not in {*DEFAULT, *COLUMNS}]
+    return Choice(shown, fields=fields, estimates=not COLUMNS.isdisjoint(shown))
 
 
 def _asked(wanted: Filter) -> Iterator[str]:
@@ -162,14 +172,15 @@ def listing(
     choice = choice or Choice()
 
     def shown() -> list[Column[Job]]:
-        usual = columns(client.settings, _now(client), outlook)
-        found = {column.name: column for column in usual}
+        now = _now(client)
+        found = {column.name: column for column in columns(client.settings, now, outlook)}
+        found |= outlook.columns(now) if outlook else {}
         found |= {column.name: column for column in chosen.columns()} if chosen else {}
         return [found[name] for name in choice.columns]
 
     return Listing(
         columns=shown,
-        shape=lambda jobs: _shapes(client, jobs, choice.keys, chosen),
+        shape=lambda jobs: _shapes(client, jobs, choice.keys, chosen, outlook),
         quiet=lambda job: job.id,
     )
 
@@ -236,7 +247,11 @@ def _now(client: History) -> datetime:
 
 
 def _shapes(
-    client: History, jobs: Sequence[Job], keys: Sequence[str], chosen: Chosen | None
+    client: History,
+    jobs: Sequence[Job],
+    keys: Sequence[str],
+    chosen: Chosen | None,
+    outlook: Outlook | None,
 ) -> Iterator[dict[str, Any]]:
     from cvq.views import shapes
 
@@ -247,5 +262,6 @@ def _shapes(
             found = iter(list(shapes.jobs(connection, jobs)))
     for job, shape in zip(jobs, found, strict=True):
         values = chosen.of(job) if chosen else {}
-        known = {**{name: plain(value) for name, value in values.items()}, **shape}
-        yield {name: known[name] for name in keys} if keys else shape
+        told = outlook.shape(job) if outlook else {}
+        known = {**{name: plain(value) for name, value in values.items()}, **told, **shape}
+        yield {name: known[name] for name in keys or [*shape, *(ESTIMATE,) * bool(told)]}

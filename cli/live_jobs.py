@@ -69,7 +69,7 @@ def watch(
     if lasting and on_terminal() and not is_dumb() and form() is Form.TEXT:
         show_table(columns(history.settings, last[0]), last[0].jobs)
     if not last[0].over:
-        raise WaitTimeoutError(f"after {timeout:g} s, {_going_on(last[0])}")
+        raise WaitTimeoutError(f"after {formats.exactly(timeout)}, {_going_on(last[0])}")
 
 
 def _going_on(seen: LiveLook) -> str:

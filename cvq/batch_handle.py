@@ -18,6 +18,7 @@ from .handle import JobHandle
 from .lifecycle import batches, retrying
 from .looks import Deadline, Looks, pause_after, watch, watch_async
 from .states import State
+from .text import exactly
 from .views.batch_rows import rows_of_batch
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class BatchHandle:
             if ends:
                 raise WaitTimeoutError(
                     f"batch {self.id} has {batch.done} of {batch.jobs} jobs done after "
-                    f"{timeout:g} s: it was not cancelled"
+                    f"{exactly(timeout)}: it was not cancelled"
                 )
 
     def cancel(self) -> int:

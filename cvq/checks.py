@@ -12,6 +12,7 @@ from .errors import UsageError
 from .kinds.kind import digest
 from .lifecycle.values import storable
 from .records import NewJob
+from .text import exactly
 
 if TYPE_CHECKING:
     from .kinds.kind import Kind
@@ -93,10 +94,10 @@ def check_limits(hard: float | None, soft: float | None) -> None:
     """Refuse time limits, in seconds, that could not both be kept."""
     for what, limit in (("time limit", hard), ("soft time limit", soft)):
         if limit is not None and not 0 < limit < math.inf:
-            raise UsageError(f"{what} {limit:g} s: give a finite time above 0")
+            raise UsageError(f"{what} {exactly(limit)}: give a finite time above 0")
     if hard is not None and soft is not None and soft >= hard:
         raise UsageError(
-            f"soft time limit {soft:g} s: give less than the time limit of {hard:g} s"
+            f"soft time limit {exactly(soft)}: give less than the time limit of {exactly(hard)}"
         )
 
 

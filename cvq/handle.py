@@ -14,6 +14,7 @@ from .looks import POLL_S, Deadline, Looks, watch, watch_async
 from .records import Artifact, Job
 from .results import choose, looked_at, missing_copies, results_of, targets
 from .states import State
+from .text import exactly
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -358,7 +359,7 @@ def id_of(job: JobLike) -> int:
 def overdue(job: Job, timeout: float) -> WaitTimeoutError:
     """What tells of a job that has not ended within so many seconds."""
     return WaitTimeoutError(
-        f"job {job.id} is still {job.state} after {timeout:g} s: it was not cancelled; "
+        f"job {job.id} is still {job.state} after {exactly(timeout)}: it was not cancelled; "
         f"`cvq watch {job.id}` follows it"
     )
 

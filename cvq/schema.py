@@ -17,7 +17,7 @@ from .errors import DatabaseError, SchemaError
 from .files import lock
 from .installing import install_hint
 from .tables import SCHEMA_VERSION, metadata
-from .text import duration, join
+from .text import duration, exactly, join
 
 _VERSION = re.compile(r"\d{4}")  # what cvq's migrations are called
 
@@ -159,7 +159,7 @@ def _explained(database: Database) -> Iterator[None]:
         if state == postgres.LOCK_NOT_AVAILABLE:
             raise DatabaseError(
                 f"database {database} was not changed, as others use its tables"
-                f"{_users(database)} and did not give way for {limits.lock:g} s: stop the "
+                f"{_users(database)} and did not give way for {exactly(limits.lock)}: stop the "
                 "workers (`cvq down` on each machine) and whatever else uses it, and run "
                 "`cvq db upgrade` again"
             ) from error

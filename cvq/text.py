@@ -48,9 +48,49 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
+def exactly(seconds: float | None) -> str:
+    """A duration as somebody gave it: `0.5s`, `90s`; empty for None."""
+    return "" if seconds is None else f"{seconds:g}s"
+
+
+def about(seconds: float) -> str:
+    """A duration that is not known well, in one unit: `0.4s`, `40s`, `3.5m`, `2.5h`, `3d`."""
+    return "".join(_roughly(seconds))
+
+
+def between(low: float, high: float) -> str:
+    """Two such durations: `2–5m`, `40s–2m`; `3m` where they read alike."""
+    (first, of_first), (last, of_last) = _roughly(low), _roughly(high)
+    if (first, of_first) == (last, of_last):
+        return f"{last}{of_last}"
+    return f"{first}{'' if of_first == of_last else of_first}–{last}{of_last}"
+
+
+def _roughly(seconds: float) -> tuple[str, str]:
+    for unit, length, most in (("s", 1, 90), ("m", 60, 5400), ("h", 3600, 172_800)):
+        if seconds < most:
+            return _two_digits(seconds / length), unit
+    return _two_digits(seconds / 86_400), "d"
+
+
+def _two_digits(number: float) -> str:
+    if number >= 10:
+        return str(round(number))
+    return f"{math.floor(number * 2 + 0.5) / 2:g}" if number >= 1 else f"{number:.1g}"
+
+
 def clock(time: datetime | None) -> str:
     """A time of day in the reader's own zone; empty for None."""
     return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def clock_about(time: datetime, now: datetime) -> str:
+    """The same as roughly as what is to come is known: `14:20`, `Tue 14:20`, `2026-11-20`."""
+    local, today = time.astimezone(), now.astimezone()
+    days = (local.date() - today.date()).days
+    if days == 0:
+        return f"{local:%H:%M}"
+    return f"{local:%a %H:%M}" if days < 6 else f"{local:%Y-%m-%d}"
 
 
 def moment(time: datetime) -> str:

@@ -69,7 +69,7 @@ def drain(names: Sequence[str], finish: bool, wait: bool, timeout: float | None)
     if left_over:
         raise WaitTimeoutError(
             f"{_named(left_over)} {'has' if len(left_over) == 1 else 'have'} not left after "
-            f"{formats.duration(timeout)}: draining continues; `cvq workers` shows its progress"
+            f"{formats.exactly(timeout)}: draining continues; `cvq workers` shows its progress"
         )
     if as_text:
         _show_end(rows, waited=wait or timeout is not None)

@@ -95,11 +95,13 @@ def ls(
         _watch(seen)
     elif everything:
         display_pages(seen.listing, seen.pages)
+        seen.note_estimates()
         _note_remarks(remarks, wanted, found=seen.found)
     else:
         rows = seen.find()
         display_list(seen.listing, rows)
         _note_remarks(remarks, wanted, found=bool(rows))
+        seen.note_estimates()
         _hint_cut(seen, rows)
         _hint_folded(rows)
 
@@ -112,8 +114,8 @@ class _View:
         *, unfold: bool,
     ) -> None:  # fmt: skip
         from .. import job_table
-        from ..estimates import Outlook
         from ..job_fields import Chosen
+        from ..outlook import Outlook
 
         self.history, self.wanted, self.after = history, wanted, after
         of_jobs = unfold or after or wanted.batches or wanted.sweeps or wanted.where or wanted.sort
@@ -121,7 +123,9 @@ class _View:
         self.found = self.more = False
         chosen = job_table.choose(wanted, columns, asked_fields())
         self._chosen = Chosen(chosen.fields)
-        self._outlook = Outlook(history) if form() is Form.TEXT else None
+        people = form() is Form.TEXT
+        told = chosen.estimates and form() is not Form.COUNT
+        self._outlook = Outlook(history, everything=told) if people or told else None
         listing: Any = (
             job_table.folded(history, self._outlook)
             if self.folds
@@ -167,6 +171,8 @@ class _View:
             after = self._place(connection)
         for page in filters.pages(read, self.wanted, look=look, after=after):
             self.found = True
+            if self._outlook is not None:
+                self._outlook.look(page)
             yield list(page)
 
     def _place(self, connection: Connection) -> str | None:
@@ -175,6 +181,12 @@ class _View:
         if self.after is None:
             return None
         return filters.place_of(connection, self.wanted, self.after)
+
+    def note_estimates(self) -> None:
+        """Say why there is no estimate of some jobs that have not ended, to people."""
+        said = self._outlook.note() if self._outlook is not None and form() is Form.TEXT else None
+        if said is not None:
+            note(said)
 
     def count(self, most: int | None = None) -> int:
         """How much there is, whatever the limit; of more than `most`, at least that many."""

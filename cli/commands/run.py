@@ -14,6 +14,7 @@ from cvq.errors import JobCancelledError, SetupError, UsageError, WaitTimeoutErr
 from cvq.files import make_home
 from cvq.matching import Candidates, Needs, misfit_of_all, offers_of
 from cvq.states import State
+from cvq.text import exactly
 
 from .. import batching, processes, saving, submitting
 from ..from_spec import KindGroup
@@ -178,7 +179,7 @@ def _follow(client: Client, handle: JobHandle, timeout: float | None, *, quiet: 
         raise JobCancelledError(f"job {handle.id} was cancelled by Ctrl-C") from None
     except WaitTimeoutError:
         raise WaitTimeoutError(
-            f"job {handle.id} was not done after {timeout:g} s and was cancelled"
+            f"job {handle.id} was not done after {exactly(timeout)} and was cancelled"
         ) from None
 
 

@@ -18,6 +18,7 @@ from cvq.devices import NONE, Gpu, find_gpus, holder_of
 from cvq.errors import DatabaseError, SetupError
 from cvq.files import lock, make_home
 from cvq.states import WorkerState
+from cvq.text import exactly
 
 from .. import formats, options, processes
 from ..display import Form, display
@@ -146,7 +147,7 @@ def _start_detached(client: Client, fresh: Sequence[Sequence[str]], timeout: flo
                 if process.poll() is not None:
                     raise SetupError(f"a worker stopped: {processes.last_line(log)}")
             if time.monotonic() > deadline:
-                raise SetupError(f"a worker is not up after {timeout:g} s: see {log}")
+                raise SetupError(f"a worker is not up after {exactly(timeout)}: see {log}")
             interrupts.sleep(0.1)
 
 

@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from ..errors import BrokerError, BrokerTimeoutError
 from ..settings import Settings, without_secrets
+from ..text import exactly
 from .embedded import ensure_redis, redis_answers
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Broker:
             answer, error = answers.get(timeout=_TIMEOUT_S)
         except Empty:
             self._drop()  # which ends the thread as well
-            raise TimeoutError(f"no answer within {_TIMEOUT_S:g} s") from None
+            raise TimeoutError(f"no answer within {exactly(_TIMEOUT_S)}") from None
         if error is not None:
             raise error
         return cast(T, answer)

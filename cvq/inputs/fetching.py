@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from ..errors import CvqError, InvalidInputError, SetupError
-from ..text import one_line
+from ..text import exactly, one_line
 from .addresses import shown
 
 MOST_BYTES = 256 << 20
@@ -58,7 +58,7 @@ def fetch(
     thread.join(seconds)
     ended.set()
     if thread.is_alive():
-        raise SetupError(f"{shown(address)} was not here within {seconds:g} s")
+        raise SetupError(f"{shown(address)} was not here within {exactly(seconds)}")
     if failed:
         raise failed[0]
     return target

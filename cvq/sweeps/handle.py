@@ -20,6 +20,7 @@ from ..lifecycle import sweeps as life
 from ..looks import pause_after
 from ..states import State
 from ..sweep import Stage, Sweep, Trial
+from ..text import exactly
 from . import ranking, reading
 from .driver import Driver, OnStep
 from .importance import Importance, importance
@@ -250,8 +251,9 @@ class SweepHandle:
     def _overdue(self, timeout: float) -> WaitTimeoutError:
         sweep = self.sweep
         return WaitTimeoutError(
-            f"sweep {self.id} has {sweep.done} of {sweep.trials} trials done after {timeout:g} s: "
-            f"what is queued goes on, `cvq sweep resume {self.id}` goes on with the rest"
+            f"sweep {self.id} has {sweep.done} of {sweep.trials} trials done after "
+            f"{exactly(timeout)}: what is queued goes on, "
+            f"`cvq sweep resume {self.id}` goes on with the rest"
         )
 
 

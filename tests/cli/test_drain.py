@@ -164,7 +164,7 @@ class TestWaiting:
     def test_time_is_up(self, run: Cli, client: Client) -> None:
         said = run("drain", "lab", "--timeout", "0", code=124)
         assert said.err.endswith(
-            "cvq: error: workers lab.1.aa, lab.22.bb have not left after 0.0s: "
+            "cvq: error: workers lab.1.aa, lab.22.bb have not left after 0s: "
             "draining continues; `cvq workers` shows its progress\n"
         )
         assert asked(client) == set(LAB)

@@ -197,7 +197,7 @@ def test_run_uses_the_worker_that_is_up(
     worker.arrive(client.settings.host_queue)
     monkeypatch.setattr(processes, "start", None)
     said = run("run", "selftest", "--timeout", "0.1", code=124)
-    assert "was not done after 0.1 s and was cancelled" in said.err
+    assert "was not done after 0.1s and was cancelled" in said.err
     assert client.job(1).state == "cancelled"
 
 

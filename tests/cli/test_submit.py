@@ -171,12 +171,12 @@ def test_bad_params(
         ),
         (["--priority", "10"], "priority 10: give 0 to 9"),
         (["--time-limit", "soon"], "'soon' is not a duration"),
-        (["--soft-time-limit", "0"], "soft time limit 0 s: give a finite time above 0"),
+        (["--soft-time-limit", "0"], "soft time limit 0s: give a finite time above 0"),
         (
             ["--soft-time-limit", "2m", "--time-limit", "90s"],
-            "soft time limit 120 s: give less than the time limit of 90 s",
+            "soft time limit 120s: give less than the time limit of 90s",
         ),
-        (["--soft-time-limit", "0", "--dry-run"], "soft time limit 0 s: give a finite"),
+        (["--soft-time-limit", "0", "--dry-run"], "soft time limit 0s: give a finite"),
         (["--tag", "x"], "'x' is not a tag"),
         (["--after", "99"], "no job 99"),
         (["--sise", "3"], "no such option"),
@@ -347,7 +347,7 @@ def test_quiet_waiting_prints_the_id_only(run: Cli, worker: FakeWorker) -> None:
 
 def test_wait_times_out(run: Cli, client: Client) -> None:
     said = run("submit", "selftest", "--timeout", "0.2", code=124)
-    assert "job 1 is still queued after 0.2 s: it was not cancelled" in said.err
+    assert "job 1 is still queued after 0.2s: it was not cancelled" in said.err
     assert client.job(1).state == "queued"
 
 

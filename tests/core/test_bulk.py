@@ -307,7 +307,7 @@ def test_a_dead_redis_leaves_no_batch(client: Client, pictures: list[Path]) -> N
 
 def test_waiting_tells_how_it_ended(client: Client, pictures: list[Path]) -> None:
     handle = client.submit_many("brightness", pictures)
-    with pytest.raises(WaitTimeoutError, match=r"^batch 1 has 0 of 3 jobs done after 0 s"):
+    with pytest.raises(WaitTimeoutError, match=r"^batch 1 has 0 of 3 jobs done after 0s"):
         handle.wait(0)
     end(client, claim(client), Outcome("succeeded", result={"brightness": 1.5}))
     end(client, claim(client), Outcome("failed", "error", "no"))

@@ -99,7 +99,7 @@ def test_limits_are_stored_and_checked_without_queueing(client: Client) -> None:
     job = client.submit("selftest", time_limit=60, soft_time_limit=50.5).job
     assert (job.time_limit, job.soft_time_limit) == (60.0, 50.5)
     assert client.submit("selftest", soft_time_limit=90).job.time_limit is None
-    with pytest.raises(UsageError, match=r"^soft time limit 61 s: .* time limit of 60 s$"):
+    with pytest.raises(UsageError, match=r"^soft time limit 61s: .* time limit of 60s$"):
         client.check("selftest", time_limit=60, soft_time_limit=61)
     assert len(client.jobs()) == 2
 

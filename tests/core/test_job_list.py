@@ -108,7 +108,7 @@ def test_what_a_look_raises_ends_the_waiting(client: Client) -> None:
 def test_who_waits_in_vain_is_told(client: Client) -> None:
     jobs = some(client, 2)
     end(client, Outcome("failed", reason="error", error="it broke"))
-    with pytest.raises(WaitTimeoutError, match="job 2 is still queued after 0 s"):
+    with pytest.raises(WaitTimeoutError, match="job 2 is still queued after 0s"):
         jobs.wait(0)
     end(client, Outcome("succeeded"))
     with pytest.raises(JobFailedError, match="it broke"):

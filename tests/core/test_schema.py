@@ -310,7 +310,7 @@ def test_an_upgrade_gives_up_on_tables_that_others_use(
             schema.upgrade(database)
     said = str(refusal.value)
     assert f"was not changed, as others use its tables (pid {pid}" in said
-    assert "for 0.1 s: stop the workers (`cvq down` on each machine)" in said
+    assert "for 0.1s: stop the workers (`cvq down` on each machine)" in said
 
 
 def test_an_upgrade_that_takes_too_long_is_taken_back(

@@ -27,6 +27,7 @@ from cvq.presence import scratch_of
 from cvq.records import Outcome
 from cvq.settings import Settings
 from cvq.states import Reason, State
+from cvq.text import duration
 
 from ..failures import describe
 from ..launch.launcher import Launcher
@@ -228,7 +229,7 @@ class Execution:
         if process is None or process.gone:
             return
         if (silent := process.frozen(self._site.settings.lease)) is not None:
-            error = f"the job's process was frozen: it answered nothing for {silent:.0f} s"
+            error = f"the job's process was frozen: it answered nothing for {duration(silent)}"
             attempt.request_end(Outcome(State.FAILED, Reason.FREEZE, error, retry=True), 0)
         if process.hung_up() and not self._receiver.has_end:
             attempt.request_end(Outcome(State.FAILED, Reason.ERROR, CUT), 0)

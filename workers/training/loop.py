@@ -207,7 +207,7 @@ class Pace:
             if left > _WORTH_TELLING_S:
                 log.info(
                     "about %s for the %d steps to go, at %s each",
-                    duration(left), self._total - done, f"{each:.2g} s",
+                    duration(left), self._total - done, f"{each:.2g}s",
                 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from cvq.kinds import make_spec
 from cvq.kinds.kind import Kind, has_shards
 from cvq.records import Job, Outcome
 from cvq.states import Reason, State
+from cvq.text import duration
 
 from .. import results
 from ..attempt.attempt import Attempt
@@ -293,7 +294,7 @@ class MicroBatch:
     def _disturbance(self, group: Sequence[AttemptId]) -> Outcome | None:
         """Why the process is to be killed now, if it is."""
         if (silent := self._process.frozen()) is not None:
-            error = f"the warm process was frozen: it answered nothing for {silent:.0f} s"
+            error = f"the warm process was frozen: it answered nothing for {duration(silent)}"
             return Outcome(State.FAILED, Reason.FREEZE, error, retry=True)
         left = (self._attempts[id_] for id_ in group if not self._is_over(id_))
         return next((end for each in left if (end := each.limit_reached()) is not None), None)

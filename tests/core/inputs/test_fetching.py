@@ -150,7 +150,7 @@ def test_a_file_that_is_too_large_is_left(server: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_drips_holds_up_nobody_for_ever(server: str, tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"/drip was not here within 0\.2 s"):
+    with pytest.raises(SetupError, match=r"/drip was not here within 0\.2s"):
         fetch(f"http://{server}/drip", tmp_path / "a", seconds=0.2)
 
 

@@ -330,7 +330,7 @@ def test_a_sweep_of_which_a_trial_failed_says_so(client: Client) -> None:
     handle = client.sweep("selftest", {"steps": "1,2"}, retries=0)
     job = work(client)
     finish(client.db, job.attempt_id, Outcome(State.FAILED, reason="error", error="no"))
-    with pytest.raises(WaitTimeoutError, match=r"has 1 of 2 trials done after 0 s"):
+    with pytest.raises(WaitTimeoutError, match=r"has 1 of 2 trials done after 0s"):
         handle.wait(0)
     work(client, 1.0)
     with pytest.raises(JobFailedError, match="1 of 2 trials failed"):

@@ -311,7 +311,7 @@ def test_the_time_that_it_will_take_is_said_after_the_first_steps(
             now += seconds
             pace.step(done)
     [told] = caplog.messages
-    assert told == "about 39m54s for the 1197 steps to go, at 2 s each"
+    assert told == "about 39m54s for the 1197 steps to go, at 2s each"
     caplog.clear()
     pace = Pace(0, 40)
     for done in range(1, 41):
