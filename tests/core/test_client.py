@@ -261,7 +261,7 @@ def test_jobs_are_found_by_a_query(client: Client, monkeypatch: pytest.MonkeyPat
 def test_several_jobs_are_waited_for(client: Client) -> None:
     handles = [client.submit("selftest") for _ in range(3)]
     for timeout in (0, 0.01):
-        with pytest.raises(WaitTimeoutError, match=f"still queued after {timeout} s"):
+        with pytest.raises(WaitTimeoutError, match=f"still queued after {timeout}s"):
             client.wait(handles, timeout)
     for outcome in (Outcome("succeeded"), Outcome("failed", "error", "no"), Outcome("cancelled")):
         end(client, outcome)
