@@ -14,6 +14,7 @@ from cvq.states import State
 from . import estimates, formats
 from .bars import counting_bar
 from .colours import styled
+from .debugging import spared
 from .display import Form, FormOption
 from .options import AHEAD, DURATION, REFERENCE, TAG, CommaList, FilePath
 from .output import dump, note, on_terminal, say
@@ -21,9 +22,12 @@ from .resolving import resolve
 from .widths import whole
 
 if TYPE_CHECKING:
+    from cvq.checks import JobOptions
     from cvq.client import Client
     from cvq.handle import JobHandle
     from cvq.kinds.kind import Kind
+    from cvq.kinds.spec import Spec
+    from cvq.lifecycle.twins import Twin
     from cvq.records import Artifact, Job
 
 
@@ -171,15 +175,31 @@ def dry_run(
     checked = {name: options[name] for name in names if name in options}
     spec = client.check(kind.name, **checked, **values)
     shape = spec.model_dump(mode="json")
-    told = estimates.spec_estimate(client, kind, spec, JobOptions(**options))
+    asked = JobOptions(**{name: value for name, value in options.items() if name != "cache"})
+    told = estimates.spec_estimate(client, kind, spec, asked)
+    twin = _twin(client, kind, spec, asked) if options.get("cache", True) else None
     if as_json:
         estimate = None if told is None else told.to_json()
-        dump({"kind": kind.name, "spec": shape, "estimate": estimate})
+        shared = None if twin is None else {"job": twin.root, "done": twin.is_done}
+        dump({"kind": kind.name, "spec": shape, "estimate": estimate, "twin": shared})
         return
     dump(shape)
     if at := options.get("at"):
         note(f"it would not start before {formats.moment(at)}")
-    estimates.tell(told)
+    if twin is None:
+        estimates.tell(told)
+    elif twin.is_done:
+        when = "" if asked.at or asked.after else " at once"
+        note(f"the same as job {twin.root}, which has succeeded: it would have that result{when}")
+    else:
+        note(f"the same as job {twin.root}, which has not ended: it would share that result")
+
+
+def _twin(client: Client, kind: Kind, spec: Spec, options: JobOptions) -> Twin | None:
+    """The job whose result it would have; None where that cannot be told."""
+    with spared():
+        return client.twin_of(kind, spec, options)
+    return None
 
 
 def show_result(client: Client, handle: JobHandle, *, as_json: bool = False) -> None:

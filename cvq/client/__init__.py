@@ -1,8 +1,8 @@
 """The Python client: what the command line does, as a library.
 
 Its powers are cut along what one does: a new one is a thin method in `submitting.py`,
-`sweeping.py`, `asking.py`, `acting.py`, `describing.py` or `cleaning.py`, over a function in a
-module of its own.
+`sweeping.py`, `sharing.py`, `asking.py`, `acting.py`, `describing.py` or `cleaning.py`, over a
+function in a module of its own.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from .acting import Acting
 from .cleaning import Cleaning
 from .describing import Describing
 from .rerunning import Rerunning
+from .sharing import Sharing
 from .sweeping import Sweeping
 
 
-class Client(Sweeping, Rerunning, Acting, Describing, Cleaning):
+class Client(Sweeping, Rerunning, Sharing, Acting, Describing, Cleaning):
     """Submits jobs and asks for their history.
 
     Args:

@@ -79,6 +79,10 @@ class DataSource(TypedFile):
         except OSError as error:
             raise SetupError(f"{self.path} cannot be packed: {error}") from error
 
+    def hashed(self) -> Self | None:
+        """The same with its SHA-256 as `store` gives it; None of a folder, which is packed."""
+        return self._hashed()
+
     def _is_known(self) -> bool:
         """Whether a name was given; a folder that is called the same comes first."""
         return (

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from ..errors import InvalidInputError, PermanentError, UsageError
+from ..files import sha256_of, why
 from .addresses import address_of, name_of, shown
 from .submission import InputCheck, Submission
 
@@ -138,6 +139,18 @@ class InputFile(BaseModel):
         """
         return self if self.path is None else self._stored(self.path, artifacts)
 
+    def hashed(self) -> Self | None:
+        """The same with its SHA-256 and bytes as `store` gives it, with nothing stored.
+
+        None where that takes more than reading a file: it would be packed, or was fetched, or its
+        type has a `store` of its own.
+
+        Raises:
+            InvalidInputError: the file cannot be read.
+        """
+        stores_so = type(self).store is InputFile.store
+        return self._hashed() if self.path is None or stores_so else None
+
     def stage(self, staging: Staging) -> dict[str, Any]:
         """Bring it to the machine that runs its job; what `placed` needs there, as JSON.
 
@@ -188,6 +201,17 @@ class InputFile(BaseModel):
         if self.path is None:
             raise UsageError(f"input '{self.name}': give the path of a file")
         return self.path
+
+    def _hashed(self) -> Self | None:
+        if self.path is None:
+            return self
+        if self.address is not None or self.path.is_dir():
+            return None
+        try:
+            told = {"sha256": sha256_of(self.path), "bytes": self.path.stat().st_size}
+        except OSError as error:
+            raise InvalidInputError(f"{self.path} cannot be read: {why(error)}") from None
+        return self.model_copy(update=told)
 
     def _stored(self, path: Path, artifacts: ArtifactStore) -> Self:
         digest, size = artifacts.put_input(path)

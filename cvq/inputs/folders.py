@@ -132,6 +132,10 @@ class PlacedData(InputFile):
         stored = _packed(list_all(self.path), artifacts, progress)
         return self.model_copy(update=stored)
 
+    def hashed(self) -> Self | None:
+        """The same with its SHA-256 as `store` gives it; None of a folder, which is packed."""
+        return self._hashed()
+
 
 def _name_of(folder: Path) -> str:
     """What a folder is called, as it can be stored; `/` of that without a name."""

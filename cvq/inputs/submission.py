@@ -134,6 +134,24 @@ def store_inputs(spec: Spec, artifacts: ArtifactStore, progress: Progress | None
     return spec.with_inputs(file.store(artifacts, progress) for file in spec.inputs())
 
 
+def hashed_inputs(spec: Spec) -> Spec | None:
+    """The specification as `store_inputs` gives it, with nothing stored; None where one is packed.
+
+    Args:
+        spec: checked.
+
+    Raises:
+        InvalidInputError: a file cannot be read.
+    """
+    found = []
+    for file in spec.inputs():
+        hashed = file.hashed()
+        if hashed is None:
+            return None
+        found.append(hashed)
+    return spec.with_inputs(found)
+
+
 def take_in(
     spec: Spec,
     fields: Callable[[str], bool],

@@ -75,6 +75,11 @@ def find(connection: Connection, wanted: Wanted) -> Twin | None:
     queue, for its turn alone.
     """
     lock(connection, wanted.identities)
+    return look(connection, wanted)
+
+
+def look(connection: Connection, wanted: Wanted) -> Twin | None:
+    """The same without the lock, for who submits nothing: it may be another a moment later."""
     return _find(connection, wanted)
 
 

@@ -9,8 +9,9 @@ from ..text import clean, count, one_line
 
 MOST_ROWS = 50  # of a table
 _LONGEST = 80  # characters of a cell
+# Of at least 4 to 1 against white as against black.
 _COLOURS = {
-    "succeeded": "#2a7d2a", "failed": "#b3261e", "running": "#0b6e8a", "cancelled": "#8a3d8a"
+    "succeeded": "#2f8a2f", "failed": "#d0443c", "running": "#1280a8", "cancelled": "#a855a8"
 }  # fmt: skip
 _HEAD, _CELL = '<th style="text-align:left">', '<td style="text-align:left">'
 
@@ -23,7 +24,7 @@ def cell(value: object, most: int = _LONGEST) -> str:
 def state(value: str, reason: str | None = None) -> str:
     """A state in its colour."""
     told = f"{value} ({reason})" if reason else value
-    colour = _COLOURS.get(value, "#8a6d00")
+    colour = _COLOURS.get(value, "#967700")
     return f'<span style="color:{colour}">{cell(told)}</span>'
 
 

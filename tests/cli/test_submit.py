@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cvq import Client
+from cvq.lifecycle.twins import Twin
 from cvq_cli import submitting
 from waiting import HANG_S
 
@@ -410,6 +411,25 @@ def test_what_is_wrong_is_named_as_it_is_typed(
     given = [str(word).format(pictures[0]) for word in words]
     for more in ([], ["--dry-run"]):
         assert run(command, *given, *more, code=2).err == f"cvq: error: {message}\n"
+
+
+def test_a_dry_run_says_whose_result_it_would_be(run: Cli, pictures: Pictures) -> None:
+    words = ["submit", "style-transfer", *pictures]
+    assert run(*words, "--dry-run", "--json").json["twin"] is None
+    run(*words)
+    said = run(*words, "--dry-run").err
+    assert "the same as job 1, which has not ended: it would share that result" in said
+    assert run(*words, "--dry-run", "--json").json["twin"] == {"job": 1, "done": False}
+    assert run(*words, "--dry-run", "--no-cache", "--json").json["twin"] is None
+
+
+def test_a_dry_run_says_whether_it_would_have_the_result_at_once(
+    run: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "twin_of", lambda *_: Twin(7, 4, is_done=True))
+    told = "the same as job 4, which has succeeded: it would have that result"
+    assert run("submit", "selftest", "--dry-run").err == f"{told} at once\n"
+    assert run("submit", "selftest", "--dry-run", "--at", "2h").err.endswith(f"{told}\n")
 
 
 def test_a_dry_run_says_the_time_as_it_was_read(run: Cli) -> None:

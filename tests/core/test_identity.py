@@ -42,6 +42,27 @@ def run_next(client: Client) -> Job:
     return job
 
 
+def test_whose_result_it_would_be_is_told_and_nothing_stored(
+    client: Client, picture: Path, tmp_path: Path
+) -> None:
+    given = {"content": picture, "style": picture}
+    assert client.twin("style-transfer", **given) is None
+    assert not any(path.is_file() for path in (client.settings.home / "artifacts").rglob("*"))
+    first = client.submit("style-transfer", **given)
+    assert client.twin("style-transfer", **given) == (first.id, first.id, False)
+    assert client.twin("style-transfer", **given, queue="other") is None
+    job = run_next(client)
+    assert client.twin("style-transfer", **given, queue="other") == (first.id, first.id, False)
+    finish(client.db, AttemptId(job.id, job.attempt), DONE)
+    copied = tmp_path / "copied.png"
+    copied.write_bytes(picture.read_bytes())
+    assert client.twin("style-transfer", content=copied, style=picture) == (1, 1, True)
+    assert client.twin("style-transfer", **given, size=64) is None
+    copied.write_bytes(picture.read_bytes() + b"x")
+    assert client.twin("style-transfer", content=copied, style=picture) is None
+    assert [job.id for job in client.jobs()] == [first.id]
+
+
 def train(client: Client, tmp_path: Path, content: str = "weights") -> None:
     job = run_next(client)
     path = tmp_path / "model.safetensors"
