@@ -27,6 +27,7 @@ from .. import tables as t
 from ..given import among
 from ..missing import BATCH, JOB, SWEEP
 from ..states import FINAL, Role
+from ..sweep import Stage
 from ..tables import now
 from .events import add_events
 from .values import fit
@@ -55,10 +56,10 @@ class Removed(NamedTuple):
 
 
 def may_go() -> ColumnElement[bool]:
-    """Whether a job has ended, and is no trial of a sweep that goes on."""
+    """Whether a job has ended, and is no trial of a sweep to which somebody adds."""
     going_on = exists(
         select(t.sweeps.c.id).where(
-            t.sweeps.c.id == t.jobs.c.sweep, t.sweeps.c.finished_at.is_(None)
+            t.sweeps.c.id == t.jobs.c.sweep, t.sweeps.c.stage == Stage.OPEN
         )
     )
     return and_(t.in_state(*FINAL), or_(t.jobs.c.sweep.is_(None), ~going_on))

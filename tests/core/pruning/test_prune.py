@@ -33,6 +33,7 @@ from cvq.manifests import Entry, Writer
 from cvq.parse import reference
 from cvq.pruning import Choice, Report, estimate, files, prune
 from cvq.states import State
+from cvq.sweep import Stage
 from cvq.sweeps.reading import get_sweep
 from cvq.views import references
 from cvq.views.filters import Filter
@@ -275,13 +276,16 @@ def test_a_batch_or_sweep_that_was_pruned_is_said_so(past: Past) -> None:
     number, trial = batch(past, new(), new()), past.job()
     with past.database.write() as connection:
         made = insert(t.sweeps).values(
-            id=3, kind="fmnist-mlp", user="ann", stage="ended", spec={}, space={}, method="grid",
-            options={}, seed=0, trials=1, created_at=t.now(), finished_at=t.now(),
+            id=3, kind="fmnist-mlp", user="ann", stage=Stage.OPEN, spec={}, space={},
+            method="grid", options={}, seed=0, trials=1, created_at=t.now(),
         )  # fmt: skip
         connection.execute(made)
         connection.execute(update(t.jobs).where(t.jobs.c.id == trial).values(sweep=3))
     assert pruned(past, Choice(Filter(batches=[number]))).batches == 1
-    pruned(past, Choice(Filter(ids=[trial])))
+    assert pruned(past, Choice(Filter(ids=[trial]))).jobs == 0, "more trials are to come"
+    with past.database.write() as connection:  # as a grid is from the start: it is never driven
+        connection.execute(update(t.sweeps).values(stage=Stage.COMPLETE))
+    assert pruned(past, Choice(Filter(ids=[trial]))).jobs == 1
     with past.database.read() as connection:
         with pytest.raises(PrunedBatchError, match=rf"^batch {number} was pruned on 20.* by ann$"):
             queries.get_batch(connection, number)
