@@ -57,12 +57,13 @@ class Removed(NamedTuple):
 
 def may_go() -> ColumnElement[bool]:
     """Whether a job has ended, and is no trial of a sweep to which somebody adds."""
-    going_on = exists(
-        select(t.sweeps.c.id).where(
-            t.sweeps.c.id == t.jobs.c.sweep, t.sweeps.c.stage == Stage.OPEN
-        )
-    )
-    return and_(t.in_state(*FINAL), or_(t.jobs.c.sweep.is_(None), ~going_on))
+    return and_(t.in_state(*FINAL), or_(t.jobs.c.sweep.is_(None), ~of_open_sweep()))
+
+
+def of_open_sweep() -> ColumnElement[bool]:
+    """Whether a job is a trial of a sweep to which somebody adds, or will."""
+    open_ = and_(t.sweeps.c.id == t.jobs.c.sweep, t.sweeps.c.stage == Stage.OPEN)
+    return exists(select(t.sweeps.c.id).where(open_))
 
 
 def uses(connection: Connection, ids: Collection[int]) -> list[tuple[int, int]]:

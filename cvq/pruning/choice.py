@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, false, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, false, func, or_, select
 
 from .. import tables as t
 from ..errors import UsageError
 from ..given import among
-from ..lifecycle.prune import GROUPS, may_go
+from ..lifecycle.prune import GROUPS, may_go, of_open_sweep
 from ..query.distinct import names
+from ..states import FINAL, State
 from ..tables import now
 from ..text import did_you_mean, join, nearest
 from ..views import filters
 from ..views.filters import Filter
 
 ANY_TAG = ""
+UNFINISHED = "not ended yet"
+OF_SWEEP = "of a sweep that goes on"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,15 @@ class Choice:
                 _check_tag(connection, self.keep_tagged)
             found += chosen
         return sorted(set(found), reverse=True)
+
+    def stays(self, connection: Connection) -> dict[str, int]:
+        """How many jobs were chosen and stay, whatever uses them, by the reason."""
+        reasons = {
+            UNFINISHED: t.in_state(*(state for state in State if state not in FINAL)),
+            OF_SWEEP: and_(t.in_state(*FINAL), t.jobs.c.sweep.is_not(None), of_open_sweep()),
+        }
+        count = select(func.count()).select_from(t.jobs).where(self.condition(connection))
+        return {why: connection.scalar(count.where(which)) or 0 for why, which in reasons.items()}
 
     def condition(self, connection: Connection) -> ColumnElement[bool]:
         """What a job must still be when it goes."""

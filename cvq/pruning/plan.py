@@ -81,9 +81,10 @@ def make(database: Database, artifacts: Callable[[], ArtifactStore], choice: Cho
     """
     with database.read() as connection:
         chosen, still = choice.ids(connection), choice.condition(connection)
+        stays = Counter(choice.stays(connection))
         batches = dict(_batches(connection, chosen))
         empty = [Unit((), batch) for batch in choice.batches(connection)]
-    plan, going = Plan(still=still), set[int]()
+    plan, going = Plan(stays=stays, still=still), set[int]()
     with TemporaryDirectory(prefix="cvq-prune-") as folder:
         answering = _Answering(database, artifacts, Path(folder), plan.seen)
         done = 0

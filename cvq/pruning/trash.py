@@ -17,9 +17,9 @@ from ..lifecycle import trash as steps
 from ..states import FINAL
 from ..views import filters
 from ..views.filters import Filter
+from .choice import UNFINISHED
 from .plan import CHUNK, OF_BATCH, Tick
 
-UNFINISHED = "not ended yet"
 _AT_ONCE = 500
 
 

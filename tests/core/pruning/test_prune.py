@@ -282,7 +282,8 @@ def test_a_batch_or_sweep_that_was_pruned_is_said_so(past: Past) -> None:
         connection.execute(made)
         connection.execute(update(t.jobs).where(t.jobs.c.id == trial).values(sweep=3))
     assert pruned(past, Choice(Filter(batches=[number]))).batches == 1
-    assert pruned(past, Choice(Filter(ids=[trial]))).jobs == 0, "more trials are to come"
+    report = pruned(past, Choice(Filter(ids=[trial])))
+    assert (report.jobs, report.stays) == (0, {"of a sweep that goes on": 1})
     with past.database.write() as connection:  # as a grid is from the start: it is never driven
         connection.execute(update(t.sweeps).values(stage=Stage.COMPLETE))
     assert pruned(past, Choice(Filter(ids=[trial]))).jobs == 1
@@ -293,6 +294,12 @@ def test_a_batch_or_sweep_that_was_pruned_is_said_so(past: Past) -> None:
             get_sweep(connection, 3)
         with pytest.raises(UnknownBatchError, match=f"no batch {number + 1}"):
             queries.get_batch(connection, number + 1)
+
+
+def test_a_job_that_has_not_ended_is_said_to_stay(past: Past) -> None:
+    ended, [queued] = past.job(), submit(past.database, new())
+    report = pruned(past, Choice(Filter(ids=[ended, queued])))
+    assert (report.jobs, report.stays) == (1, {"not ended yet": 1})
 
 
 def test_a_batch_stays_while_a_later_one_has_its_answers(past: Past) -> None:
