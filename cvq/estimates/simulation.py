@@ -141,6 +141,7 @@ class _Play:
         self._last = dict(scene.last_ranks)
         self._count = 0
         self._wanted = set(scene.targets)
+        self._samples, self._mean_gap = self._coming_ones()
         self._next_arrival = self._gap()
 
     def run(self) -> dict[int, Ran]:
@@ -210,7 +211,7 @@ class _Play:
         """Let the jobs join that have become ready or were submitted."""
         while self._next_arrival <= now and self._count < _MOST_ARRIVALS:
             at = self._next_arrival
-            for entry in self._random.choice(self._scene.arrivals.samples):
+            for entry in self._random.choice(self._samples):
                 self._count += 1
                 heapq.heappush(self._coming, (at, self._count, entry))
             self._next_arrival = at + self._gap()
@@ -240,8 +241,21 @@ class _Play:
 
     # ------------------------------------------------------------------------ what is drawn
 
+    def _coming_ones(self) -> tuple[Sequence[Sequence[Entry]], float]:
+        """What may be submitted in this play, and how often.
+
+        A few submissions tell neither well: each play has a rate that might have given them (the
+        posterior of a Poisson process seen back to its n-th event), and a bootstrap of them.
+        """
+        samples, gap = self._scene.arrivals.samples, self._scene.arrivals.gap
+        if not samples or gap == _NEVER:
+            return samples, _NEVER
+        number = len(samples)
+        gap *= number / self._random.gammavariate(number, 1.0)
+        return self._random.choices(samples, k=number), gap
+
     def _gap(self) -> float:
-        gap = self._scene.arrivals.gap
+        gap = self._mean_gap
         return _NEVER if gap == _NEVER else self._random.expovariate(1 / max(gap, 1e-3))
 
     def _draw(self, entry: Entry, slot_class: int) -> float:
