@@ -71,10 +71,10 @@ def test_a_job_that_waits_for_one_that_is_not_there_never_starts() -> None:
 
 def test_jobs_that_arrive_take_their_turn() -> None:
     queue = [job(number, rank=number) for number in range(1, 6)]
-    others = [[job(-1, user="bea")]]
+    others = [[job(-1, user="bea")]] * 60  # which tell the rate well
     found = played(*queue, arrivals=Arrivals(10.0, others), last_ranks={("default", -5, "ann"): 5})
     assert found[5].start > 50  # others come in between
-    urgent = [[job(-1, user="bea", falling=-9)]]
+    urgent = [[job(-1, user="bea", falling=-9)]] * 60
     assert played(job(1), job(2), arrivals=Arrivals(2.0, urgent))[2].start > 30
 
 
