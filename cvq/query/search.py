@@ -113,12 +113,12 @@ class Search:
 
     def _rows(self, at: Row | Sequence[Any] | None, limit: int | None) -> list[Row]:
         can_walk = len(self._keys) < 2 and all(along(part.subject) for part in self._parts)
-        if can_walk and not self._tests():
-            return self._walked(at, limit)
-        ids = self._few_ids(_FEW, but=self._is_own) if can_walk else self._few_ids(_SEVERAL)
-        if ids is not None or not can_walk:
+        if not can_walk:
+            return self._sorted(self._few_ids(_SEVERAL), at, limit)
+        ids = self._few_ids(_FEW, but=self._is_own) if self._tests() else None
+        if ids is not None:
             return self._sorted(ids, at, limit)
-        try:
+        try:  # what lies between two values that are asked for is tested on any walk
             return self._walked(at, limit)
         except _TooFew as found:
             return self._sorted(found.ids, at, limit)

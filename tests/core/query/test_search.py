@@ -281,6 +281,16 @@ def ask(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     return check
 
 
+def test_what_lies_between_those_that_are_asked_for_is_passed(
+    database: Database, ask: Callable[..., None]
+) -> None:
+    kinds = ["cnn"] * 4 + ["style"] * 4 + ["vae"] * 4
+    history = [Past(kind, "ann", None, 1, 60, trashed=False) for kind in kinds]
+    written(database, history)
+    for sort in ("kind", "-kind"):
+        ask(history, Filter(sort=sort, kinds=("cnn", "vae")), 2, (0, 100, 2))
+
+
 @settings(
     max_examples=10, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
