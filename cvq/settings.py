@@ -62,8 +62,8 @@ def _home() -> Path:
 
 
 def _gpu_locks() -> Path:
-    memory = Path("/dev/shm")  # noqa: S108 - no file there is believed, only its lock
-    return (memory if memory.is_dir() else Path("/tmp")) / "cvq-gpus"  # noqa: S108
+    # Not /dev/shm, from which some systems remove a user's files when he logs out.
+    return Path("/var/tmp/cvq-gpus")  # noqa: S108 - no file there is believed, only its lock
 
 
 def config_files() -> list[Path]:

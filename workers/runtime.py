@@ -120,6 +120,7 @@ class Runtime:
             (self.upkeep.look, _UPKEEP_S),
             (self.wakeups.repair, _UPKEEP_S),
             (self.heartbeat.watch_database, _BEAT_S),
+            (self._keep_locks, _UPKEEP_S),
         ):
             thread = threading.Thread(target=self._repeat, args=(pause, act), daemon=True)
             thread.start()
@@ -127,6 +128,10 @@ class Runtime:
         self.started = True
         devices = ", ".join(slot.device for slot in worker.slots)
         log.info("worker %s is up: %s; queues %s", worker.id, devices, ", ".join(worker.queues))
+
+    def _keep_locks(self) -> None:
+        if self._locks is not None:
+            self._locks.keep()
 
     def _repeat(self, pause: float, act: Callable[[], None]) -> None:
         """Act again and again until the end, whatever goes wrong."""

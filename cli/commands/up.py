@@ -43,7 +43,7 @@ _READY_S = 90.0  # a cold start of PyTorch from a slow disk
 @click.option("-d", "--detach", is_flag=True, help="Start them in the background and return.")
 @click.option(
     "-n", "--workers", "wanted", type=options.count(0, options.MOST_SLOTS), metavar="N",
-    help="How many in total on this machine.  [default: one for each GPU, or one]",
+    help="How many in total on this machine.  [default: one for each GPU that is free, or one]",
 )  # fmt: skip
 @click.option(
     "--slots", type=options.count(1, options.MOST_SLOTS), metavar="N",
@@ -70,13 +70,14 @@ def up(detach: bool, wanted: int | None, slots: int | None, timeout: float) -> i
         # One at a time, so that several start as many as one. It ends once all are up.
         turn.enter_context(lock(client.settings.home / "up.lock", _say_that_another_is_at_it))
         running = _running(client)
+        free = [gpu for gpu in gpus if holder_of(gpu, client.settings.gpu_locks) is None]
         if wanted is None:
-            wanted = max(1, len(gpus), len(running))
+            wanted = max(1, len(running) + len(free))
         if len(running) > wanted:
             _drain(client, running, len(running) - wanted)
         fresh = [
             [*_devices(gpu, gpus), *(["--slots", str(slots)] if slots else [])]
-            for gpu in _free_gpus(gpus, wanted - len(running), client.settings.gpu_locks)
+            for gpu in _given(free, wanted - len(running))
         ]
         if fresh and not detach:
             return _run_in_foreground(client, fresh, turn.close)
@@ -101,9 +102,8 @@ def _running(client: Client) -> list[tuple[Worker, psutil.Process]]:
     return [(row, process) for row, process in found if process and row.state == WorkerState.UP]
 
 
-def _free_gpus(gpus: Sequence[Gpu], count: int, locks: Path) -> list[Gpu | None]:
+def _given(free: Sequence[Gpu], count: int) -> list[Gpu | None]:
     """A GPU for each new worker, of those that nobody uses; None for who does without."""
-    free = [gpu for gpu in gpus if holder_of(gpu, locks) is None] if count > 0 else []
     return [free[index] if index < len(free) else None for index in range(max(0, count))]
 
 

@@ -48,7 +48,7 @@ def gpus() -> list[Gpu]:
     with session() as nvml:
         if nvml is None:
             return []
-        for index in range(nvml.nvmlDeviceGetCount()):
+        for index in range(_count(nvml)):
             try:
                 found += _at(nvml, index)
             except nvml.NVMLError as error:
@@ -56,10 +56,21 @@ def gpus() -> list[Gpu]:
     return found
 
 
+def _count(nvml: Any) -> int:
+    try:
+        return int(nvml.nvmlDeviceGetCount())
+    except nvml.NVMLError as error:
+        log.warning("the GPUs cannot be used: %s", error)
+        return 0
+
+
 def driver() -> str | None:
     """The driver's version, or None where there is none."""
     with session() as nvml:
-        return None if nvml is None else _text(nvml.nvmlSystemGetDriverVersion())
+        if nvml is not None:
+            with contextlib.suppress(nvml.NVMLError):
+                return _text(nvml.nvmlSystemGetDriverVersion())
+    return None
 
 
 def _at(nvml: Any, index: int) -> list[Gpu]:

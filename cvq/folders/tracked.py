@@ -49,8 +49,10 @@ def tracked(folder: Path, depth: int = 0) -> tuple[list[str], list[str]]:
         path = folder / name
         if path.is_symlink() or not path.is_dir():
             names.append(name)
-        elif not (path / ".git").exists() or depth == _DEEPEST:
+        elif not (path / ".git").exists():
             notes.append(f"{path} is a submodule that is not checked out: it is left out")
+        elif depth == _DEEPEST:
+            notes.append(f"{path} is a repository too deep within others: it is left out")
         else:
             inner, more = tracked(path, depth + 1)
             names += [f"{name}/{one}" for one in inner]

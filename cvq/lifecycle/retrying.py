@@ -74,6 +74,7 @@ def _try_again(connection: Connection, which: ColumnElement[bool], by: str) -> d
         "progress": None,
         "cancel_requested": False,
         "not_before": None,
+        "started_at": None,  # it waits from now on, and runs from when it begins
         "finished_at": None,
         "max_attempts": case(
             (jobs.attempt < jobs.max_attempts, jobs.max_attempts), else_=jobs.attempt + 1

@@ -18,7 +18,7 @@ from sqlalchemy import update
 from cvq import Client, queries
 from cvq import tables as t
 from cvq.broker.embedded import redis_answers
-from cvq.devices import Gpu, GpuLocks
+from cvq.devices import Gpu
 from cvq.errors import DatabaseAwayError
 from cvq.files import lock
 from cvq.records import Worker
@@ -413,11 +413,10 @@ def test_up_says_why_a_worker_stopped(
     assert said.err.endswith("cvq: error: a worker stopped: no torch here\n")
 
 
-def test_gpus_are_shared_out(tmp_path: Path) -> None:
+def test_gpus_are_shared_out() -> None:
     gpus = [Gpu(str(number), f"GPU-{number}") for number in range(3)]
-    held = GpuLocks(gpus[1:2], tmp_path)
-    assert up._free_gpus(gpus, 3, tmp_path) == [gpus[0], gpus[2], None]
-    held.free()
+    assert up._given(gpus[:2], 3) == [gpus[0], gpus[1], None]
+    assert up._given(gpus, 0) == []
     assert up._devices(None, []) == []
     assert up._devices(None, gpus) == ["--gpus", "none"]
     assert up._devices(gpus[2], gpus) == ["--gpus", "GPU-2"]

@@ -11,7 +11,7 @@ import pytest
 
 from cvq.devices import Gpu, GpuLocks, holder_of
 from cvq.errors import SetupError
-from waiting import HANG_S, eventually
+from waiting import HANG_S
 
 CARD, OTHER = Gpu("0", "GPU-1"), Gpu("1", "GPU-2")
 PART, SECOND = Gpu("0:0", "MIG-1", parent="GPU-1"), Gpu("0:1", "MIG-2", parent="GPU-1")
@@ -85,10 +85,11 @@ def test_a_gpu_is_free_once_the_jobs_of_a_killed_worker_are_gone(tmp_path: Path)
         job = int(worker.stdout.readline())
         worker.kill()
         worker.wait(HANG_S)
-    assert holder_of(CARD, tmp_path) is not None
+    assert holder_of(CARD, tmp_path) is None, "whoever waits will have it"
+    with pytest.raises(SetupError):
+        taken(tmp_path, CARD)
     os.kill(job, 9)
     GpuLocks([CARD], tmp_path, patience=HANG_S).free()
-    eventually(lambda: holder_of(CARD, tmp_path) is None)
 
 
 @pytest.mark.parametrize("what", ["link", "folder"])
@@ -98,3 +99,24 @@ def test_what_is_no_lock_is_refused(tmp_path: Path, what: str) -> None:
     with pytest.raises(SetupError, match="cannot be locked"):
         taken(tmp_path, CARD)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_lock_whose_file_is_removed_is_made_again(tmp_path: Path) -> None:
+    first = taken(tmp_path, CARD)
+    (tmp_path / CARD.uuid).unlink()
+    first.keep()
+    with pytest.raises(SetupError):
+        taken(tmp_path, CARD)
+    first.free()
+
+
+def test_who_finds_its_lock_with_another_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = taken(tmp_path, CARD)
+    (tmp_path / CARD.uuid).unlink()
+    second = taken(tmp_path, CARD)
+    first.keep()
+    assert "was removed, and another has it" in caplog.text
+    first.free()
+    second.free()

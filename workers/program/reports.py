@@ -65,7 +65,7 @@ class Reports:
             self._context.metrics(step, **said)
 
     def _tell(self, fault: str, line: bytes) -> None:
-        if fault in self._faults or len(self._faults) > _MOST_FAULTS:
+        if fault in self._faults or len(self._faults) >= _MOST_FAULTS:
             return
         self._faults.add(fault)
         shown = line[:200].decode("utf-8", "replace").strip()

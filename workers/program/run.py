@@ -7,6 +7,7 @@ lines of its output (`reports.py`).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
@@ -50,7 +51,8 @@ def run(spec: CommandSpec, ctx: Context) -> dict[str, Any]:
     try:
         code, last_words = _run(spec, ctx, saved, folder, environment, pipe)
     except StopRequestedError:
-        kept.publish(ctx)
+        with contextlib.suppress(PermanentError):  # half of it is no verdict: it goes on later
+            kept.publish(ctx)
         raise
     try:
         number = kept.publish(ctx)
