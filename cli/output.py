@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MARKUP = re.compile(r"[\\|\[\]`]")  # what begins something in a table of Markdown
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def on_terminal(*, err: bool = False) -> bool:

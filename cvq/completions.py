@@ -117,7 +117,7 @@ class Completions:
 
         In one statement, as each connects anew: of each length that an id may have, a part.
         """
-        if typed and not typed.isdecimal():
+        if typed and not (typed.isdecimal() and len(typed) <= _LONGEST_ID):
             return []
         bounds = [(0, 2**62)]
         if typed:

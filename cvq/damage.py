@@ -73,6 +73,10 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
 def _is_lines(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(line, str) for line in value)
 
@@ -95,6 +99,15 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], Any]] = {
     "last_lines": (_is_lines, None),
     "pid": (_is_number, None),
     "slots": (_is_number, 0),
+    # Of batches and sweeps.
+    "jobs": (_is_number, 0),
+    "items": (_is_number, 0),
+    "known": (_is_number, 0),
+    "max_fails": (_is_number, None),
+    "trials": (_is_number, 0),
+    "parallel": (_is_number, None),
+    "space": (_are_records, []),
+    "options": (_is_record, {}),
     "lease": (_is_number, 0.0),
     "devices": (_is_list, []),
     "queues": (_is_list, []),

@@ -7,8 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from cvq import Client, bulk, making
+from cvq import tables as t
 from cvq.batch_handle import BatchHandle
 from cvq.records import Job
 from cvq_cli.pace import Pace
@@ -284,3 +286,21 @@ def test_a_job_of_many_is_no_batch_by_itself(run: Cli, folder: Path) -> None:
     words = ["run", "brightness", "x.tar", "--dry-run", "-o"]
     assert "brightness writes .parquet" in run(*words, "x.png", code=2).err
     assert "x.tar is not a .tar" in run(*words, "rows.parquet", code=2).err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["batches set jobs='x'", "batches set items='NaN'", "batches set known='x'",
+     "sweeps set space='1.5'", "sweeps set options='5'", "sweeps set trials='x'"],
+)  # fmt: skip
+def test_a_damaged_batch_or_sweep_stops_no_list(run: Cli, client: Client, damage: str) -> None:
+    about = {"kind": "classify", "user": client.settings.user, "created_at": t.now(), "spec": {}}
+    with client.db.write() as connection:
+        connection.execute(insert(t.batches).values(jobs=1, items=1, **about))
+        connection.execute(insert(t.sweeps).values(
+            stage="open", space=[], method="grid", options={}, seed=0, trials=1, **about,
+        ))  # fmt: skip
+        connection.exec_driver_sql(f"UPDATE {damage}")
+    for words in (["ls"], ["batches", "--json"], ["sweep", "ls", "--json"], ["sweep", "show", "1"],
+                  ["sweep", "cancel", "1"], ["results", "1"]):  # fmt: skip
+        assert run(*words, code=None).code in (0, 1, 2), words

@@ -42,6 +42,8 @@ class Reports:
         if not line.strip() or not (must or _BEGINS.match(line)):
             return
         try:
+            if len(line) > _LONGEST:
+                raise ValueError(f"it is longer than {_LONGEST:,} bytes")
             said = json.loads(line)
             if not isinstance(said, dict) or set(said) != {KEY} or not isinstance(said[KEY], dict):
                 raise ValueError('it is not {"cvq": {…}} and nothing else')
@@ -73,31 +75,28 @@ class Reports:
 
 
 class Lines:
-    """Parts what comes in pieces into lines; of one that is too long, nothing is taken."""
+    """Parts what comes in pieces into lines; of one that is too long, its beginning is given."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self._too_long = False
 
     def add(self, piece: bytes) -> list[bytes]:
         """The lines that end in this piece."""
         *ended, rest = piece.split(b"\n")
         lines = []
         for part in ended:
-            whole = self._rest + part
-            if not self._too_long and len(whole) <= _LONGEST:
-                lines.append(whole)
-            self._rest, self._too_long = b"", False
-        if self._too_long or len(self._rest) + len(rest) > _LONGEST:
-            self._rest, self._too_long = b"", True
-        else:
-            self._rest += rest
+            lines.append(self._longer(part))
+            self._rest = b""
+        self._rest = self._longer(rest)
         return lines
 
     def end(self) -> list[bytes]:
         """The line that nothing has ended."""
         rest, self._rest = self._rest, b""
-        return [rest] if rest and not self._too_long else []
+        return [rest] if rest else []
+
+    def _longer(self, part: bytes) -> bytes:
+        return self._rest + part[: _LONGEST + 1 - len(self._rest)]
 
 
 def _progress(said: Any) -> tuple[int, int, str]:

@@ -198,8 +198,18 @@ def test_lines_are_parted_wherever_the_pieces_end() -> None:
     lines = Lines()
     assert lines.add(b"a\nb") == [b"a"]
     assert lines.add(b"c\n\n" + b"x" * 70_000) == [b"bc", b""]
-    assert lines.add(b"x\nd\ne") == [b"d"]
+    assert lines.add(b"x\nd\ne") == [b"x" * 60_001, b"d"]
     assert lines.end() == [b"e"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_report_that_is_too_long_is_told_of(
+    ctx: LocalContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "import json; print(json.dumps({'cvq': {f'm{n}': n for n in range(5000)}}))"
+    with caplog.at_level(logging.WARNING, logger="cvq.job"):
+        shell(ctx, f'{sys.executable} -c "{said}"')
+    assert "a report for cvq is not taken: it is longer than 60,000 bytes" in caplog.text
 
 
 @pytest.mark.usefixtures("folder")
