@@ -100,7 +100,7 @@ def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) 
 
     if not references and not any(filters.values()):
         raise UsageError("which jobs? Give JOB, or a filter such as --where 'val_accuracy>0.9'")
-    ids = resolving.resolve(client, [parse.reference(word) for word in references])
+    ids = resolving.resolve(client, [_reference(word) for word in references])
     if not any(filters.values()):
         return ids
     wanted = resolving.make_filter(client, **filters, ids=ids)
@@ -108,6 +108,13 @@ def _chosen(client: Client, references: Sequence[str], filters: dict[str, Any]) 
         note(remark)
     with client.db.read() as connection:
         return views.ids(connection, wanted)
+
+
+def _reference(word: str) -> parse.Reference:
+    try:
+        return parse.reference(word)
+    except UsageError as error:
+        raise UsageError(f"{error}; a tag is KEY=VALUE") from None
 
 
 def _tell(number: int, changed: int, given: dict[str, str | None], removed: Sequence[str]) -> None:

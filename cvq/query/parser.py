@@ -159,7 +159,7 @@ class _Parser:
             return Literal(text, number if finite else None, True, self._place(found))
         found = self._take(_VALUE)
         if found is None:
-            raise self._error("expected a value: text with signs or spaces in it stands in quotes")
+            raise self._error(self._no_value())
         place = self._place(found)
         if found[0].lower() in ("null", "none"):
             raise QueryError("nothing equals null: write 'is null' or 'is not null'", place)
@@ -238,6 +238,14 @@ class _Parser:
     def _expect(self, what: re.Pattern[str], otherwise: str) -> None:
         if self._take(what) is None:
             raise self._error(otherwise)
+
+    def _no_value(self) -> str:
+        rest = self.text[self.at :].strip()
+        if not rest:
+            return "expected a value, and nothing follows"
+        if rest[0] in "'\"":
+            return "this quote is not closed"
+        return "expected a value: text with signs or spaces in it stands in quotes"
 
     def _place(self, found: re.Match[str]) -> Place:
         return Place(self.text, found.start(), found.end())
