@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, select, union
 
 from .meaning import Attribute, Column, Every, Term, Test
-from .ranges import WHOLE, ranges_of
-from .walks import Walk, along, gathered, without
+from .ranges import WHOLE, bound, ranges_of
+from .walks import Walk, along, at_most, gathered, without
 
 _WITH_OTHERS = ("worker", "device", "note")
 _MOST_WALKS = 60  # of one term: with more, its rows are tested one by one
@@ -89,23 +89,44 @@ class Few:
         asked = [_count(walks, most) for walks in self._drivers]
         return [min(most, int(each)) for each in self._connection.execute(select(*asked)).one()]
 
-    def ids(self, most: int) -> list[int] | None:
-        """The ids of less than so many jobs, of which all are that are meant; None of more."""
+    def walks(self, most: int) -> list[Walk] | None:
+        """Parts of indexes with less than so many rows, which have all jobs that are meant."""
         counts = self.counts(most)
         if not counts or min(counts) >= most:
             return None
-        found: dict[int, None] = {}
-        for walk in self._drivers[counts.index(min(counts))]:
-            found.update(dict.fromkeys(self._connection.scalars(walk.ids(most + 1))))
-        return list(found)
+        return self._drivers[counts.index(min(counts))]
 
 
 def _count(walks: Sequence[Walk], most: int) -> ColumnElement[int]:
-    counts = [
-        select(func.count()).select_from(walk.ids(most).subquery()).scalar_subquery()
-        for walk in walks
-    ]
-    total: ColumnElement[int] = counts[0]
-    for each in counts[1:]:
+    total, *others = [walk.counted(most) for walk in walks]
+    for each in others:
         total = total + each
     return total
+
+
+def ids_on(connection: Connection, walks: Sequence[Walk]) -> list[int]:
+    """The ids of all jobs on some walks, each once."""
+    found: dict[int, None] = {}
+    for walk in walks:
+        found.update(dict.fromkeys(connection.scalars(walk.ids(None))))
+    return list(found)
+
+
+def first_ids(
+    connection: Connection, walks: Sequence[Walk], number: int, *, falling: bool, after: int | None
+) -> list[int]:
+    """The first so many ids of jobs on some walks, in order, each once.
+
+    Args:
+        connection: of the database.
+        walks: on which they are.
+        number: how many.
+        falling: whether the highest comes first.
+        after: an id: those behind it alone.
+    """
+    # Without `offset`, databases would walk by ids here as well, as there is a limit.
+    every = union(*(walk.any_ids() for walk in walks)).offset(0).subquery().c.id
+    query = select(every).order_by(every.desc() if falling else every)
+    if after is not None:
+        query = query.where(every < bound(after) if falling else every > bound(after))
+    return list(connection.scalars(at_most(query, number)))

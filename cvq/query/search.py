@@ -3,8 +3,9 @@
 Two ways lead there, and which is shorter is found out, not guessed. Where few jobs can be meant at
 all, as one of the terms has few in its index, these are tested and sorted. Otherwise an index is
 walked in the order that is asked for, and all else is tested on the way, until the page is full.
-Where few pass, the walk stops after some thousand rows and looks again for the first way. Jobs
-that have no value to be sorted by come last, and are looked for only where the page is not full.
+Where few pass, the walk stops after some thousand rows and looks again for the first way; by ids,
+the first jobs that such an index has are tested before the others. Jobs that have no value to be
+sorted by come last, and are looked for only where the page is not full.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from sqlalchemy import Connection, func, select, union_all
 from .. import tables as t
 from ..given import among
 from .conditions import conditions, conditions_of_id
-from .few import Few, is_exact, walks_of
+from .few import Few, first_ids, ids_on, is_exact, walks_of
 from .keys import Key
-from .meaning import Column, Every, Lookup, Term, Test
+from .meaning import Attribute, Column, Every, Lookup, Term, Test
 from .patterns import Pattern
 from .ranges import ranges_of
 from .sorting import Part, comes_after, order_by, parts_of, read, values_of, written
@@ -29,6 +30,9 @@ from .walks import BY_ID, NEVER_NULL, Walk, along, at_most, with_value
 _FEW = 2000  # jobs that are tested and sorted without another thought
 _SEVERAL = 250_000  # for which it is still worth it, where a walk finds next to nothing
 _STRETCH = 5000  # rows of an index, after which a walk looks whether it finds enough
+_STRETCH_DEAR = 1000  # and before that, where each test costs more than a row of an index
+_GATHERED = 3  # of such rows that are gathered and sorted, while a walk would test one job
+_TRIED = 10  # of these for each that is wanted, before all are tested
 _MOST_VALUES = 10  # of a column, each of which is a walk of its own
 _EQUALS = (
     "batch", "sweep", "twin_of", "made_from", "name", "reason", "kind", "user", "queue", "state",
@@ -48,10 +52,10 @@ class Found(NamedTuple):
 
 
 class _TooFew(Exception):  # noqa: N818 - no error: another way is shorter
-    """So few pass on a walk that these jobs are tested instead."""
+    """So few pass on a walk that the jobs on these others are tested instead."""
 
-    def __init__(self, ids: list[int]) -> None:
-        self.ids = ids
+    def __init__(self, walks: Sequence[Walk]) -> None:
+        self.walks = walks
 
 
 class Search:
@@ -121,7 +125,20 @@ class Search:
         try:  # what lies between two values that are asked for is tested on any walk
             return self._walked(at, limit)
         except _TooFew as found:
-            return self._sorted(found.ids, at, limit)
+            some = None if self._parts else self._first(found.walks, at, limit)
+            if some is not None:
+                return some
+            return self._sorted(ids_on(self._connection, found.walks), at, limit)
+
+    def _first(
+        self, walks: Sequence[Walk], at: Sequence[Any] | None, limit: int | None
+    ) -> list[Row] | None:
+        """Those that are meant among the first on some walks, by ids; None where too few are."""
+        last = None if at is None else at[-1]
+        number = _TRIED * (limit or 1)
+        ids = first_ids(self._connection, walks, number, falling=self._falling, after=last)
+        rows = self._sorted(ids, at, limit)
+        return rows if len(ids) < number or len(rows) == limit else None
 
     def _tests(self) -> list[Term]:
         """What is to be tested on a walk: what does not lead it, and may not hold."""
@@ -136,8 +153,15 @@ class Search:
         for term in self._terms:
             if isinstance(term, Test) and term.subject == Column("id") and term.op == "in":
                 return [each for each in term.values if isinstance(each, int)]
+        walks = self._few_walks(most, but)
+        return None if walks is None else ids_on(self._connection, walks)
+
+    def _few_walks(
+        self, most: int, but: Callable[[Term], bool] = lambda _: False
+    ) -> list[Walk] | None:
+        """Parts of indexes with less than so many rows, which have all jobs that are meant."""
         asked = [term for term in self._terms if not but(term) and term != _UNTRASHED]
-        return Few(self._connection, asked).ids(most)
+        return Few(self._connection, asked).walks(most)
 
     def _is_own(self, term: Term) -> bool:
         """Whether a term asks of what is sorted by: the walk begins and ends within it."""
@@ -219,23 +243,36 @@ class Search:
         rows = partial(walk.rows, self._connection, terms, falling=self._falling)
         if limit is None or not [term for term in terms if term != _UNTRASHED]:
             return rows(after=after, limit=limit)
-        until = walk.row_after(self._connection, _STRETCH, falling=self._falling, after=after)
-        found = rows(after=after, until=until, limit=limit)
-        if until is None or len(found) >= limit:
-            return found
-        self._look_again(len(found), limit)
-        return found + rows(after=until, limit=limit - len(found))
+        found: list[Row] = []
+        for stretch in [_STRETCH_DEAR, _STRETCH] if self._is_dear(terms) else [_STRETCH]:
+            until = walk.row_after(self._connection, stretch, falling=self._falling, after=after)
+            found += rows(after=after, until=until, limit=limit - len(found))
+            if until is None or len(found) >= limit:
+                return found
+            self._look_again(self._ahead(stretch, len(found), limit))
+            after = until
+        return found + rows(after=after, limit=limit - len(found))
 
-    def _look_again(self, passed: int, limit: int) -> None:
+    def _ahead(self, stretch: int, passed: int, limit: int) -> int:
+        """How many jobs may be tested instead of what a walk has still to pass."""
+        if stretch == _STRETCH:
+            return stretch * limit // passed if passed else _SEVERAL
+        return _GATHERED * stretch * limit // max(1, passed)
+
+    def _is_dear(self, terms: Sequence[Term]) -> bool:
+        """Whether a walk by ids looks up parameters, of which an index by value has the ids."""
+        asked = [term for term in terms if isinstance(term, Test)]
+        return not self._parts and any(isinstance(term.subject, Attribute) for term in asked)
+
+    def _look_again(self, ahead: int) -> None:
         """Whether fewer jobs would have to be tested than a walk has still to pass.
 
         Raises:
             _TooFew: so it is.
         """
-        ahead = _STRETCH * limit // passed if passed else _SEVERAL
-        ids = self._few_ids(min(ahead, _SEVERAL))
-        if ids is not None:
-            raise _TooFew(ids)
+        walks = self._few_walks(min(ahead, _SEVERAL))
+        if walks is not None:
+            raise _TooFew(walks)
 
     # ---------------------------------------------------------------------------- counts
 

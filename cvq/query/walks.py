@@ -16,6 +16,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
+    func,
     literal,
     literal_column,
     not_,
@@ -106,6 +107,12 @@ class Walk:
     def ids(self, limit: int | None) -> Select[Any]:
         """The ids of jobs in it, in the order of the index; of some jobs twice."""
         return at_most(self.any_ids().order_by(*self._order()), limit)
+
+    def counted(self, most: int) -> ColumnElement[int]:
+        """How many rows it has, up to a bound: no more is read of each than its place in it."""
+        order = self.job_id if self.key is None else self.key
+        query = select(literal(1)).select_from(self.table).where(*self.which).order_by(order)
+        return select(func.count()).select_from(at_most(query, most).subquery()).scalar_subquery()
 
     def any_ids(self) -> Select[Any]:
         """The same, all of them and in any order."""

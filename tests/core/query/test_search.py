@@ -253,7 +253,8 @@ def ask(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     def check(
         history: list[Past], wanted: Filter, size: int, bounds: tuple[int, int, int]
     ) -> None:
-        for name, value in zip(("_FEW", "_SEVERAL", "_STRETCH"), bounds, strict=True):
+        names = ("_FEW", "_SEVERAL", "_STRETCH", "_STRETCH_DEAR", "_TRIED")
+        for name, value in zip(names, (*bounds, 1, 1), strict=True):
             monkeypatch.setattr(search, name, value)
         asks = "trashed" in [field.name for field in fields_of(wanted.where)]
         meant = [job for job in history if wanted.trashed or asks or not job.trashed]
@@ -289,6 +290,48 @@ def test_what_lies_between_those_that_are_asked_for_is_passed(
     written(database, history)
     for sort in ("kind", "-kind"):
         ask(history, Filter(sort=sort, kinds=("cnn", "vae")), 2, (0, 100, 2))
+
+
+def test_what_lies_far_back_is_gathered_and_the_first_of_it_tried(
+    database: Database, ask: Callable[..., None]
+) -> None:
+    history = [Past("cnn", "ann", None, nth % 2, 7200, trashed=nth == 3) for nth in range(8)]
+    for nth, old in enumerate(history):
+        old.params, old.metrics = {"lr": 1.0}, {"acc": 1.0}
+        old.tags = {"run": "1"} if nth > 5 else {}
+    recent = [Past("cnn", "ann", None, 1, 1, trashed=False) for _ in range(12)]
+    written(database, history + recent)
+    for text in ("duration > 3600", "params.lr > 0.5", "acc > 0.5", "params.lr = 1 or acc = 1"):
+        for further in ("", " and priority = 1", " and tags.run is null", " and priority > 5"):
+            where = parse(f"({text}){further}")
+            ask(history + recent, Filter(where=where), 2, (0, 100, 2))
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ("finished < 2026-10-02", "ix_jobs_finished_at"),
+        ("duration > 1h", "ix_jobs_duration"),
+        ("params.lr > 0.5", "ix_attributes_value"),
+    ],
+)
+def test_what_is_gathered_is_read_from_its_index_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch, asked: str, index: str
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("Postgres plans by how many rows there are")
+    written(database, [Past("cnn", "ann", None, 1, 60, trashed=False) for _ in range(9)])
+    for name, value in {"_FEW": 0, "_STRETCH": 2, "_STRETCH_DEAR": 2}.items():
+        monkeypatch.setattr(search, name, value)
+    with database.read() as connection:
+        plans = sqlite_plans(
+            database,
+            lambda: filters.find(connection, Filter(where=parse(asked), limit=2)) and None,
+        )
+    [gathered] = {step.partition(": ")[2] for step in plans if "LIMIT 30" in step}
+    found = [step for step in plans if step.endswith(gathered)]
+    assert any(f" INDEX {index}" in step for step in found)
+    assert not [step for step in found if step.startswith("SCAN jobs")]
 
 
 @settings(
